@@ -1,0 +1,1 @@
+"""What the notebooks import: endpoints, channels, calls, and the errors they raise."""

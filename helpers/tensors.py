@@ -1,0 +1,266 @@
+"""NumPy arrays to TensorProto and back; what travels is TensorFlow's own message."""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from helpers.errors import BadInput
+from helpers.serving_api import tensor_pb2, types_pb2
+
+# TensorFlow's name of a type -> NumPy's. The numbers themselves are in types.proto.
+_NUMPY_NAMES = {
+    "DT_HALF": "float16",
+    "DT_FLOAT": "float32",
+    "DT_DOUBLE": "float64",
+    "DT_BOOL": "bool",
+    "DT_INT8": "int8",
+    "DT_INT16": "int16",
+    "DT_INT32": "int32",
+    "DT_INT64": "int64",
+    "DT_UINT8": "uint8",
+    "DT_UINT16": "uint16",
+    "DT_UINT32": "uint32",
+    "DT_UINT64": "uint64",
+    "DT_COMPLEX64": "complex64",
+    "DT_COMPLEX128": "complex128",
+    "DT_STRING": "object",
+    # Quantized numbers travel as the integers they are stored in.
+    "DT_QINT8": "int8",
+    "DT_QUINT8": "uint8",
+    "DT_QINT16": "int16",
+    "DT_QUINT16": "uint16",
+    "DT_QINT32": "int32",
+    # Types that NumPy does not have itself: ml_dtypes adds them.
+    "DT_BFLOAT16": "bfloat16",
+    "DT_FLOAT8_E5M2": "float8_e5m2",
+    "DT_FLOAT8_E4M3FN": "float8_e4m3fn",
+    "DT_FLOAT8_E4M3FNUZ": "float8_e4m3fnuz",
+    "DT_FLOAT8_E4M3B11FNUZ": "float8_e4m3b11fnuz",
+    "DT_FLOAT8_E5M2FNUZ": "float8_e5m2fnuz",
+    "DT_INT4": "int4",
+    "DT_UINT4": "uint4",
+    "DT_INT2": "int2",
+    "DT_UINT2": "uint2",
+}
+_FROM_ML_DTYPES = ("bfloat16", "float8_", "int4", "uint4", "int2", "uint2")
+# The typed field of each type, where it is not `int_val` (tensor.proto).
+_FIELDS = {
+    "float32": "float_val",
+    "float64": "double_val",
+    "int64": "int64_val",
+    "uint32": "uint32_val",
+    "uint64": "uint64_val",
+    "bool": "bool_val",
+    "complex64": "scomplex_val",
+    "complex128": "dcomplex_val",
+    "float16": "half_val",
+    "bfloat16": "half_val",
+    "object": "string_val",
+}
+_LITTLE_ENDIAN: Final = "<"
+_LARGEST_MESSAGE = 2**31  # protobuf's own limit, bytes
+
+
+def to_tensor_proto(array: ArrayLike, dtype: DTypeLike | None = None) -> Any:
+    """Pack an array into a TensorProto.
+
+    Parameters
+    ----------
+    array : array-like, any shape
+        Numbers, booleans, text or bytes.
+    dtype : numpy dtype, optional
+        Cast to this first, the way the model's signature asks.
+
+    Returns
+    -------
+    TensorProto
+        Little-endian `tensor_content`; `string_val` for text (as UTF-8) and bytes.
+
+    Raises
+    ------
+    BadInput
+        For ragged lists, for values that `dtype` cannot hold, and for objects and
+        dates, which TensorFlow has no type for.
+
+    See https://github.com/tensorflow/tensorflow, core/framework/tensor.proto.
+
+    Examples
+    --------
+    >>> proto = to_tensor_proto([[1, 2, 3]], dtype="float32")
+    >>> proto.dtype, len(proto.tensor_content)
+    (1, 12)
+    """
+    values = as_array(array, dtype)
+    proto = tensor_pb2.TensorProto(dtype=to_data_type(values.dtype))
+    for size in values.shape:
+        proto.tensor_shape.dim.add(size=size)
+    if values.dtype.kind in "OSU":
+        proto.string_val.extend(_as_bytes(value) for value in values.ravel().tolist())
+    else:
+        if values.dtype.byteorder == ">":
+            values = values.astype(values.dtype.newbyteorder(_LITTLE_ENDIAN))
+        proto.tensor_content = values.tobytes()
+    return proto
+
+
+def to_ndarray(proto: Any) -> NDArray:
+    """Unpack a TensorProto into an array of its own memory.
+
+    Parameters
+    ----------
+    proto : TensorProto
+        Filled by `tensor_content` or by typed fields (`float_val`, ...). Typed fields may
+        hold fewer values than the shape has: the last one is repeated, as TensorFlow does.
+
+    Returns
+    -------
+    ndarray
+        Writable, of the proto's dtype and shape. Text comes as an array of `bytes` objects.
+
+    Raises
+    ------
+    BadInput
+        When the values do not fit the shape, or the type is one without values.
+
+    Examples
+    --------
+    >>> to_ndarray(to_tensor_proto([1.5, 2.5])).tolist()
+    [1.5, 2.5]
+    """
+    dtype = to_dtype(proto.dtype)
+    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+    if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
+        raise BadInput("A tensor with values has a complete shape; this one has unknown sizes.")
+    if proto.tensor_content:
+        values = _from_content(proto.tensor_content, dtype)
+    else:
+        values = _from_typed_field(getattr(proto, typed_field(dtype)), dtype)
+        values = _broadcast(values, shape)
+    count = int(np.prod(shape, dtype=object))
+    if values.size != count:
+        raise BadInput(f"A tensor of shape {list(shape)} has {count} values; {values.size} came.")
+    return values.reshape(shape)
+
+
+def to_data_type(dtype: DTypeLike) -> int:
+    """Return TensorFlow's number (`DT_FLOAT` is 1) for a NumPy dtype.
+
+    Examples
+    --------
+    >>> to_data_type("float32")
+    1
+    """
+    wanted = np.dtype(_named(dtype))
+    name = "object" if wanted.kind in "SU" else wanted.name
+    for data_type, numpy_name in _NUMPY_NAMES.items():
+        if numpy_name == name:
+            return types_pb2.DataType.Value(data_type)
+    raise BadInput(f"TensorFlow has no type for {wanted}. Use numbers, booleans, text or bytes.")
+
+
+def to_dtype(data_type: int) -> np.dtype:
+    """Return the NumPy dtype for TensorFlow's number; text is `object`.
+
+    Examples
+    --------
+    >>> to_dtype(1)
+    dtype('float32')
+    """
+    try:
+        name = types_pb2.DataType.Name(data_type)
+    except ValueError:
+        name = f"number {data_type}"
+    if name not in _NUMPY_NAMES:
+        raise BadInput(f"Type {name} has no values that NumPy could hold.")
+    return np.dtype(_named(_NUMPY_NAMES[name]))
+
+
+def typed_field(dtype: np.dtype) -> str:
+    """Return the name of the TensorProto field that holds values of this dtype.
+
+    Examples
+    --------
+    >>> typed_field(np.dtype("int16"))
+    'int_val'
+    """
+    if dtype.name.startswith("float8_"):
+        return "float8_val"
+    return _FIELDS.get(dtype.name, "int_val")
+
+
+def as_array(array: ArrayLike, dtype: DTypeLike | None = None) -> NDArray:
+    """Make an array of anything that can be one, or raise BadInput with the reason."""
+    try:
+        values = np.asarray(array)
+    except ValueError as error:
+        raise BadInput("The rows of a tensor must all have the same length.") from error
+    except TypeError as error:
+        raise BadInput(f"This cannot be made an array: {error}.") from error
+    if values.dtype.kind in "SUO" and not isinstance(array, np.ndarray):
+        values = np.asarray(array, dtype=object)  # NumPy's own "S" drops NUL bytes at the end
+    if dtype is None:
+        return values
+    try:
+        if isinstance(array, np.ndarray):
+            return values.astype(_named(dtype), copy=False)
+        return np.asarray(array, dtype=_named(dtype))  # unlike astype, refuses 300 for uint8
+    except (ValueError, TypeError, OverflowError) as error:
+        raise BadInput(f"{values.dtype} cannot be cast to {np.dtype(_named(dtype))}.") from error
+
+
+def _named(dtype: DTypeLike) -> DTypeLike:
+    if isinstance(dtype, str) and dtype.startswith(_FROM_ML_DTYPES):
+        import ml_dtypes  # only here: most models need none of its types
+
+        return getattr(ml_dtypes, dtype)
+    return dtype
+
+
+def _as_bytes(value: Any) -> bytes:
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, bytes):
+        return value
+    raise BadInput(
+        f"TensorFlow has no type for {type(value).__name__} objects. "
+        "Use numbers, booleans, text or bytes."
+    )
+
+
+def _from_content(content: bytes, dtype: np.dtype) -> NDArray:
+    if dtype.kind == "O":
+        raise BadInput("Text travels in string_val; this tensor has tensor_content.")
+    if len(content) % dtype.itemsize:
+        raise BadInput(
+            f"tensor_content has {len(content)} bytes, not a multiple of {dtype.itemsize}."
+        )
+    if dtype.kind == "b":
+        return np.frombuffer(content, np.uint8) != 0
+    stored = dtype.newbyteorder(_LITTLE_ENDIAN) if dtype.itemsize > 1 else dtype
+    return np.frombuffer(content, stored).astype(dtype)
+
+
+def _from_typed_field(field: Any, dtype: np.dtype) -> NDArray:
+    if dtype.kind == "O":
+        values = np.empty(len(field), dtype=object)
+        values[:] = list(field)
+        return values
+    if isinstance(field, bytes):  # float8_val
+        return np.frombuffer(field, dtype).copy()
+    numbers = np.array(field)
+    if dtype.name in ("float16", "bfloat16"):
+        return numbers.astype(np.uint16).view(dtype)
+    if dtype.kind == "c":
+        return numbers.view(dtype)  # real and imaginary parts take turns
+    return numbers.astype(dtype)
+
+
+def _broadcast(values: NDArray, shape: tuple[int, ...]) -> NDArray:
+    count = int(np.prod(shape, dtype=object))
+    if values.size >= count:
+        return values
+    if count * values.itemsize > _LARGEST_MESSAGE:
+        raise BadInput(f"A tensor of shape {list(shape)} is larger than any message can be.")
+    last = values[-1:] if values.size else np.array([b"" if values.dtype.kind == "O" else 0])
+    return np.concatenate([values, np.repeat(last.astype(values.dtype), count - values.size)])
