@@ -1,0 +1,172 @@
+"""Where a service is, and which model is meant there; nothing here touches the network."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from helpers.errors import BadInput, ConnectionFailed
+
+PROFILES = Path(__file__).parent.parent / "notebooks" / "endpoints.toml"
+KINDS = {"tfserving": "TensorFlow Serving"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Endpoint:
+    """One service, and optionally one model of it.
+
+    Parameters
+    ----------
+    kind : str
+        Which protocol it speaks: `tfserving`.
+    grpc : str
+        `host:port` of its gRPC port.
+    tls : bool
+        Whether the connection is encrypted.
+    ca_file : str
+        PEM file of the authority that signed the server's certificate; empty for the
+        well-known ones. Setting it sets `tls`.
+    model, signature_name : str
+        The model to call, and its signature; an empty signature name means the default.
+    version : int, optional
+        A version of the model; without one the service takes the newest.
+    version_label : str
+        A label such as `stable` in place of a version.
+    models : tuple of str
+        Names known to be served there, for suggestions: TensorFlow Serving cannot list them.
+
+    Examples
+    --------
+    >>> here = Endpoint("tfserving", grpc="127.0.0.1:8500", model="digits")
+    >>> here.replace(version=2)
+    Endpoint(kind='tfserving', grpc='127.0.0.1:8500', model='digits', version=2)
+    """
+
+    kind: str
+    grpc: str = ""
+    tls: bool = False
+    ca_file: str = ""
+    model: str = ""
+    version: int | None = None
+    version_label: str = ""
+    signature_name: str = ""
+    models: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise BadInput(f"Unknown kind {self.kind!r}. Known: {', '.join(KINDS)}.")
+        if self.grpc:
+            _check_address(self.grpc)
+        if self.version is not None and self.version_label:
+            raise BadInput("Give a version or a version label, not both.")
+        if self.ca_file:
+            object.__setattr__(self, "tls", True)
+
+    @property
+    def service(self) -> str:
+        """The service's full name, for sentences."""
+        return KINDS[self.kind]
+
+    def replace(self, **changes: Any) -> "Endpoint":
+        """Return a copy with some fields changed."""
+        return _make(dataclasses.asdict(self) | changes, "This endpoint")
+
+    def __repr__(self) -> str:
+        shown = (f for f in dataclasses.fields(self) if getattr(self, f.name) != f.default)
+        return f"Endpoint({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in shown)})"
+
+
+def load(kind: str, profile: str = "practice") -> Endpoint:
+    """Find an endpoint: what runs on this machine, or a profile of your own.
+
+    Parameters
+    ----------
+    kind : str
+        `tfserving`.
+    profile : str
+        `practice` is the practice service on this machine. Any other name is a table in
+        `notebooks/endpoints.toml`.
+
+    Returns
+    -------
+    Endpoint
+        The environment variable `OTW_TFSERVING_GRPC=host:port` replaces the address.
+
+    Raises
+    ------
+    ConnectionFailed
+        When the practice service is not running.
+    BadInput
+        For an unknown kind or profile, and for values that cannot be an address.
+    """
+    if kind not in KINDS:
+        raise BadInput(f"Unknown kind {kind!r}. Known: {', '.join(KINDS)}.")
+    address = os.environ.get(f"OTW_{kind.upper()}_GRPC", "")
+    if profile != "practice":
+        found = _profile(kind, profile)
+        return found.replace(grpc=address) if address else found
+    if address:
+        return Endpoint(kind, grpc=address)
+    running = _running(kind)
+    return Endpoint(kind, grpc=running["grpc"], models=tuple(running.get("models", ())))
+
+
+def state_dir() -> Path:
+    """Return the folder in which the practice services keep their state.
+
+    The environment variable `OTW_STATE_DIR` moves it.
+    """
+    import platformdirs  # only here: an address given by hand needs no folder
+
+    given = os.environ.get("OTW_STATE_DIR")
+    return Path(given or platformdirs.user_state_dir("over-the-wire", appauthor=False))
+
+
+def _running(kind: str) -> dict[str, Any]:
+    try:
+        services = json.loads((state_dir() / "services.json").read_text(encoding="utf-8"))
+        return services[kind]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConnectionFailed(
+            f"The practice service {kind} is not running. Start it with "
+            f"practice.ready({kind!r}) in Python or `otw practice up {kind}` in a terminal.",
+            service=KINDS[kind],
+        ) from error
+
+
+def _profile(kind: str, name: str) -> Endpoint:
+    import tomllib  # only here: most readers have no profiles
+
+    try:
+        profiles = tomllib.loads(PROFILES.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadInput(f"Profile {name!r} needs a file {PROFILES.name} beside the notebooks; "
+                       "there is none.") from error  # fmt: skip
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadInput(f"{PROFILES.name} cannot be read: {error}.") from error
+    table = profiles.get(name)
+    if not isinstance(table, Mapping):
+        known = ", ".join(key for key, value in profiles.items() if isinstance(value, Mapping))
+        raise BadInput(f"{PROFILES.name} has no profile {name!r}. Profiles: {known or 'none'}.")
+    return _make({"kind": kind, **table}, f"Profile {name!r} in {PROFILES.name}")
+
+
+def _make(values: Mapping[str, Any], what: str) -> Endpoint:
+    fields = {field.name: field for field in dataclasses.fields(Endpoint)}
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        raise BadInput(f"{what} has no field {unknown[0]!r}. Fields: {', '.join(fields)}.")
+    values = {**values, "models": tuple(values.get("models", ()))}
+    return Endpoint(**values)
+
+
+def _check_address(address: str) -> None:
+    host, colon, port = address.rpartition(":")
+    valid = port.isascii() and port.isdigit() and 0 < int(port) < 65536
+    if "/" in address or not (colon and host and valid):
+        raise BadInput(
+            f"{address!r} is not a gRPC address. Write host:port, such as 127.0.0.1:8500, "
+            "without http:// and with a port from 1 to 65535."
+        )
