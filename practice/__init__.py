@@ -1,0 +1,28 @@
+"""Local services to practise against: `ready("tfserving")` and `private("tfserving")`."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from practice.instance import private
+    from practice.manager import ready
+    from practice.state import PracticeError
+
+__all__ = ["PracticeError", "private", "ready"]
+
+_HOMES = {
+    "PracticeError": "practice.state",
+    "private": "practice.instance",
+    "ready": "practice.manager",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Late, because `python -m practice.tfserving` imports this file too and needs no manager.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,106 @@
+"""What all practice services share: loopback ports, limits, the log, and a clean end."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent import futures
+from typing import Any
+
+import grpc
+
+LOOPBACK = "127.0.0.1"  # the real product listens on every address; a practice service must not
+log = logging.getLogger("practice")
+
+
+def start_log() -> None:
+    """Write the log to stderr, one line an event, with the time in UTC."""
+    logging.Formatter.converter = time.gmtime
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+
+
+class Activity(grpc.ServerInterceptor):
+    """Remembers when the last call came, so that an idle service can end."""
+
+    def __init__(self) -> None:
+        self.last_call = time.monotonic()
+
+    def intercept_service(self, continuation: Callable, handler_call_details: Any) -> Any:
+        self.last_call = time.monotonic()
+        return continuation(handler_call_details)
+
+
+def grpc_server(activity: Activity) -> grpc.Server:
+    """Make a gRPC server: threads as many as TensorFlow Serving's, messages of any size."""
+    return grpc.server(
+        futures.ThreadPoolExecutor(max_workers=4 * (os.cpu_count() or 1)),
+        interceptors=[activity],
+        options=[
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),  # or two services would share one port unnoticed
+        ],
+    )
+
+
+def run(
+    server: grpc.Server,
+    activity: Activity,
+    stop: threading.Event,
+    *,
+    idle_timeout_seconds: float = 0,
+    exit_with_pid: int = 0,
+) -> None:
+    """Start the server and stay until a signal, idleness or another process's end.
+
+    Parameters
+    ----------
+    server : grpc.Server
+        With its port already bound.
+    activity : Activity
+        The interceptor given to `grpc_server`.
+    stop : Event
+        As `stop_on_signals` gave it.
+    idle_timeout_seconds : float
+        End after so long without a call; 0 is never.
+    exit_with_pid : int
+        End when this process has ended; 0 is none.
+    """
+    alive = _watch(exit_with_pid)
+    server.start()
+    while not stop.wait(1.0):
+        if idle_timeout_seconds and time.monotonic() - activity.last_call > idle_timeout_seconds:
+            log.info("No call for %.0f s: ending.", idle_timeout_seconds)
+            break
+        if not alive():
+            log.info("Process %d has ended: ending too.", exit_with_pid)
+            break
+    server.stop(grace=2).wait()
+    log.info("Ended.")
+
+
+def stop_on_signals() -> threading.Event:
+    """Return an event that SIGTERM and Ctrl-C set, from now on."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _watch(pid: int) -> Callable[[], bool]:
+    if not pid:
+        return lambda: True
+    import psutil  # only here: a shared service watches nobody
+
+    try:
+        process = psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return lambda: False
+    return process.is_running  # compares the start time too: a reused pid does not count

@@ -1,0 +1,1 @@
+"""Speaks TensorFlow Serving over gRPC."""

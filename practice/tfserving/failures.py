@@ -1,0 +1,13 @@
+"""The one exception inside the service: a gRPC code by name and TensorFlow Serving's text."""
+
+
+class Failure(Exception):
+    """What the client will read."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.text}"
