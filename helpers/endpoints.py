@@ -11,6 +11,11 @@ from helpers.errors import BadInput, ConnectionFailed
 
 PROFILES = Path(__file__).parent.parent / "notebooks" / "endpoints.toml"
 KINDS = {"tfserving": "TensorFlow Serving"}
+_TYPES: dict[str, tuple[tuple[type, ...], str]] = {  # of what is not text
+    "tls": ((bool,), "true or false"),
+    "version": ((int, type(None)), "a whole number"),
+    "models": ((list, tuple), "a list of names"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,8 +114,7 @@ def load(kind: str, profile: str = "practice") -> Endpoint:
         return found.replace(grpc=address) if address else found
     if address:
         return Endpoint(kind, grpc=address)
-    running = _running(kind)
-    return Endpoint(kind, grpc=running["grpc"], models=tuple(running.get("models", ())))
+    return _running(kind)
 
 
 def state_dir() -> Path:
@@ -124,10 +128,11 @@ def state_dir() -> Path:
     return Path(given or platformdirs.user_state_dir("over-the-wire", appauthor=False))
 
 
-def _running(kind: str) -> dict[str, Any]:
+def _running(kind: str) -> Endpoint:
     try:
         services = json.loads((state_dir() / "services.json").read_text(encoding="utf-8"))
-        return services[kind]
+        entry = services[kind]
+        return Endpoint(kind, grpc=entry["grpc"], models=tuple(entry.get("models", ())))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConnectionFailed(
             f"The practice service {kind} is not running. Start it with "
@@ -158,8 +163,11 @@ def _make(values: Mapping[str, Any], what: str) -> Endpoint:
     unknown = sorted(set(values) - set(fields))
     if unknown:
         raise BadInput(f"{what} has no field {unknown[0]!r}. Fields: {', '.join(fields)}.")
-    values = {**values, "models": tuple(values.get("models", ()))}
-    return Endpoint(**values)
+    for name, value in values.items():
+        types, wanted = _TYPES.get(name, ((str,), "text"))
+        if type(value) not in types:  # isinstance would take True for a number
+            raise BadInput(f"{what}: {name!r} is {wanted}, not {value!r}.")
+    return Endpoint(**{**values, "models": tuple(values.get("models", ()))})
 
 
 def _check_address(address: str) -> None:

@@ -131,6 +131,10 @@ _BY_TEXT: tuple[tuple[str, tuple[type[CallError], str]], ...] = (
         (UnknownSignature, "The model has no signature of that name: {details}"),
     ),
     (
+        "ModelSpec has no name",
+        (UnknownModel, "The request names no model: {details}"),
+    ),
+    (
         "Unrecognized servable version label",
         (UnknownModel, "The model has no version label of that name: {details}"),
     ),

@@ -1,9 +1,7 @@
 """What a model takes and gives, as its signatures say, and whether an input fits."""
 
 import dataclasses
-import difflib
 from collections.abc import Iterable, Mapping
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -59,6 +57,8 @@ class Signatures(dict[str, Signature]):
         return "\n".join((f"{self.model}, version {self.version}", *lines))
 
     def _repr_html_(self) -> str:
+        from html import escape
+
         head = "<tr><th>signature</th><th></th><th>name</th><th>dtype and shape</th></tr>"
         rows = "".join(
             "<tr>" + "".join(f"<td style='text-align:left'>{escape(cell)}</td>" for cell in row)
@@ -137,6 +137,8 @@ def suggest(name: str, known: Iterable[str], lead: str) -> str:
     >>> suggest("image", ["images"], "It takes")
     "It takes: images. Did you mean 'images'?"
     """
+    import difflib  # only here: most calls find what they ask for
+
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1)
     listed = f"{lead}: {', '.join(names) or 'none'}."
@@ -175,7 +177,11 @@ def _fit(name: str, value: ArrayLike, spec: TensorSpec) -> NDArray:
 
 
 def _kind(array: NDArray) -> str:
-    return "text" if array.dtype.kind in "SU" else str(array.dtype)
+    if array.dtype.kind not in "SUO":
+        return str(array.dtype)
+    first = array.reshape(-1)[:1].tolist()
+    texts = all(isinstance(value, str | bytes) for value in first)
+    return "text" if texts else type(first[0]).__name__
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int, ...] | None) -> bool:

@@ -174,7 +174,28 @@ def _fill_typed(proto: Any, array: NDArray) -> None:
         values = values.view(np.uint16)
     elif values.dtype.kind == "c":
         values = values.view(values.real.dtype)
-    getattr(proto, field).extend(values.tolist())
+    if values.dtype.kind == "f":
+        proto.MergeFromString(_packed(proto, field, values))
+    else:
+        getattr(proto, field).extend(values.tolist())
+
+
+def _packed(proto: Any, field: str, values: NDArray) -> bytes:
+    """Encode a repeated float or double as protobuf does: tag, length, then the numbers.
+
+    `extend` would make a Python object of each number first.
+    """
+    data = values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
+    tag = proto.DESCRIPTOR.fields_by_name[field].number << 3 | 2  # 2 means: a length follows
+    return _varint(tag) + _varint(len(data)) + data
+
+
+def _varint(number: int) -> bytes:
+    groups = []
+    while number > 0x7F:
+        groups.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*groups, number])
 
 
 def _type_name(data_type: int) -> str:

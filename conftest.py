@@ -1,0 +1,33 @@
+"""Every test run gets a state folder, and so practice services, of its own."""
+
+import os
+import shutil
+import tempfile
+
+import pytest
+
+_FOLDER = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Move the state before anything is imported that might read it."""
+    for name in [name for name in os.environ if name.startswith("OTW_")]:
+        del os.environ[name]
+    config.stash[_FOLDER] = os.environ["OTW_STATE_DIR"] = tempfile.mkdtemp(prefix="otw-tests-")
+    os.environ.setdefault("MPLBACKEND", "agg")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Start what the notebooks call: a progress bar on a slow machine is no stored output."""
+    if item.path.suffix == ".ipynb":
+        from practice import manager
+
+        manager.up("tfserving")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave no service and no file behind."""
+    from practice import manager
+
+    manager.down()
+    shutil.rmtree(config.stash[_FOLDER], ignore_errors=True)

@@ -1,0 +1,141 @@
+"""Where a service is: practice, profile or environment, and every way to get it wrong."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from helpers import channels, endpoints
+from helpers.endpoints import Endpoint, load
+from helpers.errors import BadInput, ConnectionFailed
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("OTW_STATE_DIR", str(tmp_path))
+    entry = {"grpc": "127.0.0.1:8503", "pid": 1, "started": 1.0, "models": ["iris"]}
+    (tmp_path / "services.json").write_text(json.dumps({"tfserving": entry}))
+    return tmp_path
+
+
+@pytest.fixture
+def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path / "endpoints.toml"
+    monkeypatch.setattr(endpoints, "PROFILES", file)
+    file.write_text('[mine]\ngrpc = "10.1.2.3:8500"\nmodel = "resnet"\nmodels = ["resnet"]\n')
+    return file
+
+
+def test_practice_is_what_the_manager_wrote(state: Path) -> None:
+    assert load("tfserving") == Endpoint("tfserving", grpc="127.0.0.1:8503", models=("iris",))
+
+
+def test_the_environment_replaces_the_practice_address(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTW_TFSERVING_GRPC", "localhost:9000")
+    assert load("tfserving").grpc == "localhost:9000"
+
+
+def test_a_profile_of_your_own(profiles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load("tfserving", "mine").model == "resnet"
+    monkeypatch.setenv("OTW_TFSERVING_GRPC", "localhost:9000")
+    assert load("tfserving", "mine") == Endpoint(
+        "tfserving", grpc="localhost:9000", model="resnet", models=("resnet",)
+    )
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", "not json", "[]", '{"tfserving": 1}'])
+def test_without_a_practice_service_it_says_how_to_start_one(state: Path, content) -> None:
+    file = state / "services.json"
+    file.unlink() if content is None else file.write_text(content)
+    with pytest.raises(ConnectionFailed, match="otw practice up tfserving"):
+        load("tfserving")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "needs a file endpoints.toml"),
+        ("[other]\n", "no profile 'mine'. Profiles: other"),
+        ("mine = 1\n", "no profile 'mine'. Profiles: none"),
+        ("[mine\n", "cannot be read"),
+        ('[mine]\nport = "x"\n', "no field 'port'. Fields: kind, grpc"),
+        ('[mine]\nkind = "magic"\n', "Unknown kind 'magic'"),
+        ('[mine]\ngrpc = "http://10.1.2.3"\n', "not a gRPC address"),
+        ("[mine]\ngrpc = 8500\n", "'grpc' is text"),
+        ('[mine]\nmodels = "resnet"\n', "'models' is a list"),
+        ('[mine]\ntls = "yes"\n', "'tls' is true or false"),
+        ('[mine]\nversion = "1"\n', "'version' is a whole number"),
+    ],
+)
+def test_a_bad_profile_is_refused_with_the_reason(profiles: Path, content, reason: str) -> None:
+    profiles.unlink() if content is None else profiles.write_text(content)
+    with pytest.raises(BadInput, match=reason):
+        load("tfserving", "mine")
+
+
+def test_a_profile_that_is_not_text_is_refused(profiles: Path) -> None:
+    profiles.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BadInput, match="cannot be read"):
+        load("tfserving", "mine")
+
+
+def test_an_unknown_kind_names_the_known_ones() -> None:
+    with pytest.raises(BadInput, match="Known: tfserving"):
+        load("tf-serving")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["8500", ":8500", "host", "host:", "host:0", "host:65536", "host:-1", "host:http", "host:²"],
+)
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(BadInput, match="not a gRPC address"):
+        Endpoint("tfserving", grpc=address)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8500", "[::1]:8500", "models.example:443"])
+def test_what_is_an_address_is_taken(address: str) -> None:
+    assert Endpoint("tfserving", grpc=address).grpc == address
+
+
+def test_replace_changes_a_copy() -> None:
+    endpoint = Endpoint("tfserving", grpc="127.0.0.1:8500")
+    assert endpoint.replace(model="digits").model == "digits"
+    assert endpoint.model == ""
+    with pytest.raises(BadInput, match="no field 'modle'"):
+        endpoint.replace(modle="digits")
+
+
+def test_a_version_and_a_label_exclude_each_other() -> None:
+    with pytest.raises(BadInput, match="not both"):
+        Endpoint("tfserving", version=1, version_label="stable")
+
+
+def test_a_ca_file_means_tls() -> None:
+    assert Endpoint("tfserving", ca_file="ca.pem").tls
+
+
+def test_a_channel_is_shared() -> None:
+    endpoint = Endpoint("tfserving", grpc="127.0.0.1:1")
+    assert channels.channel(endpoint) is channels.channel(endpoint.replace(model="digits"))
+    before = channels.channel(endpoint)
+    channels.forget(endpoint)
+    assert channels.channel(endpoint) is not before
+
+
+def test_a_channel_needs_an_address() -> None:
+    with pytest.raises(BadInput, match="no gRPC address"):
+        channels.channel(Endpoint("tfserving"))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(None, "cannot be read"), (b"no certificate", "no certificate in PEM")]
+)
+def test_a_bad_ca_file_is_refused(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(BadInput, match=reason):
+        channels.channel(Endpoint("tfserving", grpc="127.0.0.1:1", ca_file=str(file)))

@@ -1,0 +1,214 @@
+"""The helper against the real practice service: answers, and what each mistake is told."""
+
+import http.server
+import threading
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from helpers import channels, errors, tfserving
+from helpers.endpoints import Endpoint
+from helpers.serving_api import predict_pb2, prediction_service_pb2_grpc
+from helpers.tensors import to_ndarray, to_tensor_proto
+
+IRIS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
+
+
+@pytest.fixture
+def iris(endpoint: Endpoint) -> Endpoint:
+    return endpoint.replace(model="iris")
+
+
+@pytest.fixture
+def detector(endpoint: Endpoint) -> Endpoint:
+    return endpoint.replace(model="digits_detector", signature_name="detected_model")
+
+
+def test_predict_gives_what_the_plain_stub_gives(iris: Endpoint) -> None:
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "iris"
+    request.inputs["features"].CopyFrom(to_tensor_proto(IRIS, "float32"))
+    stub = prediction_service_pb2_grpc.PredictionServiceStub(channels.channel(iris))
+    raw = to_ndarray(stub.Predict(request, timeout=10).outputs["probabilities"])
+    assert (tfserving.predict(iris, {"features": IRIS})["probabilities"] == raw).all()
+
+
+def test_iris_are_told_apart(iris: Endpoint) -> None:
+    answer = tfserving.predict(iris, {"features": IRIS})["probabilities"]
+    assert answer.argmax(axis=1).tolist() == [0, 2]
+    assert answer.sum(axis=1) == pytest.approx(1)
+
+
+def test_an_answer_is_an_ordinary_writable_array(iris: Endpoint) -> None:
+    answer = tfserving.predict(iris, {"features": IRIS})["probabilities"]
+    answer[0] = 0
+    assert type(answer) is np.ndarray
+
+
+def test_signatures_show_as_a_table(detector: Endpoint) -> None:
+    signatures = tfserving.signatures(detector)
+    assert str(signatures["detected_model"].inputs["images"]) == "float32 [-1, 96, 96, 1]"
+    assert "detection_boxes    float32 [-1, 10, 4]" in repr(signatures)
+    assert "<td style='text-align:left'>detection_boxes</td>" in signatures._repr_html_()
+
+
+def test_status_gives_the_state_of_each_version(iris: Endpoint) -> None:
+    assert tfserving.status(iris) == {1: tfserving.VersionStatus("AVAILABLE")}
+
+
+def test_signatures_are_asked_for_once(iris: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    tfserving.predict(iris, {"features": IRIS})
+    monkeypatch.setattr(tfserving, "signatures", None)  # asking again would fail now
+    tfserving.predict(iris, {"features": IRIS})
+
+
+def test_another_version_answering_makes_them_asked_for_again(iris: Endpoint) -> None:
+    cached = tfserving.signatures(iris)
+    cached.version = 7
+    tfserving.predict(iris, {"features": IRIS})
+    known = tfserving._connection(iris).signatures
+    tfserving.predict(iris, {"features": IRIS})
+    assert known[("iris", None, "")].version == 1
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_nan_and_infinity_are_sent(iris: Endpoint, number: float) -> None:
+    answer = tfserving.predict(iris, {"features": [[number, 1, 1, 1]]})
+    assert answer["probabilities"].shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "expected"),
+    [
+        ("iris", (0, 4), {"probabilities": (0, 3)}),
+        ("digits", (0, 8, 8, 1), {"probabilities": (0, 10), "classes": (0,)}),
+    ],
+)
+def test_an_empty_batch_gives_empty_answers(endpoint, model, shape, expected) -> None:
+    name = "features" if model == "iris" else "images"
+    answer = tfserving.predict(endpoint.replace(model=model), {name: np.zeros(shape, "float32")})
+    assert {name: array.shape for name, array in answer.items()} == expected
+
+
+def test_a_tensor_of_100_megabytes_goes_through(iris: Endpoint) -> None:
+    features = np.tile(np.float32(IRIS), (3_200_000, 1))
+    answer = tfserving.predict(iris, {"features": features}, timeout=60)["probabilities"]
+    assert features.nbytes > 100e6
+    assert answer.shape == (len(features), 3)
+    few = tfserving.predict(iris, {"features": IRIS})["probabilities"]
+    assert answer[:2] == pytest.approx(few, abs=1e-6)
+    assert answer[-2:] == pytest.approx(few, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "inputs", "kind", "sentence"),
+    [
+        ({"model": "iriss"}, {"features": IRIS}, errors.UnknownModel,
+         "Model 'iriss' is not served at .* Served there: .*iris. Did you mean 'iris'"),
+        ({"model": ""}, {"features": IRIS}, errors.UnknownModel, "No model was named"),
+        ({"version": 9}, {"features": IRIS}, errors.UnknownModel,
+         "Version 9 of model 'iris' is not available at .*: version 1 is AVAILABLE"),
+        ({"version_label": "stable"}, {"features": IRIS}, errors.UnknownModel,
+         "no version label of that name.*stable"),
+        ({"signature_name": "serving_defualt"}, {"features": IRIS}, errors.UnknownSignature,
+         "has no signature 'serving_defualt'. It has: serving_default. Did you mean"),
+        ({}, {"feature": IRIS}, errors.BadInput,
+         "no input 'feature'. It takes: features. Did you mean 'features'"),
+        ({}, {}, errors.BadInput, "Input 'features' is missing; the signature takes float32"),
+        ({}, {"features": IRIS, "more": 1}, errors.BadInput, "no input 'more'. It takes: features"),
+        ({}, IRIS, errors.BadInput, "Inputs go by name"),
+        ({}, {"features": np.zeros((1, 4))}, errors.BadInput,
+         r"is float64; expected float32 \[-1, 4\]. Convert it with .astype\('float32'\)"),
+        ({}, {"features": [["a", "b", "c", "d"]]}, errors.BadInput, "is text; expected float32"),
+        ({}, {"features": [[1j, 0, 0, 0]]}, errors.BadInput, "is complex128; expected float32"),
+        ({}, {"features": IRIS[0]}, errors.BadInput,
+         r"has shape \[4\]; expected float32 \[-1, 4\]"),
+        ({}, {"features": [[1, 2, 3]]}, errors.BadInput, r"has shape \[1, 3\]; expected"),
+        ({}, {"features": [[1, 2, 3, 4], [1]]}, errors.BadInput, "same length. Expected float32"),
+        ({}, {"features": None}, errors.BadInput, "is NoneType; expected"),
+    ],
+)  # fmt: skip
+def test_one_sentence_says_what_is_wrong(iris, changes, inputs, kind, sentence: str) -> None:
+    with pytest.raises(kind, match=sentence):
+        tfserving.predict(iris.replace(**changes), inputs)
+
+
+@pytest.mark.parametrize(
+    ("changes", "inputs", "kind", "code"),
+    [
+        ({"signature_name": "no"}, {"features": np.float32(IRIS)}, errors.UnknownSignature,
+         "FAILED_PRECONDITION"),
+        ({}, {"feature": np.float32(IRIS)}, errors.BadInput, "INVALID_ARGUMENT"),
+        ({}, {"features": np.float64(IRIS)}, errors.BadInput, "INVALID_ARGUMENT"),
+        ({}, {"features": np.zeros((1, 3), "float32")}, errors.BadInput, "INVALID_ARGUMENT"),
+        ({"version": 9}, {"features": np.float32(IRIS)}, errors.UnknownModel, "NOT_FOUND"),
+    ],
+)  # fmt: skip
+def test_unchecked_the_service_itself_objects(iris, changes, inputs, kind, code: str) -> None:
+    with pytest.raises(kind) as caught:
+        tfserving.predict(iris.replace(**changes), inputs, check=False)
+    error = caught.value
+    assert (error.code, error.service, error.endpoint) == (code, "TensorFlow Serving", iris.grpc)
+    assert error.details
+    assert error.__cause__.code().name == code
+
+
+def test_status_of_an_unknown_model_names_the_known_ones(iris: Endpoint) -> None:
+    with pytest.raises(errors.UnknownModel, match="Did you mean 'iris'"):
+        tfserving.status(iris.replace(model="irsi"))
+
+
+def test_nobody_listening(iris: Endpoint) -> None:
+    with pytest.raises(errors.ConnectionFailed, match="Nothing answers at 127.0.0.1:1"):
+        tfserving.predict(iris.replace(grpc="127.0.0.1:1"), {"features": IRIS})
+
+
+def test_after_a_refused_connection_the_next_call_connects_anew(
+    tcp_server: Callable, endpoint: Endpoint
+) -> None:
+    gone = endpoint.replace(model="iris", grpc="127.0.0.1:1")
+    before = channels.channel(gone)
+    with pytest.raises(errors.ConnectionFailed):
+        tfserving.status(gone)
+    assert channels.channel(gone) is not before
+
+
+@pytest.fixture
+def http_address() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler
+    ) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_port_where_http_answers(iris: Endpoint, http_address: str) -> None:
+    with pytest.raises(errors.NotThisProtocol, match="does not speak gRPC"):
+        tfserving.predict(iris.replace(grpc=http_address), {"features": IRIS})
+
+
+@pytest.mark.parametrize(
+    "answer", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"]
+)
+def test_a_port_where_something_else_answers(iris, tcp_server, answer: bytes) -> None:
+    with pytest.raises(errors.NotThisProtocol, match="does not speak gRPC"):
+        tfserving.status(iris.replace(grpc=tcp_server(answer)))
+
+
+def test_a_server_that_never_answers_meets_the_deadline(iris, tcp_server: Callable) -> None:
+    with pytest.raises(errors.DeadlineExceeded, match="did not answer in time"):
+        tfserving.predict(iris.replace(grpc=tcp_server(None)), {"features": IRIS}, timeout=0.3)
+
+
+def test_the_service_still_answers_after_every_shape(detector: Endpoint) -> None:
+    shapes = [(), (1,), (96, 96), (1, 96, 96), (1, 96, 96, 3), (1, 50, 70, 1), (1, 95, 97, 1),
+              (1, 0, 0, 1), (2, 1, 1, 1), (0,), (1, 1, 1, 96, 96, 1), (0, 96, 96, 1)]  # fmt: skip
+    for shape in shapes:
+        try:
+            tfserving.predict(detector, {"images": np.zeros(shape, "float32")}, check=False)
+        except errors.CallError as error:
+            assert isinstance(error, errors.BadInput), shape
+    good = tfserving.predict(detector, {"images": np.zeros((1, 96, 96, 1), "float32")})
+    assert good["detection_boxes"].shape == (1, 10, 4)
