@@ -1,0 +1,204 @@
+"""The shipped models and pictures: they agree with each other and with what data/README.md says."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+from flatbuffers import flexbuffers
+from PIL import Image
+
+DATA = Path(__file__).resolve().parent.parent / "data"
+SIGNATURES = {
+    "digits_detector": "detected_model",
+    "digits": "serving_default",
+    "iris": "serving_default",
+}
+INPUTS = {"digits_detector": "images", "digits": "images", "iris": "features"}
+SHAPES = {"digits_detector": (96, 96, 1), "digits": (8, 8, 1), "iris": (4,)}
+OUTPUTS: dict[str, dict[str, tuple[type, tuple[int, ...]]]] = {
+    "digits_detector": {
+        "detection_boxes": (np.float32, (10, 4)),
+        "detection_scores": (np.float32, (10,)),
+        "detection_classes": (np.float32, (10,)),
+    },
+    "digits": {"probabilities": (np.float32, (10,)), "classes": (np.int64, ())},
+    "iris": {"probabilities": (np.float32, (3,))},
+}
+
+Arrays = dict[str, np.ndarray]
+models = pytest.mark.parametrize("model", SIGNATURES)
+
+
+@pytest.fixture(scope="session")
+def tensorflow() -> ModuleType:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    return pytest.importorskip("tensorflow")
+
+
+@models
+@pytest.mark.parametrize("rows", [1, 3, 64])
+def test_litert_answers_like_tensorflow(tensorflow: ModuleType, model: str, rows: int) -> None:
+    assert_same_answers(tensorflow, model, some_inputs(model, rows))
+
+
+def test_litert_sees_in_the_pictures_what_tensorflow_sees(tensorflow: ModuleType) -> None:
+    assert_same_answers(tensorflow, "digits_detector", pictures()[1])
+
+
+def test_saved_model_has_the_one_signature(tensorflow: ModuleType) -> None:
+    for model, signature in SIGNATURES.items():
+        loaded = tensorflow.saved_model.load(str(folder(model)))
+        assert list(loaded.signatures) == [signature]
+
+
+@models
+@pytest.mark.parametrize("rows", [1, 3, 64])
+def test_litert_takes_any_number_of_rows(model: str, rows: int) -> None:
+    answers = litert(model, some_inputs(model, rows))
+    assert answers.keys() == OUTPUTS[model].keys()
+    for name, (dtype, shape) in OUTPUTS[model].items():
+        assert answers[name].dtype == dtype
+        assert answers[name].shape == (rows, *shape)
+
+
+def test_detector_finds_the_digits_in_the_pictures() -> None:
+    names, images = pictures()
+    answers = litert("digits_detector", images)
+    found = right = 0
+    for index, name in enumerate(names):
+        left = true_boxes(name)
+        sure = answers["detection_scores"][index] >= 0.5
+        found += int(sure.sum())
+        boxes = answers["detection_boxes"][index][sure]
+        classes = answers["detection_classes"][index][sure]
+        for box, digit in zip(boxes, classes, strict=True):
+            hit = next((t for t in left if t[1] == digit and overlap(box, t[0]) >= 0.5), None)
+            if hit:
+                left.remove(hit)
+                right += 1
+    assert right / found >= 0.9
+    assert right / sum(len(true_boxes(name)) for name in names) >= 0.9
+
+
+def test_detector_answers_best_first_within_the_picture() -> None:
+    answers = litert("digits_detector", pictures()[1])
+    assert (np.diff(answers["detection_scores"], axis=1) <= 0).all()
+    assert (answers["detection_boxes"] >= 0).all()
+    assert (answers["detection_boxes"] <= 1).all()
+    assert set(np.unique(answers["detection_classes"])) <= set(range(10))
+
+
+def test_one_picture_is_empty_and_the_detector_says_so() -> None:
+    names, images = pictures()
+    empty = [index for index, name in enumerate(names) if not true_boxes(name)]
+    assert len(empty) == 1
+    assert (litert("digits_detector", images[empty])["detection_scores"] < 0.5).all()
+
+
+@models
+def test_metadata_tells_tensorflow_serving_the_same_signature(model: str) -> None:
+    meta_graph_pb2 = pytest.importorskip("tensorflow.core.protobuf.meta_graph_pb2")
+    tflite = read_tflite(model)
+    serialized = signature_metadata(tflite)
+    assert list(serialized) == [SIGNATURES[model]]
+    definition = meta_graph_pb2.SignatureDef.FromString(serialized[SIGNATURES[model]])
+    assert definition.method_name == "tensorflow/serving/predict"
+    assert list(definition.inputs) == [INPUTS[model]]
+    assert set(definition.outputs) == set(OUTPUTS[model])
+    tensors = {tensor.name.decode() for tensor in tflite.subgraphs[0].tensors}
+    infos = {**definition.inputs, **definition.outputs}
+    assert {info.name for info in infos.values()} <= tensors
+    shapes = {name: [dim.size for dim in info.tensor_shape.dim] for name, info in infos.items()}
+    assert shapes[INPUTS[model]] == [-1, *SHAPES[model]]
+    assert all(shapes[name] == [-1, *shape] for name, (_, shape) in OUTPUTS[model].items())
+
+
+@models
+def test_metadata_survives_a_reader_of_c_strings(model: str) -> None:
+    # TensorFlow Serving's reader stops at the first zero byte.
+    assert all(b"\0" not in entry for entry in signature_metadata(read_tflite(model)).values())
+
+
+@models
+def test_tflite_needs_no_operations_but_the_built_in(model: str) -> None:
+    assert not any(code.customCode for code in read_tflite(model).operatorCodes)
+
+
+@models
+def test_model_is_small(model: str) -> None:
+    files = [path for path in folder(model).rglob("*") if path.is_file()]
+    assert {"saved_model.pb", "model.tflite"} <= {path.name for path in files}
+    assert sum(path.stat().st_size for path in files) < 1_000_000
+
+
+def folder(model: str) -> Path:
+    return DATA / "models" / model / "1"
+
+
+def litert(model: str, inputs: np.ndarray) -> Arrays:
+    interpreter = Interpreter(str(folder(model) / "model.tflite"))
+    run: Callable[..., Arrays] = interpreter.get_signature_runner(SIGNATURES[model])
+    return run(**{INPUTS[model]: inputs})
+
+
+def assert_same_answers(tensorflow: ModuleType, model: str, inputs: np.ndarray) -> None:
+    loaded = tensorflow.saved_model.load(str(folder(model)))
+    function = loaded.signatures[SIGNATURES[model]]
+    expected = function(**{INPUTS[model]: tensorflow.constant(inputs)})
+    answers = litert(model, inputs)
+    assert answers.keys() == expected.keys()
+    for name, answer in answers.items():
+        np.testing.assert_allclose(answer, expected[name].numpy(), rtol=0, atol=1e-5)
+
+
+def some_inputs(model: str, rows: int) -> np.ndarray:
+    random = np.random.default_rng(rows)
+    if model == "iris":
+        return random.uniform([4, 2, 1, 0.1], [8, 4.5, 7, 2.5], (rows, 4)).astype(np.float32)
+    if model == "digits":
+        # Soft strokes between empty and full, as the 8x8 scans have them.
+        return np.clip(random.normal(0.4, 0.5, (rows, 8, 8, 1)), 0, 1).astype(np.float32)
+    return np.resize(pictures()[1], (rows, 96, 96, 1))
+
+
+def pictures() -> tuple[list[str], np.ndarray]:
+    paths = sorted((DATA / "images").glob("digits-*.png"))
+    pixels = [np.asarray(Image.open(path), np.float32) / 255 for path in paths]
+    return [path.name for path in paths], np.stack(pixels)[..., np.newaxis]
+
+
+def true_boxes(image: str) -> list[tuple[tuple[float, ...], int]]:
+    with (DATA / "images" / "boxes.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["image"] == image]
+    edges = ("ymin", "xmin", "ymax", "xmax")
+    return [(tuple(float(row[edge]) for edge in edges), int(row["digit"])) for row in rows]
+
+
+def overlap(a: np.ndarray, b: tuple[float, ...]) -> float:
+    """Intersection over union."""
+    height = max(min(a[2], b[2]) - max(a[0], b[0]), 0)
+    width = max(min(a[3], b[3]) - max(a[1], b[1]), 0)
+    areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
+    return float(height * width / (areas - height * width))
+
+
+def read_tflite(model: str) -> schema.ModelT:
+    content = (folder(model) / "model.tflite").read_bytes()
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+
+
+def signature_metadata(tflite: schema.ModelT) -> dict[str, bytes]:
+    """Signature name and serialized SignatureDef, as TensorFlow Serving reads them."""
+    [entry] = [m for m in tflite.metadata if m.name == b"signature_defs_metadata"]
+    content = bytearray(bytes(tflite.buffers[entry.buffer].data))
+    table = flexbuffers.GetRoot(content).AsMap
+    names = [key.AsKey for key in table.Keys]
+    return {name: table[name].AsStringBytes for name in names}
