@@ -23,10 +23,10 @@ lab: $(STAMP)  ## install if needed, start the practice services, open JupyterLa
 	$(BIN)/otw lab $(ARGS)
 
 test: $(STAMP)  ## run the tests, notebooks included
-	$(PY) tests/run.py $(ARGS)
+	$(PY) -m pytest $(ARGS)
 
 test-all: $(STAMP)  ## the tests and what takes longer: every notebook twice, offline, in shuffled order
-	$(PY) tests/run.py --all $(ARGS)
+	$(PY) -m pytest -m "slow or not slow" $(ARGS)
 
 notebooks: $(STAMP)  ## run the notebooks in place: outputs and widget state are kept, execution times are not
 	$(PY) tests/run_notebooks.py $(ARGS)

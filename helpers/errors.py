@@ -46,7 +46,7 @@ class CallError(Exception):
         """Show a notebook's reader the sentences; IPython asks for this, `%debug` still works."""
         lines = [f"{type(self).__name__}: {self}"]
         if self.code is not None:
-            lines.append(f"The service answered {self.code}: {self.details}")
+            lines.append(f"({self.code}: {self.details})")
         return lines
 
 

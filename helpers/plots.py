@@ -42,7 +42,8 @@ def draw_boxes(
     axes.set(xlabel="x (pixels)", ylabel="y (pixels)", title=title)
     texts = [str(label) for label in np.asarray(labels).tolist()]
     if scores is not None:
-        texts = [f"{text}: {score:.2f}" for text, score in zip(texts, scores, strict=True)]
+        sure = np.asarray(scores, float).tolist()
+        texts = [f"{text}: {score:.2f}" for text, score in zip(texts, sure, strict=True)]
     for box, text in zip(np.asarray(boxes, float).reshape(-1, 4), texts, strict=True):
         _draw_box(axes, box * [height, width, height, width], text)
     return axes

@@ -13,6 +13,7 @@ import importlib.util
 import sys
 import threading
 from types import ModuleType
+from typing import Any
 
 _MODULES = {
     "classification_pb2": "tensorflow_serving.apis.classification_pb2",
@@ -40,7 +41,7 @@ __all__ = sorted(_MODULES)
 _lock = threading.RLock()
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
     """Import one of the modules listed in `__all__` when it is first asked for."""
     if name not in _MODULES:
         raise AttributeError(

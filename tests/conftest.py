@@ -37,7 +37,7 @@ def tcp_server() -> Iterator[Callable[[bytes | None], str]]:
         def listen(answer: bytes | None) -> str:
             listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
             threading.Thread(target=_answer, args=(listener, answer), daemon=True).start()
-            return "127.0.0.1:{}".format(listener.getsockname()[1])
+            return f"127.0.0.1:{listener.getsockname()[1]}"
 
         yield listen
 

@@ -65,6 +65,6 @@ def test_a_notebook_shows_sentences_in_place_of_a_traceback() -> None:
     error = errors.UnknownModel("No such model.", code="NOT_FOUND", details="Servable not found")
     assert error._render_traceback_() == [
         "UnknownModel: No such model.",
-        "The service answered NOT_FOUND: Servable not found",
+        "(NOT_FOUND: Servable not found)",
     ]
     assert errors.BadInput("Wrong.")._render_traceback_() == ["BadInput: Wrong."]

@@ -2,6 +2,7 @@
 
 import datetime
 import tracemalloc
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -11,11 +12,23 @@ from helpers.errors import BadInput
 from helpers.serving_api import tensor_pb2, types_pb2
 from helpers.tensors import to_ndarray, to_tensor_proto, typed_field
 
-NUMBERS = (
-    "float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 "
-    "complex64 complex128 bool"
-).split()
-EXTENSIONS = "bfloat16 float8_e5m2 float8_e4m3fn int4 uint4".split()
+NUMBERS = [
+    "float16",
+    "float32",
+    "float64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "complex64",
+    "complex128",
+    "bool",
+]
+EXTENSIONS = ["bfloat16", "float8_e5m2", "float8_e4m3fn", "int4", "uint4"]
 SHAPES = [(), (0,), (1,), (3, 0, 2), (2, 3)]
 
 
@@ -53,7 +66,7 @@ def test_typed_fields_are_read_like_tensor_content(name: str) -> None:
 
 
 @pytest.mark.parametrize("sent", ["text", b"by\0tes\0", ["a", "grüße"], [[b"\0"], [b""]], []])
-def test_text_and_bytes_come_back_as_bytes(sent: object) -> None:
+def test_text_and_bytes_come_back_as_bytes(sent: Any) -> None:
     received = to_ndarray(to_tensor_proto(sent, dtype="object"))
     expected = np.vectorize(lambda v: v.encode() if isinstance(v, str) else v, otypes=[object])
     wanted = np.asarray(sent, dtype=object)
@@ -112,7 +125,7 @@ def test_nan_and_infinity_are_allowed() -> None:
         (np.zeros(1, [("a", "i4")]), None, "no type for"),
     ],
 )
-def test_what_has_no_type_is_refused_with_the_reason(array: object, dtype, reason: str) -> None:
+def test_what_has_no_type_is_refused_with_the_reason(array: Any, dtype, reason: str) -> None:
     with pytest.raises(BadInput, match=reason):
         to_tensor_proto(array, dtype)
 

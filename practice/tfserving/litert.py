@@ -21,9 +21,10 @@ PREDICT_METHOD = "tensorflow/serving/predict"
 class LiteRTModel:
     """One loaded `model.tflite`.
 
-    Interpreters are not safe for two threads at once, so they are pooled: at most one
-    for each processor, made when first needed, and thrown away after a failure, because
-    a failed resize leaves an interpreter in no defined state.
+    Interpreters are not safe for two threads at once, so they are pooled: at most one for
+    each processor, made when first needed. Like the product, this one does not check shapes;
+    but a shape that the signature does not have can leave an interpreter unable to run a
+    right one. So such a call, and one that fails, costs its interpreter.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,35 +56,54 @@ class LiteRTModel:
         Failure
             INVALID_ARGUMENT with LiteRT's own text, or DEADLINE_EXCEEDED.
         """
+        fits = _fit(self.signatures[signature_name], inputs)
         if any(array.size == 0 for array in inputs.values()):
-            return self._run_empty(signature_name, inputs)
+            return self._run_empty(signature_name, fits)
+        idle = self._take(ends)
+        back = None if fits else idle
         try:
-            interpreter = self._pool.get(timeout=max(ends - time.monotonic(), 0))
-        except queue.Empty:
-            raise Failure("DEADLINE_EXCEEDED", "Deadline exceeded while waiting to run.") from None
-        try:
-            interpreter = interpreter or self._interpreter()
-            return interpreter.get_signature_runner(signature_name)(**inputs)
+            interpreter = idle if fits and idle else self._interpreter()
+            outputs = interpreter.get_signature_runner(signature_name)(**inputs)
+            if fits:
+                back = interpreter
+            return outputs
         except (RuntimeError, ValueError) as error:
-            interpreter = None
             raise Failure("INVALID_ARGUMENT", str(error)) from error
         finally:
-            self._pool.put(interpreter)
+            self._pool.put(back)
+
+    def _take(self, ends: float) -> Interpreter | None:
+        wait = None if ends == float("inf") else max(ends - time.monotonic(), 0)
+        try:
+            return self._pool.get(timeout=wait)
+        except queue.Empty:
+            raise Failure("DEADLINE_EXCEEDED", "Deadline exceeded while waiting to run.") from None
 
     def _interpreter(self) -> Interpreter:
         return Interpreter(model_content=self._content, num_threads=1)
 
-    def _run_empty(self, signature_name: str, inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    def _run_empty(self, signature_name: str, fits: bool) -> dict[str, NDArray]:
         """Answer an empty batch with empty outputs, as TensorFlow does; LiteRT cannot run one."""
-        signature = self.signatures[signature_name]
-        if any(array.ndim == 0 or array.shape[0] != 0 for array in inputs.values()):
+        if not fits:
             raise Failure("INVALID_ARGUMENT", "An input without values must be an empty batch.")
+        outputs = self.signatures[signature_name].outputs
         return {
-            name: np.zeros(
-                (0, *(dim.size for dim in info.tensor_shape.dim[1:])), to_dtype(info.dtype)
-            )
-            for name, info in signature.outputs.items()
+            name: np.zeros((0, *_sizes(i)[1:]), to_dtype(i.dtype)) for name, i in outputs.items()
         }
+
+
+def _fit(signature: Any, inputs: Mapping[str, NDArray]) -> bool:
+    for name, array in inputs.items():
+        wanted = _sizes(signature.inputs[name])
+        if len(wanted) != array.ndim:
+            return False
+        if any(want not in (-1, size) for want, size in zip(wanted, array.shape, strict=True)):
+            return False
+    return True
+
+
+def _sizes(info: Any) -> list[int]:
+    return [dim.size for dim in info.tensor_shape.dim]
 
 
 def _signature_def(interpreter: Interpreter, name: str) -> Any:
