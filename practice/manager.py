@@ -1,0 +1,221 @@
+"""Start, stop and watch the practice services: one shared set per user."""
+
+import concurrent.futures
+import contextlib
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+
+from practice import launch, processes, services, state
+from practice import progress as bars
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_PATIENCE = 5.0  # seconds after which, the second time, a silent service counts as hung
+
+_Result = TypeVar("_Result")
+
+
+def ready(*names: str, progress: bool = True) -> None:
+    """Make sure that practice services run, and that this program reaches them.
+
+    What is not running is started. The shared services go on when this program ends.
+
+    Parameters
+    ----------
+    *names : str
+        Such as `"tfserving"`; without one, every service.
+    progress : bool
+        Show a bar when it takes over two seconds.
+
+    Raises
+    ------
+    PracticeError
+        When a service cannot be started; the text has the last lines of its log.
+
+    Examples
+    --------
+    >>> import practice
+    >>> practice.ready("tfserving")
+    tfserving is ready. Loopback is in no_proxy.
+    """
+    wanted = [service.name for service in _get(names)]
+    listed = " and ".join(filter(None, [", ".join(wanted[:-1]), wanted[-1]]))
+    with _bar(f"Starting {listed}", progress) as tick:
+        up(*wanted, tick=tick)
+    bypass_proxy()
+    print(f"{listed} {'is' if len(wanted) == 1 else 'are'} ready. Loopback is in no_proxy.")
+
+
+def up(*names: str, tick: state.Tick = lambda: None) -> None:
+    """Start the services that do not answer, and return when all do.
+
+    Parameters
+    ----------
+    *names : str
+        Without one, every service.
+    tick : callable
+        Called again and again while waiting; what it raises ends the wait.
+
+    Raises
+    ------
+    PracticeError
+        When a service cannot be started.
+    """
+    wanted = _get(names)
+    if all(_while(tick, _healthy, wanted, state.read_services(), _PATIENCE)):
+        return
+    with state.lock(tick):
+        entries = state.read_services()
+        # Once more: somebody else may have started it meanwhile, or it was only slow.
+        well = _while(tick, _healthy, wanted, entries, _PATIENCE)
+        problem = state.services_problem()
+        launches = []
+        for service in (s for s, is_well in zip(wanted, well, strict=True) if not is_well):
+            old = entries.pop(service.name, {})
+            notes = _while(tick, _remove_remains, service, old)
+            state.begin_log(state.log_file(service.name), *filter(None, [problem]), *notes)
+            launches.append(launch.Launch(service, state.folder(), services.MODELS, old))
+
+        def done(started: launch.Launch) -> None:
+            entries[started.service.name] = started.entry
+            state.write_services(entries)
+
+        launch.bring_up(launches, done, tick)
+
+
+def down(*names: str) -> list[str]:
+    """Stop the shared services.
+
+    Parameters
+    ----------
+    *names : str
+        Without one, every service.
+
+    Returns
+    -------
+    list of str
+        Those that were running.
+    """
+    wanted = _get(names)
+    if not state.folder().is_dir():
+        return []
+    with state.lock():
+        return _stop(wanted)
+
+
+def status(*names: str) -> dict[str, dict[str, Any]]:
+    """Tell how each service does, and where it is.
+
+    Parameters
+    ----------
+    *names : str
+        Without one, every service.
+
+    Returns
+    -------
+    dict
+        For each service whether it is `healthy`, its `pid` and its addresses; None for what
+        does not run.
+    """
+    wanted, entries = _get(names), state.read_services()
+    found = {}
+    for service, well in zip(wanted, _healthy(wanted, entries, 2.0), strict=True):
+        entry = entries.get(service.name, {})
+        runs = well or processes.find(entry, service.module) is not None
+        shown = {key: entry.get(key) if runs else None for key in ("pid", *service.addresses)}
+        found[service.name] = {"healthy": well, **shown}
+    return found
+
+
+def enter_lab() -> Path:
+    """Note that an `otw lab` needs the services until this process ends; returns the lease."""
+    with state.lock():
+        lease = state.make_folder(state.folder() / "labs") / f"{os.getpid()}.json"
+        state.write_json(lease, processes.record(os.getpid()))
+        return lease
+
+
+def leave_lab(lease: Path) -> list[str]:
+    """Give a lease back; the last one stops the services, and this names those it stopped."""
+    with state.lock():
+        lease.unlink(missing_ok=True)
+        for other in lease.parent.glob("*.json"):
+            if processes.find(state.read_json(other) or {}):
+                return []
+            other.unlink(missing_ok=True)  # of a process that was killed
+        return _stop(services.SERVICES.values())
+
+
+def _get(names: Iterable[str]) -> list[services.Service]:
+    return [services.get(name) for name in dict.fromkeys(names or services.SERVICES)]
+
+
+def _bar(text: str, wanted: bool) -> contextlib.AbstractContextManager[state.Tick]:
+    return bars.bar(text, launch.LIMIT) if wanted else contextlib.nullcontext(lambda: None)
+
+
+def _healthy(
+    wanted: list[services.Service], entries: dict[str, state.Record], seconds: float
+) -> list[bool]:
+    def well(service: services.Service) -> bool:
+        entry = entries.get(service.name, {})
+        runs = processes.find(entry, service.module) is not None
+        return runs and service.answers(entry, seconds)
+
+    with concurrent.futures.ThreadPoolExecutor(max(1, len(wanted))) as pool:
+        return list(pool.map(well, wanted))
+
+
+def _while(tick: state.Tick, function: Callable[..., _Result], *arguments: Any) -> _Result:
+    """Run what may take seconds, and tick meanwhile."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        future = pool.submit(function, *arguments)
+        while not concurrent.futures.wait([future], timeout=0.05).done:
+            tick()
+        return future.result()
+
+
+def _remove_remains(service: services.Service, entry: state.Record) -> list[str]:
+    """End what is left of an earlier run, and say so."""
+    notes = []
+    remains = processes.find(entry, service.module)
+    if remains:
+        notes.append(f"process {remains.pid} did not answer, twice, within {_PATIENCE:.0f} s")
+        processes.end([remains], patience=1.0)
+    elif entry:
+        notes.append(f"process {entry.get('pid')} is gone, or is somebody else's now")
+    for lost in _lost(service):
+        notes.append(f"process {lost.pid} was started here, but services.json did not say so")
+        processes.end([lost])
+    return notes
+
+
+def _lost(service: services.Service) -> list[psutil.Process]:
+    """Find shared instances whether services.json has them or not, by the files they read."""
+    arguments = service.arguments(state.folder(), dict.fromkeys(service.addresses, 0))
+    own = [word for word in arguments if str(state.folder()) in word]
+    return processes.search(service.module, *own) if own else []
+
+
+def _stop(wanted: Iterable[services.Service]) -> list[str]:
+    entries, running = state.read_services(), {}
+    for service in wanted:
+        known = processes.find(entries.pop(service.name, {}), service.module)
+        if found := {p.pid: p for p in [known, *_lost(service)] if p}:
+            running[service.name] = found.values()
+    processes.end([process for found in running.values() for process in found])
+    state.write_services(entries)
+    return list(running)
+
+
+def bypass_proxy() -> None:
+    """Put loopback into no_proxy, behind what is there already."""
+    there = [os.environ.get(variable, "") for variable in ("no_proxy", "NO_PROXY")]
+    hosts = [host.strip() for host in ",".join(there).split(",") if host.strip()]
+    if "*" in hosts:
+        return  # everything bypasses the proxy, and a list would not mean that any more
+    merged = ",".join(dict.fromkeys([*hosts, *_LOOPBACK]))
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = merged

@@ -1,0 +1,185 @@
+"""Processes and ports: start, recognise and end our own, and never touch anybody else's."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import psutil
+
+from practice import state
+
+HOST = "127.0.0.1"
+
+# Kept so that a child that ended is reaped and not left as a zombie.
+_children: dict[int, subprocess.Popen[bytes]] = {}
+
+
+def spawn(command: Sequence[str], log: Path, cwd: Path) -> subprocess.Popen[bytes]:
+    """Start a program that outlives this one, with its output in a log."""
+    options: dict[str, Any] = {}
+    if sys.platform == "win32":
+        # A console of its own that is not shown. DETACHED_PROCESS would give it none, and then
+        # a virtual environment's python.exe, which starts a second process, opens a window.
+        options["creationflags"] = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP
+    else:
+        options["start_new_session"] = True  # Ctrl-C in a terminal is not meant for it
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8"}
+    with state.open_log(log) as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            cwd=cwd, env=environment, **options,
+        )  # fmt: skip
+    _children[process.pid] = process
+    return process
+
+
+@contextlib.contextmanager
+def interrupted_later() -> Iterator[None]:
+    """Hold Ctrl-C back for a moment, so that no process is started and then forgotten."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        before(*came[0])
+
+
+def record(pid: int) -> state.Record:
+    """Return what tells a process from a later one with the same number."""
+    return {"pid": pid, "started": psutil.Process(pid).create_time()}
+
+
+def find(entry: state.Record, *words: str) -> psutil.Process | None:
+    """Return the process a record is about, or None when it is gone.
+
+    Parameters
+    ----------
+    entry : dict
+        Its `pid` and `started` must both agree with the process.
+    *words : str
+        Arguments that its command line must have.
+    """
+    pid, started = entry.get("pid"), entry.get("started")
+    if not isinstance(pid, int) or not isinstance(started, int | float):
+        return None
+    if pid in _children and _children[pid].poll() is not None:
+        del _children[pid]
+    try:
+        process = psutil.Process(pid)
+        if abs(process.create_time() - started) > 1:
+            return None
+        return process if _alive(process) and _has(process, words) else None
+    except (psutil.Error, ValueError, OverflowError):
+        return None
+
+
+def search(*words: str) -> list[psutil.Process]:
+    """Return every process whose command line has all these arguments."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if _has(process, words):
+                found.append(process)
+    return found
+
+
+def end(processes: Iterable[psutil.Process], patience: float = 5.0) -> None:
+    """Ask processes to end, wait, and kill those that do not. Pass only what `find` gave."""
+    left = list(processes)
+    for ask in (psutil.Process.terminate, psutil.Process.kill):
+        for process in left:
+            # psutil itself makes sure that the number still means the same process.
+            with contextlib.suppress(psutil.Error):
+                ask(process)
+        limit = time.monotonic() + patience
+        while left and time.monotonic() < limit:
+            left = [process for process in left if _alive(process)]
+            if left:
+                time.sleep(0.01)
+
+
+def _alive(process: psutil.Process) -> bool:
+    child = _children.get(process.pid)
+    if child is not None and child.returncode is None:
+        return child.poll() is None  # and it is reaped
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:
+        return True
+
+
+def _has(process: psutil.Process, words: Sequence[str]) -> bool:
+    return set(words) <= set(process.cmdline()) if words else True
+
+
+def listens(pid: int, port: int) -> bool:
+    """Whether a process, or a child of it, is the one that listens on a port."""
+    try:
+        process = psutil.Process(pid)
+        # On Windows the python.exe of a virtual environment starts the real one.
+        family = [process, *process.children(recursive=True)]
+        return any(
+            connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+            for member in family
+            for connection in member.net_connections(kind="tcp")
+        )
+    except psutil.NoSuchProcess:
+        return False
+    except (psutil.Error, OSError):
+        return True  # the system does not tell; the caller has other signs
+
+
+def choose_port(preferred: int = 0, but_not: Iterable[int] = ()) -> int:
+    """Return a port nobody listens on: the preferred one if it is free, else any."""
+    if preferred and preferred not in but_not and is_free(preferred):
+        return preferred
+    while True:
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            port = int(probe.getsockname()[1])
+        if port not in but_not:
+            return port
+
+
+def is_free(port: int) -> bool:
+    """Whether a service could listen on a port of this machine."""
+    if accepts(port):
+        return False  # macOS lets two bind when one of them chose all interfaces
+    with socket.socket() as probe:
+        if sys.platform == "win32":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            # Else a port whose service was just killed would count as taken for a minute.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except (OSError, OverflowError):
+            return False
+    return True
+
+
+def accepts(port: int) -> bool:
+    """Whether anybody listens on a port of this machine."""
+    try:
+        # Short: Windows takes two seconds to find that nobody listens.
+        socket.create_connection((HOST, port), timeout=0.2).close()
+    except (OSError, OverflowError):
+        return False
+    return True

@@ -1,0 +1,166 @@
+"""The table of practice services: how each is started and how it is asked whether it is well."""
+
+import dataclasses
+import difflib
+import functools
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from practice import processes, state
+
+if TYPE_CHECKING:
+    import grpc
+
+ROOT = Path(__file__).parent.parent
+MODELS = ROOT / "data" / "models"
+
+
+class UnknownService(state.PracticeError):
+    """Raised for a name that no practice service has."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Service:
+    """One kind of practice service.
+
+    Parameters
+    ----------
+    name, module : str
+        What people call it, and the module that `python -m` runs.
+    addresses : dict of str to (int, str)
+        For each of its addresses the default port, and how the address is written.
+    prepare : callable
+        Takes a folder of its own and the folder of the models; writes what the service
+        reads at start and returns what is worth telling in services.json.
+    arguments : callable
+        Takes that same folder and a port for each address; returns the command line's rest.
+    answers : callable
+        Takes the addresses and a number of seconds; whether a real request was answered.
+    variables : dict of str to str
+        Environment variables that tell other programs an address.
+    """
+
+    name: str
+    module: str
+    addresses: Mapping[str, tuple[int, str]]
+    prepare: Callable[[Path, Path], dict[str, Any]]
+    arguments: Callable[[Path, Mapping[str, int]], list[str]]
+    answers: Callable[[Mapping[str, Any], float], bool]
+    variables: Mapping[str, str]
+
+
+def get(name: str) -> Service:
+    """Return a service by its name."""
+    if name in SERVICES:
+        return SERVICES[name]
+    near = difflib.get_close_matches(name, SERVICES, n=1)
+    raise UnknownService(
+        f"There is no practice service {name!r}. Known: {', '.join(SERVICES)}."
+        + (f" Did you mean {near[0]!r}?" if near else "")
+    )
+
+
+def _prepare_tfserving(folder: Path, models: Path) -> dict[str, Any]:
+    if not models.is_dir():
+        raise state.PracticeError(
+            f"There are no models to serve: {models} is not a folder. The practice services need "
+            "the whole repository: clone it again, or restore data/models."
+        )
+    names = sorted(p.name for p in models.iterdir() if p.is_dir() and p.name[0] not in "._")
+    # Quoted as JSON does it, which text protos read too: Windows paths have backslashes.
+    configs = "".join(
+        f"  config {{ name: {_quoted(name)} base_path: {_quoted(models.absolute() / name)} "
+        'model_platform: "tensorflow" }\n'
+        for name in names
+    )
+    text = f"model_config_list {{\n{configs}}}\n"
+    try:
+        (folder / "tfserving.config").write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise state.unwritable(folder / "tfserving.config", error) from error
+    return {"models": names}
+
+
+def _quoted(value: object) -> str:
+    return json.dumps(str(value), ensure_ascii=False)
+
+
+def _tfserving_arguments(folder: Path, ports: Mapping[str, int]) -> list[str]:
+    return [
+        f"--port={ports['grpc']}",
+        f"--model_config_file={folder / 'tfserving.config'}",
+        "--prefer_tflite_model=true",
+        "--enable_grpc_healthcheck_service=true",
+        "--keep_serving_on_load_failure=true",
+    ]
+
+
+def _tfserving_answers(entry: Mapping[str, Any], seconds: float) -> bool:
+    import grpc
+
+    address = str(entry.get("grpc", ""))
+    port = address.rpartition(":")[2]
+    key = (address, entry.get("pid"))
+    # A channel that was refused once waits before it tries again; a plain connection does not.
+    channel = _channels.get(key)
+    if channel is None:
+        if not port.isdigit() or not processes.accepts(int(port)):
+            return False
+        channel = _channels[key] = _open_channel(address)
+    try:
+        _iris_stub(channel).Predict(_iris_request(), timeout=seconds)
+    except grpc.RpcError as error:
+        # NOT_FOUND is an answer too: that one model could not be loaded, others are served.
+        if isinstance(error, grpc.Call) and error.code() is grpc.StatusCode.NOT_FOUND:
+            return True
+        _channels.pop(key, None)
+        return False
+    return True
+
+
+_channels: dict[tuple[str, Any], "grpc.Channel"] = {}  # by address and process
+
+
+def _open_channel(address: str) -> "grpc.Channel":
+    import grpc
+
+    # Loopback is never reached through a proxy, whatever the environment says.
+    return grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
+
+
+def _iris_stub(channel: "grpc.Channel") -> Any:
+    from helpers.serving_api import prediction_service_pb2_grpc
+
+    return prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+
+@functools.cache
+def _iris_request() -> Any:
+    import numpy as np
+
+    from helpers.serving_api import predict_pb2
+    from helpers.tensors import to_tensor_proto
+
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "iris"
+    flower = np.array([[5.1, 3.5, 1.4, 0.2]], dtype=np.float32)
+    request.inputs["features"].CopyFrom(to_tensor_proto(flower))
+    return request
+
+
+SERVICES = {
+    service.name: service
+    for service in [
+        Service(
+            name="tfserving",
+            module="practice.tfserving",
+            addresses={"grpc": (8500, "127.0.0.1:{}")},
+            prepare=_prepare_tfserving,
+            arguments=_tfserving_arguments,
+            answers=_tfserving_answers,
+            variables={"OTW_TFSERVING_GRPC": "grpc"},
+        )
+    ]
+}

@@ -1,0 +1,184 @@
+"""The command `otw`, with real services in a state folder of their own."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from helpers import cli
+from practice import manager, processes, state
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    path = tmp_path / "state"
+    monkeypatch.setenv("OTW_STATE_DIR", str(path))
+    yield path
+    if not path.is_file():
+        manager.down()
+
+
+def otw(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    code = "import sys; from helpers.cli import main; sys.exit(main())"
+    command = [sys.executable, "-P", "-c", code]  # -P: like the installed command, not from here
+    return subprocess.run(
+        [*command, *arguments], capture_output=True, text=True, timeout=60, cwd=cwd, check=False
+    )
+
+
+def test_status_lists_what_does_not_run(folder: Path) -> None:
+    told = otw("practice", "status", "--json")
+    assert json.loads(told.stdout) == {
+        "state_dir": str(folder),
+        "services": {"tfserving": {"healthy": False, "pid": None, "grpc": None}},
+    }
+    assert not folder.exists(), "asking makes nothing"
+
+
+def test_up_status_env_logs_and_down_tell_one_story(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "random.py").write_text("raise SystemExit('not this one')", encoding="utf-8")
+    up = otw("practice", "up", "tfserving", cwd=tmp_path)
+    assert up.returncode == 0, up.stderr
+    place = json.loads(otw("practice", "status", "--json").stdout)["services"]["tfserving"]
+    assert place["healthy"]
+    assert place == {"healthy": True, **{k: manager.status()["tfserving"][k] for k in place}}
+    assert re.search(rf"tfserving +is ready +pid {place['pid']} +grpc", up.stdout)
+
+    shell = otw("practice", "env", "tfserving", "--shell", "sh")
+    assert shell.stdout == f"export OTW_TFSERVING_GRPC={place['grpc']}\n"
+    shell = otw("practice", "env", "tfserving", "--shell", "powershell")
+    assert shell.stdout == f"$env:OTW_TFSERVING_GRPC = '{place['grpc']}'\n"
+
+    logs = otw("practice", "logs", "tfserving")
+    assert "manager: starts practice.tfserving" in logs.stdout
+    assert str(folder / "tfserving.log") in logs.stderr
+
+    assert otw("practice", "down").stdout == "Stopped: tfserving.\n"
+    assert otw("practice", "down").stdout == "Nothing was running.\n"
+
+
+def test_env_of_a_service_that_does_not_run_says_how_to_start_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["practice", "env", "tfserving"]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "otw practice up tfserving" in told.err
+
+
+def test_logs_of_a_service_that_never_ran_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["practice", "logs"]) == 1
+    assert "was never started here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["up", "down", "logs", "env"])
+def test_an_unknown_name_suggests_the_near_one(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["practice", command, "tfservin"]) == 2
+    assert "Did you mean 'tfserving'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", [["pratice"], ["practice", "up", "--fast"], []])
+def test_a_wrong_command_line_exits_with_2(
+    wrong: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(wrong)
+    assert caught.value.code == 2
+    assert "error:" in capsys.readouterr().err
+
+
+def test_an_unwritable_state_folder_is_one_sentence(folder: Path) -> None:
+    folder.write_text("not a folder", encoding="utf-8")
+    up = otw("practice", "up")
+    assert up.returncode == 1
+    assert "OTW_STATE_DIR" in up.stderr
+    assert "Traceback" not in up.stderr
+
+
+def test_help_imports_nothing_slow() -> None:
+    code = (
+        "import sys; from helpers import cli\n"
+        "try: cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'grpc', 'numpy', 'psutil', 'tqdm'} & set(sys.modules)))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines()[-1] == "[]"
+
+
+def test_options_given_for_jupyterlab_replace_ours() -> None:
+    ours = cli._jupyter_command(["--no-browser"])
+    assert any(word.startswith("--ServerApp.root_dir=") for word in ours)
+    assert ours[-1] == "--no-browser"
+    theirs = cli._jupyter_command(["--notebook-dir=.", "--LabApp.default_url=/lab", "--allow-root"])
+    assert theirs[3:] == ["--notebook-dir=.", "--LabApp.default_url=/lab", "--allow-root"]
+
+
+def start_lab(log: Path) -> tuple[subprocess.Popen[bytes], int]:
+    port = processes.choose_port()
+    options = ["lab", "--no-browser", f"--port={port}", "--ServerApp.port_retries=0"]
+    code = "import sys; from helpers.cli import main; sys.exit(main())"
+    with log.open("wb") as output:
+        lab = subprocess.Popen(
+            [sys.executable, "-c", code, *options], stdout=output, stderr=output,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    return lab, port
+
+
+def wait_for_lab(port: int, log: Path) -> None:
+    limit = time.monotonic() + 30
+    while not processes.accepts(port):
+        assert time.monotonic() < limit, log.read_text(encoding="utf-8")
+        time.sleep(0.05)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", "/api")
+    assert connection.getresponse().status == 200
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
+def test_lab_opens_the_first_chapter_and_takes_the_services_with_it(
+    folder: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "lab.log"
+    lab, port = start_lab(log)
+    try:
+        wait_for_lab(port, log)
+        assert "/lab/tree/notebooks/00-start-here.ipynb?token=" in log.read_text(encoding="utf-8")
+        manager.up("tfserving")
+        assert [p.name for p in (folder / "labs").iterdir()] == [f"{lab.pid}.json"]
+        os.kill(lab.pid, signal.SIGINT)  # JupyterLab's own to answer: this one only reaches otw
+        time.sleep(0.2)
+        assert lab.poll() is None
+        lab.terminate()
+        assert lab.wait(timeout=20) == 0, log.read_text(encoding="utf-8")
+    finally:
+        lab.kill()
+    assert "Practice services stopped: tfserving." in log.read_text(encoding="utf-8")
+    assert state.read_services() == {}
+    assert not processes.accepts(port)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
+def test_lab_opens_even_when_the_services_cannot_start(folder: Path, tmp_path: Path) -> None:
+    folder.write_text("not a folder", encoding="utf-8")
+    log = tmp_path / "lab.log"
+    lab, port = start_lab(log)
+    try:
+        wait_for_lab(port, log)
+        lab.terminate()
+        assert lab.wait(timeout=20) == 0
+    finally:
+        lab.kill()
+    assert "OTW_STATE_DIR" in log.read_text(encoding="utf-8")
+    assert "Traceback" not in log.read_text(encoding="utf-8")
