@@ -14,7 +14,6 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith("OTW_")]:
         del os.environ[name]
     config.stash[_FOLDER] = os.environ["OTW_STATE_DIR"] = tempfile.mkdtemp(prefix="otw-tests-")
-    os.environ.setdefault("MPLBACKEND", "agg")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -57,6 +57,5 @@ def _draw_box(axes: Any, box: Any, text: str) -> None:
     axes.add_patch(
         Rectangle((xmin, ymin), xmax - xmin, ymax - ymin, fill=False, edgecolor="orange", lw=2)
     )
-    axes.text(
-        xmin, ymin, text, va="bottom", color="black", bbox={"facecolor": "orange", "lw": 0, "pad": 1}
-    )  # fmt: skip
+    label = {"facecolor": "orange", "lw": 0, "pad": 1}
+    axes.text(xmin, ymin, text, va="bottom", color="black", bbox=label)

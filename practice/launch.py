@@ -87,7 +87,7 @@ class Launch:
             return False
         status = self.process.poll()
         ended = status is not None
-        if ended and self.tries < _TRIES and not all(map(processes.is_free, self.ports.values())):
+        if ended and self.tries < _TRIES and self._lost_its_port():
             self._begin()
             return False
         if ended:
@@ -103,6 +103,11 @@ class Launch:
         """End its process."""
         if self.process and self.process.poll() is None:  # not reaped, so the number is its own
             processes.end([psutil.Process(self.process.pid)])
+
+    def _lost_its_port(self) -> bool:
+        # Whoever had the port may have left it since, and then only the log knows.
+        taken = not all(map(processes.is_free, self.ports.values()))
+        return taken or any(" bind" in line for line in state.last_lines(self.log, 3))
 
     def _failure(self, what: str) -> state.PracticeError:
         name = self.service.name

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from helpers.endpoints import state_dir
+
 Record = dict[str, Any]  # at least "pid" and "started"; a service's also has its addresses
 Tick = Callable[[], object]  # called again and again while something takes time
 
@@ -25,12 +27,7 @@ class PracticeError(RuntimeError):
 
 def folder() -> Path:
     """Return the state folder; `OTW_STATE_DIR` moves it."""
-    given = os.environ.get("OTW_STATE_DIR")
-    if given:
-        return Path(given).absolute()
-    import platformdirs  # only here: a folder given by hand needs no search
-
-    return Path(platformdirs.user_state_dir("over-the-wire", appauthor=False))
+    return state_dir().absolute()
 
 
 def read_services() -> dict[str, Record]:

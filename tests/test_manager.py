@@ -125,46 +125,57 @@ def test_a_service_outlives_the_program_that_started_it() -> None:
     assert manager.status()["tfserving"]["healthy"]
 
 
-def test_a_taken_port_is_replaced_by_a_free_one() -> None:
-    with listening_on(8500):
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A default port that nobody else on this machine uses, in place of 8500."""
+    port = processes.choose_port()
+    ours = {"grpc": (port, "127.0.0.1:{}")}
+    changed = dataclasses.replace(services.SERVICES["tfserving"], addresses=ours)
+    monkeypatch.setitem(services.SERVICES, "tfserving", changed)
+    return port
+
+
+def test_a_taken_port_is_replaced_by_a_free_one(port: int) -> None:
+    with listening_on(port):
         practice.ready("tfserving")
-        assert entry()["grpc"] != "127.0.0.1:8500"
+        assert entry()["grpc"] != f"127.0.0.1:{port}"
 
 
 @contextlib.contextmanager
 def listening_on(port: int) -> Iterator[None]:
-    if not processes.is_free(port):
-        yield  # somebody else on this machine has it: taken is taken
-        return
     code = (
         "import socket, time\n"
         f"listener = socket.create_server(('127.0.0.1', {port}))\n"
         "time.sleep(60)"
     )
     with program(code):
-        until(lambda: not processes.is_free(port))
+        until(lambda: processes.accepts(port))
         yield
 
 
+@pytest.mark.parametrize("free_again", [False, True])
 def test_a_port_that_is_taken_at_the_last_moment_is_replaced_too(
-    monkeypatch: pytest.MonkeyPatch,
+    port: int, free_again: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     choose = processes.choose_port
     given: list[int] = []
 
     def too_late(preferred: int = 0, **options: object) -> int:
-        given.append(choose() if given else 8500)
+        given.append(choose() if given else port)
         return given[-1]
 
     monkeypatch.setattr(processes, "choose_port", too_late)
-    with listening_on(8500):
+    if free_again:
+        monkeypatch.setattr(processes, "is_free", lambda port: True)
+    with listening_on(port):
         practice.ready("tfserving")
     assert len(given) == 2
     assert entry()["grpc"] == f"127.0.0.1:{given[1]}"
 
 
-def test_a_killed_service_is_started_again_on_its_old_port() -> None:
+def test_a_killed_service_is_started_again_on_its_old_port(port: int) -> None:
     practice.ready("tfserving")
+    assert entry()["grpc"] == f"127.0.0.1:{port}"
     before = entry()
     kill(before["pid"])
     assert manager.status()["tfserving"] == {"healthy": False, "pid": None, "grpc": None}

@@ -219,7 +219,7 @@ def test_after_a_wrong_shape_the_next_caller_gets_a_right_answer(endpoint, model
     signature = "detected_model" if model == "digits_detector" else ""
     called = endpoint.replace(model=model, signature_name=signature)
     ((name, spec),) = tfserving.signatures(called)[signature or "serving_default"].inputs.items()
-    right = np.full((1, *spec.shape[1:]), 0.5, "float32")
+    right = np.full((1, *(spec.shape or ())[1:]), 0.5, "float32")
     expected = tfserving.predict(called, {name: right})
     for shape in WRONG_SHAPES[model]:
         with contextlib.suppress(errors.BadInput):  # any other error fails the test

@@ -1,0 +1,58 @@
+"""`make bench`: prints the table, and writes it to README.md and results.json."""
+
+import argparse
+import dataclasses
+import importlib
+import json
+import platform
+import sys
+from pathlib import Path
+
+import psutil
+from tqdm import tqdm
+
+QUESTIONS = ("import_client", "start_service", "start_lab")
+_HERE = Path(__file__).parent
+_README = _HERE.parents[1] / "README.md"
+_MARKS = ("<!-- bench: begin -->\n", "<!-- bench: end -->")
+
+
+def main() -> int:
+    """Run all questions, or those named; the exit status counts promises not kept."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("questions", nargs="*", help=f"of {', '.join(QUESTIONS)}; all if none")
+    asked = parser.parse_args().questions
+    unknown = set(asked) - set(QUESTIONS)
+    if unknown:
+        parser.error(f"no question {', '.join(unknown)}; there are {', '.join(QUESTIONS)}")
+    rows = [
+        row
+        for question in tqdm(asked or QUESTIONS, unit="question")
+        for row in importlib.import_module(f"tests.benchmarks.{question}").measure()
+    ]
+    table = "| what | measured | promised |\n|---|---|---|\n" + "".join(
+        f"| {row.what} | {row.measured} | {row.promised}{'' if row.kept else ' (MISSED)'} |\n"
+        for row in rows
+    )
+    print(table)
+    if not asked:
+        _write(rows, table)
+    return sum(not row.kept for row in rows)
+
+
+def _write(rows: list, table: str) -> None:
+    machine = (
+        f"{psutil.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB, "
+        f"{platform.system()} on {platform.machine()}, Python {platform.python_version()}"
+    )
+    results = {"machine": machine, "rows": [dataclasses.asdict(row) for row in rows]}
+    (_HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    text = _README.read_text(encoding="utf-8")
+    before, rest = text.split(_MARKS[0])
+    after = rest.split(_MARKS[1])[1]
+    table = f"{table}\nMeasured on: {machine}.\n"
+    _README.write_text(f"{before}{_MARKS[0]}{table}{_MARKS[1]}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""The ways to install agree: pyproject.toml, environment.yml, requirements.txt, the Makefile."""
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+CONDA = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+LOCK = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+GROUPS = PROJECT["dependency-groups"]
+
+
+def bounds(lines: list[str]) -> dict[str, str]:
+    parsed = map(Requirement, lines)
+    return {canonicalize_name(each.name): str(each.specifier) for each in parsed}
+
+
+def test_conda_has_the_names_and_bounds_of_the_project() -> None:
+    (pip,) = (each["pip"] for each in CONDA["dependencies"] if isinstance(each, dict))
+    assert "--editable ." in pip
+    conda = bounds([line for line in pip if not line.startswith("-")])
+    assert conda == bounds(PROJECT["project"]["dependencies"] + GROUPS["test"])
+
+
+def test_conda_gives_a_python_that_the_project_takes() -> None:
+    assert f"python{PROJECT['project']['requires-python']}" in CONDA["dependencies"]
+
+
+def locked() -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for name, version in re.findall(r"^([\w.-]+)==(\S+)", LOCK, re.M):
+        found.setdefault(canonicalize_name(name), set()).add(version)
+    return found
+
+
+def test_the_lock_holds_everything_within_its_bounds() -> None:
+    wanted = PROJECT["project"]["dependencies"] + [r for group in GROUPS.values() for r in group]
+    versions = locked()
+    for requirement in map(Requirement, wanted + PROJECT["build-system"]["requires"]):
+        for version in versions[canonicalize_name(requirement.name)]:
+            assert version in requirement.specifier, requirement
+
+
+def test_the_lock_has_a_hash_for_each_and_names_no_registry() -> None:
+    entries = re.split(r"^(?=[\w.-]+==)", LOCK, flags=re.M)[1:]
+    assert len(entries) > 100
+    assert all("--hash=sha256:" in entry for entry in entries)
+    assert "http" not in re.sub(r"httpcore|httpx", "", LOCK)
+    assert "index-url" not in LOCK
+
+
+def test_the_installed_versions_are_the_locked_ones() -> None:
+    if not (Path(sys.prefix) / ".installed").exists():
+        pytest.skip("this environment was not made by make")
+    versions = locked()
+    for each in importlib.metadata.distributions():
+        name = canonicalize_name(each.name)
+        if name not in ("pip", "setuptools", "over-the-wire"):
+            assert each.version in versions[name], name
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="make is for POSIX systems")
+def test_make_alone_lists_every_target() -> None:
+    shown = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    assert {"lab", "test", "notebooks", "lint", "bench", "lock", "clean"} <= set(targets)
+    assert set(re.findall(r"^  make ([a-z-]+)", shown, re.M)) == set(targets)
+
+
+def test_readme_names_only_targets_that_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for target in re.findall(r"`make ([a-z-]+)", readme):
+        assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+def test_what_ci_runs_is_what_readme_names() -> None:
+    run = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for target in re.findall(r"^make (.+)$", run, re.M)[0].split():
+        assert f"`make {target}`" in readme
