@@ -8,42 +8,12 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from helpers.errors import BadInput
 from helpers.serving_api import tensor_pb2, types_pb2
 
-# TensorFlow's name of a type -> NumPy's. The numbers themselves are in types.proto.
-_NUMPY_NAMES = {
-    "DT_HALF": "float16",
-    "DT_FLOAT": "float32",
-    "DT_DOUBLE": "float64",
-    "DT_BOOL": "bool",
-    "DT_INT8": "int8",
-    "DT_INT16": "int16",
-    "DT_INT32": "int32",
-    "DT_INT64": "int64",
-    "DT_UINT8": "uint8",
-    "DT_UINT16": "uint16",
-    "DT_UINT32": "uint32",
-    "DT_UINT64": "uint64",
-    "DT_COMPLEX64": "complex64",
-    "DT_COMPLEX128": "complex128",
-    "DT_STRING": "object",
-    # Quantized numbers travel as the integers they are stored in.
-    "DT_QINT8": "int8",
-    "DT_QUINT8": "uint8",
-    "DT_QINT16": "int16",
-    "DT_QUINT16": "uint16",
-    "DT_QINT32": "int32",
-    # Types that NumPy does not have itself: ml_dtypes adds them.
-    "DT_BFLOAT16": "bfloat16",
-    "DT_FLOAT8_E5M2": "float8_e5m2",
-    "DT_FLOAT8_E4M3FN": "float8_e4m3fn",
-    "DT_FLOAT8_E4M3FNUZ": "float8_e4m3fnuz",
-    "DT_FLOAT8_E4M3B11FNUZ": "float8_e4m3b11fnuz",
-    "DT_FLOAT8_E5M2FNUZ": "float8_e5m2fnuz",
-    "DT_INT4": "int4",
-    "DT_UINT4": "uint4",
-    "DT_INT2": "int2",
-    "DT_UINT2": "uint2",
-}
-_FROM_ML_DTYPES = ("bfloat16", "float8_", "int4", "uint4", "int2", "uint2")
+# TensorFlow's names that are not NumPy's; the others are the same but for the case, and for
+# the Q of quantized numbers, which travel as the integers they are stored in (types.proto).
+_NUMPY_NAMES = {"HALF": "float16", "FLOAT": "float32", "DOUBLE": "float64", "STRING": "object"}
+_TENSORFLOW_NAMES = {numpy: tensorflow for tensorflow, numpy in _NUMPY_NAMES.items()}
+# Types that NumPy does not have itself: ml_dtypes adds them.
+_FROM_ML_DTYPES = ("bfloat16", "float8_", "float4_", "int4", "uint4", "int2", "uint2")
 # The typed field of each type, where it is not `int_val` (tensor.proto).
 _FIELDS = {
     "float32": "float_val",
@@ -153,10 +123,12 @@ def to_data_type(dtype: DTypeLike) -> int:
     """
     wanted = np.dtype(_named(dtype))
     name = "object" if wanted.kind in "SU" else wanted.name
-    for data_type, numpy_name in _NUMPY_NAMES.items():
-        if numpy_name == name:
-            return types_pb2.DataType.Value(data_type)
-    raise BadInput(f"TensorFlow has no type for {wanted}. Use numbers, booleans, text or bytes.")
+    try:
+        return types_pb2.DataType.Value(f"DT_{_TENSORFLOW_NAMES.get(name, name.upper())}")
+    except ValueError as error:
+        raise BadInput(
+            f"TensorFlow has no type for {wanted}. Use numbers, booleans, text or bytes."
+        ) from error
 
 
 def to_dtype(data_type: int) -> np.dtype:
@@ -168,12 +140,10 @@ def to_dtype(data_type: int) -> np.dtype:
     dtype('float32')
     """
     try:
-        name = types_pb2.DataType.Name(data_type)
-    except ValueError:
-        name = f"number {data_type}"
-    if name not in _NUMPY_NAMES:
-        raise BadInput(f"Type {name} has no values that NumPy could hold.")
-    return np.dtype(_named(_NUMPY_NAMES[name]))
+        name = types_pb2.DataType.Name(data_type).removeprefix("DT_")
+        return np.dtype(_named(_NUMPY_NAMES.get(name, name.lower().removeprefix("q"))))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BadInput(f"NumPy cannot hold values of TensorFlow's type {data_type}.") from error
 
 
 def typed_field(dtype: np.dtype) -> str:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -38,6 +39,9 @@ def test_every_notebook_runs_twice_in_any_order_with_loopback_only() -> None:
         cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"order of seed {seed}:\n{done.stdout[-5000:]}{done.stderr}"
+    cells = [cell for path in paths for cell in nbformat.read(path, as_version=4).cells]
+    run = sum(cell.cell_type == "code" for cell in cells)
+    assert f"{run} passed" in done.stdout
 
 
 @pytest.mark.slow

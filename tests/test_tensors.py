@@ -10,7 +10,7 @@ import pytest
 
 from helpers.errors import BadInput
 from helpers.serving_api import tensor_pb2, types_pb2
-from helpers.tensors import to_ndarray, to_tensor_proto, typed_field
+from helpers.tensors import to_dtype, to_ndarray, to_tensor_proto, typed_field
 
 NUMBERS = [
     "float16",
@@ -28,7 +28,7 @@ NUMBERS = [
     "complex128",
     "bool",
 ]
-EXTENSIONS = ["bfloat16", "float8_e5m2", "float8_e4m3fn", "int4", "uint4"]
+EXTENSIONS = ["bfloat16", "int2", "uint2", "float8_e5m2", "float8_e4m3fn", "int4", "uint4"]
 SHAPES = [(), (0,), (1,), (3, 0, 2), (2, 3)]
 
 
@@ -147,9 +147,9 @@ def broken(content: bytes, *sizes: int, dtype: int = types_pb2.DT_FLOAT) -> tens
         (broken(b"", 2**40), "larger than any message"),
         (broken(b"", 2**62, 2**62), "larger than any message"),
         (broken(b"1234", dtype=types_pb2.DT_STRING), "Text travels in string_val"),
-        (broken(b"", dtype=types_pb2.DT_RESOURCE), "DT_RESOURCE has no values"),
-        (broken(b"", dtype=types_pb2.DT_INVALID), "DT_INVALID has no values"),
-        (broken(b"", dtype=999), "number 999 has no values"),
+        (broken(b"", dtype=types_pb2.DT_RESOURCE), "TensorFlow's type 20"),
+        (broken(b"", dtype=types_pb2.DT_INVALID), "TensorFlow's type 0"),
+        (broken(b"", dtype=999), "TensorFlow's type 999"),
     ],
 )
 def test_a_tensor_that_contradicts_itself_is_refused(proto, reason: str) -> None:
@@ -170,3 +170,20 @@ def test_no_python_object_is_made_for_a_number(form: str) -> None:
     tracemalloc.stop()
     # A few copies of 4 bytes a number; a Python float alone has 24.
     assert peak < 16 * sent.size
+
+
+def test_every_type_of_types_proto_is_read_or_refused() -> None:
+    refused = set()
+    for name, number in types_pb2.DataType.items():
+        try:
+            to_dtype(number)
+        except BadInput:
+            refused.add(name.removeprefix("DT_"))
+    assert {name for name in refused if not name.endswith("_REF")} == {
+        "INVALID",
+        "RESOURCE",
+        "VARIANT",
+    }
+    assert {name for name, _ in types_pb2.DataType.items() if name.endswith("_REF")} == {
+        f"DT_{name}" for name in refused if name.endswith("_REF")
+    }

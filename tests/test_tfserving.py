@@ -155,6 +155,18 @@ def test_unchecked_the_service_itself_objects(iris, changes, inputs, kind, code:
     assert error.__cause__.code().name == code
 
 
+@pytest.mark.parametrize("limit", [200, 2000])
+def test_a_message_over_the_limit_is_too_large(iris, monkeypatch, limit: int) -> None:
+    """200 bytes are fewer than the signatures have (an answer), 2,000 than the rows (a request)."""
+    channels.forget(iris)
+    monkeypatch.setattr(channels, "MAX_MESSAGE", limit)
+    rows = np.array(IRIS * 100, "float32")
+    with pytest.raises(errors.TooLarge, match="larger than max") as caught:
+        tfserving.predict(iris, {"features": rows})
+    channels.forget(iris)
+    assert caught.value.code == "RESOURCE_EXHAUSTED"
+
+
 def test_status_of_an_unknown_model_names_the_known_ones(iris: Endpoint) -> None:
     with pytest.raises(errors.UnknownModel, match="Did you mean 'iris'"):
         tfserving.status(iris.replace(model="irsi"))
