@@ -46,7 +46,7 @@ class Launch:
         self.service, self.folder, self.private = service, folder, private
         self.log = folder / f"{service.name}.log"
         self.extra = service.prepare(folder, models)
-        self.wishes = {} if private else _wishes(service, old or {})
+        self.wishes = {} if private else wishes(service, old or {})
         self.ports: dict[str, int] = {}
         self.process: subprocess.Popen[bytes] | None = None
         self.record: state.Record = {}
@@ -157,9 +157,10 @@ def bring_up(
         raise state.PracticeError("\n\n".join(failures))
 
 
-def _wishes(service: services.Service, old: state.Record) -> dict[str, int]:
-    wishes = {}
+def wishes(service: services.Service, old: state.Record) -> dict[str, int]:
+    """Return the ports a service should get: those of its last run, else its default ones."""
+    ports = {}
     for key, (default, _) in service.addresses.items():
         port = str(old.get(key, "")).rpartition(":")[2]
-        wishes[key] = int(port) if port.isdigit() else default
-    return wishes
+        ports[key] = int(port) if port.isdigit() else default
+    return ports

@@ -190,6 +190,8 @@ def _remove_remains(service: services.Service, entry: state.Record) -> list[str]
     for lost in _lost(service):
         notes.append(f"process {lost.pid} was started here, but services.json did not say so")
         processes.end([lost])
+    if notes:
+        processes.wait_until_free(launch.wishes(service, entry).values())
     return notes
 
 

@@ -175,6 +175,13 @@ def is_free(port: int) -> bool:
     return True
 
 
+def wait_until_free(ports: Iterable[int], patience: float = 0.5) -> None:
+    """Give a process that was just killed a moment: its last thread may still hold the ports."""
+    limit = time.monotonic() + patience
+    while not all(map(is_free, ports)) and time.monotonic() < limit:
+        time.sleep(0.01)
+
+
 def accepts(port: int) -> bool:
     """Whether anybody listens on a port of this machine."""
     try:
