@@ -1,8 +1,8 @@
 """A gRPC channel from an endpoint: TLS, proxy and message size are settled here."""
 
 import atexit
+import os
 import threading
-from pathlib import Path
 
 import grpc
 
@@ -69,7 +69,8 @@ def _authority(ca_file: str) -> bytes | None:
     if not ca_file:
         return None
     try:
-        pem = Path(ca_file).expanduser().read_bytes()
+        with open(os.path.expanduser(ca_file), "rb") as file:
+            pem = file.read()
     except OSError as error:
         raise BadInput(f"The CA file {ca_file} cannot be read: {error.strerror}.") from error
     if b"-----BEGIN CERTIFICATE-----" not in pem:

@@ -1,15 +1,14 @@
 """Where a service is, and which model is meant there; nothing here touches the network."""
 
 import dataclasses
-import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from helpers.errors import BadInput, ConnectionFailed
 
-PROFILES = Path(__file__).parent.parent / "notebooks" / "endpoints.toml"
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PROFILES = os.path.join(_ROOT, "notebooks", "endpoints.toml")
 KINDS = {"tfserving": "TensorFlow Serving"}
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {  # of what is not text
     "tls": ((bool,), "true or false"),
@@ -117,7 +116,7 @@ def load(kind: str, profile: str = "practice") -> Endpoint:
     return _running(kind)
 
 
-def state_dir() -> Path:
+def state_dir() -> str:
     """Return the folder in which the practice services keep their state.
 
     The environment variable `OTW_STATE_DIR` moves it.
@@ -125,13 +124,15 @@ def state_dir() -> Path:
     import platformdirs  # only here: an address given by hand needs no folder
 
     given = os.environ.get("OTW_STATE_DIR")
-    return Path(given or platformdirs.user_state_dir("over-the-wire", appauthor=False))
+    return given or platformdirs.user_state_dir("over-the-wire", appauthor=False)
 
 
 def _running(kind: str) -> Endpoint:
+    import json
+
     try:
-        services = json.loads((state_dir() / "services.json").read_text(encoding="utf-8"))
-        entry = services[kind]
+        with open(os.path.join(state_dir(), "services.json"), encoding="utf-8") as file:
+            entry = json.load(file)[kind]
         return Endpoint(kind, grpc=entry["grpc"], models=tuple(entry.get("models", ())))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConnectionFailed(
@@ -144,18 +145,20 @@ def _running(kind: str) -> Endpoint:
 def _profile(kind: str, name: str) -> Endpoint:
     import tomllib  # only here: most readers have no profiles
 
+    file_name = os.path.basename(PROFILES)
     try:
-        profiles = tomllib.loads(PROFILES.read_text(encoding="utf-8"))
+        with open(PROFILES, "rb") as file:
+            profiles = tomllib.load(file)
     except FileNotFoundError as error:
-        raise BadInput(f"Profile {name!r} needs a file {PROFILES.name} beside the notebooks; "
+        raise BadInput(f"Profile {name!r} needs a file {file_name} beside the notebooks; "
                        "there is none.") from error  # fmt: skip
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadInput(f"{PROFILES.name} cannot be read: {error}.") from error
+        raise BadInput(f"{file_name} cannot be read: {error}.") from error
     table = profiles.get(name)
     if not isinstance(table, Mapping):
         known = ", ".join(key for key, value in profiles.items() if isinstance(value, Mapping))
-        raise BadInput(f"{PROFILES.name} has no profile {name!r}. Profiles: {known or 'none'}.")
-    return _make({"kind": kind, **table}, f"Profile {name!r} in {PROFILES.name}")
+        raise BadInput(f"{file_name} has no profile {name!r}. Profiles: {known or 'none'}.")
+    return _make({"kind": kind, **table}, f"Profile {name!r} in {file_name}")
 
 
 def _make(values: Mapping[str, Any], what: str) -> Endpoint:

@@ -7,6 +7,7 @@ need nothing of TensorFlow but other generated files, so an empty package of tha
 name, with the right search path, is enough while they are imported.
 """
 
+import functools
 import importlib
 import importlib.machinery
 import importlib.util
@@ -61,13 +62,18 @@ def _import(path: str) -> ModuleType:
         return _import_beside_an_empty_tensorflow(path)
 
 
-def _import_beside_an_empty_tensorflow(path: str) -> ModuleType:
+@functools.cache
+def _folders() -> list[str]:
     found = importlib.util.find_spec("tensorflow")
-    folders = found.submodule_search_locations if found else None
+    return list(found.submodule_search_locations or ()) if found else []
+
+
+def _import_beside_an_empty_tensorflow(path: str) -> ModuleType:
+    folders = _folders()
     if not folders:
         return importlib.import_module(path)
     spec = importlib.machinery.ModuleSpec("tensorflow", None, is_package=True)
-    spec.submodule_search_locations = list(folders)
+    spec.submodule_search_locations = folders
     empty = importlib.util.module_from_spec(spec)
     sys.modules["tensorflow"] = empty
     try:

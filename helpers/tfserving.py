@@ -3,7 +3,7 @@
 import dataclasses
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import grpc
 from numpy.typing import ArrayLike, NDArray
@@ -12,9 +12,7 @@ from helpers import channels, errors
 from helpers.endpoints import Endpoint
 from helpers.serving_api import (
     get_model_metadata_pb2,
-    get_model_status_pb2,
     model_pb2,
-    model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
 )
@@ -127,6 +125,8 @@ def status(endpoint: Endpoint, *, timeout: float = 10.0) -> dict[int, VersionSta
 
     See tensorflow_serving/apis/get_model_status.proto.
     """
+    from helpers.serving_api import get_model_status_pb2  # only here: most calls ask no status
+
     request = get_model_status_pb2.GetModelStatusRequest(model_spec=_model_spec(endpoint))
     response = _call(endpoint, "GetModelStatus", request, time.monotonic() + timeout)
     return {
@@ -140,15 +140,10 @@ def status(endpoint: Endpoint, *, timeout: float = 10.0) -> dict[int, VersionSta
 
 
 class _Connection:
-    """What is kept for one channel: its methods, and the signatures already asked for."""
+    """What is kept for one channel: its stub, and the signatures already asked for."""
 
     def __init__(self, channel: grpc.Channel) -> None:
-        prediction = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        self.methods = {
-            "Predict": prediction.Predict,
-            "GetModelMetadata": prediction.GetModelMetadata,
-            "GetModelStatus": model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus,
-        }
+        self.stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         self.signatures: dict[tuple, Signatures] = {}
 
 
@@ -162,9 +157,17 @@ def _connection(endpoint: Endpoint) -> _Connection:
     return _connections[channel]
 
 
+def _method(endpoint: Endpoint, name: str) -> Callable:
+    if name != "GetModelStatus":
+        return getattr(_connection(endpoint).stub, name)
+    from helpers.serving_api import model_service_pb2_grpc  # a service of its own
+
+    return model_service_pb2_grpc.ModelServiceStub(channels.channel(endpoint)).GetModelStatus
+
+
 def _call(endpoint: Endpoint, method: str, request, ends: float):
     try:
-        return _connection(endpoint).methods[method](request, timeout=ends - time.monotonic())
+        return _method(endpoint, method)(request, timeout=ends - time.monotonic())
     except grpc.RpcError as error:
         known = errors.from_grpc(error, service=endpoint.service, endpoint=endpoint.grpc)
         if isinstance(known, errors.ConnectionFailed):

@@ -1,5 +1,6 @@
 """What all practice services share: loopback ports, limits, the log, and a clean end."""
 
+import contextlib
 import logging
 import os
 import signal
@@ -103,4 +104,11 @@ def _watch(pid: int) -> Callable[[], bool]:
         process = psutil.Process(pid)
     except psutil.NoSuchProcess:
         return lambda: False
-    return process.is_running  # compares the start time too: a reused pid does not count
+
+    def alive() -> bool:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            # is_running compares the start time too: a reused pid does not count.
+            return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return False
+
+    return alive

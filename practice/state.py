@@ -27,7 +27,7 @@ class PracticeError(RuntimeError):
 
 def folder() -> Path:
     """Return the state folder; `OTW_STATE_DIR` moves it."""
-    return state_dir().absolute()
+    return Path(state_dir()).absolute()
 
 
 def read_services() -> dict[str, Record]:

@@ -255,9 +255,9 @@ def test_only_their_owner_can_read_the_state(folder: Path) -> None:
 
 
 def test_manager_and_endpoints_mean_the_same_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert endpoints.state_dir() == state.folder()
+    assert Path(endpoints.state_dir()) == state.folder()
     monkeypatch.delenv("OTW_STATE_DIR")
-    assert endpoints.state_dir() == state.folder()
+    assert Path(endpoints.state_dir()) == state.folder()
 
 
 def test_an_unknown_service_names_the_known_ones() -> None:

@@ -4,7 +4,6 @@ import os
 import queue
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,8 +26,9 @@ class LiteRTModel:
     right one. So such a call, and one that fails, costs its interpreter.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._content = path.read_bytes()
+    def __init__(self, path: str) -> None:
+        with open(path, "rb") as file:
+            self._content = file.read()
         self._pool: queue.LifoQueue[Interpreter | None] = queue.LifoQueue()
         for _ in range((os.cpu_count() or 1) - 1):
             self._pool.put(None)
@@ -36,7 +36,7 @@ class LiteRTModel:
         self._pool.put(first)
         self.signatures = {name: _signature_def(first, name) for name in first.get_signature_list()}
         if not self.signatures:
-            raise ValueError(f"{path.name} has no signatures")
+            raise ValueError(f"{path} has no signatures")
 
     def run(
         self, signature_name: str, inputs: Mapping[str, NDArray], ends: float

@@ -2,17 +2,17 @@
 
 import dataclasses
 import logging
+import os
 import re
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 
-from helpers.serving_api import model_server_config_pb2, saved_model_pb2
+from helpers.serving_api import model_server_config_pb2
 from practice.tfserving.failures import Failure
 from practice.tfserving.litert import LiteRTModel
 
@@ -119,7 +119,7 @@ class Models:
             return {number: versions[number]}
         return dict(sorted(versions.items(), reverse=True))
 
-    def _load_one(self, name: str, number: int, version: Version, folder: Path) -> None:
+    def _load_one(self, name: str, number: int, version: Version, folder: str) -> None:
         version.state, version.failure = LOADING, None
         started = time.monotonic()
         try:
@@ -142,7 +142,8 @@ class Models:
 def read_config(path: str) -> Any:
     """Read a `--model_config_file`, or raise Failure as the product words it."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
         return text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
     except text_format.ParseError as error:
         kind = model_server_config_pb2.ModelServerConfig.DESCRIPTOR.full_name
@@ -156,7 +157,7 @@ def one_model(name: str, base_path: str) -> Any:
     """Return the configuration that `--model_name` and `--model_base_path` stand for."""
     config = model_server_config_pb2.ModelServerConfig()
     config.model_config_list.config.add(
-        name=name, base_path=str(Path(base_path).absolute()), model_platform="tensorflow"
+        name=name, base_path=os.path.abspath(base_path), model_platform="tensorflow"
     )
     return config
 
@@ -165,7 +166,7 @@ def _check_config(config: Any, before: dict[str, Any]) -> None:
     name = config.name
     if name in before:
         text = f"Illegal to list model {name} multiple times in config list"
-    elif not Path(config.base_path).is_absolute():
+    elif not os.path.isabs(config.base_path):
         text = (
             f"Expected model {name} to have an absolute path or URI; "
             f"got base_path()={config.base_path}"
@@ -182,13 +183,17 @@ def _check_config(config: Any, before: dict[str, Any]) -> None:
     raise Failure("INVALID_ARGUMENT", text)
 
 
-def _wanted(config: Any) -> dict[int, Path]:
+def _wanted(config: Any) -> dict[int, str]:
     """List the version folders that the policy wants, highest version first."""
     try:
-        folders = sorted(each for each in Path(config.base_path).iterdir() if each.is_dir())
+        folders = sorted(each.path for each in os.scandir(config.base_path) if each.is_dir())
     except OSError:
         return {}
-    numbered = {int(each.name): each for each in folders if _INT64.fullmatch(each.name)}
+    numbered = {
+        int(name): folder
+        for folder in folders
+        if _INT64.fullmatch(name := os.path.basename(folder))
+    }
     newest_first = sorted(numbered, reverse=True)
     policy = config.model_version_policy
     match policy.WhichOneof("policy_choice"):
@@ -201,25 +206,32 @@ def _wanted(config: Any) -> dict[int, Path]:
     return {number: numbered[number] for number in wanted}
 
 
-def _load_folder(folder: Path, prefer_tflite_model: bool) -> LiteRTModel:
-    model = folder / "model.tflite"
-    if prefer_tflite_model and model.exists():
+def _load_folder(folder: str, prefer_tflite_model: bool) -> LiteRTModel:
+    model = os.path.join(folder, "model.tflite")
+    if prefer_tflite_model and os.path.exists(model):
         try:
             return LiteRTModel(model)
         except (ValueError, RuntimeError, OSError) as error:
             raise Failure("INVALID_ARGUMENT", f"{model} cannot be loaded: {error}") from error
-    saved_model = folder / "saved_model.pb"
-    if not saved_model.exists():
-        text = (
-            f"Could not find SavedModel .pb or .pbtxt at supplied export directory path: {folder}"
-        )
-        raise Failure("NOT_FOUND", text)
-    try:
-        saved_model_pb2.SavedModel.FromString(saved_model.read_bytes())
-    except (DecodeError, OSError) as error:
-        raise Failure("DATA_LOSS", f"Can't parse {saved_model} as binary proto") from error
+    _check_saved_model(folder)
     raise Failure(
         "UNIMPLEMENTED",
         f"{folder} has a SavedModel only, and this service runs model.tflite: "
         "put one beside it and start with --prefer_tflite_model",
     )
+
+
+def _check_saved_model(folder: str) -> None:
+    from helpers.serving_api import saved_model_pb2  # only here: model.tflite needs none
+
+    path = os.path.join(folder, "saved_model.pb")
+    if not os.path.exists(path):
+        text = (
+            f"Could not find SavedModel .pb or .pbtxt at supplied export directory path: {folder}"
+        )
+        raise Failure("NOT_FOUND", text)
+    try:
+        with open(path, "rb") as file:
+            saved_model_pb2.SavedModel.FromString(file.read())
+    except (DecodeError, OSError) as error:
+        raise Failure("DATA_LOSS", f"Can't parse {path} as binary proto") from error

@@ -61,9 +61,12 @@ def _start_ours(config: Path) -> float:
         assert answer.argmax() == 0
         _memory.append(process.memory_info().rss / 1e6)
 
-    command = ["-m", "practice.tfserving", f"--model_config_file={config}", "--prefer_tflite_model"]
     port = _free_port()
-    return _timed([*command, f"--port={port}"], port, first_answer)
+    flags = [
+        f"--port={port}", f"--model_config_file={config}", "--prefer_tflite_model",
+        "--enable_grpc_healthcheck_service", "--keep_serving_on_load_failure",
+    ]  # fmt: skip
+    return _timed(["-m", "practice.tfserving", *flags], port, first_answer)
 
 
 def _start_empty() -> float:
