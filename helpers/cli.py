@@ -192,9 +192,13 @@ def _jupyter_command(given: list[str]) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    # JupyterLab's terminals and cells then find `otw` without the virtual environment activated.
-    path = os.pathsep.join(filter(None, [str(Path(sys.executable).parent), os.environ.get("PATH")]))
-    return os.environ | {"PATH": path}
+    # A classroom has no internet: .jupyter tells JupyterLab not to ask for news and updates.
+    # Its terminals and cells find `otw` without the virtual environment activated.
+    first = {"JUPYTER_CONFIG_PATH": ROOT / ".jupyter", "PATH": Path(sys.executable).parent}
+    return os.environ | {
+        name: os.pathsep.join(filter(None, [str(folder), os.environ.get(name)]))
+        for name, folder in first.items()
+    }
 
 
 def _start_services(ended: threading.Event, leases: list[Path]) -> None:

@@ -1,8 +1,7 @@
 """What a model takes and gives, as its signatures say, and whether an input fits."""
 
-import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,8 +12,7 @@ from helpers.tensors import as_array, to_dtype
 DEFAULT_SIGNATURE = "serving_default"  # what TensorFlow Serving takes when none is named
 
 
-@dataclasses.dataclass(frozen=True)
-class TensorSpec:
+class TensorSpec(NamedTuple):
     """The dtype and shape of one input or output; -1 is any size, shape None any rank."""
 
     dtype: np.dtype
@@ -25,8 +23,7 @@ class TensorSpec:
         return f"{dtype} {'of any shape' if self.shape is None else list(self.shape)}"
 
 
-@dataclasses.dataclass(frozen=True)
-class Signature:
+class Signature(NamedTuple):
     """One way to call a model: its inputs and outputs by name."""
 
     inputs: dict[str, TensorSpec]

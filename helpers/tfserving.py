@@ -1,9 +1,9 @@
 """Calls to TensorFlow Serving over gRPC: predict, signatures, status."""
 
-import dataclasses
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import grpc
 from numpy.typing import ArrayLike, NDArray
@@ -101,8 +101,7 @@ def signatures(endpoint: Endpoint, *, timeout: float = 10.0) -> Signatures:
     return found
 
 
-@dataclasses.dataclass(frozen=True)
-class VersionStatus:
+class VersionStatus(NamedTuple):
     """The state of one version: START, LOADING, AVAILABLE, UNLOADING or END, and why."""
 
     state: str

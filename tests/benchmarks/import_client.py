@@ -17,7 +17,7 @@ _OFFICIAL = "from tensorflow_serving.apis import predict_pb2, prediction_service
 def measure() -> list[Row]:
     """Compare fresh processes."""
     ours, bare = interleaved(
-        [seconds("import helpers.tfserving"), seconds("import numpy, grpc")], rounds=21
+        [seconds("import helpers.tfserving"), seconds("import numpy, grpc")], rounds=31
     )
     again, official = interleaved(
         [seconds("import helpers.tfserving"), seconds(_OFFICIAL)], rounds=5
