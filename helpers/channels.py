@@ -1,8 +1,10 @@
 """A gRPC channel from an endpoint: TLS, proxy and message size are settled here."""
 
 import atexit
+import base64
 import os
 import threading
+from collections.abc import Callable
 
 import grpc
 
@@ -11,7 +13,7 @@ from helpers.errors import BadInput
 
 MAX_MESSAGE = 256 * 1024 * 1024  # bytes, both ways; gRPC's own limit for answers is 4,194,304
 
-_channels: dict[tuple[str, bool, str], grpc.Channel] = {}
+_channels: dict[tuple, grpc.Channel] = {}
 _lock = threading.Lock()
 
 
@@ -35,7 +37,7 @@ def channel(endpoint: Endpoint) -> grpc.Channel:
     """
     if not endpoint.grpc:
         raise BadInput("This endpoint has no gRPC address. Set one: endpoint.replace(grpc=...).")
-    key = (endpoint.grpc, endpoint.tls, endpoint.ca_file)
+    key = _key(endpoint)
     with _lock:
         if key not in _channels:
             _channels[key] = _open(endpoint)
@@ -49,7 +51,36 @@ def forget(endpoint: Endpoint) -> None:
     the service in the meantime should not have to wait with it.
     """
     with _lock:
-        _channels.pop((endpoint.grpc, endpoint.tls, endpoint.ca_file), None)
+        _channels.pop(_key(endpoint), None)
+
+
+class BasicAuthenticationPlugin(grpc.AuthMetadataPlugin):
+    """Puts user and password into each call's metadata, as HTTP's Basic authentication does."""
+
+    def __init__(self, user: str, password: str) -> None:
+        token = base64.b64encode(f"{user}:{password}".encode()).decode()
+        self._metadata = (("authorization", f"Basic {token}"),)
+
+    def __call__(self, context: object, callback: Callable) -> None:
+        callback(self._metadata, None)
+
+
+def proxy(endpoint: Endpoint) -> str:
+    """Return the proxy that a call would go through, `host:port`, or nothing.
+
+    gRPC reads `grpc_proxy`, `https_proxy` and `http_proxy`, in this order, and `no_grpc_proxy`
+    or `no_proxy` against them. Loopback never goes through one: `channel` sees to it.
+    """
+    from urllib.parse import urlsplit  # only here: it takes a while to import
+
+    host = endpoint.grpc.rpartition(":")[0]
+    names = ("grpc_proxy", "https_proxy", "http_proxy")
+    url = next((os.environ[name] for name in names if os.environ.get(name)), "")
+    without = os.environ.get("no_grpc_proxy") or os.environ.get("no_proxy", "")
+    bypassed = any(each and host.endswith(each) for each in map(str.strip, without.split(",")))
+    if not url or bypassed or _is_loopback(host):
+        return ""
+    return urlsplit(url).netloc.rpartition("@")[2]  # user and password are nobody's business
 
 
 def _open(endpoint: Endpoint) -> grpc.Channel:
@@ -60,9 +91,20 @@ def _open(endpoint: Endpoint) -> grpc.Channel:
     if _is_loopback(endpoint.grpc.rpartition(":")[0]):
         options.append(("grpc.enable_http_proxy", 0))  # no proxy reaches this machine's inside
     if not endpoint.tls:
+        if endpoint.user:
+            raise BadInput("User and password are sent over TLS only. Set tls, or leave them out.")
         return grpc.insecure_channel(endpoint.grpc, options=options)
     credentials = grpc.ssl_channel_credentials(root_certificates=_authority(endpoint.ca_file))
+    if endpoint.user:
+        plugin = BasicAuthenticationPlugin(endpoint.user, endpoint.password)
+        credentials = grpc.composite_channel_credentials(
+            credentials, grpc.metadata_call_credentials(plugin)
+        )
     return grpc.secure_channel(endpoint.grpc, credentials, options=options)
+
+
+def _key(endpoint: Endpoint) -> tuple:
+    return endpoint.grpc, endpoint.tls, endpoint.ca_file, endpoint.user, endpoint.password
 
 
 def _authority(ca_file: str) -> bytes | None:

@@ -7,8 +7,6 @@ from typing import Any
 
 from helpers.errors import BadInput, ConnectionFailed
 
-_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-PROFILES = os.path.join(_ROOT, "notebooks", "endpoints.toml")
 KINDS = {"tfserving": "TensorFlow Serving"}
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {  # of what is not text
     "tls": ((bool,), "true or false"),
@@ -38,6 +36,8 @@ class Endpoint:
         A version of the model; without one the service takes the newest.
     version_label : str
         A label such as `stable` in place of a version.
+    user, password : str
+        Who you are there. The password is never shown and never written to a file.
     models : tuple of str
         Names known to be served there, for suggestions: TensorFlow Serving cannot list them.
 
@@ -56,6 +56,8 @@ class Endpoint:
     version: int | None = None
     version_label: str = ""
     signature_name: str = ""
+    user: str = ""
+    password: str = ""
     models: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -75,10 +77,11 @@ class Endpoint:
 
     def replace(self, **changes: Any) -> "Endpoint":
         """Return a copy with some fields changed."""
-        return _make(dataclasses.asdict(self) | changes, "This endpoint")
+        return from_mapping(dataclasses.asdict(self) | changes, "This endpoint")
 
     def __repr__(self) -> str:
-        shown = (f for f in dataclasses.fields(self) if getattr(self, f.name) != f.default)
+        fields = (f for f in dataclasses.fields(self) if f.name != "password")
+        shown = (f for f in fields if getattr(self, f.name) != f.default)
         return f"Endpoint({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in shown)})"
 
 
@@ -96,7 +99,8 @@ def load(kind: str, profile: str = "practice") -> Endpoint:
     Returns
     -------
     Endpoint
-        The environment variable `OTW_TFSERVING_GRPC=host:port` replaces the address.
+        The environment variables `OTW_TFSERVING_GRPC=host:port`, `OTW_TFSERVING_USER` and
+        `OTW_TFSERVING_PASSWORD` go before what is found.
 
     Raises
     ------
@@ -107,13 +111,20 @@ def load(kind: str, profile: str = "practice") -> Endpoint:
     """
     if kind not in KINDS:
         raise BadInput(f"Unknown kind {kind!r}. Known: {', '.join(KINDS)}.")
-    address = os.environ.get(f"OTW_{kind.upper()}_GRPC", "")
+    given = environment(kind)
     if profile != "practice":
-        found = _profile(kind, profile)
-        return found.replace(grpc=address) if address else found
-    if address:
-        return Endpoint(kind, grpc=address)
-    return _running(kind)
+        from helpers import profiles  # only here: most readers have none
+
+        return profiles.get(kind, profile).replace(**given)
+    if "grpc" in given:
+        return from_mapping({"kind": kind, **given}, "The environment")
+    return _running(kind).replace(**given)
+
+
+def environment(kind: str) -> dict[str, str]:
+    """Return what the environment says of an endpoint: `OTW_TFSERVING_GRPC`, `_USER`, ..."""
+    names = {name: f"OTW_{kind.upper()}_{name.upper()}" for name in ("grpc", "user", "password")}
+    return {name: os.environ[key] for name, key in names.items() if os.environ.get(key)}
 
 
 def state_dir() -> str:
@@ -142,26 +153,8 @@ def _running(kind: str) -> Endpoint:
         ) from error
 
 
-def _profile(kind: str, name: str) -> Endpoint:
-    import tomllib  # only here: most readers have no profiles
-
-    file_name = os.path.basename(PROFILES)
-    try:
-        with open(PROFILES, "rb") as file:
-            profiles = tomllib.load(file)
-    except FileNotFoundError as error:
-        raise BadInput(f"Profile {name!r} needs a file {file_name} beside the notebooks; "
-                       "there is none.") from error  # fmt: skip
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadInput(f"{file_name} cannot be read: {error}.") from error
-    table = profiles.get(name)
-    if not isinstance(table, Mapping):
-        known = ", ".join(key for key, value in profiles.items() if isinstance(value, Mapping))
-        raise BadInput(f"{file_name} has no profile {name!r}. Profiles: {known or 'none'}.")
-    return _make({"kind": kind, **table}, f"Profile {name!r} in {file_name}")
-
-
-def _make(values: Mapping[str, Any], what: str) -> Endpoint:
+def from_mapping(values: Mapping[str, Any], what: str) -> Endpoint:
+    """Make an endpoint of fields by name, or raise BadInput that says what is wrong in `what`."""
     fields = {field.name: field for field in dataclasses.fields(Endpoint)}
     unknown = sorted(set(values) - set(fields))
     if unknown:
@@ -169,15 +162,16 @@ def _make(values: Mapping[str, Any], what: str) -> Endpoint:
     for name, value in values.items():
         types, wanted = _TYPES.get(name, ((str,), "text"))
         if type(value) not in types:  # isinstance would take True for a number
-            raise BadInput(f"{what}: {name!r} is {wanted}, not {value!r}.")
+            raise BadInput(f"{what}: {name!r} is {wanted}, not {type(value).__name__}.")
     return Endpoint(**{**values, "models": tuple(values.get("models", ()))})
 
 
 def _check_address(address: str) -> None:
     host, colon, port = address.rpartition(":")
     valid = port.isascii() and port.isdigit() and 0 < int(port) < 65536
-    if "/" in address or not (colon and host and valid):
+    plain_ipv6 = address.count(":") > 1 and not host.startswith("[")
+    if "/" in address or plain_ipv6 or not (colon and host and valid):
         raise BadInput(
             f"{address!r} is not a gRPC address. Write host:port, such as 127.0.0.1:8500, "
-            "without http:// and with a port from 1 to 65535."
+            "without http:// and with a port from 1 to 65535. IPv6 goes in brackets: [::1]:8500."
         )

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from helpers import channels, endpoints
+from helpers import channels
+from helpers import profiles as profiles_module
 from helpers.endpoints import Endpoint, load
 from helpers.errors import BadInput, ConnectionFailed
 
@@ -21,7 +22,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = tmp_path / "endpoints.toml"
-    monkeypatch.setattr(endpoints, "PROFILES", file)
+    monkeypatch.setattr(profiles_module, "PROFILES", str(file))
     file.write_text('[mine]\ngrpc = "10.1.2.3:8500"\nmodel = "resnet"\nmodels = ["resnet"]\n')
     return file
 
@@ -56,10 +57,10 @@ def test_without_a_practice_service_it_says_how_to_start_one(state: Path, conten
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (None, "needs a file endpoints.toml"),
-        ("[other]\n", "no profile 'mine'. Profiles: other"),
-        ("mine = 1\n", "no profile 'mine'. Profiles: none"),
-        ("[mine\n", "cannot be read"),
+        (None, "no good profile 'mine' of kind 'tfserving'. Profiles: none"),
+        ("[other]\n", "no good profile 'mine' .*Profiles: other"),
+        ("mine = 1\n", "'mine' in endpoints.toml belongs to no profile"),
+        ("[mine\n", "is broken: .*line 1"),
         ('[mine]\nport = "x"\n', "no field 'port'. Fields: kind, grpc"),
         ('[mine]\nkind = "magic"\n', "Unknown kind 'magic'"),
         ('[mine]\ngrpc = "http://10.1.2.3"\n', "not a gRPC address"),

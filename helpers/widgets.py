@@ -1,0 +1,243 @@
+"""The endpoint panel: where the service is, filled in by hand, and tried at once."""
+
+import concurrent.futures
+import time
+from html import escape
+from typing import Any
+
+import ipywidgets as w
+
+from helpers import channels, endpoints, profiles, tfserving
+from helpers.endpoints import Endpoint
+from helpers.errors import BadInput, CallError
+
+_NEWEST = "newest"
+_STYLE = {"description_width": "9em"}
+_LAYOUT = w.Layout(width="auto", max_width="36em")
+_TIMEOUT = 5.0  # seconds for a test of the connection
+_PAUSE = 0.4  # seconds without a key after which what was typed is tried
+# A sign and a word beside the colour, for everyone who does not see it.
+_LAMPS = {"grey": "○", "green": "●", "red": "✕"}
+
+
+class EndpointPanel(w.VBox):
+    """A form for one endpoint; cells read `panel.endpoint`.
+
+    Parameters
+    ----------
+    kind : str
+        `tfserving`.
+    profile : str
+        Where to begin: `practice`, or a name in `endpoints.toml`.
+    model, signature_name : str
+        Chosen at the beginning.
+
+    The password stays in this kernel's memory. It is neither in the notebook, nor in the
+    state of its widgets, nor in a profile.
+
+    Examples
+    --------
+    >>> panel = EndpointPanel("tfserving", model="digits")  # doctest: +SKIP
+    >>> panel.endpoint.model  # doctest: +SKIP
+    'digits'
+    """
+
+    def __init__(
+        self, kind: str, *, profile: str = "practice", model: str = "", signature_name: str = ""
+    ) -> None:
+        self._kind, self._password, self._filling = kind, "", False
+        self._models: tuple[str, ...] = ()
+        # One thread: answers arrive in the order of the questions, and never block the kernel.
+        self._pool = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="panel")
+        self._make_fields()
+        self._fill_profiles(profile)
+        super().__init__(self._rows())
+        self._load_profile(model, signature_name)
+        self._watch()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The endpoint as the fields say it now; BadInput when they cannot be one."""
+        version = self.version.value.strip()
+        number = version.isascii() and version.isdigit()
+        values = {
+            "kind": self._kind,
+            "grpc": self.address.value.strip(),
+            "tls": self.tls.value,
+            "ca_file": self.ca_file.value.strip(),
+            "user": self.user.value.strip(),
+            "password": self._password,
+            "model": self.model.value.strip(),
+            "version": int(version) if number else None,
+            "version_label": "" if number or version == _NEWEST else version,
+            "signature_name": self.signature.value or "",
+            "models": self._models,
+        }
+        return endpoints.from_mapping(values, "The panel")
+
+    def wait(self, timeout: float = 10.0) -> None:
+        """Wait until what was asked of the service has been answered."""
+        self._pool.submit(lambda: None).result(timeout)
+
+    def __repr__(self) -> str:
+        return f"EndpointPanel({self._kind!r})"
+
+    def _make_fields(self) -> None:
+        self.profile = _field(w.Dropdown, "Profile", "Where the fields below come from")
+        self.address = _field(w.Text, "gRPC address", "host:port, such as 127.0.0.1:8500")
+        self.tls = _field(w.Checkbox, "TLS", "Whether the connection is encrypted", indent=True)
+        self.ca_file = _field(w.Text, "CA file", "PEM file of your own authority, if it has one")
+        self.user = _field(w.Text, "User", "Who you are there; empty if nobody asks")
+        self.password = _field(
+            w.Password, "Password", "Kept in this kernel's memory only", continuous_update=False
+        )
+        self.model = _field(w.Combobox, "Model", "The model's name; choose one or type it")
+        self.version = _field(
+            w.Combobox, "Version or label", "A version from the server's list, or a label",
+            options=[_NEWEST], value=_NEWEST,
+        )  # fmt: skip
+        self.signature = _field(w.Dropdown, "Signature", "Filled from the server", options=[""])
+        self.hint = w.HTML(layout=w.Layout(margin="0 0 0 9em"))
+        self.proxy = w.HTML(description="Proxy", style=_STYLE)
+        self.test = _button("Test connection", "Ask the service for this model's signatures")
+        self.lamp = w.HTML()
+        self.name = _field(w.Text, "Save as", "A name for this profile", placeholder="mine")
+        self.save = _button("Save profile", "Write to endpoints.toml, without the password")
+        self.saved = w.HTML()
+        self._show("grey", "not tested")
+
+    def _rows(self) -> list[w.Widget]:
+        fields = [
+            self.profile, self.address, self.hint, self.tls, self.ca_file, self.user,
+            self.password, self.proxy, self.model, self.version, self.signature,
+        ]  # fmt: skip
+        wrap = w.Layout(flex_flow="row wrap")
+        return [
+            *fields,
+            w.HBox([self.test, self.lamp], layout=wrap),
+            w.HBox([self.name, self.save, self.saved], layout=wrap),
+        ]
+
+    def _watch(self) -> None:
+        self.profile.observe(lambda _: self._load_profile(), "value")
+        for field in (self.address, self.tls, self.ca_file, self.user, self.model, self.version):
+            field.observe(lambda _: self._changed(), "value")
+        self.password.observe(self._take_password, "value")
+        self.test.on_click(lambda _: self._ask())
+        self.save.on_click(lambda _: self._save())
+
+    def _fill_profiles(self, chosen: str) -> None:
+        found, problems = profiles.read()
+        names = ["practice", *(k for k, e in found.items() if e.kind == self._kind)]
+        if endpoints.environment(self._kind):
+            names.append("environment")
+        self.profile.options = names
+        if chosen not in names:
+            raise BadInput(" ".join([f"No profile {chosen!r}; there are {names}.", *problems]))
+        self.profile.value = chosen
+        self.saved.value = escape(" ".join(problems))
+
+    def _load_profile(self, model: str = "", signature_name: str = "") -> None:
+        name = self.profile.value
+        try:
+            found = endpoints.load(self._kind, "practice" if name == "environment" else name)
+        except CallError as error:
+            found = Endpoint(self._kind)
+            self._show("red", str(error))
+        self._filling = True
+        try:
+            self._models, self._password = found.models, found.password
+            self.address.value, self.tls.value = found.grpc, found.tls
+            self.ca_file.value, self.user.value = found.ca_file, found.user
+            self.model.options = found.models
+            self.model.value = model or found.model or next(iter(found.models), "")
+            self.version.value = str(found.version or found.version_label or _NEWEST)
+            signature = signature_name or found.signature_name
+            self._offer_signatures([signature], signature)
+        finally:
+            self._filling = False
+        if found.grpc:
+            self._changed(typing=False)
+
+    def _take_password(self, change: dict[str, Any]) -> None:
+        if change["new"]:
+            self._password = change["new"]
+            self.password.value = ""  # what a widget shows is stored with the notebook
+            self.password.placeholder = "kept in memory"
+            self._changed()
+
+    def _changed(self, typing: bool = True) -> None:
+        if self._filling:
+            return
+        try:
+            endpoint = self.endpoint
+            self.hint.value = ""
+            way = channels.proxy(endpoint)
+            self.proxy.value = escape(f"The call goes through {way}." if way else "No proxy on the way.")
+            self._ask(_PAUSE if typing else 0.0)
+        except BadInput as error:
+            self.hint.value = escape(f"{_LAMPS['red']} {error}")
+            self._show("grey", "not tested")
+
+    def _ask(self, pause: float = 0.0) -> None:
+        try:
+            asked = self.endpoint
+        except BadInput as error:
+            self._show("red", str(error))
+            return
+        self._show("grey", "asking ...")
+        self._asked = asked
+        self._pool.submit(self._answer, asked, pause)
+
+    def _answer(self, asked: Endpoint, pause: float) -> None:
+        time.sleep(pause)
+        if asked is not self._asked:
+            return  # the fields have changed since: a later question is on its way
+        started = time.perf_counter()
+        try:
+            signatures = tfserving.signatures(asked.replace(signature_name=""), timeout=_TIMEOUT)
+            milliseconds = 1000 * (time.perf_counter() - started)
+            every = asked.replace(version=None, version_label="")
+            versions = tfserving.status(every, timeout=_TIMEOUT)
+        except Exception as error:  # whatever it is, the reader should see it, not the log
+            self._show("red", str(error) or type(error).__name__)
+            return
+        self._filling = True
+        try:
+            self.version.options = [_NEWEST, *map(str, versions)]
+            self._offer_signatures(list(signatures), self.signature.value)
+        finally:
+            self._filling = False
+        self._show("green", f"answered in {milliseconds:.0f} ms")
+
+    def _offer_signatures(self, names: list[str], wanted: str) -> None:
+        self.signature.options = names
+        self.signature.value = wanted if wanted in names else names[0] if names else None
+
+    def _save(self) -> None:
+        try:
+            profiles.save(self.name.value.strip(), self.endpoint)
+        except BadInput as error:
+            self.saved.value = escape(f"{_LAMPS['red']} {error}")
+            return
+        self.saved.value = "Saved in endpoints.toml, without the password."
+        self._filling = True
+        self.profile.options = list(dict.fromkeys([*self.profile.options, self.name.value.strip()]))
+        self._filling = False
+
+    def _show(self, colour: str, words: str) -> None:
+        sign = {"grey": "#595959", "green": "#1a7f37", "red": "#b3261e"}[colour]
+        self.lamp.value = (
+            f"<span role='status'><span style='color:{sign}'>{_LAMPS[colour]}</span> "
+            f"{escape({'green': 'Ready', 'red': 'Failed', 'grey': 'Unknown'}[colour])}: "
+            f"{escape(words)}</span>"
+        )
+
+
+def _field(kind: type, label: str, tooltip: str, **options: Any) -> Any:
+    options = {"style": _STYLE, "layout": _LAYOUT, **options}
+    return kind(description=label, tooltip=tooltip, **options)
+
+
+def _button(label: str, tooltip: str) -> w.Button:
+    return w.Button(description=label, tooltip=tooltip)

@@ -1,0 +1,85 @@
+"""Which practice services are up, with a button each to start, stop and read the log."""
+
+import concurrent.futures
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import ipywidgets as w
+
+from practice import manager, state
+
+# A sign and a word beside the colour, for everyone who does not see it.
+_LIGHTS = {True: ("#1a7f37", "●", "on"), False: ("#595959", "○", "off")}
+_LOG_LINES = 20
+
+
+class Lights(w.VBox):
+    """A row for each practice service. What takes long runs off the kernel's main thread."""
+
+    def __init__(self) -> None:
+        self._pool = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="lights")
+        self.rows = {name: _Row(name, self._do) for name in manager.status()}
+        self.text = w.HTML()
+        super().__init__([*(row.box for row in self.rows.values()), self.text])
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Ask each service how it does."""
+        for name, found in manager.status().items():
+            self.rows[name].show(found)
+
+    def wait(self, timeout: float = 90.0) -> None:
+        """Wait until what was clicked is done."""
+        self._pool.submit(lambda: None).result(timeout)
+
+    def __repr__(self) -> str:
+        return "Lights()"
+
+    def _do(self, name: str, what: str) -> None:
+        self._pool.submit(self._done, name, what)
+
+    def _done(self, name: str, what: str) -> None:
+        row = self.rows[name]
+        self.text.value = ""
+        try:
+            if what == "log":
+                lines = state.last_lines(state.log_file(name), _LOG_LINES)
+                self.text.value = f"<pre>{escape(chr(10).join(lines) or 'No log yet.')}</pre>"
+                return
+            row.busy(f"{what} ...")
+            (manager.up if what == "start" else manager.down)(name)
+        except Exception as error:  # the reader should see it here, not in a log
+            self.text.value = f"<pre>{escape(str(error))}</pre>"
+        self.refresh()
+
+
+class _Row:
+    def __init__(self, name: str, do: Callable[[str, str], None]) -> None:
+        self.name = name
+        self.light = w.HTML(layout=w.Layout(min_width="18em"))
+        self.buttons = {
+            what: w.Button(
+                description=f"{what.capitalize()} {name}",
+                tooltip=f"{what.capitalize()} {name}" if what != "log" else f"Last lines of {name}",
+            )
+            for what in ("start", "stop", "log")
+        }
+        for what, button in self.buttons.items():
+            button.on_click(lambda _, what=what: do(name, what))
+        wrap = w.Layout(flex_flow="row wrap", align_items="center")
+        self.box = w.HBox([self.light, *self.buttons.values()], layout=wrap)
+
+    def show(self, found: dict[str, Any]) -> None:
+        on = bool(found["healthy"])
+        where = found.get("grpc") if on else ""
+        colour, sign, word = _LIGHTS[on]
+        self.light.value = (
+            f"<span role='status'><span style='color:{colour}'>{sign}</span> "
+            f"{escape(f'{self.name} is {word}')} {escape(where or '')}</span>"
+        )
+        self.buttons["start"].disabled, self.buttons["stop"].disabled = on, not on
+
+    def busy(self, words: str) -> None:
+        self.light.value = f"<span role='status'>○ {escape(f'{self.name}: {words}')}</span>"
+        self.buttons["start"].disabled = self.buttons["stop"].disabled = True

@@ -1,0 +1,224 @@
+"""The endpoint panel without a browser: its fields are set as a browser would set them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ipywidgets import Widget
+
+from helpers import errors, profiles, tfserving
+from helpers.endpoints import Endpoint
+from helpers.widgets import EndpointPanel
+
+
+@pytest.fixture(autouse=True)
+def profile_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(profiles, "PROFILES", str(tmp_path / "endpoints.toml"))
+    return tmp_path / "endpoints.toml"
+
+
+@pytest.fixture
+def panel(endpoint: Endpoint) -> EndpointPanel:
+    made = EndpointPanel("tfserving", model="digits_detector")
+    made.wait()
+    return made
+
+
+def state_of(panel: EndpointPanel) -> str:
+    return json.dumps([widget.get_state() for widget in all_widgets(panel)], default=str)
+
+
+def all_widgets(widget: Widget) -> list[Widget]:
+    children = getattr(widget, "children", ())
+    return [widget, *(each for child in children for each in all_widgets(child))]
+
+
+def test_its_defaults_make_a_call(panel: EndpointPanel, images: np.ndarray) -> None:
+    assert panel.endpoint.signature_name == "detected_model"
+    assert tfserving.predict(panel.endpoint, {"images": images})["detection_boxes"].size
+
+
+def test_the_lamp_says_ready_in_a_word(panel: EndpointPanel) -> None:
+    assert "Ready: answered in" in panel.lamp.value
+
+
+def test_choices_are_filled_from_the_server(panel: EndpointPanel) -> None:
+    assert panel.model.options == ("digits", "digits_detector", "iris")
+    assert panel.version.options == ("newest", "1")
+    assert panel.signature.options == ("detected_model",)
+    panel.model.value = "iris"
+    panel.wait()
+    assert panel.signature.options == ("serving_default",)
+    assert panel.endpoint.signature_name == "serving_default"
+
+
+def test_a_version_or_a_label(panel: EndpointPanel) -> None:
+    panel.version.value = "1"
+    assert (panel.endpoint.version, panel.endpoint.version_label) == (1, "")
+    panel.version.value = "stable"
+    assert (panel.endpoint.version, panel.endpoint.version_label) == (None, "stable")
+    panel.wait()
+    assert "no version label" in panel.lamp.value
+
+
+def test_a_wrong_port_is_red_with_the_reason_and_green_again(panel: EndpointPanel) -> None:
+    good = panel.address.value
+    panel.address.value = "127.0.0.1:1"
+    panel.wait()
+    assert "Failed: Nothing answers at 127.0.0.1:1" in panel.lamp.value
+    panel.address.value = good
+    panel.wait()
+    assert "Ready" in panel.lamp.value
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:99999", "http://127.0.0.1:8500", "::1:8500", "here"]
+)
+def test_a_bad_address_is_told_as_it_is_typed(panel: EndpointPanel, address: str) -> None:
+    panel.address.value = address
+    assert "is not a gRPC address" in panel.hint.value
+    with pytest.raises(errors.BadInput, match="not a gRPC address"):
+        assert panel.endpoint
+    panel.address.value = "[::1]:8500"
+    assert panel.hint.value == ""
+
+
+def test_a_ca_file_that_is_none_is_red(panel: EndpointPanel, tmp_path: Path) -> None:
+    panel.ca_file.value = str(tmp_path / "ca.pem")
+    panel.wait()
+    assert "Failed: The CA file" in panel.lamp.value
+
+
+def test_the_password_is_in_no_widget_no_profile_and_no_text(
+    panel: EndpointPanel, profile_file: Path
+) -> None:
+    panel.user.value, panel.password.value = "ada", "s3cr3t-word"
+    panel.name.value = "mine"
+    panel.save.click()
+    panel.wait()
+    assert panel.endpoint.password == "s3cr3t-word"
+    assert "s3cr3t" not in state_of(panel)
+    assert "s3cr3t" not in profile_file.read_text()
+    assert "s3cr3t" not in repr(panel) + repr(panel.endpoint)
+
+
+def test_a_saved_profile_is_chosen_again(panel: EndpointPanel, profile_file: Path) -> None:
+    panel.model.value = "iris"
+    panel.wait()
+    panel.name.value = "mine"
+    panel.save.click()
+    assert "Saved in endpoints.toml" in panel.saved.value
+    again = EndpointPanel("tfserving", profile="mine")
+    assert (again.endpoint.model, again.endpoint.signature_name) == ("iris", "serving_default")
+
+
+def test_a_bad_name_is_not_saved(panel: EndpointPanel, profile_file: Path) -> None:
+    panel.name.value = "my server"
+    panel.save.click()
+    assert "cannot name a profile" in panel.saved.value
+    assert not profile_file.exists()
+
+
+def test_a_broken_file_is_told_and_good_profiles_still_work(
+    endpoint: Endpoint, profile_file: Path
+) -> None:
+    profile_file.write_text('[bad\n[good]\ngrpc = "127.0.0.1:1"\n[odd]\nport = 1\n')
+    panel = EndpointPanel("tfserving", profile="good")
+    assert panel.profile.options == ("practice", "good")
+    assert "line 1" in panel.saved.value
+    assert "odd" in panel.saved.value
+
+
+def test_the_environment_is_offered_when_it_says_something(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTW_TFSERVING_GRPC", endpoint.grpc)
+    panel = EndpointPanel("tfserving", profile="environment", model="iris")
+    assert panel.endpoint == Endpoint("tfserving", grpc=endpoint.grpc, model="iris")
+
+
+def test_without_a_service_it_still_shows_and_says_how_to_start_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("OTW_STATE_DIR", str(tmp_path / "nothing"))
+    panel = EndpointPanel("tfserving", model="digits")
+    assert "Failed: The practice service tfserving is not running" in panel.lamp.value
+    assert panel.endpoint == Endpoint("tfserving", model="digits")
+
+
+def test_an_unknown_kind_or_profile_is_refused(endpoint: Endpoint) -> None:
+    with pytest.raises(errors.BadInput, match="Unknown kind"):
+        EndpointPanel("tf")
+    with pytest.raises(errors.BadInput, match="No profile 'mine'"):
+        EndpointPanel("tfserving", profile="mine")
+
+
+def test_a_proxy_on_the_way_is_told_without_its_password(
+    panel: EndpointPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://ada:s3cr3t@proxy.example:3128")
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert panel.proxy.value == "No proxy on the way."
+    panel.address.value = "192.0.2.7:8500"
+    assert panel.proxy.value == "The call goes through proxy.example:3128."
+    panel.address.value = "127.0.0.1:1"
+    panel.wait()
+
+
+def test_a_service_that_never_answers_does_not_block(
+    panel: EndpointPanel, tcp_server: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("helpers.widgets._TIMEOUT", 0.5)
+    panel.address.value = tcp_server(None)
+    assert "asking" in panel.lamp.value
+    panel.wait()
+    assert "did not answer in time" in panel.lamp.value
+
+
+def test_every_field_has_a_label_and_a_tooltip(panel: EndpointPanel) -> None:
+    fields = [each for each in all_widgets(panel) if "description" in each.keys]
+    named = [each for each in fields if type(each).__name__ != "HTML"]
+    assert len(named) == 12
+    assert all(each.description and each.tooltip for each in named)
+
+
+def test_its_plain_text_is_the_same_in_every_run(panel: EndpointPanel) -> None:
+    assert panel._repr_mimebundle_()["text/plain"] == "EndpointPanel('tfserving')"
+
+
+def save_many(file: str, letter: str) -> None:
+    profiles.PROFILES = file
+    for number in range(10):
+        profiles.save(f"{letter}{number}", Endpoint("tfserving", grpc="127.0.0.1:1"))
+
+
+def test_two_kernels_saving_at_once_lose_nothing(profile_file: Path) -> None:
+    import multiprocessing
+
+    context = multiprocessing.get_context("spawn")
+    both = [context.Process(target=save_many, args=(str(profile_file), letter)) for letter in "ab"]
+    for each in both:
+        each.start()
+    for each in both:
+        each.join(30)
+        assert each.exitcode == 0
+    found, problems = profiles.read()
+    assert (len(found), problems) == (20, [])
+
+
+def test_comments_in_the_file_are_kept(profile_file: Path) -> None:
+    profile_file.write_text("# mine\n[old]\ngrpc = '127.0.0.1:1' # here\n")
+    profiles.save("new", Endpoint("tfserving", grpc="127.0.0.1:2", version=3))
+    text = profile_file.read_text()
+    assert "# mine" in text
+    assert "# here" in text
+    assert "version = 3" in text
+
+
+def test_a_broken_file_is_not_overwritten(profile_file: Path) -> None:
+    profile_file.write_text("[broken")
+    with pytest.raises(errors.BadInput, match="was left as it is"):
+        profiles.save("new", Endpoint("tfserving"))
+    assert profile_file.read_text() == "[broken"
