@@ -7,7 +7,7 @@ PY     := $(BIN)/python
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-all notebooks lint bench lock clean
+.PHONY: help lab test test-all test-browser notebooks lint bench lock clean
 
 help:  ## list these targets
 	@$(PYTHON) -c "import re; [print(f'  make {m[1]:<10} {m[2]}') for m in re.finditer(r'^([a-z-]+):.*?## (.*)$$', open('Makefile', encoding='utf-8').read(), re.M)]"
@@ -26,7 +26,10 @@ test: $(STAMP)  ## run the tests, notebooks included
 	$(PY) -m pytest $(ARGS)
 
 test-all: $(STAMP)  ## the tests and what takes longer: every notebook twice, offline, in shuffled order
-	$(PY) -m pytest -m "slow or not slow" $(ARGS)
+	$(PY) -m pytest -m "not browser" $(ARGS)
+
+test-browser: $(STAMP)  ## drive JupyterLab in Chromium as a person would; says so when there is no Chromium
+	$(PY) -m pytest -m browser -rs tests/browser $(ARGS)
 
 notebooks: $(STAMP)  ## run the notebooks in place: outputs and widget state are kept, execution times are not
 	$(PY) tests/run_notebooks.py $(ARGS)

@@ -11,12 +11,15 @@ from typing import Any
 from helpers.endpoints import Endpoint, from_mapping
 from helpers.errors import BadInput
 
-PROFILES = os.path.join(
-    os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "notebooks", "endpoints.toml"
-)
 _HEADER = re.compile(r"^\s*\[(?!\[)", re.MULTILINE)
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _NEVER_WRITTEN = {"password"}
+
+
+def path() -> str:
+    """Return the file's path: beside the notebooks, or where `OTW_ENDPOINTS` says."""
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return os.environ.get("OTW_ENDPOINTS") or os.path.join(root, "notebooks", "endpoints.toml")
 
 
 def read() -> tuple[dict[str, Endpoint], list[str]]:
@@ -30,7 +33,7 @@ def read() -> tuple[dict[str, Endpoint], list[str]]:
         A sentence for each broken one: which, in which line, and why.
     """
     try:
-        with open(PROFILES, encoding="utf-8") as file:
+        with open(path(), encoding="utf-8") as file:
             text = file.read()
     except FileNotFoundError:
         return {}, []
@@ -85,10 +88,10 @@ def save(name: str, endpoint: Endpoint) -> None:
             "'practice' is taken by the service on this machine."
         )
     try:
-        with filelock.FileLock(f"{PROFILES}.lock", timeout=10):
+        with filelock.FileLock(f"{path()}.lock", timeout=10):
             document = tomlkit.document()
-            if os.path.exists(PROFILES):
-                with open(PROFILES, encoding="utf-8") as file:
+            if os.path.exists(path()):
+                with open(path(), encoding="utf-8") as file:
                     document = tomlkit.parse(file.read())
             document[name] = _table(endpoint)
             _replace(tomlkit.dumps(document))
@@ -107,11 +110,11 @@ def _table(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _replace(text: str) -> None:
-    handle, new = tempfile.mkstemp(dir=os.path.dirname(PROFILES), suffix=".tmp")
+    handle, new = tempfile.mkstemp(dir=os.path.dirname(path()), suffix=".tmp")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
-        os.replace(new, PROFILES)
+        os.replace(new, path())
     except OSError:
         os.unlink(new)
         raise
@@ -134,4 +137,4 @@ def _parse(text: str) -> tuple[dict[str, Any], list[str]]:
 
 
 def _file() -> str:
-    return os.path.basename(PROFILES)
+    return os.path.basename(path())

@@ -37,8 +37,8 @@ class EndpointPanel(w.VBox):
 
     Examples
     --------
-    >>> panel = EndpointPanel("tfserving", model="digits")  # doctest: +SKIP
-    >>> panel.endpoint.model  # doctest: +SKIP
+    >>> panel = EndpointPanel("tfserving", model="digits")
+    >>> panel.endpoint.model
     'digits'
     """
 
@@ -173,7 +173,8 @@ class EndpointPanel(w.VBox):
             endpoint = self.endpoint
             self.hint.value = ""
             way = channels.proxy(endpoint)
-            self.proxy.value = escape(f"The call goes through {way}." if way else "No proxy on the way.")
+            words = f"The call goes through {way}." if way else "No proxy on the way."
+            self.proxy.value = escape(words)
             self._ask(_PAUSE if typing else 0.0)
         except BadInput as error:
             self.hint.value = escape(f"{_LAMPS['red']} {error}")

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from helpers import channels
-from helpers import profiles as profiles_module
 from helpers.endpoints import Endpoint, load
 from helpers.errors import BadInput, ConnectionFailed
 
@@ -22,7 +21,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = tmp_path / "endpoints.toml"
-    monkeypatch.setattr(profiles_module, "PROFILES", str(file))
+    monkeypatch.setenv("OTW_ENDPOINTS", str(file))
     file.write_text('[mine]\ngrpc = "10.1.2.3:8500"\nmodel = "resnet"\nmodels = ["resnet"]\n')
     return file
 

@@ -1,6 +1,7 @@
 """The endpoint panel without a browser: its fields are set as a browser would set them."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from helpers.widgets import EndpointPanel
 
 @pytest.fixture(autouse=True)
 def profile_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(profiles, "PROFILES", str(tmp_path / "endpoints.toml"))
+    monkeypatch.setenv("OTW_ENDPOINTS", str(tmp_path / "endpoints.toml"))
     return tmp_path / "endpoints.toml"
 
 
@@ -189,7 +190,7 @@ def test_its_plain_text_is_the_same_in_every_run(panel: EndpointPanel) -> None:
 
 
 def save_many(file: str, letter: str) -> None:
-    profiles.PROFILES = file
+    os.environ["OTW_ENDPOINTS"] = file
     for number in range(10):
         profiles.save(f"{letter}{number}", Endpoint("tfserving", grpc="127.0.0.1:1"))
 

@@ -1,0 +1,164 @@
+"""A person's first minutes: open a chapter, run it, use the lights and the panel, come back."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import ROOT, Lab
+
+pytestmark = pytest.mark.browser
+IDLE = "Python 3 (ipykernel) | Idle"
+ERROR = "[data-mime-type='application/vnd.jupyter.stderr']"  # uncaught errors are shown as such
+FIELDS = [
+    "Profile", "gRPC address", "TLS", "CA file", "User", "Password", "Model",
+    "Version or label", "Signature", "Test connection", "Save as", "Save profile",
+]  # fmt: skip
+
+
+def open_chapter(page: Page, lab: Lab, notebook: str) -> None:
+    page.goto(lab.url(notebook))
+    # Run All before the kernel is there would open a dialog.
+    expect(page.get_by_text(IDLE)).to_be_visible(timeout=60_000)
+
+
+def menu(page: Page, name: str, entry: str) -> None:
+    page.get_by_role("menuitem", name=name, exact=True).click()
+    page.get_by_text(entry, exact=True).click()
+
+
+def run_all(page: Page) -> None:
+    """Run every cell, stored outputs cleared first so that none is taken for a new one."""
+    last = page.locator(".jp-CodeCell .jp-InputPrompt").last
+    menu(page, "Edit", "Clear Outputs of All Cells")
+    expect(last).to_have_text("[ ]:")
+    menu(page, "Run", "Run All Cells")
+    expect(last).to_have_text(re.compile(r"\[\d+\]:"), timeout=60_000)
+    expect(page.get_by_text(IDLE)).to_be_visible()
+
+
+@pytest.fixture
+def start(page: Page, lab: Lab) -> Page:
+    open_chapter(page, lab, "00-start-here.ipynb")
+    run_all(page)
+    return page
+
+
+def panel(page: Page):
+    return page.locator(".widget-vbox", has=page.get_by_label("gRPC address")).last
+
+
+def lamp(page: Page):
+    return panel(page).get_by_role("status")
+
+
+def test_chapter_00_runs_and_shows_what_the_model_found(start: Page) -> None:
+    expect(start.locator(".jp-OutputArea-output img")).not_to_have_count(0)
+    expect(start.locator(ERROR)).to_have_count(0)
+    expect(lamp(start)).to_contain_text("Ready: answered in")
+    picture(start, "chapter-00", "4. Choose an endpoint")
+
+
+def test_chapter_04_runs_and_only_its_three_failures_are_errors(page: Page, lab: Lab) -> None:
+    open_chapter(page, lab, "04-grpc-tensorflow-serving.ipynb")
+    run_all(page)
+    errors = page.locator(ERROR)
+    expect(errors).to_have_count(3)
+    expect(errors.first).to_contain_text("ConnectionFailed: Nothing answers at 127.0.0.1:1")
+    expect(page.get_by_text("Traceback")).to_have_count(0)
+    picture(page, "chapter-04", "7. Draw the boxes")
+
+
+def test_a_light_goes_out_and_on(start: Page) -> None:
+    light = start.get_by_text(re.compile("tfserving is (on|off)"))
+    expect(light).to_contain_text("tfserving is on")
+    start.get_by_role("button", name="Stop tfserving").click()
+    expect(light).to_contain_text("tfserving is off")
+    start.get_by_role("button", name="Start tfserving").click()
+    expect(light).to_contain_text("tfserving is on")
+    start.get_by_role("button", name="Log tfserving").click()
+    expect(start.get_by_text("Running gRPC ModelServer").last).to_be_visible()
+
+
+def test_the_panel_tells_a_wrong_port_and_a_right_one(start: Page) -> None:
+    address = start.get_by_label("gRPC address")
+    good = address.input_value()
+    address.fill("127.0.0.1:1")
+    expect(lamp(start)).to_contain_text("Failed: Nothing answers at 127.0.0.1:1")
+    address.fill("http://127.0.0.1")
+    expect(panel(start)).to_contain_text("is not a gRPC address")
+    address.fill(good)
+    expect(lamp(start)).to_contain_text("Ready")
+    start.get_by_label("Model", exact=True).fill("digits_detector")
+    expect(start.get_by_label("Signature")).to_have_value("detected_model")
+
+
+def test_saved_closed_and_opened_again_nothing_is_lost_and_no_secret_is_kept(
+    start: Page, lab: Lab
+) -> None:
+    start.get_by_label("User").fill("ada")
+    start.get_by_label("Password").fill("s3cr3t-word")
+    start.get_by_label("Password").press("Tab")
+    expect(start.get_by_label("Password")).to_have_value("")
+    start.get_by_label("Model", exact=True).fill("iris")
+    start.get_by_label("Save as").fill("mine")
+    start.get_by_role("button", name="Save profile").click()
+    expect(panel(start)).to_contain_text("Saved in endpoints.toml, without the password.")
+    start.keyboard.press("Control+s")
+    expect(start.locator(".jp-mod-dirty")).to_have_count(0)
+    stored = lab.root / "notebooks" / "00-start-here.ipynb"
+    for file in (stored, lab.profiles):
+        text = file.read_text(encoding="utf-8")
+        assert "s3cr3t-word" not in text
+        assert lab.token not in text
+    assert 'model = "iris"' in lab.profiles.read_text()
+    open_chapter(start, lab, "00-start-here.ipynb")
+    expect(start.get_by_label("Model", exact=True)).to_have_value("iris")
+    expect(start.locator(".jp-OutputArea-output img")).not_to_have_count(0)
+
+
+def test_the_keyboard_alone_reaches_every_field_in_order(start: Page) -> None:
+    start.get_by_label("Profile").focus()
+    reached = []
+    for _ in FIELDS:
+        reached.append(
+            start.evaluate(
+                "() => { const e = document.activeElement;"
+                " return (e.labels && e.labels[0] || e).textContent.trim() }"
+            )
+        )
+        start.keyboard.press("Tab")
+    assert reached == FIELDS
+    start.get_by_label("gRPC address").focus()
+    start.keyboard.press("End")
+    start.keyboard.type("9")
+    expect(lamp(start)).not_to_contain_text("Ready")
+    start.keyboard.press("Backspace")
+    expect(lamp(start)).to_contain_text("Ready")
+
+
+@pytest.mark.parametrize("width", [1280, 900])
+def test_the_panel_fits_beside_something_else(start: Page, width: int) -> None:
+    start.set_viewport_size({"width": width, "height": 800})
+    boxes = [start.get_by_label(label).bounding_box() for label in FIELDS[:9]]
+    assert all(box and box["x"] + box["width"] <= width for box in boxes)
+    rows = panel(start).locator(".widget-text, .widget-dropdown").all()
+    assert max((row.bounding_box() or {"width": 0})["width"] for row in rows) <= 1280 / 2
+
+
+def test_axe_finds_no_serious_fault_in_our_widgets(start: Page) -> None:
+    found = Axe().run(start, context=".jp-OutputArea-output .widget-vbox").response["violations"]
+    serious = [each for each in found if each["impact"] in ("serious", "critical")]
+    assert not serious, [(each["id"], each["nodes"][0]["html"]) for each in serious]
+
+
+def picture(page: Page, name: str, heading: str) -> None:
+    """Take a screenshot from a heading on; `UPDATE_SCREENSHOTS=1` makes it README's."""
+    page.keyboard.press("Control+b")  # the file browser away
+    page.get_by_role("heading", name=heading).evaluate("e => e.scrollIntoView()")
+    update = os.environ.get("UPDATE_SCREENSHOTS")
+    folder = ROOT / "data" / "screenshots" if update else Path("build/screenshots")
+    page.screenshot(path=ROOT / folder / f"{name}.png")
