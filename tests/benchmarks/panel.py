@@ -1,0 +1,60 @@
+"""How long does the endpoint panel take, against a bare form with as many widgets?"""
+
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+
+import ipywidgets
+from IPython.display import display
+
+from helpers.widgets import EndpointPanel
+from practice import manager
+from tests.benchmarks.measure import Row, interleaved, ratio
+
+
+def measure() -> list[Row]:
+    """Make and display both, in turn, with the practice service running."""
+    before = os.environ.get("OTW_STATE_DIR")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["OTW_STATE_DIR"] = folder
+        try:
+            manager.up("tfserving")
+            ours, bare = interleaved([_timed(_panel), _timed(_bare)], rounds=30)
+            (again,) = interleaved([_timed(lambda: manager.up("tfserving"))], rounds=50)
+        finally:
+            manager.down()
+            os.environ.pop("OTW_STATE_DIR") if before is None else os.environ.update(
+                OTW_STATE_DIR=before
+            )
+    slower, ready = ratio(ours, bare), 1000 * statistics.median(again)
+    return [
+        Row("the endpoint panel against a bare form with as many widgets",
+            f"{slower:.2f}x ({1000 * statistics.median(ours):.0f} ms)", "at most 1.5x",
+            slower <= 1.5),
+        Row("`ready()` when all is well", f"{ready:.1f} ms", "at most 20 ms", ready <= 20),
+    ]  # fmt: skip
+
+
+def _timed(do: Callable[[], object]) -> Callable[[], float]:
+    def run() -> float:
+        started = time.perf_counter()
+        do()
+        return time.perf_counter() - started
+
+    return run
+
+
+def _panel() -> None:
+    display(EndpointPanel("tfserving", model="digits"))
+
+
+def _bare() -> None:
+    kinds = [
+        ipywidgets.Dropdown, *[ipywidgets.Text] * 5, ipywidgets.Checkbox, ipywidgets.Password,
+        *[ipywidgets.Combobox] * 2, ipywidgets.Dropdown, *[ipywidgets.HTML] * 4,
+        *[ipywidgets.Button] * 2,
+    ]  # fmt: skip
+    rows = [kind(description="field", tooltip="what it is") for kind in kinds]
+    display(ipywidgets.VBox([*rows[:11], ipywidgets.HBox(rows[11:14]), ipywidgets.HBox(rows[14:])]))
