@@ -2,21 +2,26 @@
 PYTHON ?= python3
 VENV   ?= .venv
 ARGS   ?=
+WHEELS ?=
 BIN    := $(if $(filter Windows_NT,$(OS)),$(VENV)/Scripts,$(VENV)/bin)
 PY     := $(BIN)/python
 STAMP  := $(VENV)/.installed
+PIP    := $(PY) -m pip --disable-pip-version-check
+FROM    = $(if $(WHEELS),--no-index --find-links="$(WHEELS)")
+OR_SAY  = $(if $(WHEELS),|| { echo "The folder $(WHEELS) lacks a package for this Python and system. Fill it on a machine like this one: make wheelhouse WHEELS=folder"; exit 1; })
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-all test-browser notebooks lint bench lock clean
+.PHONY: help lab test test-all test-browser wheelhouse notebooks lint bench lock clean
 
 help:  ## list these targets
 	@$(PYTHON) -c "import re; [print(f'  make {m[1]:<10} {m[2]}') for m in re.finditer(r'^([a-z-]+):.*?## (.*)$$', open('Makefile', encoding='utf-8').read(), re.M)]"
 
 $(STAMP): requirements.txt pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else 'Over the Wire needs Python 3.11, 3.12 or 3.13; $(PYTHON) is ' + sys.version.split()[0] + '. Name another one: make $(MAKECMDGOALS) PYTHON=python3.12')"
+	@$(if $(FROM),test -d "$(WHEELS)" || { echo "There is no folder $(WHEELS). Fill it with: make wheelhouse WHEELS=$(WHEELS)"; exit 1; })
 	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --disable-pip-version-check --no-deps --require-hashes -r requirements.txt
-	$(PY) -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(PIP) install $(FROM) --no-deps --require-hashes -r requirements.txt $(OR_SAY)
+	$(PIP) install $(FROM) --no-deps --no-build-isolation -e .
 	@$(PY) -c "open('$(STAMP)', 'w').close()"
 
 lab: $(STAMP)  ## install if needed, start the practice services, open JupyterLab (ARGS="--no-browser" and the like go to JupyterLab)
@@ -33,6 +38,11 @@ test-browser: $(STAMP)  ## drive JupyterLab in Chromium as a person would; says 
 
 notebooks: $(STAMP)  ## run the notebooks in place: outputs and widget state are kept, execution times are not
 	$(PY) tests/run_notebooks.py $(ARGS)
+
+wheelhouse: FROM =
+wheelhouse: OR_SAY =
+wheelhouse: $(STAMP)  ## fill the folder WHEELS (default: wheels) for machines without network: make lab WHEELS=folder
+	$(PIP) download --no-deps --require-hashes -r requirements.txt -d "$(or $(WHEELS),wheels)"
 
 lint: $(STAMP)  ## ruff (notebooks too), mypy, and the size limits of helpers
 	$(BIN)/ruff check .

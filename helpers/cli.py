@@ -52,6 +52,11 @@ def _parser() -> argparse.ArgumentParser:
         "ends, and no other `otw lab` runs, the practice services end too.",
     )
     lab.set_defaults(run=_lab)
+    doctor = commands.add_parser(
+        "doctor", help="tell whether this machine is ready, and what to do"
+    )
+    doctor.add_argument("--json", action="store_true", help="for programs to read")
+    doctor.set_defaults(run=_doctor)
     practice = commands.add_parser("practice", help="start, stop and watch the practice services")
     _add_practice(practice.add_subparsers(metavar="COMMAND", required=True))
     return parser
@@ -89,6 +94,20 @@ def _add_practice(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     env.add_argument("--shell", choices=["sh", "powershell"], default=shell,
                      help="whose syntax (default: %(default)s)")  # fmt: skip
     env.set_defaults(run=_env)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    import helpers
+
+    report = helpers.doctor()
+    if arguments.json:
+        lines = [line._asdict() for line in report]
+        print(json.dumps({"worst": report.worst, "lines": lines}, indent=2))
+    else:
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors="replace")  # a word stands beside each sign
+        print(report)
+    return 1 if report.worst == "red" else 0
 
 
 def _up(arguments: argparse.Namespace) -> int:

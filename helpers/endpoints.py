@@ -118,7 +118,7 @@ def load(kind: str, profile: str = "practice") -> Endpoint:
         return profiles.get(kind, profile).replace(**given)
     if "grpc" in given:
         return from_mapping({"kind": kind, **given}, "The environment")
-    return _running(kind).replace(**given)
+    return running(kind).replace(**given)
 
 
 def environment(kind: str) -> dict[str, str]:
@@ -138,7 +138,8 @@ def state_dir() -> str:
     return given or platformdirs.user_state_dir("over-the-wire", appauthor=False)
 
 
-def _running(kind: str) -> Endpoint:
+def running(kind: str) -> Endpoint:
+    """Return where the practice service is, as its manager wrote it down."""
     import json
 
     try:

@@ -1,0 +1,254 @@
+"""Is this machine ready for the chapters, and what to do if not: `otw doctor`."""
+
+import contextlib
+import importlib.metadata
+import os
+import re
+import shutil
+import socket
+import sys
+import urllib.request
+import webbrowser
+from collections.abc import Callable, Iterator
+from html import escape
+from typing import NamedTuple
+
+from helpers import channels, endpoints, profiles
+from helpers.errors import CallError
+
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_SIGNS = {"green": "✓", "amber": "!", "red": "✗"}  # a word stands beside each
+DEFAULT_PORTS = {"tfserving": 8500}
+_LOOPBACK = "localhost,127.0.0.1,::1"
+_MB = 1_000_000
+
+
+class Line(NamedTuple):
+    """One thing looked at: its state is green, amber or red."""
+
+    name: str
+    state: str
+    meaning: str
+    advice: str = ""
+
+
+class Report(list[Line]):
+    """What was found; a table in a notebook, text elsewhere."""
+
+    @property
+    def worst(self) -> str:
+        """The worst state of any line."""
+        return max((line.state for line in self), key=list(_SIGNS).index, default="green")
+
+    def __repr__(self) -> str:
+        lines = ["This machine, checked:"]
+        for line in self:
+            lines.append(f"{_SIGNS[line.state]} {line.state:<6}{line.name}: {line.meaning}")
+            lines += [f"{'':8}-> {line.advice}"] if line.advice else []
+        return "\n".join([*lines, f"Worst: {self.worst}."])
+
+    def _repr_html_(self) -> str:
+        head = "<tr><th></th><th>what</th><th>found</th><th>what to do</th></tr>"
+        rows = "".join(
+            "<tr>"
+            + "".join(
+                f"<td style='text-align:left'>{escape(cell)}</td>"
+                for cell in (f"{_SIGNS[line.state]} {line.state}", *line[:1], *line[2:])
+            )
+            + "</tr>"
+            for line in self
+        )
+        return f"<table class='otw-doctor'>{head}{rows}</table>"
+
+
+def doctor() -> Report:
+    """Look at everything a chapter needs on this machine.
+
+    Returns
+    -------
+    Report
+        A `Line` for each thing: Python, packages, disk, ports, services, proxies,
+        certificates, browser. Nothing is changed, and nothing is sent to the network.
+    """
+    checks: list[Callable[[], Iterator[Line]]] = [
+        python, packages, disk, ports, services, proxies, certificates, long_paths, browser,
+    ]  # fmt: skip
+    report = Report()
+    for check in checks:
+        try:
+            report.extend(check())
+        except Exception as error:  # one check that fails must not hide the others
+            name = check.__name__.replace("_", " ")
+            report.append(Line(name, "amber", f"could not be checked: {error}"))
+    return report
+
+
+def python() -> Iterator[Line]:
+    """Look at Python's version and whether an environment of its own is used."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    if not (3, 11) <= sys.version_info < (3, 14):
+        yield Line("Python", "red", f"{version} is not 3.11 to 3.13", "Install one of these.")
+    elif sys.prefix == sys.base_prefix and not os.environ.get("CONDA_PREFIX"):
+        yield Line("Python", "amber", f"{version}, outside a virtual environment",
+                   "Start with `make lab`, or see README: Windows, or without make.")  # fmt: skip
+    else:
+        yield Line("Python", "green", f"{version}, in an environment of its own")
+
+
+def packages() -> Iterator[Line]:
+    """Compare the installed versions with the lock, requirements.txt."""
+    from packaging.requirements import Requirement  # only here: it takes a while to import
+
+    installed = {_plain(d.name): d.version for d in importlib.metadata.distributions()}
+    needed = [Requirement(text) for text in importlib.metadata.requires("over-the-wire") or ()]
+    missing = sorted(r.name for r in needed if _plain(r.name) not in installed)
+    if missing:
+        yield Line("packages", "red", f"missing: {', '.join(missing)}", "Run `make lab` again.")
+    with open(os.path.join(_ROOT, "requirements.txt"), encoding="utf-8") as file:
+        locked = [
+            Requirement(line.rstrip(" \\\n")) for line in file if re.match(r"[\w.-]+==", line)
+        ]
+    differ = sorted(
+        f"{r.name} {installed[_plain(r.name)]}"
+        for r in locked
+        if (not r.marker or r.marker.evaluate()) and _plain(r.name) in installed
+        and not r.specifier.contains(installed[_plain(r.name)], prereleases=True)
+    )  # fmt: skip
+    if differ:
+        more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
+        yield Line("packages", "amber", f"not as locked: {', '.join(differ[:3])}{more}",
+                   "It may work. If not: `make clean`, then `make lab`.")  # fmt: skip
+    elif not missing:
+        yield Line("packages", "green", f"all {len(locked)} as in requirements.txt, or not needed")
+
+
+def disk() -> Iterator[Line]:
+    """Look at the free space, and whether the state folder can be written."""
+    state = endpoints.state_dir()
+    there = state
+    while not os.path.exists(there):
+        there = os.path.dirname(there)
+    for name, folder in (("disk", _ROOT), ("disk of the state folder", there)):
+        free = shutil.disk_usage(folder).free // _MB
+        colour = "red" if free < 200 else "amber" if free < 1000 else "green"
+        yield Line(name, colour, f"{free:,} MB free", "" if free >= 1000 else "Make room.")
+    if not (os.path.isdir(there) and os.access(there, os.W_OK)):
+        yield Line("state folder", "red", "cannot be written", "Set OTW_STATE_DIR to one that can.")
+
+
+def ports() -> Iterator[Line]:
+    """Look at who listens on the practice services' usual ports."""
+    for name, port in DEFAULT_PORTS.items():
+        owner = _owner(port)
+        if not owner:
+            yield Line(f"port {port}", "green", f"free, for {name}")
+        elif port == _practice_port(name):
+            yield Line(f"port {port}", "green", f"used by the practice service {name}")
+        else:
+            yield Line(f"port {port}", "amber", f"used by {owner}",
+                       f"Nothing: {name} takes another port.")  # fmt: skip
+
+
+def services() -> Iterator[Line]:
+    """Look whether the practice services run."""
+    for name in DEFAULT_PORTS:
+        port = _practice_port(name)
+        if port and _owner(port):
+            yield Line(f"service {name}", "green", f"listens on 127.0.0.1:{port}")
+        else:
+            yield Line(f"service {name}", "amber", "does not run",
+                       f"practice.ready({name!r}), or `otw practice up {name}`.")  # fmt: skip
+
+
+def proxies() -> Iterator[Line]:
+    """Look whether a proxy would catch calls to this machine or to a profile's server."""
+    catching = [name for name in urllib.request.getproxies_environment() if name != "no"]
+    if not catching:
+        yield Line("proxy", "green", "none is set")
+        return
+    if urllib.request.proxy_bypass("127.0.0.1"):
+        yield Line("proxy", "green", "set, and calls to this machine go past it")
+    else:
+        yield Line("proxy", "amber", "would catch calls to this machine", _no_proxy(_LOOPBACK))
+    for name, endpoint in profiles.read()[0].items():
+        if way := channels.proxy(endpoint):
+            host = endpoint.grpc.rpartition(":")[0]
+            yield Line(f"profile {name}", "amber", f"is called through {way}",
+                       f"If it should not be: {_no_proxy(host)}")  # fmt: skip
+
+
+def certificates() -> Iterator[Line]:
+    """Look at the variables that a TLS-inspecting proxy needs."""
+    for name in ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+        path = os.environ.get(name)
+        if not path or os.path.isdir(path):
+            continue
+        try:
+            with open(path, "rb") as file:
+                count = file.read().count(b"-----BEGIN CERTIFICATE-----")
+        except OSError:
+            count = 0
+        if count:
+            yield Line(name, "green", f"names a file with {count} certificates")
+        else:
+            yield Line(name, "red", "names a file without certificates",
+                       "Correct or remove the variable: TLS fails with it.")  # fmt: skip
+
+
+def long_paths() -> Iterator[Line]:
+    """Look whether Windows takes paths of over 260 characters; nothing elsewhere."""
+    if sys.platform != "win32":
+        return
+    import winreg
+
+    with winreg.OpenKey(
+        winreg.HKEY_LOCAL_MACHINE, r"SYSTEM\CurrentControlSet\Control\FileSystem"
+    ) as key:
+        on = winreg.QueryValueEx(key, "LongPathsEnabled")[0]
+    if on:
+        yield Line("long paths", "green", "are enabled")
+    else:
+        yield Line("long paths", "amber", "are not enabled",
+                   "Keep the project in a short path, such as C:\\otw.")  # fmt: skip
+
+
+def browser() -> Iterator[Line]:
+    """Look whether a browser can be opened from here."""
+    try:
+        webbrowser.get()
+    except webbrowser.Error:
+        yield Line("browser", "amber", "none can be opened from here",
+                   "Open the address that JupyterLab prints.")  # fmt: skip
+    else:
+        yield Line("browser", "green", "can be opened")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _no_proxy(hosts: str) -> str:
+    both = ",".join(filter(None, [os.environ.get("no_proxy", ""), hosts]))
+    if sys.platform == "win32":
+        return f"$env:no_proxy = '{both}'"
+    return f"export no_proxy={both}"
+
+
+def _practice_port(name: str) -> int:
+    with contextlib.suppress(CallError):
+        return int(endpoints.running(name).grpc.rpartition(":")[2])
+    return 0
+
+
+def _owner(port: int) -> str:
+    """Return the name and number of the process that listens on a port, or nothing."""
+    import psutil  # only here: it takes a while to import
+
+    with contextlib.suppress(psutil.Error, OSError):
+        for each in psutil.net_connections(kind="tcp"):
+            if each.status == psutil.CONN_LISTEN and each.laddr[1:] == (port,) and each.pid:
+                return f"{psutil.Process(each.pid).name()} (process {each.pid})"
+    with contextlib.suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), timeout=0.5).close()
+        return "another program"
+    return ""
