@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from ipywidgets import Widget
 
+import practice
 from helpers import errors, profiles, tfserving
 from helpers.endpoints import Endpoint
 from helpers.widgets import EndpointPanel
@@ -176,6 +178,27 @@ def test_a_service_that_never_answers_does_not_block(
     assert "asking" in panel.lamp.value
     panel.wait()
     assert "did not answer in time" in panel.lamp.value
+
+
+def test_a_service_that_dies_while_the_panel_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    with practice.private("tfserving") as own:
+        monkeypatch.setenv("OTW_TFSERVING_GRPC", own.grpc)
+        panel = EndpointPanel("tfserving", profile="environment", model="iris")
+        panel.wait()
+        assert "Ready" in panel.lamp.value
+        port = int(own.grpc.rpartition(":")[2])
+        process = next(
+            child for child in psutil.Process().children() if f"--port={port}" in child.cmdline()
+        )
+        process.suspend()  # it has the connection, and answers no more
+        monkeypatch.setattr("helpers.widgets._TIMEOUT", 20.0)
+        panel.test.click()
+        process.kill()
+        panel.wait(30)
+        assert "Failed" in panel.lamp.value
+        panel.test.click()
+        panel.wait()
+        assert "Failed: Nothing answers at" in panel.lamp.value
 
 
 def test_every_field_has_a_label_and_a_tooltip(panel: EndpointPanel) -> None:
