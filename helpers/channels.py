@@ -23,7 +23,7 @@ def channel(endpoint: Endpoint) -> grpc.Channel:
     Parameters
     ----------
     endpoint : Endpoint
-        Its `grpc` address, `tls` and `ca_file` count.
+        Its `grpc` address, `tls`, `ca_file`, `user` and `password` count.
 
     Returns
     -------
@@ -33,7 +33,8 @@ def channel(endpoint: Endpoint) -> grpc.Channel:
     Raises
     ------
     BadInput
-        When there is no gRPC address, or the CA file cannot be read.
+        When there is no gRPC address, when the CA file cannot be read, and for a user
+        without TLS.
     """
     if not endpoint.grpc:
         raise BadInput("This endpoint has no gRPC address. Set one: endpoint.replace(grpc=...).")

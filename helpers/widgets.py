@@ -175,7 +175,10 @@ class EndpointPanel(w.VBox):
             way = channels.proxy(endpoint)
             words = f"The call goes through {way}." if way else "No proxy on the way."
             self.proxy.value = escape(words)
-            self._ask(_PAUSE if typing else 0.0)
+            if endpoint.user and typing:  # no password goes to a half-typed address
+                self._show("grey", "press Test connection")
+            else:
+                self._ask(_PAUSE if typing else 0.0)
         except BadInput as error:
             self.hint.value = escape(f"{_LAMPS['red']} {error}")
             self._show("grey", "not tested")

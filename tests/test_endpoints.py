@@ -139,3 +139,18 @@ def test_a_bad_ca_file_is_refused(tmp_path: Path, content: bytes | None, reason:
         file.write_bytes(content)
     with pytest.raises(BadInput, match=reason):
         channels.channel(Endpoint("tfserving", grpc="127.0.0.1:1", ca_file=str(file)))
+
+
+def test_basic_authentication_is_what_http_calls_it() -> None:
+    given = []
+    plugin = channels.BasicAuthenticationPlugin("Aladdin", "open sesame")
+    plugin(None, lambda metadata, error: given.append((metadata, error)))
+    # The example of RFC 7617, section 2.
+    assert given == [((("authorization", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),), None)]
+
+
+def test_a_user_without_tls_is_refused_and_a_password_is_never_shown() -> None:
+    endpoint = Endpoint("tfserving", grpc="127.0.0.1:1", user="ada", password="s3cr3t")
+    assert "s3cr3t" not in repr(endpoint)
+    with pytest.raises(BadInput, match="over TLS only"):
+        channels.channel(endpoint)

@@ -107,6 +107,17 @@ def test_the_password_is_in_no_widget_no_profile_and_no_text(
     assert "s3cr3t" not in repr(panel) + repr(panel.endpoint)
 
 
+def test_no_password_goes_to_a_half_typed_address(
+    panel: EndpointPanel, tcp_server: Callable
+) -> None:
+    panel.user.value, panel.password.value = "ada", "s3cr3t-word"
+    panel.address.value = tcp_server(None)
+    assert "press Test connection" in panel.lamp.value
+    panel.test.click()
+    panel.wait()
+    assert "User and password are sent over TLS only" in panel.lamp.value
+
+
 def test_a_saved_profile_is_chosen_again(panel: EndpointPanel, profile_file: Path) -> None:
     panel.model.value = "iris"
     panel.wait()
