@@ -3,6 +3,7 @@
 import atexit
 import base64
 import os
+import re
 import threading
 from collections.abc import Callable
 
@@ -72,8 +73,6 @@ def proxy(endpoint: Endpoint) -> str:
     gRPC reads `grpc_proxy`, `https_proxy` and `http_proxy`, in this order, and `no_grpc_proxy`
     or `no_proxy` against them. Loopback never goes through one: `channel` sees to it.
     """
-    from urllib.parse import urlsplit  # only here: it takes a while to import
-
     host = endpoint.grpc.rpartition(":")[0]
     names = ("grpc_proxy", "https_proxy", "http_proxy")
     url = next((os.environ[name] for name in names if os.environ.get(name)), "")
@@ -81,7 +80,9 @@ def proxy(endpoint: Endpoint) -> str:
     bypassed = any(each and host.endswith(each) for each in map(str.strip, without.split(",")))
     if not url or bypassed or _is_loopback(host):
         return ""
-    return urlsplit(url).netloc.rpartition("@")[2]  # user and password are nobody's business
+    where = url.rpartition("@")[2].rpartition("//")[2].rstrip("/")
+    # User and password are nobody's business, also where a stray character hides their end.
+    return where if re.fullmatch(r"[\w.-]+(:\d+)?|\[[\da-fA-F:]+\](:\d+)?", where) else "a proxy"
 
 
 def _open(endpoint: Endpoint) -> grpc.Channel:

@@ -23,6 +23,8 @@ def main(argv: list[str] | None = None) -> int:
     if rest and arguments.run is not _lab:
         parser.error(f"unknown argument: {rest[0]}. `otw --help` tells what there is.")
     arguments.rest = [word for word in rest if word != "--"]
+    if arguments.run is _doctor:
+        return _doctor(arguments)  # before the imports: it is asked when one of them fails
     from practice import services, state
 
     try:

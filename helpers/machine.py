@@ -6,18 +6,20 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import sys
 import urllib.request
 import webbrowser
 from collections.abc import Callable, Iterator
 from html import escape
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from helpers import channels, endpoints, profiles
+from helpers import endpoints, profiles
 from helpers.errors import CallError
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _SIGNS = {"green": "✓", "amber": "!", "red": "✗"}  # a word stands beside each
+_BROWSERS = ("chromium", "google-chrome", "firefox", "msedge", "safari")
 DEFAULT_PORTS = {"tfserving": 8500}
 _LOOPBACK = "localhost,127.0.0.1,::1"
 _MB = 1_000_000
@@ -43,7 +45,7 @@ class Report(list[Line]):
     def __repr__(self) -> str:
         lines = ["This machine, checked:"]
         for line in self:
-            lines.append(f"{_SIGNS[line.state]} {line.state:<6}{line.name}: {line.meaning}")
+            lines.append(f"{_sign(line.state)} {line.state:<6}{line.name}: {line.meaning}")
             lines += [f"{'':8}-> {line.advice}"] if line.advice else []
         return "\n".join([*lines, f"Worst: {self.worst}."])
 
@@ -97,13 +99,14 @@ def python() -> Iterator[Line]:
 
 def packages() -> Iterator[Line]:
     """Compare the installed versions with the lock, requirements.txt."""
-    from packaging.requirements import Requirement  # only here: it takes a while to import
-
     installed = {_plain(d.name): d.version for d in importlib.metadata.distributions()}
-    needed = [Requirement(text) for text in importlib.metadata.requires("over-the-wire") or ()]
-    missing = sorted(r.name for r in needed if _plain(r.name) not in installed)
+    needed = importlib.metadata.requires("over-the-wire") or ()
+    names = [re.split(r"[^\w.-]", text)[0] for text in needed]
+    missing = sorted(name for name in names if _plain(name) not in installed)
     if missing:
         yield Line("packages", "red", f"missing: {', '.join(missing)}", "Run `make lab` again.")
+    from packaging.requirements import Requirement  # only here: it may be missing too
+
     with open(os.path.join(_ROOT, "requirements.txt"), encoding="utf-8") as file:
         locked = [
             Requirement(line.rstrip(" \\\n")) for line in file if re.match(r"[\w.-]+==", line)
@@ -124,8 +127,7 @@ def packages() -> Iterator[Line]:
 
 def disk() -> Iterator[Line]:
     """Look at the free space, and whether the state folder can be written."""
-    state = endpoints.state_dir()
-    there = state
+    there = os.path.abspath(endpoints.state_dir())
     while not os.path.exists(there):
         there = os.path.dirname(there)
     for name, folder in (("disk", _ROOT), ("disk of the state folder", there)):
@@ -142,7 +144,7 @@ def ports() -> Iterator[Line]:
         owner = _owner(port)
         if not owner:
             yield Line(f"port {port}", "green", f"free, for {name}")
-        elif port == _practice_port(name):
+        elif port == _practice_port(name) and _is_practice(port):
             yield Line(f"port {port}", "green", f"used by the practice service {name}")
         else:
             yield Line(f"port {port}", "amber", f"used by {owner}",
@@ -153,7 +155,7 @@ def services() -> Iterator[Line]:
     """Look whether the practice services run."""
     for name in DEFAULT_PORTS:
         port = _practice_port(name)
-        if port and _owner(port):
+        if port and _is_practice(port):
             yield Line(f"service {name}", "green", f"listens on 127.0.0.1:{port}")
         else:
             yield Line(f"service {name}", "amber", "does not run",
@@ -162,18 +164,29 @@ def services() -> Iterator[Line]:
 
 def proxies() -> Iterator[Line]:
     """Look whether a proxy would catch calls to this machine or to a profile's server."""
+    for problem in profiles.read()[1]:
+        yield Line("profiles", "amber", problem, "Correct the file; the other profiles work.")
     catching = [name for name in urllib.request.getproxies_environment() if name != "no"]
     if not catching:
         yield Line("proxy", "green", "none is set")
         return
-    if urllib.request.proxy_bypass("127.0.0.1"):
+    if all(map(urllib.request.proxy_bypass, ("127.0.0.1", "localhost"))):
         yield Line("proxy", "green", "set, and calls to this machine go past it")
     else:
         yield Line("proxy", "amber", "would catch calls to this machine", _no_proxy(_LOOPBACK))
-    for name, endpoint in profiles.read()[0].items():
+    yield from _listed_endpoints()
+
+
+def _listed_endpoints() -> Iterator[Line]:
+    from helpers import channels  # only here: it needs grpc, which may be missing
+
+    listed = {f"profile {name}": each for name, each in profiles.read()[0].items()}
+    if given := endpoints.environment("tfserving"):
+        listed["OTW_TFSERVING_GRPC"] = endpoints.load("tfserving").replace(**given)
+    for name, endpoint in listed.items():
         if way := channels.proxy(endpoint):
             host = endpoint.grpc.rpartition(":")[0]
-            yield Line(f"profile {name}", "amber", f"is called through {way}",
+            yield Line(name, "amber", f"is called through {way}",
                        f"If it should not be: {_no_proxy(host)}")  # fmt: skip
 
 
@@ -183,11 +196,10 @@ def certificates() -> Iterator[Line]:
         path = os.environ.get(name)
         if not path or os.path.isdir(path):
             continue
-        try:
-            with open(path, "rb") as file:
-                count = file.read().count(b"-----BEGIN CERTIFICATE-----")
-        except OSError:
-            count = 0
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        with contextlib.suppress(OSError):  # ssl.SSLError, for what is no certificate, is one
+            context.load_verify_locations(path)
+        count = len(context.get_ca_certs())
         if count:
             yield Line(name, "green", f"names a file with {count} certificates")
         else:
@@ -214,13 +226,21 @@ def long_paths() -> Iterator[Line]:
 
 def browser() -> Iterator[Line]:
     """Look whether a browser can be opened from here."""
-    try:
-        webbrowser.get()
-    except webbrowser.Error:
-        yield Line("browser", "amber", "none can be opened from here",
-                   "Open the address that JupyterLab prints.")  # fmt: skip
+    found = any(map(shutil.which, _BROWSERS))
+    with contextlib.suppress(webbrowser.Error):
+        found = found or bool(webbrowser.get())
+    if found:
+        yield Line("browser", "green", "there is one")
     else:
-        yield Line("browser", "green", "can be opened")
+        yield Line("browser", "amber", "none was found", "Open the address JupyterLab prints.")
+
+
+def _sign(state: str) -> str:
+    try:
+        _SIGNS[state].encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return {"green": "+", "red": "x"}[state]
+    return _SIGNS[state]
 
 
 def _plain(name: str) -> str:
@@ -228,7 +248,7 @@ def _plain(name: str) -> str:
 
 
 def _no_proxy(hosts: str) -> str:
-    both = ",".join(filter(None, [os.environ.get("no_proxy", ""), hosts]))
+    both = ",".join(filter(None, [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), hosts]))
     if sys.platform == "win32":
         return f"$env:no_proxy = '{both}'"
     return f"export no_proxy={both}"
@@ -242,13 +262,24 @@ def _practice_port(name: str) -> int:
 
 def _owner(port: int) -> str:
     """Return the name and number of the process that listens on a port, or nothing."""
-    import psutil  # only here: it takes a while to import
-
-    with contextlib.suppress(psutil.Error, OSError):
-        for each in psutil.net_connections(kind="tcp"):
-            if each.status == psutil.CONN_LISTEN and each.laddr[1:] == (port,) and each.pid:
-                return f"{psutil.Process(each.pid).name()} (process {each.pid})"
+    if process := _listener(port):
+        return f"{process.name()} (process {process.pid})"
     with contextlib.suppress(OSError):
         socket.create_connection(("127.0.0.1", port), timeout=0.5).close()
         return "another program"
     return ""
+
+
+def _is_practice(port: int) -> bool:
+    process = _listener(port)
+    return bool(process) and any(word.startswith("practice.") for word in process.cmdline())
+
+
+def _listener(port: int) -> Any:
+    import psutil  # only here: it takes a while to import, and may be missing
+
+    with contextlib.suppress(psutil.Error, OSError):
+        for each in psutil.net_connections(kind="tcp"):
+            if each.status == psutil.CONN_LISTEN and each.laddr[1:] == (port,) and each.pid:
+                return psutil.Process(each.pid)
+    return None

@@ -7,14 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import certifi
 import pytest
 
 import helpers
 from helpers import machine
 from helpers.cli import main
 from helpers.endpoints import Endpoint
-
-CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +74,33 @@ def test_a_port_used_by_somebody_else_is_amber_and_names_them(
     assert "otw practice up tfserving" in only(machine.services()).advice
 
 
+def test_an_old_entry_does_not_make_somebody_else_ours(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("OTW_STATE_DIR", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as foreign:
+        port = foreign.getsockname()[1]
+        entry = {"tfserving": {"grpc": f"127.0.0.1:{port}", "pid": 1, "started": 1.0}}
+        (tmp_path / "services.json").write_text(json.dumps(entry))
+        monkeypatch.setattr(machine, "DEFAULT_PORTS", {"tfserving": port})
+        assert only(machine.ports()).state == "amber"
+        assert only(machine.services()).state == "amber"
+
+
+def test_a_relative_state_folder_that_is_not_there_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTW_STATE_DIR", "not/there/yet")
+    assert {line.state for line in machine.disk()} == {"green"}
+
+
+def test_without_grpc_it_still_tells(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['grpc'] = None\nfrom helpers.cli import main; main(['doctor'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert "+ green Python" in done.stdout
+
+
 def test_a_state_folder_that_cannot_be_written_is_red(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -93,6 +119,9 @@ def test_a_proxy_that_catches_loopback_comes_with_the_line_to_add(
     assert "no_proxy" in line.advice
     monkeypatch.setenv("no_proxy", "localhost,127.0.0.1")
     assert only(machine.proxies()).state == "green"
+    monkeypatch.delenv("no_proxy")
+    monkeypatch.setenv("NO_PROXY", "corp.example")
+    assert "no_proxy=corp.example,localhost" in only(machine.proxies()).advice.replace("'", "")
 
 
 def test_a_profile_behind_a_proxy_is_named_without_the_proxys_password(
@@ -104,6 +133,9 @@ def test_a_profile_behind_a_proxy_is_named_without_the_proxys_password(
     assert "profile far: is called through proxy.example:3128" in text
     assert "192.0.2.7" in text
     assert "s3cr3t" not in text
+    assert "endpoints.toml is broken" in text
+    monkeypatch.setenv("http_proxy", "http://ada:s3cr3t/9@proxy.example:3128")
+    assert "s3cr3t" not in repr(machine.doctor())
 
 
 @pytest.mark.parametrize("name", ["PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
@@ -114,12 +146,11 @@ def test_a_certificate_file_is_green_and_another_file_red(
     file = tmp_path / "ca.pem"
     monkeypatch.setenv(name, str(file))
     assert only(machine.certificates()).state == "red"
-    file.write_text("no certificate")
-    assert only(machine.certificates()).state == "red"
-    file.write_text(CA)
-    assert only(machine.certificates()) == machine.Line(
-        name, "green", "names a file with 1 certificates"
-    )
+    for rubbish in ("no certificate", "-----BEGIN CERTIFICATE-----\nMIIB\n"):
+        file.write_text(rubbish)
+        assert only(machine.certificates()).state == "red"
+    monkeypatch.setenv(name, certifi.where())
+    assert only(machine.certificates()).state == "green"
 
 
 def test_a_check_that_fails_does_not_hide_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
