@@ -3,26 +3,34 @@ PYTHON ?= python3
 VENV   ?= .venv
 ARGS   ?=
 WHEELS ?=
-BIN    := $(if $(filter Windows_NT,$(OS)),$(VENV)/Scripts,$(VENV)/bin)
+override WHEELS := $(WHEELS:~/%=$(HOME)/%)
+SUB    := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
+BIN    := "$(VENV)"/$(SUB)
 PY     := $(BIN)/python
-STAMP  := $(VENV)/.installed
-PIP    := $(PY) -m pip --disable-pip-version-check
-FROM    = $(if $(WHEELS),--no-index --find-links="$(WHEELS)")
-OR_SAY  = $(if $(WHEELS),|| { echo "The folder $(WHEELS) lacks a package for this Python and system. Fill it on a machine like this one: make wheelhouse WHEELS=folder"; exit 1; })
+STAMP  := $(subst $() ,\ ,$(VENV))/.installed
+FROM   := $(if $(WHEELS),--quiet --no-index --find-links="$(WHEELS)")
+OR_SAY := $(if $(WHEELS),|| { echo "pip could not install from the folder $(WHEELS). The reason is above." \
+    "If a package is missing: fill the folder on a machine with network and the same system and Python" \
+    "($$($(PYTHON) --version)): make wheelhouse WHEELS=folder"; exit 1; })
 
 .DEFAULT_GOAL := help
 .PHONY: help lab test test-all test-browser wheelhouse notebooks lint bench lock clean
 
 help:  ## list these targets
-	@$(PYTHON) -c "import re; [print(f'  make {m[1]:<10} {m[2]}') for m in re.finditer(r'^([a-z-]+):.*?## (.*)$$', open('Makefile', encoding='utf-8').read(), re.M)]"
+	@$(PYTHON) -c "import re; [print(f'  make {m[1]:<12} {m[2]}') for m in re.finditer(r'^([a-z-]+):.*?## (.*)$$', open('Makefile', encoding='utf-8').read(), re.M)]"
+
+define CHECK
+@$(PYTHON) -c "import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else 'Over the Wire needs Python 3.11, 3.12 or 3.13; $(PYTHON) is ' + sys.version.split()[0] + '. Name another one: make $(MAKECMDGOALS) PYTHON=python3.12')"
+endef
 
 $(STAMP): requirements.txt pyproject.toml
-	@$(PYTHON) -c "import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else 'Over the Wire needs Python 3.11, 3.12 or 3.13; $(PYTHON) is ' + sys.version.split()[0] + '. Name another one: make $(MAKECMDGOALS) PYTHON=python3.12')"
-	@$(if $(FROM),test -d "$(WHEELS)" || { echo "There is no folder $(WHEELS). Fill it with: make wheelhouse WHEELS=$(WHEELS)"; exit 1; })
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) install $(FROM) --no-deps --require-hashes -r requirements.txt $(OR_SAY)
-	$(PIP) install $(FROM) --no-deps --no-build-isolation -e .
-	@$(PY) -c "open('$(STAMP)', 'w').close()"
+	$(CHECK)
+	@test -z "$(WHEELS)" || test -d "$(WHEELS)" || { echo "There is no folder $(WHEELS)." \
+	    "Look at its name again, or fill it on a machine with network: make wheelhouse WHEELS=folder"; exit 1; }
+	$(PYTHON) -m venv "$(VENV)"
+	$(PY) -m pip install --disable-pip-version-check $(FROM) --no-deps --require-hashes -r requirements.txt $(OR_SAY)
+	$(PY) -m pip install --disable-pip-version-check $(FROM) --no-deps --no-build-isolation -e .
+	@$(PY) -c "open('$@', 'w').close()"
 
 lab: $(STAMP)  ## install if needed, start the practice services, open JupyterLab (ARGS="--no-browser" and the like go to JupyterLab)
 	$(BIN)/otw lab $(ARGS)
@@ -39,10 +47,11 @@ test-browser: $(STAMP)  ## drive JupyterLab in Chromium as a person would; says 
 notebooks: $(STAMP)  ## run the notebooks in place: outputs and widget state are kept, execution times are not
 	$(PY) tests/run_notebooks.py $(ARGS)
 
-wheelhouse: FROM =
-wheelhouse: OR_SAY =
-wheelhouse: $(STAMP)  ## fill the folder WHEELS (default: wheels) for machines without network: make lab WHEELS=folder
-	$(PIP) download --no-deps --require-hashes -r requirements.txt -d "$(or $(WHEELS),wheels)"
+wheelhouse:  ## fill the folder WHEELS (default: wheels) for machines without network; there: make lab WHEELS=folder
+	$(CHECK)
+	$(PYTHON) -m venv --clear build/wheelhouse
+	build/wheelhouse/$(SUB)/python -m pip download --disable-pip-version-check \
+	    --only-binary=:all: --no-deps --require-hashes -r requirements.txt -d "$(or $(WHEELS),wheels)"
 
 lint: $(STAMP)  ## ruff (notebooks too), mypy, and the size limits of helpers
 	$(BIN)/ruff check .
@@ -61,4 +70,4 @@ lock:  ## resolve requirements.txt anew, with uv in a virtual environment of its
 
 clean:  ## stop the practice services and remove what the other targets made
 	-@test ! -x $(BIN)/otw || $(BIN)/otw practice down
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf "$(VENV)" build dist .pytest_cache .mypy_cache .ruff_cache
