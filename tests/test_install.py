@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="make is for POS
 
 def make(*arguments: str, cwd: Path = ROOT, words: tuple[str, ...] = ()) -> tuple[int, str]:
     """Run make, behind the words that give it another world; returns status and output."""
-    ours = {"MAKEFLAGS", "MFLAGS", "WHEELS", "VENV", "ARGS", "PYTHONPATH"}
+    ours = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS", "WHEELS", "VENV", "ARGS", "PYTHONPATH"}
     environment = {name: value for name, value in os.environ.items() if name not in ours}
     if words:
         for name in [each for each in environment if re.search("proxy|^pip_", each, re.I)]:
