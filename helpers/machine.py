@@ -181,8 +181,8 @@ def _listed_endpoints() -> Iterator[Line]:
     from helpers import channels  # only here: it needs grpc, which may be missing
 
     listed = {f"profile {name}": each for name, each in profiles.read()[0].items()}
-    if given := endpoints.environment("tfserving"):
-        listed["OTW_TFSERVING_GRPC"] = endpoints.load("tfserving").replace(**given)
+    if "grpc" in endpoints.environment("tfserving"):
+        listed["OTW_TFSERVING_GRPC"] = endpoints.load("tfserving")
     for name, endpoint in listed.items():
         if way := channels.proxy(endpoint):
             host = endpoint.grpc.rpartition(":")[0]
