@@ -14,7 +14,7 @@ OR_SAY := $(if $(WHEELS),|| { echo "pip could not install from the folder $(WHEE
     "($$($(PYTHON) --version)): make wheelhouse WHEELS=folder"; exit 1; })
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-all test-browser wheelhouse notebooks lint bench lock clean
+.PHONY: help lab test test-all test-browser wheelhouse notebooks protos lint bench lock clean
 
 help:  ## list these targets
 	@$(PYTHON) -c "import re; [print(f'  make {m[1]:<12} {m[2]}') for m in re.finditer(r'^([a-z-]+):.*?## (.*)$$', open('Makefile', encoding='utf-8').read(), re.M)]"
@@ -46,6 +46,9 @@ test-browser: $(STAMP)  ## drive JupyterLab in Chromium as a person would; says 
 
 notebooks: $(STAMP)  ## run the notebooks in place: outputs and widget state are kept, execution times are not
 	$(PY) tests/run_notebooks.py $(ARGS)
+
+protos: $(STAMP)  ## generate CCAI's gRPC messages and stubs from their .proto file
+	$(PY) -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. protos/inference_service.proto
 
 wheelhouse:  ## fill the folder WHEELS (default: wheels) for machines without network; there: make lab WHEELS=folder
 	$(CHECK)

@@ -1,0 +1,29 @@
+"""The generated files are what grpcio-tools makes of the .proto file."""
+
+import sys
+from pathlib import Path
+
+from grpc_tools import protoc
+
+ROOT = Path(__file__).parent.parent
+SOURCE = "protos/inference_service.proto"
+
+
+def test_generating_again_changes_nothing(tmp_path: Path) -> None:
+    outputs = [f"--{kind}_out={tmp_path}" for kind in ("python", "pyi", "grpc_python")]
+    assert protoc.main([sys.argv[0], f"-I{ROOT}", *outputs, str(ROOT / SOURCE)]) == 0
+    made = sorted((tmp_path / "protos").iterdir())
+    assert len(made) == 3
+    for path in made:
+        kept = ROOT / "protos" / path.name
+        assert path.read_text(encoding="utf-8") == kept.read_text(encoding="utf-8"), path.name
+
+
+def test_the_methods_have_the_original_names() -> None:
+    from protos import inference_service_pb2
+
+    service = inference_service_pb2.DESCRIPTOR.services_by_name["Inference"]
+    assert service.full_name == "inference_service.Inference"
+    assert [method.name for method in service.methods] == [
+        "Classification", "FaceDetection", "FacialLandmark", "OCR", "ASR", "HealthCheck",
+    ]  # fmt: skip
