@@ -1,4 +1,4 @@
-"""A gRPC channel from an endpoint: TLS, proxy and message size are settled here."""
+"""A gRPC channel or an HTTP session from an endpoint: TLS, user and proxy are settled here."""
 
 import atexit
 import base64
@@ -6,16 +6,22 @@ import os
 import re
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import grpc
 
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput
 
+if TYPE_CHECKING:
+    import requests
+
 MAX_MESSAGE = 256 * 1024 * 1024  # bytes, both ways; gRPC's own limit for answers is 4,194,304
 
 _channels: dict[tuple, grpc.Channel] = {}
+_sessions: "dict[tuple, requests.Session]" = {}
 _lock = threading.Lock()
+_TLS_ONLY = "User and password are sent over TLS only. Use TLS (https for REST), or leave them out."
 
 
 def channel(endpoint: Endpoint) -> grpc.Channel:
@@ -46,6 +52,35 @@ def channel(endpoint: Endpoint) -> grpc.Channel:
         return _channels[key]
 
 
+def session(endpoint: Endpoint) -> "requests.Session":
+    """Return the HTTP session to an endpoint; all callers in this process share one.
+
+    Parameters
+    ----------
+    endpoint : Endpoint
+        Its `rest` address, `ca_file`, `user` and `password` count.
+
+    Returns
+    -------
+    requests.Session
+        It keeps its connections open. Pass `verify=session.verify` with each request:
+        `requests` would let the environment's REQUESTS_CA_BUNDLE go before it.
+
+    Raises
+    ------
+    BadInput
+        When there is no REST address, when the CA file cannot be read, and for a user
+        without TLS.
+    """
+    if not endpoint.rest:
+        raise BadInput("This endpoint has no REST address. Set one: endpoint.replace(rest=...).")
+    key = endpoint.rest, endpoint.ca_file, endpoint.user, endpoint.password
+    with _lock:
+        if key not in _sessions:
+            _sessions[key] = _open_session(endpoint)
+        return _sessions[key]
+
+
 def forget(endpoint: Endpoint) -> None:
     """Drop the shared channel, so that the next call connects anew.
 
@@ -73,7 +108,8 @@ def proxy(endpoint: Endpoint) -> str:
     gRPC reads `grpc_proxy`, `https_proxy` and `http_proxy`, in this order, and `no_grpc_proxy`
     or `no_proxy` against them. Loopback never goes through one: `channel` sees to it.
     """
-    host = endpoint.grpc.rpartition(":")[0]
+    address = endpoint.grpc or endpoint.rest.rpartition("//")[2]
+    host = address.rpartition(":")[0] or address
     names = ("grpc_proxy", "https_proxy", "http_proxy")
     url = next((os.environ[name] for name in names if os.environ.get(name)), "")
     without = os.environ.get("no_grpc_proxy") or os.environ.get("no_proxy", "")
@@ -94,7 +130,7 @@ def _open(endpoint: Endpoint) -> grpc.Channel:
         options.append(("grpc.enable_http_proxy", 0))  # no proxy reaches this machine's inside
     if not endpoint.tls:
         if endpoint.user:
-            raise BadInput("User and password are sent over TLS only. Set tls, or leave them out.")
+            raise BadInput(_TLS_ONLY)
         return grpc.insecure_channel(endpoint.grpc, options=options)
     credentials = grpc.ssl_channel_credentials(root_certificates=_authority(endpoint.ca_file))
     if endpoint.user:
@@ -103,6 +139,25 @@ def _open(endpoint: Endpoint) -> grpc.Channel:
             credentials, grpc.metadata_call_credentials(plugin)
         )
     return grpc.secure_channel(endpoint.grpc, credentials, options=options)
+
+
+def _open_session(endpoint: Endpoint) -> "requests.Session":
+    import requests  # only here: gRPC needs none of it
+
+    secure = endpoint.rest.startswith("https://")
+    if endpoint.user and not secure:
+        raise BadInput(_TLS_ONLY)
+    new = requests.Session()
+    address = endpoint.rest.partition("://")[2]
+    host = address.rpartition(":")[0] or address
+    new.trust_env = not _is_loopback(host)  # no proxy reaches this machine's inside
+    if secure and endpoint.ca_file:
+        _authority(endpoint.ca_file)  # says what is wrong with it
+        new.verify = os.path.expanduser(endpoint.ca_file)
+    if endpoint.user:
+        # As bytes, or requests would write them in Latin-1.
+        new.auth = (endpoint.user.encode(), endpoint.password.encode())  # type: ignore[assignment]
+    return new
 
 
 def _key(endpoint: Endpoint) -> tuple:
@@ -131,4 +186,7 @@ def _close() -> None:
     with _lock:
         for each in _channels.values():
             each.close()
+        for kept in _sessions.values():
+            kept.close()
         _channels.clear()
+        _sessions.clear()

@@ -171,16 +171,15 @@ def _env(arguments: argparse.Namespace) -> int:
     from practice import manager, services
 
     name = services.get(arguments.name).name
-    place = manager.status(name)[name]
-    if not place["healthy"]:
+    if not manager.status(name)[name]["healthy"]:
         print(f"otw: {name} is not running. Start it with `otw practice up {name}`.",
               file=sys.stderr)  # fmt: skip
         return 1
-    for variable, key in services.get(name).variables.items():
+    for variable, value in manager.variables(name).items():
         if arguments.shell == "sh":
-            print(f"export {variable}={shlex.quote(place[key])}")
+            print(f"export {variable}={shlex.quote(value)}")
         else:
-            print(f"$env:{variable} = '{place[key].replace(chr(39), chr(39) * 2)}'")
+            print(f"$env:{variable} = '{value.replace(chr(39), chr(39) * 2)}'")
     return 0
 
 

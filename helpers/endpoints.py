@@ -7,7 +7,27 @@ from typing import Any
 
 from helpers.errors import BadInput, ConnectionFailed
 
-KINDS = {"tfserving": "TensorFlow Serving"}
+KINDS = {"tfserving": "TensorFlow Serving", "ccai": "CCAI"}
+# For each kind the practice service's profiles, and the environment variables that go before.
+PROFILES: dict[str, dict[str, dict[str, str]]] = {
+    "tfserving": {
+        "practice": {
+            "grpc": "OTW_TFSERVING_GRPC",
+            "user": "OTW_TFSERVING_USER",
+            "password": "OTW_TFSERVING_PASSWORD",
+        },
+    },
+    "ccai": {
+        "practice": {"rest": "OTW_CCAI_REST", "grpc": "OTW_CCAI_GRPC"},
+        "practice-secure": {
+            "rest": "OTW_CCAI_SECURE_REST",
+            "grpc": "OTW_CCAI_SECURE_GRPC",
+            "user": "OTW_CCAI_USER",
+            "password": "OTW_CCAI_PASSWORD",
+            "ca_file": "OTW_CA",
+        },
+    },
+}
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {  # of what is not text
     "tls": ((bool,), "true or false"),
     "version": ((int, type(None)), "a whole number"),
@@ -22,11 +42,13 @@ class Endpoint:
     Parameters
     ----------
     kind : str
-        Which protocol it speaks: `tfserving`.
+        Which protocol it speaks: `tfserving` or `ccai`.
+    rest : str
+        Where its REST port is: `http://127.0.0.1:8080`. `https` encrypts.
     grpc : str
         `host:port` of its gRPC port.
     tls : bool
-        Whether the connection is encrypted.
+        Whether the gRPC connection is encrypted.
     ca_file : str
         PEM file of the authority that signed the server's certificate; empty for the
         well-known ones. Setting it sets `tls`.
@@ -49,6 +71,7 @@ class Endpoint:
     """
 
     kind: str
+    rest: str = ""
     grpc: str = ""
     tls: bool = False
     ca_file: str = ""
@@ -63,6 +86,8 @@ class Endpoint:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise BadInput(f"Unknown kind {self.kind!r}. Known: {', '.join(KINDS)}.")
+        if self.rest:
+            _check_url(self.rest)
         if self.grpc:
             _check_address(self.grpc)
         if self.version is not None and self.version_label:
@@ -91,16 +116,17 @@ def load(kind: str, profile: str = "practice") -> Endpoint:
     Parameters
     ----------
     kind : str
-        `tfserving`.
+        `tfserving` or `ccai`.
     profile : str
-        `practice` is the practice service on this machine. Any other name is a table in
+        `practice` is the practice service on this machine; of kind `ccai`, `practice-secure`
+        is the same service over TLS and with a user. Any other name is a table in
         `notebooks/endpoints.toml`.
 
     Returns
     -------
     Endpoint
-        The environment variables `OTW_TFSERVING_GRPC=host:port`, `OTW_TFSERVING_USER` and
-        `OTW_TFSERVING_PASSWORD` go before what is found.
+        Environment variables such as `OTW_TFSERVING_GRPC=host:port` go before what is found;
+        `PROFILES` has them all.
 
     Raises
     ------
@@ -111,20 +137,23 @@ def load(kind: str, profile: str = "practice") -> Endpoint:
     """
     if kind not in KINDS:
         raise BadInput(f"Unknown kind {kind!r}. Known: {', '.join(KINDS)}.")
-    given = environment(kind)
-    if profile != "practice":
+    if profile not in PROFILES[kind]:
         from helpers import profiles  # only here: most readers have none
 
-        return profiles.get(kind, profile).replace(**given)
-    if "grpc" in given:
-        return from_mapping({"kind": kind, **given}, "The environment")
-    return running(kind).replace(**given)
+        found = profiles.get(kind, profile)
+        secure = found.tls and "practice-secure" in PROFILES[kind]
+        return found.replace(**environment(kind, "practice-secure" if secure else "practice"))
+    given = environment(kind, profile)
+    if "grpc" in given or "rest" in given:
+        tls = profile == "practice-secure"
+        return from_mapping({"kind": kind, "tls": tls, **given}, "The environment")
+    return running(kind, profile).replace(**given)
 
 
-def environment(kind: str) -> dict[str, str]:
+def environment(kind: str, profile: str = "practice") -> dict[str, str]:
     """Return what the environment says of an endpoint: `OTW_TFSERVING_GRPC`, `_USER`, ..."""
-    names = {name: f"OTW_{kind.upper()}_{name.upper()}" for name in ("grpc", "user", "password")}
-    return {name: os.environ[key] for name, key in names.items() if os.environ.get(key)}
+    names = PROFILES[kind][profile]
+    return {field: os.environ[name] for field, name in names.items() if os.environ.get(name)}
 
 
 def state_dir() -> str:
@@ -138,20 +167,36 @@ def state_dir() -> str:
     return given or platformdirs.user_state_dir("over-the-wire", appauthor=False)
 
 
-def running(kind: str) -> Endpoint:
+def running(kind: str, profile: str = "practice") -> Endpoint:
     """Return where the practice service is, as its manager wrote it down."""
-    import json
-
     try:
-        with open(os.path.join(state_dir(), "services.json"), encoding="utf-8") as file:
-            entry = json.load(file)[kind]
-        return Endpoint(kind, grpc=entry["grpc"], models=tuple(entry.get("models", ())))
+        secure = profile == "practice-secure"
+        secrets = _read("secrets.json", kind) if secure else {}
+        return from_entry(kind, _read("services.json", kind) | secrets, secure=secure)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConnectionFailed(
             f"The practice service {kind} is not running. Start it with "
             f"practice.ready({kind!r}) in Python or `otw practice up {kind}` in a terminal.",
             service=KINDS[kind],
         ) from error
+
+
+def from_entry(kind: str, entry: Mapping[str, Any], *, secure: bool = False) -> Endpoint:
+    """Make an endpoint of what the manager wrote down: its entry, and its secrets if secure."""
+    addresses = [name for name in ("rest", "grpc") if name in PROFILES[kind]["practice"]]
+    if not secure:
+        places = {name: entry[name] for name in addresses}
+        return Endpoint(kind, **places, models=tuple(entry.get("models", ())))
+    places = {name: entry[f"secure_{name}"] for name in addresses}
+    known = {name: entry[name] for name in ("ca_file", "user", "password")}
+    return Endpoint(kind, **places, **known)
+
+
+def _read(name: str, kind: str) -> dict[str, Any]:
+    import json
+
+    with open(os.path.join(state_dir(), name), encoding="utf-8") as file:
+        return json.load(file)[kind]
 
 
 def from_mapping(values: Mapping[str, Any], what: str) -> Endpoint:
@@ -175,4 +220,21 @@ def _check_address(address: str) -> None:
         raise BadInput(
             f"{address!r} is not a gRPC address. Write host:port, such as 127.0.0.1:8500, "
             "without http:// and with a port from 1 to 65535. IPv6 goes in brackets: [::1]:8500."
+        )
+
+
+def _check_url(url: str) -> None:
+    from urllib.parse import urlsplit  # only here: many endpoints have no REST port
+
+    try:
+        parts = urlsplit(url)
+        port, bare = parts.port, f"{parts.scheme}://{parts.netloc}" == url
+    except ValueError:  # a port that is no number, or brackets that do not close
+        port, bare = 0, False
+    named = bare and parts.scheme in ("http", "https") and parts.hostname and " " not in url
+    if not named or port == 0 or "@" in url:
+        what = "This" if "@" in url else repr(url)  # there may be a password in it
+        raise BadInput(
+            f"{what} is not a REST address. Write http://host:port or https://host:port, such as "
+            "http://127.0.0.1:8080, without a path, a user or a password."
         )

@@ -82,10 +82,10 @@ def save(name: str, endpoint: Endpoint) -> None:
     import filelock  # only here: most readers never save
     import tomlkit
 
-    if not _NAME.fullmatch(name) or name == "practice":
+    if not _NAME.fullmatch(name) or name in ("practice", "practice-secure", "environment"):
         raise BadInput(
             f"{name!r} cannot name a profile. Use letters, digits, - and _; "
-            "'practice' is taken by the service on this machine."
+            "'practice', 'practice-secure' and 'environment' are taken."
         )
     try:
         with filelock.FileLock(f"{path()}.lock", timeout=10):

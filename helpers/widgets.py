@@ -26,11 +26,12 @@ class EndpointPanel(w.VBox):
     Parameters
     ----------
     kind : str
-        `tfserving`.
+        `tfserving` or `ccai`.
     profile : str
-        Where to begin: `practice`, or a name in `endpoints.toml`.
+        Where to begin: `practice`, for CCAI also `practice-secure`, or a name in
+        `endpoints.toml`.
     model, signature_name : str
-        Chosen at the beginning.
+        Chosen at the beginning; CCAI has no models to choose.
 
     The password stays in this kernel's memory. It is neither in the notebook, nor in the
     state of its widgets, nor in a profile.
@@ -62,6 +63,7 @@ class EndpointPanel(w.VBox):
         number = version.isascii() and version.isdigit()
         values = {
             "kind": self._kind,
+            "rest": self.rest.value.strip(),
             "grpc": self.address.value.strip(),
             "tls": self.tls.value,
             "ca_file": self.ca_file.value.strip(),
@@ -84,6 +86,7 @@ class EndpointPanel(w.VBox):
 
     def _make_fields(self) -> None:
         self.profile = _field(w.Dropdown, "Profile", "Where the fields below come from")
+        self.rest = _field(w.Text, "REST address", "http://host:port or https://host:port")
         self.address = _field(w.Text, "gRPC address", "host:port, such as 127.0.0.1:8500")
         self.tls = _field(w.Checkbox, "TLS", "Whether the connection is encrypted", indent=True)
         self.ca_file = _field(w.Text, "CA file", "PEM file of your own authority, if it has one")
@@ -108,9 +111,12 @@ class EndpointPanel(w.VBox):
 
     def _rows(self) -> list[w.Widget]:
         fields = [
-            self.profile, self.address, self.hint, self.tls, self.ca_file, self.user,
+            self.profile, self.rest, self.address, self.hint, self.tls, self.ca_file, self.user,
             self.password, self.proxy, self.model, self.version, self.signature,
         ]  # fmt: skip
+        has_models = self._kind == "tfserving"
+        unused = [self.rest] if has_models else [self.model, self.version, self.signature]
+        fields = [field for field in fields if field not in unused]
         wrap = w.Layout(flex_flow="row wrap")
         return [
             *fields,
@@ -120,7 +126,15 @@ class EndpointPanel(w.VBox):
 
     def _watch(self) -> None:
         self.profile.observe(lambda _: self._load_profile(), "value")
-        for field in (self.address, self.tls, self.ca_file, self.user, self.model, self.version):
+        for field in (
+            self.rest,
+            self.address,
+            self.tls,
+            self.ca_file,
+            self.user,
+            self.model,
+            self.version,
+        ):
             field.observe(lambda _: self._changed(), "value")
         self.password.observe(self._take_password, "value")
         self.test.on_click(lambda _: self._ask())
@@ -128,7 +142,8 @@ class EndpointPanel(w.VBox):
 
     def _fill_profiles(self, chosen: str) -> None:
         found, problems = profiles.read()
-        names = ["practice", *(k for k, e in found.items() if e.kind == self._kind)]
+        ours = endpoints.PROFILES[self._kind]
+        names = [*ours, *(k for k, e in found.items() if e.kind == self._kind)]
         if endpoints.environment(self._kind):
             names.append("environment")
         self.profile.options = names
@@ -147,7 +162,8 @@ class EndpointPanel(w.VBox):
         self._filling = True
         try:
             self._models, self._password = found.models, found.password
-            self.address.value, self.tls.value = found.grpc, found.tls
+            self.rest.value, self.address.value = found.rest, found.grpc
+            self.tls.value = found.tls
             self.ca_file.value, self.user.value = found.ca_file, found.user
             self.model.options = found.models
             self.model.value = model or found.model or next(iter(found.models), "")
@@ -156,7 +172,7 @@ class EndpointPanel(w.VBox):
             self._offer_signatures([signature], signature)
         finally:
             self._filling = False
-        if found.grpc:
+        if found.grpc or found.rest:
             self._changed(typing=False)
 
     def _take_password(self, change: dict[str, Any]) -> None:
@@ -197,22 +213,33 @@ class EndpointPanel(w.VBox):
         time.sleep(pause)
         if asked is not self._asked:
             return  # the fields have changed since: a later question is on its way
-        started = time.perf_counter()
         try:
-            signatures = tfserving.signatures(asked.replace(signature_name=""), timeout=_TIMEOUT)
-            milliseconds = 1000 * (time.perf_counter() - started)
-            every = asked.replace(version=None, version_label="")
-            versions = tfserving.status(every, timeout=_TIMEOUT)
+            seconds = _ASK[self._kind](self, asked)
         except Exception as error:  # whatever it is, the reader should see it, not the log
             self._show("red", str(error) or type(error).__name__)
             return
+        self._show("green", f"answered in {1000 * seconds:.0f} ms")
+
+    def _ask_tfserving(self, asked: Endpoint) -> float:
+        started = time.perf_counter()
+        signatures = tfserving.signatures(asked.replace(signature_name=""), timeout=_TIMEOUT)
+        seconds = time.perf_counter() - started
+        every = asked.replace(version=None, version_label="")
+        versions = tfserving.status(every, timeout=_TIMEOUT)
         self._filling = True
         try:
             self.version.options = [_NEWEST, *map(str, versions)]
             self._offer_signatures(list(signatures), self.signature.value)
         finally:
             self._filling = False
-        self._show("green", f"answered in {milliseconds:.0f} ms")
+        return seconds
+
+    def _ask_ccai(self, asked: Endpoint) -> float:
+        from helpers import ccai  # only here: most panels are for another service
+
+        started = time.perf_counter()
+        ccai.check(asked, timeout=_TIMEOUT)
+        return time.perf_counter() - started
 
     def _offer_signatures(self, names: list[str], wanted: str) -> None:
         self.signature.options = names
@@ -236,6 +263,9 @@ class EndpointPanel(w.VBox):
             f"{escape({'green': 'Ready', 'red': 'Failed', 'grey': 'Unknown'}[colour])}: "
             f"{escape(words)}</span>"
         )
+
+
+_ASK = {"tfserving": EndpointPanel._ask_tfserving, "ccai": EndpointPanel._ask_ccai}
 
 
 def _field(kind: type, label: str, tooltip: str, **options: Any) -> Any:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def private(name: str, *, models: str | os.PathLike[str] | None = None) -> Iterator["Endpoint"]:
+def private(
+    name: str, *, models: str | os.PathLike[str] | None = None, secure: bool = False
+) -> Iterator["Endpoint"]:
     """Run an instance of your own.
 
     It has its own ports and its own copy of the models, and ends with the block or, should
@@ -28,6 +30,8 @@ def private(name: str, *, models: str | os.PathLike[str] | None = None) -> Itera
         Such as `"tfserving"`.
     models : path, optional
         Serve this folder of models, as it is, in place of a copy of `data/models`.
+    secure : bool
+        Yield the addresses that speak TLS, with the user; for `"ccai"`.
 
     Yields
     ------
@@ -44,7 +48,7 @@ def private(name: str, *, models: str | os.PathLike[str] | None = None) -> Itera
     >>> with practice.private("tfserving") as endpoint:  # doctest: +SKIP
     ...     tfserving.status(endpoint)
     """
-    from helpers.endpoints import Endpoint
+    from helpers import endpoints
 
     service = services.get(name)
     folder = _make_folder(name)
@@ -59,8 +63,8 @@ def private(name: str, *, models: str | os.PathLike[str] | None = None) -> Itera
         stack.callback(own.end)
         launch.bring_up([own])
         manager.bypass_proxy()
-        place = {key: own.entry[key] for key in service.addresses}
-        yield Endpoint(kind=service.name, models=tuple(own.extra.get("models", ())), **place)
+        secrets = state.read_secrets(service.name, folder) if secure else {}
+        yield endpoints.from_entry(service.name, own.entry | secrets, secure=secure)
 
 
 def _make_folder(name: str) -> Path:

@@ -130,6 +130,13 @@ def status(*names: str) -> dict[str, dict[str, Any]]:
     return found
 
 
+def variables(name: str) -> dict[str, str]:
+    """Return what other programs should know of a service that runs, secrets included."""
+    known = {**state.read_services().get(name, {}), **state.read_secrets(name)}
+    named = services.get(name).variables
+    return {variable: str(known[key]) for variable, key in named.items()}
+
+
 def enter_lab() -> Path:
     """Note that an `otw lab` needs the services until this process ends; returns the lease."""
     with state.lock():

@@ -7,9 +7,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent import futures
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 
@@ -25,6 +25,7 @@ def start_log() -> None:
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its start and end are in our lines
 
 
 class Activity(grpc.ServerInterceptor):
@@ -33,16 +34,28 @@ class Activity(grpc.ServerInterceptor):
     def __init__(self) -> None:
         self.last_call = time.monotonic()
 
-    def intercept_service(self, continuation: Callable, handler_call_details: Any) -> Any:
+    def notice(self) -> None:
+        """Note that a call came just now."""
         self.last_call = time.monotonic()
+
+    def intercept_service(self, continuation: Callable, handler_call_details: Any) -> Any:
+        self.notice()
         return continuation(handler_call_details)
 
 
-def grpc_server(activity: Activity) -> grpc.Server:
+class Door(Protocol):
+    """A port that answers once `start` is called: a gRPC or a web server."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+def grpc_server(activity: Activity, *interceptors: grpc.ServerInterceptor) -> grpc.Server:
     """Make a gRPC server: threads as many as TensorFlow Serving's, messages of any size."""
     return grpc.server(
         futures.ThreadPoolExecutor(max_workers=4 * (os.cpu_count() or 1)),
-        interceptors=[activity],
+        interceptors=[activity, *interceptors],
         options=[
             ("grpc.max_receive_message_length", -1),
             ("grpc.max_send_message_length", -1),
@@ -51,22 +64,34 @@ def grpc_server(activity: Activity) -> grpc.Server:
     )
 
 
+class GrpcDoor:
+    """A gRPC server as a door: it stops within two seconds."""
+
+    def __init__(self, server: grpc.Server) -> None:
+        self._server = server
+        self.start = server.start
+
+    def stop(self) -> None:
+        """Finish what is being answered, for two seconds at most."""
+        self._server.stop(grace=2).wait()
+
+
 def run(
-    server: grpc.Server,
+    doors: Sequence[Door],
     activity: Activity,
     stop: threading.Event,
     *,
     idle_timeout_seconds: float = 0,
     exit_with_pid: int = 0,
 ) -> None:
-    """Start the server and stay until a signal, idleness or another process's end.
+    """Start the servers and stay until a signal, idleness or another process's end.
 
     Parameters
     ----------
-    server : grpc.Server
-        With its port already bound.
+    doors : list of Door
+        With their ports already bound.
     activity : Activity
-        The interceptor given to `grpc_server`.
+        As they were given it.
     stop : Event
         As `stop_on_signals` gave it.
     idle_timeout_seconds : float
@@ -75,7 +100,8 @@ def run(
         End when this process has ended; 0 is none.
     """
     alive = _watch(exit_with_pid)
-    server.start()
+    for door in doors:
+        door.start()
     while not stop.wait(1.0):
         if idle_timeout_seconds and time.monotonic() - activity.last_call > idle_timeout_seconds:
             log.info("No call for %.0f s: ending.", idle_timeout_seconds)
@@ -83,7 +109,8 @@ def run(
         if not alive():
             log.info("Process %d has ended: ending too.", exit_with_pid)
             break
-    server.stop(grace=2).wait()
+    with futures.ThreadPoolExecutor(len(doors)) as pool:  # at once: all have the same two seconds
+        list(pool.map(lambda door: door.stop(), doors))
     log.info("Ended.")
 
 

@@ -1,5 +1,6 @@
 """The table of practice services: how each is started and how it is asked whether it is well."""
 
+import contextlib
 import dataclasses
 import difflib
 import functools
@@ -39,7 +40,8 @@ class Service:
     answers : callable
         Takes the addresses and a number of seconds; whether a real request was answered.
     variables : dict of str to str
-        Environment variables that tell other programs an address.
+        Environment variables that tell other programs an address, or what else the entry or
+        secrets.json has.
     """
 
     name: str
@@ -98,6 +100,13 @@ def _tfserving_arguments(folder: Path, ports: Mapping[str, int]) -> list[str]:
 
 
 def _tfserving_answers(entry: Mapping[str, Any], seconds: float) -> bool:
+    return _call(
+        entry, lambda channel: _iris_stub(channel).Predict(_iris_request(), timeout=seconds)
+    )
+
+
+def _call(entry: Mapping[str, Any], call: Callable[["grpc.Channel"], Any]) -> bool:
+    """Whether a call through the entry's channel, which is kept, is answered."""
     import grpc
 
     address = str(entry.get("grpc", ""))
@@ -110,7 +119,7 @@ def _tfserving_answers(entry: Mapping[str, Any], seconds: float) -> bool:
             return False
         channel = _channels[key] = _open_channel(address)
     try:
-        _iris_stub(channel).Predict(_iris_request(), timeout=seconds)
+        call(channel)
     except grpc.RpcError as error:
         # NOT_FOUND is an answer too: that one model could not be loaded, others are served.
         if isinstance(error, grpc.Call) and error.code() is grpc.StatusCode.NOT_FOUND:
@@ -150,6 +159,47 @@ def _iris_request() -> Any:
     return request
 
 
+def _prepare_ccai(folder: Path, models: Path) -> dict[str, Any]:
+    from practice import credentials
+
+    credentials.certificate(folder)
+    user, _ = credentials.user(folder, "ccai")
+    return {"user": user, "ca_file": str(credentials.ca_file(folder))}
+
+
+def _ccai_arguments(folder: Path, ports: Mapping[str, int]) -> list[str]:
+    doors = [f"--{key.replace('_', '-')}-port={port}" for key, port in ports.items()]
+    return [*doors, f"--folder={folder}"]
+
+
+def _ccai_answers(entry: Mapping[str, Any], seconds: float) -> bool:
+    return _rest_answers(str(entry.get("rest", "")), seconds) and _grpc_answers(entry, seconds)
+
+
+def _rest_answers(url: str, seconds: float) -> bool:
+    import http.client
+
+    address = url.rpartition("/")[2]
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    try:
+        connection = http.client.HTTPConnection(address, timeout=seconds)
+        with contextlib.closing(connection):
+            connection.request("POST", "/cgi-bin/fcgi_py_policy", "healthcheck=1", form)
+            return connection.getresponse().read() == b"healthcheck ok"
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def _grpc_answers(entry: Mapping[str, Any], seconds: float) -> bool:
+    def call(channel: "grpc.Channel") -> Any:
+        from protos import inference_service_pb2, inference_service_pb2_grpc
+
+        stub = inference_service_pb2_grpc.InferenceStub(channel)
+        return stub.HealthCheck(inference_service_pb2.Empty(), timeout=seconds)
+
+    return _call(entry, call)
+
+
 SERVICES = {
     service.name: service
     for service in [
@@ -161,6 +211,28 @@ SERVICES = {
             arguments=_tfserving_arguments,
             answers=_tfserving_answers,
             variables={"OTW_TFSERVING_GRPC": "grpc"},
-        )
+        ),
+        Service(
+            name="ccai",
+            module="practice.ccai",
+            addresses={
+                "rest": (8080, "http://127.0.0.1:{}"),
+                "grpc": (8081, "127.0.0.1:{}"),
+                "secure_rest": (8443, "https://127.0.0.1:{}"),
+                "secure_grpc": (8444, "127.0.0.1:{}"),
+            },
+            prepare=_prepare_ccai,
+            arguments=_ccai_arguments,
+            answers=_ccai_answers,
+            variables={
+                "OTW_CCAI_REST": "rest",
+                "OTW_CCAI_GRPC": "grpc",
+                "OTW_CCAI_SECURE_REST": "secure_rest",
+                "OTW_CCAI_SECURE_GRPC": "secure_grpc",
+                "OTW_CCAI_USER": "user",
+                "OTW_CCAI_PASSWORD": "password",
+                "OTW_CA": "ca_file",
+            },
+        ),
     ]
 }

@@ -55,6 +55,12 @@ def write_services(entries: dict[str, Record]) -> None:
     write_json(folder() / "services.json", entries)
 
 
+def read_secrets(name: str, where: Path | None = None) -> Record:
+    """Return a service's user and password; empty when it has none."""
+    known = read_json((where or folder()) / "secrets.json")
+    return known.get(name, {}) if isinstance(known, dict) else {}
+
+
 def read_json(path: Path) -> Any:
     """Return what a JSON file holds; None when it is missing or broken."""
     for _ in range(20):

@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     log.info("Running gRPC ModelServer at %s:%d ...", server.LOOPBACK, flags.port)
     server.run(
-        grpc_server,
+        [server.GrpcDoor(grpc_server)],
         activity,
         stop,
         idle_timeout_seconds=flags.idle_timeout_seconds,

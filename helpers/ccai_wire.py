@@ -1,0 +1,110 @@
+"""How a call gets to CCAI and back: forms over REST, files over gRPC."""
+
+import os
+import weakref
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import grpc
+
+from helpers import ccai_answers as answers
+from helpers import channels, errors
+from helpers.endpoints import Endpoint
+
+Transport = Literal["rest", "grpc"]
+
+
+def infer(
+    endpoint: Endpoint,
+    service: str,
+    method: str,
+    image: Any,
+    transport: Transport,
+    dialect: str,
+    timeout: float,
+) -> Any:
+    """Send an image to a service over REST, or to the method that does the same over gRPC."""
+    content = file_bytes(image)
+    if transport == "grpc":
+        return call(endpoint, method, content, timeout)
+    path = f"fcgi_py_{service}" if dialect == "py" else f"fcgi_{service}"
+    return post(endpoint, path, {"image": answers.base64_text(content)}, timeout)
+
+
+def post(endpoint: Endpoint, path: str, form: Mapping[str, Any], timeout: float) -> Any:
+    """Post a form and return the answer's data; CallError when there are none."""
+    try:
+        return answers.data_of(send(endpoint, path, form, timeout))
+    except errors.CallError as error:
+        error.service, error.endpoint = endpoint.service, endpoint.rest
+        raise
+
+
+def send(endpoint: Endpoint, path: str, form: Mapping[str, Any], timeout: float) -> str:
+    """Post a form and return the answer's text; CallError for every status from 400 on."""
+    import requests  # only here: calls over gRPC need none of it
+
+    session, where = channels.session(endpoint), {
+        "service": endpoint.service, "endpoint": endpoint.rest
+    }  # fmt: skip
+    url = f"{endpoint.rest}/cgi-bin/{path}"
+    try:
+        response = session.post(url, data=form, timeout=timeout, verify=session.verify)
+    except requests.RequestException as error:
+        raise errors.from_requests(error, **where) from error
+    if response.status_code == 500:
+        # CCAI's services check nothing: whatever they do not understand ends here.
+        raise errors.BadInput(
+            f"{endpoint.rest} does not understand the form sent to {path}: a field is missing, or "
+            "is not what it takes, such as bytes that are no image. The service's log has more.",
+            code=500, details=response.reason, **where,
+        )  # fmt: skip
+    if response.status_code >= 400:
+        raise errors.from_http(response, **where)
+    return response.content.decode("utf-8", errors="replace")  # no charset is in the header
+
+
+_stubs: "weakref.WeakKeyDictionary[grpc.Channel, Any]" = weakref.WeakKeyDictionary()
+
+
+def call(endpoint: Endpoint, method: str, content: bytes, timeout: float) -> Any:
+    """Send a file to a gRPC method and return what its text says."""
+    from protos import inference_service_pb2 as messages  # calls over REST need none of it
+
+    text = unary(endpoint, method, messages.Input(buffer=content), timeout).json
+    if not text and method not in ("FaceDetection", "FacialLandmark"):  # there: no face
+        raise errors.BadInput(
+            f"{endpoint.grpc} gave an empty answer to {method}: it could not read the file, or "
+            "has no engine for it. Images are JPEG or PNG files; sound is a WAV file.",
+            service=endpoint.service, endpoint=endpoint.grpc,
+        )  # fmt: skip
+    return answers.parse(text)
+
+
+def unary(endpoint: Endpoint, method: str, request: Any, timeout: float) -> Any:
+    """Make a gRPC call; returns the message, or raises CallError."""
+    channel = channels.channel(endpoint)
+    if channel not in _stubs:
+        from protos import inference_service_pb2_grpc
+
+        _stubs[channel] = inference_service_pb2_grpc.InferenceStub(channel)
+    try:
+        return getattr(_stubs[channel], method)(request, timeout=timeout)
+    except grpc.RpcError as error:
+        known = errors.from_grpc(error, service=endpoint.service, endpoint=endpoint.grpc)
+        if isinstance(known, errors.ConnectionFailed):
+            channels.forget(endpoint)
+        raise known from error
+
+
+def file_bytes(image: Any) -> bytes:
+    """Return the bytes of an image file, of a path, or of an array written as PNG."""
+    if isinstance(image, bytes):
+        return image
+    if isinstance(image, str | os.PathLike):
+        try:
+            with open(image, "rb") as file:
+                return file.read()
+        except OSError as error:
+            raise errors.BadInput(f"{image} cannot be read: {error.strerror}.") from error
+    return answers.png(image)

@@ -1,0 +1,108 @@
+"""The command line: four doors, two of them as the original has them."""
+
+import argparse
+from pathlib import Path
+
+import grpc
+
+from practice import credentials, server, state, web
+from practice.ccai.grpc_service import Authentication, InferenceService
+from practice.ccai.rest import User, application
+from practice.ccai.room import Room
+from protos import inference_service_pb2_grpc
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Open the doors and serve until told to end."""
+    flags = _parse(arguments)
+    server.start_log()
+    activity, stop = server.Activity(), server.stop_on_signals()
+    try:
+        doors = _open(flags, activity)
+    except (OSError, RuntimeError) as error:
+        server.log.error("The service cannot start: %s", error)
+        return 1
+    if not doors:
+        server.log.error("Every port is 0: there is nothing to serve.")
+        return 1
+    for flag in ("rest_port", "grpc_port", "secure_rest_port", "secure_grpc_port"):
+        server.log.info("%s: %s:%d", flag, server.LOOPBACK, getattr(flags, flag))
+    server.run(
+        doors,
+        activity,
+        stop,
+        idle_timeout_seconds=flags.idle_timeout_seconds,
+        exit_with_pid=flags.exit_with_pid,
+    )
+    return 0
+
+
+def _open(flags: argparse.Namespace, activity: server.Activity) -> list[server.Door]:
+    """Bind the ports; nothing is answered before `server.run`."""
+    room, doors = Room(), list[server.Door]()
+    service = InferenceService(room)
+    # As the original without key and users.
+    if flags.rest_port:
+        doors.append(web.WebServer(application(room), flags.rest_port, activity))
+    if flags.grpc_port:
+        plain = server.grpc_server(activity)
+        plain.add_insecure_port(f"{server.LOOPBACK}:{flags.grpc_port}")
+        doors.append(_grpc_door(plain, service))
+    # As the original behaves on those two ports with key and users. Here both are open at once.
+    if flags.secure_rest_port or flags.secure_grpc_port:
+        certificate, user = _secrets(flags.folder)
+    if flags.secure_rest_port:
+        app = application(room, user)
+        doors.append(web.WebServer(app, flags.secure_rest_port, activity, certificate))
+    if flags.secure_grpc_port:
+        secure = server.grpc_server(activity, Authentication(user))
+        pair = (certificate.key.read_bytes(), certificate.chain.read_bytes())
+        secure.add_secure_port(
+            f"{server.LOOPBACK}:{flags.secure_grpc_port}", grpc.ssl_server_credentials([pair])
+        )
+        doors.append(_grpc_door(secure, service))
+    return doors
+
+
+def _grpc_door(grpc_server: grpc.Server, service: InferenceService) -> server.Door:
+    inference_service_pb2_grpc.add_InferenceServicer_to_server(service, grpc_server)
+    return server.GrpcDoor(grpc_server)
+
+
+def _secrets(folder: Path | None) -> tuple[credentials.Certificate, User]:
+    if folder is None:
+        folder = state.make_folder(state.folder())
+        with state.lock():
+            return credentials.certificate(folder), User(*credentials.user(folder, "ccai"))
+    return credentials.certificate(folder), User(*credentials.user(folder, "ccai"))
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m practice.ccai",
+        description="A local CCAI: REST and gRPC, each without and with TLS and user.",
+        allow_abbrev=False,
+    )
+    doors = {
+        "--rest-port": (8080, "REST, plain"),
+        "--grpc-port": (8081, "gRPC, plain"),
+        "--secure-rest-port": (8443, "REST over TLS, with user and password"),
+        "--secure-grpc-port": (8444, "gRPC over TLS, with user and password"),
+    }
+    for flag, (port, what) in doors.items():
+        help_text = f"{what} (default: {port}; 0 is off)"
+        parser.add_argument(flag, type=_port, default=port, metavar="PORT", help=help_text)
+    parser.add_argument(
+        "--folder", type=Path, help="where certificate, key and user lie or are made; "
+        "default: the state folder",
+    )  # fmt: skip
+    parser.add_argument("--idle_timeout_seconds", type=float, default=0,
+                        help="end after so long without a call")  # fmt: skip
+    parser.add_argument("--exit_with_pid", type=int, default=0, help="end with this process")
+    return parser.parse_args(arguments)
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port")
+    return int(text)

@@ -1,0 +1,282 @@
+"""CCAI's Python services: `/cgi-bin/fcgi_py_...`, one function each."""
+
+import base64
+import hashlib
+import json
+import logging
+import re
+import time
+import unicodedata
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
+
+from starlette.responses import Response
+
+from practice.ccai import images, pages
+from practice.ccai.engines import EngineFailed
+from practice.ccai.room import Room
+from practice.ccai.sound import float_wav
+
+MAX_FIELDS = 1000
+NO_SPEAKER = (
+    "Only generates wave file, not send to the host speaker because of the pulseaudio service "
+    "error!"
+)
+NO_MICROPHONE = (
+    "Error to get pulse server ip address. Please run pulseaudio and health-monitor services!"
+)
+Fields = Mapping[str, bytes]
+log = logging.getLogger("practice.ccai")
+
+
+def answer(name: str, method: str, body: bytes, room: Room) -> Response:
+    """Answer one request.
+
+    Parameters
+    ----------
+    name : str
+        The path's end: `ocr` for `/cgi-bin/fcgi_py_ocr`.
+    method : str
+        The services look at the body only, so any will do; HEAD is answered without a look.
+    body : bytes
+        A form.
+    room : Room
+    """
+    if method == "HEAD":
+        return _text("")
+    try:
+        fields = _fields(body)
+        if "healthcheck" in fields and int(fields["healthcheck"]) == 1:
+            return _text("healthcheck ok")
+        return _text(_SPECIAL[name](fields, room) if name in _SPECIAL else _run(name, fields, room))
+    except Exception as error:
+        # Whatever the form lacks ends here: the services themselves check nothing.
+        log.info("fcgi_py_%s: %s: %.200s", name, type(error).__name__, error)
+        return pages.unhandled_exception()
+
+
+def names() -> list[str]:
+    """Return the services there are."""
+    return [*_SPECIAL, *_SERVICES]
+
+
+def _fields(body: bytes) -> Fields:
+    # Of a repeated field the first counts; a blank one is as good as missing.
+    parsed = parse_qs(body.decode("latin-1"), encoding="latin-1", max_num_fields=MAX_FIELDS)
+    return {name: values[0].encode("latin-1") for name, values in parsed.items()}
+
+
+def _run(name: str, fields: Fields, room: Room) -> str:
+    service, started = _SERVICES[name], time.time()
+    if not room.policy.local and not service.has_cloud_twin:
+        return _dump({"ret": 2, "msg": "no remote inference"})
+    try:
+        if not room.policy.local:
+            raise EngineFailed("the policy is remote, and this machine forwards nothing")
+        data = service.run(fields, room)
+    except EngineFailed as failure:
+        log.error("fcgi_py_%s: %s", name, failure)
+        # Oddity: no data and no time, unlike the C++ services.
+        return _dump({"ret": 1, "msg": "inference failed"})
+    return _dump({"ret": 0, "msg": service.msg, "data": data, "time": _since(started)})
+
+
+def _classification(fields: Fields, room: Room) -> Any:
+    # Oddity: the bytes go to the engine unseen, so what is no image is its failure, not a 500.
+    image = images.decode(_content(fields))
+    if image is None:
+        raise EngineFailed("the bytes are no image")
+    with room.engines.use("digits") as digits:
+        name, confidence = digits.classify(image)
+    return {"tag_list": [{"tag_name": name, "tag_confidence": confidence}]}
+
+
+def _face_detection(fields: Fields, room: Room) -> Any:
+    corners = ("x1", "y1", "x2", "y2")
+    boxes = _squares(_image(fields), room).tolist()
+    return {"face_list": [dict(zip(corners, box, strict=True)) for box in boxes]}
+
+
+def _facial_landmark(fields: Fields, room: Room) -> Any:
+    image = _image(fields)
+    points = []
+    for box in _squares(image, room):
+        with room.engines.use("landmarks") as landmarks:
+            points += [{"x": x, "y": y} for x, y in landmarks.find(image, box).tolist()]
+    height, width = image.shape[:2]
+    return {"image_width": width, "image_height": height, "face_shape_list": points}
+
+
+def _ocr(fields: Fields, room: Room) -> Any:
+    image = _image(fields)
+    with room.engines.use("reader") as reader:
+        lines = reader.read(image)
+    sides = ("x", "y", "width", "height")
+    return {
+        "item_list": [
+            {
+                "item": "",
+                # Oddity: a list of one; over gRPC it is the object itself.
+                "itemcoord": [dict(zip(sides, line.box, strict=True))],
+                "itemstring": line.text,
+                "word": [{"character": c, "confidence": sure} for c, sure in line.characters],
+            }
+            for line in lines
+        ]
+    }
+
+
+def _ppocr(fields: Fields, room: Room) -> Any:
+    # Oddity: each line comes with a space in front.
+    return "".join(f" {text}" for text in _texts(fields, room))
+
+
+def _digitalnote(fields: Fields, room: Room) -> Any:
+    # Oddity: the fields latex, handwritten and html of the manual are not looked at.
+    return "".join(f"{text}\n " for text in _texts(fields, room))
+
+
+def _handwritten(fields: Fields, room: Room) -> Any:
+    image = _image(fields)
+    with room.engines.use("reader") as reader:
+        return reader.read_line(image)
+
+
+def _formula(fields: Fields, room: Room) -> Any:
+    _image(fields)
+    return _no_engine(fields, room)
+
+
+def _no_engine(fields: Fields, room: Room) -> Any:
+    raise EngineFailed("there is no engine for this service here")
+
+
+def _tts(fields: Fields, room: Room) -> Any:
+    text = _speakable(fields["text"].decode())
+    with room.engines.use("speaker") as speaker:
+        samples, rate = speaker.say(text)
+    wav = float_wav(samples, rate)
+    return {
+        "format": 2,  # WAV, whatever the form's field of that name asks for
+        "speech": base64.b64encode(wav).decode(),
+        "md5sum": hashlib.md5(wav, usedforsecurity=False).hexdigest(),
+    }
+
+
+class _Service(NamedTuple):
+    run: Callable[[Fields, Room], Any]
+    has_cloud_twin: bool = True
+    msg: str = "ok"
+
+
+_SERVICES = {
+    "classification": _Service(_classification),
+    "face_detection": _Service(_face_detection),
+    "facial_landmark": _Service(_facial_landmark),
+    "ocr": _Service(_ocr),
+    "ppocr": _Service(_ppocr, has_cloud_twin=False),
+    "handwritten": _Service(_handwritten, has_cloud_twin=False),
+    "formula": _Service(_formula, has_cloud_twin=False),
+    "digitalnote": _Service(_digitalnote, has_cloud_twin=False),
+    "segmentation": _Service(_no_engine, has_cloud_twin=False),
+    "super_resolution": _Service(_no_engine, has_cloud_twin=False),
+    # Oddity: a success says so; nobody here has the original's loudspeaker.
+    "tts": _Service(_tts, msg=NO_SPEAKER),
+}
+
+
+def _asr(fields: Fields, room: Room) -> str:
+    started = time.time()
+    realtime = fields["realtime"].decode()
+    try:
+        text = _recognized(realtime, fields, room)
+    except EngineFailed as failure:
+        log.error("fcgi_py_asr: %s", failure)
+        # Oddity: the reason is in the data, and the time is there, unlike elsewhere.
+        envelope = {"ret": 1, "msg": "error", "data": {"text": str(failure)}}
+    else:
+        envelope = {"ret": 0, "msg": "ok", "data": {"text": text}}
+    return _dump({**envelope, "time": _since(started)})
+
+
+def _recognized(realtime: str, fields: Fields, room: Room) -> str:
+    if realtime not in ("OFFLINE", "ONLINE_READ", "ONLINE_STOP"):
+        raise EngineFailed("The realtime parameter error!")
+    source = b"" if realtime == "OFFLINE" else fields["audio_input"]
+    if fields["language"] == b"CHINESE" and realtime != "ONLINE_STOP":
+        raise EngineFailed("There is no Chinese model here; ENGLISH works.")
+    if realtime == "ONLINE_STOP":
+        room.live.stop()
+        return "Stop online mode successfully"
+    if realtime == "ONLINE_READ":
+        if source == b"MIC":
+            raise EngineFailed(NO_MICROPHONE)
+        return room.live.read(base64.b64decode(fields.get("speech", b"")))
+    room.live.stop()
+    rate = int(fields["rate"])
+    if "speech" not in fields:
+        raise EngineFailed("Error: no speech data!")
+    pcm = base64.b64decode(fields["speech"])
+    if len(pcm) % 2 or int(fields["samplewidth"]) != 2 or abs(rate / 16000 - 1) >= 0.1:
+        raise ValueError("only 16 bit at 16000 Hz is supported")
+    with room.engines.use("listener") as listener:
+        return listener.transcribe(pcm)
+
+
+def _policy(fields: Fields, room: Room) -> str:
+    # Oddity: a form without fields succeeds too, and sets what the service starts with.
+    local = int(fields.get("local", b"1")) != 0
+    if room.policy.set(fields.get("device", b"CPU").decode(), local):
+        return "successfully set the policy daemon"
+    return "failed to set policy daemon"
+
+
+_SPECIAL: dict[str, Callable[[Fields, Room], str]] = {"asr": _asr, "policy": _policy}
+
+
+def _content(fields: Fields) -> bytes:
+    return base64.b64decode(fields["image"])
+
+
+def _image(fields: Fields) -> Any:
+    image = images.decode(_content(fields))
+    if image is None:
+        raise ValueError("the bytes are no image")
+    return image
+
+
+def _squares(image: Any, room: Room) -> Any:
+    with room.engines.use("faces") as faces:
+        from practice.ccai.engines.faces import squared  # loaded with the engine, not before
+
+        return squared(faces.find(image))
+
+
+def _texts(fields: Fields, room: Room) -> list[str]:
+    image = _image(fields)
+    with room.engines.use("reader") as reader:
+        return [line.text for line in reader.read(image)]
+
+
+def _speakable(text: str) -> str:
+    """Keep what the original's network knows: a to z, space, and four signs."""
+    plain = unicodedata.normalize("NFD", text)
+    plain = "".join(c for c in plain if unicodedata.category(c) != "Mn").lower()
+    spoken = re.sub(r"\s+", " ", re.sub(r"[^a-z '.?]", " ", plain)).strip()
+    if not re.search("[a-z]", spoken):
+        raise ValueError("nothing in the text can be spoken")
+    return spoken
+
+
+def _since(started: float) -> float:
+    return round(time.time() - started, 3)
+
+
+def _dump(envelope: dict[str, Any]) -> str:
+    return json.dumps(envelope, indent=1)
+
+
+def _text(body: str) -> Response:
+    # Oddity: no charset. The JSON is ASCII only, so guessing wrong does no harm.
+    return Response(body, headers={"content-type": "text/plain"})

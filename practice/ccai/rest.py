@@ -1,0 +1,120 @@
+"""The REST doors: paths, HTTP's own errors, and Basic authentication on the secure one."""
+
+import asyncio
+import base64
+import binascii
+import functools
+import hmac
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from practice import web
+from practice.ccai import cpp_dialect, pages, python_dialect
+from practice.ccai.room import Room
+
+PREFIX = "/cgi-bin/"
+REALM = {"www-authenticate": 'Basic realm="AIAPI Gateway", charset="UTF-8"'}
+FAILURE_DELAY = 2.0  # seconds, as PAM waits in the original: guessing passwords has to be slow
+Answer = Callable[[Request, bytes], Response]
+log = logging.getLogger("practice.ccai")
+
+
+class User:
+    """Who may call.
+
+    Parameters
+    ----------
+    name, password : str
+    """
+
+    def __init__(self, name: str, password: str) -> None:
+        self._expected = f"{name}:{password}".encode()
+
+    def said(self, header: str) -> bool | None:
+        """Tell whether an `authorization` header names this user; None when it names nobody."""
+        if not header.startswith("Basic "):
+            return None
+        try:
+            given = base64.b64decode(header.removeprefix("Basic "))
+        except (binascii.Error, ValueError):
+            return None
+        if b":" not in given:
+            return None
+        return hmac.compare_digest(given, self._expected)
+
+
+def application(room: Room, user: User | None = None) -> Callable:
+    """Make the ASGI application of one door.
+
+    Parameters
+    ----------
+    room : Room
+    user : User, optional
+        With one, paths under `/cgi-bin/` ask who is calling.
+    """
+    paths = _paths(room)
+
+    async def respond(request: Request) -> Response:
+        path = request.scope["path"]
+        if any(ord(character) < 32 or ord(character) == 127 for character in path):
+            return pages.lighttpd(400)
+        if user is not None and path.startswith(PREFIX):
+            known = user.said(request.headers.get("authorization", ""))
+            if not known:
+                if known is False:
+                    log.warning("REST: wrong user or password.")
+                    await asyncio.sleep(FAILURE_DELAY)
+                return pages.lighttpd(401, {**REALM, "connection": "close"})
+        answer = paths.get(path)
+        if answer is None:
+            return pages.lighttpd(404)
+        try:
+            body = await web.read_body(request)
+        except web.TooLarge:
+            return pages.lighttpd(413)
+        # In a thread: an engine that is busy holds up nobody who asks another one.
+        return await run_in_threadpool(answer, request, body)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        response = await respond(Request(scope, receive))
+        await response(scope, receive, send)
+
+    return app
+
+
+def _paths(room: Room) -> dict[str, Answer]:
+    found: dict[str, Answer] = {}
+    for name in python_dialect.names():
+        found[f"{PREFIX}fcgi_py_{name}"] = functools.partial(_python, name, room)
+    for name in cpp_dialect.names():
+        found[f"{PREFIX}fcgi_{name}"] = functools.partial(_cpp, name, room)
+    found[f"{PREFIX}streaming"] = _streaming
+    for name in ("cpuinfo", "gpuinfo", "meminfo", "apiinfo"):
+        found[f"{PREFIX}fcgi_{name}"] = functools.partial(_information, name, found)
+    return found
+
+
+def _python(name: str, room: Room, request: Request, body: bytes) -> Response:
+    return python_dialect.answer(name, request.method, body, room)
+
+
+def _cpp(name: str, room: Room, request: Request, body: bytes) -> Response:
+    has_length = "content-length" in request.headers
+    return cpp_dialect.answer(name, _content_type(request), has_length, body, room)
+
+
+def _streaming(request: Request, body: bytes) -> Response:
+    return cpp_dialect.streaming(_content_type(request), body)
+
+
+def _information(name: str, paths: dict[str, Answer], request: Request, body: bytes) -> Response:
+    return cpp_dialect.information(name, list(paths))
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "")

@@ -1,0 +1,70 @@
+"""The local authority, the server's certificate and the users: made at first start, then kept.
+
+Secrets lie in files of mode 0600. The authority's own key is thrown away once it has signed.
+"""
+
+import os
+import secrets
+from pathlib import Path
+from typing import NamedTuple
+
+from practice import state
+
+HOSTS = ("localhost", "127.0.0.1", "::1")
+
+
+class Certificate(NamedTuple):
+    """PEM files of a server: its certificate with those above it, and its key."""
+
+    chain: Path
+    key: Path
+
+
+def certificate(folder: Path) -> Certificate:
+    """Return the server's certificate and key, made on the first call.
+
+    Parameters
+    ----------
+    folder : Path
+        `ca.pem` in it is what clients trust: `ca_file(folder)`.
+    """
+    found = Certificate(folder / "server.pem", folder / "server.key")
+    if not all(path.exists() for path in (*found, ca_file(folder))):
+        _sign(folder, found)
+    return found
+
+
+def ca_file(folder: Path) -> Path:
+    """Return where the authority's certificate lies."""
+    return folder / "ca.pem"
+
+
+def user(folder: Path, service: str) -> tuple[str, str]:
+    """Return a service's user and password, made up on the first call."""
+    path = folder / "secrets.json"
+    known = state.read_json(path)
+    known = known if isinstance(known, dict) else {}
+    if service not in known:
+        known[service] = {"user": "learner", "password": secrets.token_urlsafe(12)}
+        state.write_json(path, known)
+    return known[service]["user"], known[service]["password"]
+
+
+def _sign(folder: Path, files: Certificate) -> None:
+    import trustme  # only here: from the second start on, the files are there
+
+    authority = trustme.CA(organization_name="Over the Wire", organization_unit_name="practice")
+    issued = authority.issue_cert(*HOSTS, organization_name="Over the Wire")
+    chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
+    _write(files.key, issued.private_key_pem.bytes())
+    _write(files.chain, chain)
+    _write(ca_file(folder), authority.cert_pem.bytes())
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.unlink(missing_ok=True)
+    try:
+        with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(content)
+    except OSError as error:
+        raise state.unwritable(path, error) from error
