@@ -46,6 +46,7 @@ class EndpointPanel(w.VBox):
     def __init__(
         self, kind: str, *, profile: str = "practice", model: str = "", signature_name: str = ""
     ) -> None:
+        Endpoint(kind)  # or BadInput says which kinds there are
         self._kind, self._password, self._filling = kind, "", False
         self._models: tuple[str, ...] = ()
         # One thread: answers arrive in the order of the questions, and never block the kernel.

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from helpers import cli
-from practice import manager, processes, state
+from practice import manager, processes, services, state
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,10 @@ def test_status_lists_what_does_not_run(folder: Path) -> None:
     told = otw("practice", "status", "--json")
     assert json.loads(told.stdout) == {
         "state_dir": str(folder),
-        "services": {"tfserving": {"healthy": False, "pid": None, "grpc": None}},
+        "services": {
+            name: {"healthy": False, "pid": None, **dict.fromkeys(service.addresses)}
+            for name, service in services.SERVICES.items()
+        },
     }
     assert not folder.exists(), "asking makes nothing"
 
@@ -164,7 +167,7 @@ def test_lab_opens_the_first_chapter_and_takes_the_services_with_it(
         assert lab.wait(timeout=20) == 0, log.read_text(encoding="utf-8")
     finally:
         lab.kill()
-    assert "Practice services stopped: tfserving." in log.read_text(encoding="utf-8")
+    assert "Practice services stopped: tfserving, ccai." in log.read_text(encoding="utf-8")
     assert state.read_services() == {}
     assert not processes.accepts(port)
 
@@ -182,3 +185,22 @@ def test_lab_opens_even_when_the_services_cannot_start(folder: Path, tmp_path: P
         lab.kill()
     assert "OTW_STATE_DIR" in log.read_text(encoding="utf-8")
     assert "Traceback" not in log.read_text(encoding="utf-8")
+
+
+def test_env_of_ccai_has_four_addresses_the_user_and_the_authority(folder: Path) -> None:
+    manager.up("ccai")
+    lines = otw("practice", "env", "ccai", "--shell", "sh").stdout.splitlines()
+    told = dict(line.removeprefix("export ").split("=", 1) for line in lines)
+    assert list(told) == [
+        "OTW_CCAI_REST", "OTW_CCAI_GRPC", "OTW_CCAI_SECURE_REST", "OTW_CCAI_SECURE_GRPC",
+        "OTW_CCAI_USER", "OTW_CCAI_PASSWORD", "OTW_CA",
+    ]  # fmt: skip
+    assert Path(told["OTW_CA"].strip("'")).is_file()
+    known = {**os.environ, **{name: value.strip("'") for name, value in told.items()}}
+    code = (
+        "from helpers import ccai, endpoints\n"
+        "for profile in ('practice', 'practice-secure'):\n"
+        "    ccai.check(endpoints.load('ccai', profile))"
+    )
+    del known["OTW_STATE_DIR"]  # the variables alone are enough
+    subprocess.run([sys.executable, "-c", code], env=known, check=True, timeout=60)

@@ -60,7 +60,7 @@ def test_without_a_practice_service_it_says_how_to_start_one(state: Path, conten
         ("[other]\n", "no good profile 'mine' .*Profiles: other"),
         ("mine = 1\n", "'mine' in endpoints.toml belongs to no profile"),
         ("[mine\n", "is broken: .*line 1"),
-        ('[mine]\nport = "x"\n', "no field 'port'. Fields: kind, grpc"),
+        ('[mine]\nport = "x"\n', "no field 'port'. Fields: kind, rest, grpc"),
         ('[mine]\nkind = "magic"\n', "Unknown kind 'magic'"),
         ('[mine]\ngrpc = "http://10.1.2.3"\n', "not a gRPC address"),
         ("[mine]\ngrpc = 8500\n", "'grpc' is text"),
@@ -154,3 +154,98 @@ def test_a_user_without_tls_is_refused_and_a_password_is_never_shown() -> None:
     assert "s3cr3t" not in repr(endpoint)
     with pytest.raises(BadInput, match="over TLS only"):
         channels.channel(endpoint)
+
+
+CCAI = {
+    "rest": "http://127.0.0.1:8080", "grpc": "127.0.0.1:8081",
+    "secure_rest": "https://127.0.0.1:8443", "secure_grpc": "127.0.0.1:8444",
+    "user": "learner", "ca_file": "ca.pem",
+}  # fmt: skip
+
+
+@pytest.fixture
+def ccai_state(state: Path) -> Path:
+    (state / "services.json").write_text(json.dumps({"ccai": CCAI}))
+    secrets = {"ccai": {"user": "learner", "password": "s3cr3t"}}
+    (state / "secrets.json").write_text(json.dumps(secrets))
+    return state
+
+
+def test_ccai_is_there_twice(ccai_state: Path) -> None:
+    assert load("ccai") == Endpoint("ccai", rest=CCAI["rest"], grpc=CCAI["grpc"])
+    secure = load("ccai", "practice-secure")
+    assert secure == Endpoint(
+        "ccai", rest=CCAI["secure_rest"], grpc=CCAI["secure_grpc"], ca_file="ca.pem",
+        user="learner", password="s3cr3t",
+    )  # fmt: skip
+    assert secure.tls
+    assert "s3cr3t" not in repr(secure)
+
+
+def test_the_secure_variables_are_for_the_secure_doors_only(
+    ccai_state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "OTW_CCAI_REST": "http://ai.example:8080",
+        "OTW_CCAI_SECURE_GRPC": "ai.example:8081",
+        "OTW_CCAI_USER": "ada",
+        "OTW_CCAI_PASSWORD": "x",
+        "OTW_CA": "own.pem",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert load("ccai") == Endpoint("ccai", rest="http://ai.example:8080")
+    assert load("ccai", "practice-secure") == Endpoint(
+        "ccai", grpc="ai.example:8081", ca_file="own.pem", user="ada", password="x"
+    )
+
+
+def test_a_ccai_profile_with_tls_takes_its_password_from_the_environment(
+    profiles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profiles.write_text('[mine]\nkind = "ccai"\nrest = "https://ai.example:8080"\ntls = true\n')
+    monkeypatch.setenv("OTW_CCAI_USER", "ada")
+    monkeypatch.setenv("OTW_CCAI_PASSWORD", "x")
+    found = load("ccai", "mine")
+    assert (found.rest, found.user, found.password) == ("https://ai.example:8080", "ada", "x")
+
+
+@pytest.mark.parametrize("content", [None, "{}", '{"ccai": {"user": "learner"}}'])
+def test_without_its_secrets_the_secure_service_counts_as_not_running(
+    ccai_state: Path, content: str | None
+) -> None:
+    file = ccai_state / "secrets.json"
+    file.unlink() if content is None else file.write_text(content)
+    with pytest.raises(ConnectionFailed, match="otw practice up ccai"):
+        load("ccai", "practice-secure")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["127.0.0.1:8080", "ftp://h", "http://", "http://h:0", "http://h:x", "http://h:70000",
+     "http://h/cgi-bin", "http://h?a=1", "http://a b", "http://[::1", "grpc://h:1"],
+)  # fmt: skip
+def test_a_bad_rest_address_is_refused(url: str) -> None:
+    with pytest.raises(BadInput, match="not a REST address"):
+        Endpoint("ccai", rest=url)
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(BadInput) as caught:
+        Endpoint("ccai", rest="http://ada:s3cr3t@h:8080")
+    assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://h", "https://h:8443", "http://[::1]:8080", "http://h.x"])
+def test_a_good_rest_address_is_taken(url: str) -> None:
+    assert Endpoint("ccai", rest=url).rest == url
+
+
+def test_one_session_for_all_calls_and_none_without_an_address() -> None:
+    here = Endpoint("ccai", rest="http://127.0.0.1:8080")
+    assert channels.session(here) is channels.session(here.replace())
+    with pytest.raises(BadInput, match="no REST address"):
+        channels.session(Endpoint("ccai"))
+    with pytest.raises(BadInput, match="over TLS only"):
+        channels.session(here.replace(user="ada", password="x"))
+    with pytest.raises(BadInput, match="cannot be read"):
+        channels.session(Endpoint("ccai", rest="https://h", ca_file="nowhere.pem"))

@@ -78,8 +78,11 @@ def test_ready_prints_the_same_line_whether_it_started_something_or_not(
     practice.ready("tfserving")
     first = entry()
     practice.ready("tfserving")
+    assert capsys.readouterr().out == LINE * 2
     practice.ready()
-    assert capsys.readouterr().out == LINE * 3
+    practice.ready()
+    both = "tfserving and ccai are ready. Loopback is in no_proxy.\n"
+    assert capsys.readouterr().out == both * 2
     assert entry() == first
     assert first["models"] == ["digits", "digits_detector", "iris"]
     assert endpoints.load("tfserving").grpc == first["grpc"]

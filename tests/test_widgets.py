@@ -11,9 +11,10 @@ import pytest
 from ipywidgets import Widget
 
 import practice
-from helpers import errors, profiles, tfserving
+from helpers import ccai, endpoints, errors, profiles, tfserving
 from helpers.endpoints import Endpoint
 from helpers.widgets import EndpointPanel
+from practice import manager
 
 
 @pytest.fixture(autouse=True)
@@ -256,3 +257,48 @@ def test_a_broken_file_is_not_overwritten(profile_file: Path) -> None:
     with pytest.raises(errors.BadInput, match="was left as it is"):
         profiles.save("new", Endpoint("tfserving"))
     assert profile_file.read_text() == "[broken"
+
+
+@pytest.fixture
+def ccai_panel() -> EndpointPanel:
+    manager.up("ccai")
+    made = EndpointPanel("ccai", profile="practice-secure")
+    made.wait()
+    return made
+
+
+def test_ccais_panel_has_two_addresses_and_no_model(ccai_panel: EndpointPanel) -> None:
+    assert ccai_panel.profile.options[:2] == ("practice", "practice-secure")
+    shown = all_widgets(ccai_panel)
+    assert ccai_panel.rest in shown
+    assert ccai_panel.model not in shown
+    assert "Ready: answered in" in ccai_panel.lamp.value
+
+
+def test_ccais_panel_makes_a_call_over_both_transports(ccai_panel: EndpointPanel) -> None:
+    assert ccai_panel.endpoint == endpoints.load("ccai", "practice-secure")
+    ccai.check(ccai_panel.endpoint)
+    ccai_panel.profile.value = "practice"
+    ccai_panel.wait()
+    assert ccai_panel.endpoint == endpoints.load("ccai")
+    ccai.check(ccai_panel.endpoint)
+
+
+def test_the_password_of_the_secure_profile_is_in_no_widget(ccai_panel: EndpointPanel) -> None:
+    password = endpoints.load("ccai", "practice-secure").password
+    assert password
+    assert password not in state_of(ccai_panel)
+
+
+def test_a_wrong_password_makes_ccais_lamp_red(ccai_panel: EndpointPanel) -> None:
+    ccai_panel.password.value = "wrong"
+    assert "press Test connection" in ccai_panel.lamp.value
+    ccai_panel.test.click()
+    ccai_panel.wait()
+    assert "Failed: https://127.0.0.1" in ccai_panel.lamp.value
+    assert "Check user and password" in ccai_panel.lamp.value
+
+
+def test_a_bad_rest_address_is_said_beside_the_fields(ccai_panel: EndpointPanel) -> None:
+    ccai_panel.rest.value = "127.0.0.1:8080"
+    assert "not a REST address" in ccai_panel.hint.value
