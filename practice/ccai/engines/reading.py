@@ -1,0 +1,108 @@
+"""Reading text in images with RapidOCR, whose models lie inside its package."""
+
+import dataclasses
+import logging
+import os
+import threading
+from typing import Any
+
+import numpy as np
+
+from practice.ccai.engines import EngineFailed
+
+_THINNEST = 4  # pixels; nothing can be read in a strip that is thinner
+_FLATTEST = 100  # times as long as high, and nothing longer
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A line of text.
+
+    Parameters
+    ----------
+    text : str
+    box : tuple of int
+        x, y, width and height of the upright rectangle around it, in pixels.
+    characters : tuple of (str, float)
+        Each character with a confidence from 0 to 1.
+    """
+
+    text: str
+    box: tuple[int, int, int, int]
+    characters: tuple[tuple[str, float], ...]
+
+
+class Reader:
+    """Reads Chinese and English."""
+
+    def __init__(self) -> None:
+        logging.getLogger("RapidOCR").disabled = True
+        from rapidocr import RapidOCR
+
+        threads = os.cpu_count() or 1
+        self._engine = RapidOCR(
+            params={
+                "Global.log_level": "critical",
+                "EngineConfig.onnxruntime.intra_op_num_threads": threads,
+                "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+            }
+        )
+        self._engine(np.full((64, 64, 3), 255, np.uint8))  # it loads its models when first used
+        self._lock = threading.Lock()  # it keeps what it is working on in itself
+
+    def read(self, image: Any) -> list[Line]:
+        """Find the lines of text in an image, from top to bottom.
+
+        Parameters
+        ----------
+        image : ndarray, uint8, shape (height, width, 3)
+            Blue, green, red.
+
+        Raises
+        ------
+        EngineFailed
+            For an image that is too thin.
+        """
+        found = self._run(image, return_word_box=True, return_single_char_box=True)
+        if found.boxes is None or found.txts is None:
+            return []
+        words = found.word_results or ()
+        lines = [
+            Line(text, _upright(box, image), _characters(text, score, cells))
+            for text, score, box, cells in zip(
+                found.txts, found.scores, found.boxes, words, strict=True
+            )
+        ]
+        return [line for line in lines if line.text.strip()]
+
+    def read_line(self, image: Any) -> str:
+        """Read an image that holds one line and nothing else."""
+        found = self._run(image, use_det=False, use_cls=False, use_rec=True)
+        return "".join(found.txts or ()).strip()
+
+    def _run(self, image: Any, **options: bool) -> Any:
+        height, width = image.shape[:2]
+        if min(height, width) < _THINNEST or max(height, width) > _FLATTEST * min(height, width):
+            raise EngineFailed(f"no text can be read in {width}x{height} pixels")
+        with self._lock:
+            return self._engine(image, **options)
+
+
+def _upright(box: Any, image: Any) -> tuple[int, int, int, int]:
+    height, width = image.shape[:2]
+    corners = np.clip(np.round(box), 0, [width, height]).astype(int)
+    (x1, y1), (x2, y2) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+    return x1, y1, x2 - x1, y2 - y1
+
+
+def _characters(text: str, score: float, cells: Any) -> tuple[tuple[str, float], ...]:
+    """Give each character its confidence; spaces, which have no cell, get the line's."""
+    known = [(str(cell[0]), float(cell[1])) for cell in cells]
+    found, position = [], 0
+    for character in text:
+        if position < len(known) and known[position][0] == character:
+            found.append(known[position])
+            position += 1
+        else:
+            found.append((character, float(score)))
+    return tuple(found)
