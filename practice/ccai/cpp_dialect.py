@@ -48,7 +48,7 @@ def answer(name: str, content_type: str, has_length: bool, body: bytes, room: Ro
     if FORM not in content_type:
         return not_acceptable()
     if not has_length:
-        return Response("get content length error", 404, headers={"content-type": "text/html"})
+        return no_length()
     started = time.time()
     form = body.partition(b"\0")[0]
     if _field(form, b"healthcheck") == b"1":
@@ -72,6 +72,11 @@ def names() -> list[str]:
 def not_acceptable() -> Response:
     """Return the answer to a request that is no form."""
     return Response("not Acceptable", 404, headers={"content-type": "text/html"})
+
+
+def no_length() -> Response:
+    """Return the answer to a request that did not tell its length."""
+    return Response("get content length error", 404, headers={"content-type": "text/html"})
 
 
 def _inferred(name: str, run: Callable, end: str, image: Any, room: Room) -> str:
@@ -173,10 +178,12 @@ def _policy(form: bytes, room: Room) -> str:
     return "failed to set policy daemon"
 
 
-def streaming(content_type: str, body: bytes) -> Response:
+def streaming(content_type: str, has_length: bool, body: bytes) -> Response:
     """Answer `/cgi-bin/streaming` as a machine without a camera does: -1 for every start."""
     if not content_type:
         return not_acceptable()
+    if not has_length:
+        return no_length()
     if b"healthcheck=1" in body:
         return _text("healthcheck ok")
     try:
@@ -188,11 +195,11 @@ def streaming(content_type: str, body: bytes) -> Response:
             for key in ("pipeline", "method")
             if name.startswith(key)
         }
-        pipeline, method = found["pipeline"], str(found["method"])
+        pipeline, method = found["pipeline"], found["method"]
     except (ValueError, AttributeError, KeyError, RecursionError):
         return _text("-1")
     # No pipeline ever runs: to stop or read it is a success, to configure it is not.
-    failed = pipeline is None or method.startswith(("start", "config"))
+    failed = pipeline is None or method is None or str(method).startswith(("start", "config"))
     return _text("-1" if failed else "0")
 
 

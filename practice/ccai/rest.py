@@ -104,16 +104,19 @@ def _python(name: str, room: Room, request: Request, body: bytes) -> Response:
 
 
 def _cpp(name: str, room: Room, request: Request, body: bytes) -> Response:
-    has_length = "content-length" in request.headers
-    return cpp_dialect.answer(name, _content_type(request), has_length, body, room)
+    return cpp_dialect.answer(name, _content_type(request), _has_length(request), body, room)
 
 
 def _streaming(request: Request, body: bytes) -> Response:
-    return cpp_dialect.streaming(_content_type(request), body)
+    return cpp_dialect.streaming(_content_type(request), _has_length(request), body)
 
 
 def _information(name: str, paths: dict[str, Answer], request: Request, body: bytes) -> Response:
     return cpp_dialect.information(name, list(paths))
+
+
+def _has_length(request: Request) -> bool:
+    return "content-length" in request.headers
 
 
 def _content_type(request: Request) -> str:

@@ -63,7 +63,7 @@ class Reader:
         EngineFailed
             For an image that is too thin.
         """
-        found = self._run(image, return_word_box=True, return_single_char_box=True)
+        found = self._run(image, whole_page=True)
         if found.boxes is None or found.txts is None:
             return []
         words = found.word_results or ()
@@ -77,15 +77,23 @@ class Reader:
 
     def read_line(self, image: Any) -> str:
         """Read an image that holds one line and nothing else."""
-        found = self._run(image, use_det=False, use_cls=False, use_rec=True)
+        found = self._run(image, whole_page=False)
         return "".join(found.txts or ()).strip()
 
-    def _run(self, image: Any, **options: bool) -> Any:
+    def _run(self, image: Any, whole_page: bool) -> Any:
         height, width = image.shape[:2]
         if min(height, width) < _THINNEST or max(height, width) > _FLATTEST * min(height, width):
             raise EngineFailed(f"no text can be read in {width}x{height} pixels")
         with self._lock:
-            return self._engine(image, **options)
+            # All of them each time: it keeps those of the last call.
+            return self._engine(
+                image,
+                use_det=whole_page,
+                use_cls=whole_page,
+                use_rec=True,
+                return_word_box=whole_page,
+                return_single_char_box=whole_page,
+            )
 
 
 def _upright(box: Any, image: Any) -> tuple[int, int, int, int]:
