@@ -21,7 +21,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.path.suffix == ".ipynb":
         from practice import manager
 
-        manager.up("tfserving")
+        manager.up()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

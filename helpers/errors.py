@@ -112,7 +112,10 @@ _BY_CODE: dict[str, tuple[type[CallError], str]] = {
         "or check whether the service hangs.",
     ),
     "UNAUTHENTICATED": (NotAuthenticated, "{endpoint} asks who you are. Give user and password."),
-    "PERMISSION_DENIED": (NotPermitted, "{endpoint} does not allow this call for this user."),
+    "PERMISSION_DENIED": (
+        NotPermitted,
+        "{endpoint} does not allow this call for this user. Check user and password.",
+    ),
     "UNIMPLEMENTED": (
         NotThisProtocol,
         "{endpoint} speaks gRPC, but is no {service}: it does not know this method.",

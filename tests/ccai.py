@@ -187,9 +187,19 @@ def face() -> bytes:
 
 
 @functools.cache
+def two_faces() -> bytes:
+    """Return a PNG file with the same photograph twice, side by side."""
+    one = Image.open(io.BytesIO(face())).convert("RGB")
+    both = Image.new("RGB", (2 * one.width, one.height))
+    both.paste(one, (0, 0))
+    both.paste(one, (one.width, 0))
+    return png(both)
+
+
+@functools.cache
 def recording() -> bytes:
     """Return the bare samples of a person who says "go forward ten meters"."""
-    with wave.open(str(DATA / "audio" / "goforward.wav")) as file:
+    with wave.open(str(DATA / "audio" / "go-forward.wav")) as file:
         return file.readframes(file.getnframes())
 
 

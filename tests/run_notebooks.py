@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from practice import manager
 
+WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
 
@@ -25,7 +26,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="otw-notebooks-") as folder:
         os.environ["OTW_STATE_DIR"] = folder
         try:
-            manager.up("tfserving")
+            manager.up()
             for path in tqdm(paths, unit="notebook"):
                 run_in_place(path)
         except CellExecutionError as error:
@@ -44,9 +45,19 @@ def run_in_place(path: Path) -> None:
     )
     client.execute()
     notebook.metadata = _kept(notebook.metadata)
+    _forget_folder(notebook.metadata)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
     nbformat.write(notebook, path)
+
+
+def _forget_folder(metadata: Any) -> None:
+    """Take the state folder's path out of the widgets: the panel's CA file lies in it."""
+    states = metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
+    for widget in states.values():
+        value = widget.state.get("value")
+        if isinstance(value, str):
+            widget.state.value = value.replace(os.environ["OTW_STATE_DIR"], "OTW_STATE_DIR")
 
 
 def _kept(metadata: Any) -> dict[str, Any]:

@@ -69,6 +69,8 @@ def _fields(body: bytes) -> Fields:
 
 def _run(name: str, fields: Fields, room: Room) -> str:
     service, started = _SERVICES[name], time.time()
+    # The field comes before the policy: without it, a remote service stops as well.
+    _content(fields) if name != "tts" else fields["text"].decode()
     if not room.policy.local and not service.has_cloud_twin:
         return _dump({"ret": 2, "msg": "no remote inference"})
     try:
