@@ -42,17 +42,17 @@ def drawn() -> Image.Image:
 def photographed(paper: np.ndarray) -> np.ndarray:
     """Put the paper on a table, seen at an angle, a little out of focus, in poor light."""
     width, height = SIZE
-    flat = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
-    seen = np.float32([[95, 60], [1130, 110], [1175, 850], [30, 800]])
+    flat = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    seen = np.array([[95, 60], [1130, 110], [1175, 850], [30, 800]], np.float32)
     matrix = cv2.getPerspectiveTransform(flat, seen)
     table = (70, 95, 120)  # blue, green, red
-    image = cv2.warpPerspective(
+    seen_paper = cv2.warpPerspective(
         paper[:, :, ::-1], matrix, SIZE, flags=cv2.INTER_AREA, borderValue=table
     )
-    image = cv2.GaussianBlur(image, (0, 0), 1.4).astype(np.float32)
-    image *= np.linspace(1.0, 0.7, width, dtype=np.float32)[np.newaxis, :, np.newaxis]
-    image += np.random.default_rng(SEED).normal(0, 6, image.shape)
-    return np.clip(image, 0, 255).astype(np.uint8)
+    blurred = cv2.GaussianBlur(seen_paper, (0, 0), 1.4).astype(np.float64)
+    light = np.linspace(1.0, 0.7, width)[np.newaxis, :, np.newaxis]
+    noise = np.random.default_rng(SEED).normal(0, 6, blurred.shape)
+    return np.clip(blurred * light + noise, 0, 255).astype(np.uint8)
 
 
 if __name__ == "__main__":

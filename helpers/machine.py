@@ -20,7 +20,10 @@ from helpers.errors import CallError
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _SIGNS = {"green": "✓", "amber": "!", "red": "✗"}  # a word stands beside each
 _BROWSERS = ("chromium", "google-chrome", "firefox", "msedge", "safari")
-DEFAULT_PORTS = {"tfserving": 8500}
+DEFAULT_PORTS = {
+    "tfserving": {"grpc": 8500},
+    "ccai": {"rest": 8080, "grpc": 8081, "secure_rest": 8443, "secure_grpc": 8444},
+}
 _LOOPBACK = "localhost,127.0.0.1,::1"
 _MB = 1_000_000
 
@@ -140,11 +143,12 @@ def disk() -> Iterator[Line]:
 
 def ports() -> Iterator[Line]:
     """Look at who listens on the practice services' usual ports."""
-    for name, port in DEFAULT_PORTS.items():
+    every = [(name, key, port) for name, own in DEFAULT_PORTS.items() for key, port in own.items()]
+    for name, key, port in every:
         owner = _owner(port)
         if not owner:
             yield Line(f"port {port}", "green", f"free, for {name}")
-        elif port == _practice_port(name) and _is_practice(port):
+        elif port == _practice_port(name, key) and _is_practice(port):
             yield Line(f"port {port}", "green", f"used by the practice service {name}")
         else:
             yield Line(f"port {port}", "amber", f"used by {owner}",
@@ -153,8 +157,8 @@ def ports() -> Iterator[Line]:
 
 def services() -> Iterator[Line]:
     """Look whether the practice services run."""
-    for name in DEFAULT_PORTS:
-        port = _practice_port(name)
+    for name, own in DEFAULT_PORTS.items():
+        port = _practice_port(name, next(iter(own)))
         if port and _is_practice(port):
             yield Line(f"service {name}", "green", f"listens on 127.0.0.1:{port}")
         else:
@@ -181,11 +185,13 @@ def _listed_endpoints() -> Iterator[Line]:
     from helpers import channels  # only here: it needs grpc, which may be missing
 
     listed = {f"profile {name}": each for name, each in profiles.read()[0].items()}
-    if "grpc" in endpoints.environment("tfserving"):
-        listed["OTW_TFSERVING_GRPC"] = endpoints.load("tfserving")
+    for kind, ours in endpoints.PROFILES.items():
+        for profile, variables in ours.items():
+            for field in {"rest", "grpc"} & set(endpoints.environment(kind, profile)):
+                listed[variables[field]] = endpoints.load(kind, profile)
     for name, endpoint in listed.items():
         if way := channels.proxy(endpoint):
-            host = endpoint.grpc.rpartition(":")[0]
+            host = (endpoint.grpc or endpoint.rest.rpartition("//")[2]).rpartition(":")[0]
             yield Line(name, "amber", f"is called through {way}",
                        f"If it should not be: {_no_proxy(host)}")  # fmt: skip
 
@@ -254,9 +260,11 @@ def _no_proxy(hosts: str) -> str:
     return f"export no_proxy={both}"
 
 
-def _practice_port(name: str) -> int:
+def _practice_port(name: str, key: str) -> int:
+    profile = "practice-secure" if key.startswith("secure_") else "practice"
     with contextlib.suppress(CallError):
-        return int(endpoints.running(name).grpc.rpartition(":")[2])
+        address = getattr(endpoints.running(name, profile), key.removeprefix("secure_"))
+        return int(address.rpartition(":")[2])
     return 0
 
 

@@ -57,7 +57,7 @@ def test_a_missing_package_is_red_and_another_version_amber(
 
 def test_a_running_service_is_green(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     port = int(endpoint.grpc.rpartition(":")[2])
-    monkeypatch.setattr(machine, "DEFAULT_PORTS", {"tfserving": port})
+    monkeypatch.setattr(machine, "DEFAULT_PORTS", {"tfserving": {"grpc": port}})
     assert only(machine.services()).state == "green"
     assert only(machine.ports()).meaning == "used by the practice service tfserving"
 
@@ -67,7 +67,8 @@ def test_a_port_used_by_somebody_else_is_amber_and_names_them(
 ) -> None:
     monkeypatch.setenv("OTW_STATE_DIR", str(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as foreign:
-        monkeypatch.setattr(machine, "DEFAULT_PORTS", {"tfserving": foreign.getsockname()[1]})
+        port = foreign.getsockname()[1]
+        monkeypatch.setattr(machine, "DEFAULT_PORTS", {"tfserving": {"grpc": port}})
         line = only(machine.ports())
         assert (line.state, f"process {os.getpid()}" in line.meaning) == ("amber", True)
     assert only(machine.ports()).state == "green"
@@ -82,7 +83,7 @@ def test_an_old_entry_does_not_make_somebody_else_ours(
         port = foreign.getsockname()[1]
         entry = {"tfserving": {"grpc": f"127.0.0.1:{port}", "pid": 1, "started": 1.0}}
         (tmp_path / "services.json").write_text(json.dumps(entry))
-        monkeypatch.setattr(machine, "DEFAULT_PORTS", {"tfserving": port})
+        monkeypatch.setattr(machine, "DEFAULT_PORTS", {"tfserving": {"grpc": port}})
         assert only(machine.ports()).state == "amber"
         assert only(machine.services()).state == "amber"
 
