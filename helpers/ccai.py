@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from helpers import ccai_answers as answers
 from helpers import errors
 from helpers.ccai_answers import Face, Tag, TextItem
-from helpers.ccai_wire import Transport, call, file_bytes, infer, post, send, unary
+from helpers.ccai_wire import Transport, call, file_bytes, infer, is_grpc, post, send, unary
 from helpers.channels import BasicAuthenticationPlugin
 from helpers.endpoints import Endpoint
 from helpers.speech import Speech
@@ -87,7 +87,7 @@ def speech_to_text(
     See CCAI's path `fcgi_py_asr` and method `ASR`.
     """
     heard = speech.resampled(16000)
-    if transport == "grpc":
+    if is_grpc(transport):
         return answers.words(call(endpoint, "ASR", heard.wav(), timeout))
     form = {
         "realtime": "OFFLINE",
@@ -148,7 +148,8 @@ def detect_faces(
     -------
     list of Face
         Corners in pixels. CCAI makes them square and larger than the face, so they may lie
-        outside of the image; its C++ service over REST does not.
+        outside of the image; its C++ service over REST does not. Over gRPC, what is no image
+        gives an empty list too: the service answers both the same way.
 
     See CCAI's paths `fcgi_py_face_detection` and `fcgi_face_detection`, and method
     `FaceDetection`.

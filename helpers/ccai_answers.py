@@ -163,7 +163,8 @@ def png(image: Any) -> bytes:
     from PIL import Image  # only for arrays
 
     array = np.asarray(image)
-    if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,)):
+    known = array.ndim in (2, 3) and array.shape[2:] in ((), (3,)) and array.size > 0
+    if array.dtype != np.uint8 or not known:
         raise BadInput(
             "An image is a uint8 array of shape (height, width) or (height, width, 3), a path, or "
             f"the bytes of a file; this is {array.dtype} of shape {array.shape}."

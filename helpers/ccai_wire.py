@@ -25,10 +25,20 @@ def infer(
 ) -> Any:
     """Send an image to a service over REST, or to the method that does the same over gRPC."""
     content = file_bytes(image)
-    if transport == "grpc":
+    if is_grpc(transport):
         return call(endpoint, method, content, timeout)
-    path = f"fcgi_py_{service}" if dialect == "py" else f"fcgi_{service}"
+    paths = {"py": f"fcgi_py_{service}", "cpp": f"fcgi_{service}"}
+    if dialect not in paths:
+        raise errors.BadInput(f"CCAI has no dialect {dialect!r}. There are 'py' and 'cpp'.")
+    path = paths[dialect]
     return post(endpoint, path, {"image": answers.base64_text(content)}, timeout)
+
+
+def is_grpc(transport: str) -> bool:
+    """Whether a transport is gRPC and not REST; BadInput for any other."""
+    if transport not in ("rest", "grpc"):
+        raise errors.BadInput(f"CCAI has no transport {transport!r}. There are 'rest' and 'grpc'.")
+    return transport == "grpc"
 
 
 def post(endpoint: Endpoint, path: str, form: Mapping[str, Any], timeout: float) -> Any:

@@ -168,6 +168,11 @@ _CLOSED = (
     "{endpoint} closes the connection at once. Perhaps one side speaks TLS and the other does "
     "not: for REST that is https or http in the address, for gRPC it is tls.",
 )
+_BROKEN = (
+    ConnectionFailed,
+    "The connection to {endpoint} broke before the answer was complete. Try again, and look "
+    "whether the service still runs.",
+)
 _NO_HTTP_THERE = (
     NotThisProtocol,
     "Something answers at {endpoint}, but it does not speak HTTP. "
@@ -179,6 +184,9 @@ _OF_SIDES = (
     ("WRONG_VERSION_NUMBER", _CLOSED),
     ("RemoteDisconnected", _CLOSED),
     ("Socket closed", _CLOSED),
+    ("Connection reset", _BROKEN),
+    ("Broken pipe", _BROKEN),
+    ("EOF occurred", _BROKEN),
 )
 _NOT_GRPC = (
     "http1.x server",  # an HTTP server answered gRPC's first bytes
@@ -270,6 +278,8 @@ def from_requests(error: Any, *, service: str, endpoint: str) -> CallError:
     entry: tuple[type[CallError], str] = _FAILED
     if isinstance(error, requests.Timeout):
         entry = _BY_CODE["DEADLINE_EXCEEDED"]
+    elif type(error).__name__ in ("ChunkedEncodingError", "ContentDecodingError"):
+        entry = _BROKEN
     elif isinstance(error, requests.ConnectionError):
         entry = _of_connection(details) or _BY_CODE["UNAVAILABLE"]
     kind, sentence = entry

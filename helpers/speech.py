@@ -37,11 +37,13 @@ class Speech:
     @classmethod
     def read(cls, file: str | os.PathLike[str] | bytes) -> "Speech":
         """Read a WAV file of one channel, with samples of 16 bit or 32-bit floats."""
-        content = file
-        if not isinstance(content, bytes):
+        if isinstance(file, bytes):
+            return cls(*_read_wav(file))
+        try:
             with open(file, "rb") as opened:
-                content = opened.read()
-        return cls(*_read_wav(content))
+                return cls(*_read_wav(opened.read()))
+        except OSError as error:
+            raise BadInput(f"{file} cannot be read: {error.strerror}.") from error
 
     @property
     def seconds(self) -> float:
@@ -83,12 +85,14 @@ class Speech:
 
 def _read_wav(content: bytes) -> tuple[NDArray[np.float32], int]:
     form, position = None, 12
-    while content[:4] == b"RIFF" and position + 8 <= len(content):
+    is_wav = content[:4] == b"RIFF" and content[8:12] == b"WAVE"
+    while is_wav and position + 8 <= len(content):
         name, size = struct.unpack_from("<4sI", content, position)
         chunk = content[position + 8 : position + 8 + size]
-        if name == b"fmt " and size >= 16:
+        if name == b"fmt " and len(chunk) >= 16:
             form = struct.unpack_from("<HHIIHH", chunk)
-        if name == b"data" and form and form[1] == 1 and (form[0], form[5]) in _FORMATS:
+        known = form and form[1] == 1 and form[2] > 0 and (form[0], form[5]) in _FORMATS
+        if name == b"data" and form and known:
             dtype, scale = _FORMATS[form[0], form[5]]
             whole = len(chunk) - len(chunk) % np.dtype(dtype).itemsize
             return (np.frombuffer(chunk[:whole], dtype) / np.float32(scale)).astype("f4"), form[2]

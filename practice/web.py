@@ -52,7 +52,8 @@ class WebServer:
     ) -> None:
         async def noticed(scope: Any, receive: Any, send: Any) -> None:
             activity.notice()
-            with contextlib.suppress(ClientDisconnect):  # nobody is left to answer
+            # Nobody is left to answer: the client went, or this server is ending.
+            with contextlib.suppress(ClientDisconnect, asyncio.CancelledError):
                 await app(scope, receive, send)
 
         self._socket = _bind(port)
@@ -93,6 +94,9 @@ class WebServer:
         loop.create_server = create  # type: ignore[method-assign]
         with contextlib.closing(loop):
             loop.run_until_complete(self._server.serve(sockets=[self._socket]))
+            for connection in list(self._server.server_state.connections):
+                connection.transport.abort()  # one that was in the middle of its request
+            loop.run_until_complete(asyncio.sleep(0))
 
 
 async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:

@@ -19,6 +19,7 @@ from practice.ccai.room import Room
 from practice.ccai.sound import float_wav
 
 MAX_FIELDS = 1000
+MAX_LETTERS = 5000  # to speak at once; the original has no limit, but one caller would block all
 NO_SPEAKER = (
     "Only generates wave file, not send to the host speaker because of the pulseaudio service "
     "error!"
@@ -268,6 +269,8 @@ def _speakable(text: str) -> str:
     spoken = re.sub(r"\s+", " ", re.sub(r"[^a-z '.?]", " ", plain)).strip()
     if not re.search("[a-z]", spoken):
         raise ValueError("nothing in the text can be spoken")
+    if len(spoken) > MAX_LETTERS:
+        raise ValueError(f"the text is longer than {MAX_LETTERS} letters")
     return spoken
 
 

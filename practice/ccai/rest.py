@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import binascii
+import contextlib
 import functools
 import hmac
 import logging
@@ -66,6 +67,8 @@ def application(room: Room, user: User | None = None) -> Callable:
         if user is not None and path.startswith(PREFIX):
             known = user.said(request.headers.get("authorization", ""))
             if not known:
+                with contextlib.suppress(web.TooLarge):
+                    await web.read_body(request)  # who is still sending would not hear the answer
                 if known is False:
                     log.warning("REST: wrong user or password.")
                     await asyncio.sleep(FAILURE_DELAY)

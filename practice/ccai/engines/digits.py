@@ -1,71 +1,95 @@
-"""Telling which handwritten digit an image shows, with the model in data/models/digits."""
+"""Tells which digit a picture shows, with the small network in data/models/digits."""
 
 import threading
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
 
 from practice.ccai.engines import EngineFailed
 
-_MODEL = Path(__file__).parents[3] / "data" / "models" / "digits" / "1" / "model.tflite"
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-_SIDE = 8  # pixels on each side of what the model looks at
-_INK = 0.25  # darker than this, from 0 to 1, counts as ink when the digit is looked for
+_MODEL = Path(__file__).parents[3] / "data" / "models" / "digits" / "1" / "model.tflite"
+_SIZE = 8  # pixels on each side of what the network takes
+_LARGEST = 256  # pixels on a side that are looked at; more only take time
+_CONTRAST = 20  # greys of 256 between paper and ink; less is an empty sheet
+_INK = 0.15  # of the darkest; what is lighter is paper
 
 
 class Digits:
-    """Names one digit."""
+    """Classifies pictures of one digit."""
 
     def __init__(self) -> None:
-        from ai_edge_litert.interpreter import Interpreter
+        if not _MODEL.is_file():
+            raise OSError(f"{_MODEL} is missing. Restore data/models from the repository.")
+        interpreter = Interpreter(model_content=_MODEL.read_bytes(), num_threads=1)
+        self._run = interpreter.get_signature_runner("serving_default")
+        self._interpreter = interpreter  # the runner does not keep it
+        self._lock = threading.Lock()
 
-        self._run = Interpreter(model_path=str(_MODEL), num_threads=1).get_signature_runner()
-        self._lock = threading.Lock()  # one call at a time
-
-    def classify(self, image: Any) -> tuple[str, float]:
-        """Name the digit in an image.
+    def classify(self, image: NDArray[np.uint8]) -> tuple[str, float]:
+        """Tell the digit.
 
         Parameters
         ----------
-        image : ndarray, uint8, shape (height, width, 3)
-            One digit, dark on light or light on dark, of any size.
+        image : ndarray of uint8, shape (height, width, 3)
+            One digit, dark on light or light on dark.
 
         Returns
         -------
         name : str
-            `"zero"` to `"nine"`.
-        confidence : float
-            From 0 to 1.
+            The English word for the digit.
+        probability : float
 
         Raises
         ------
         EngineFailed
-            When all pixels are the same.
+            When there is nothing on the paper.
         """
-        pixels = _fitted(image)[np.newaxis, :, :, np.newaxis]
+        pixels = prepared(image)
         with self._lock:
-            probabilities = self._run(images=pixels)["probabilities"][0].copy()
-        best = int(probabilities.argmax())
+            outputs = self._run(images=pixels[np.newaxis, ..., np.newaxis])
+        probabilities = outputs["probabilities"][0]
+        best = int(np.argmax(probabilities))
         return NAMES[best], float(probabilities[best])
 
 
-def _fitted(image: Any) -> Any:
-    """Bring an image to what the model was trained on: 0 paper to 1 ink, the digit filling 8x8."""
-    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float32)
-    darkest, lightest = grey.min(), grey.max()
-    if lightest - darkest < 16:
-        raise EngineFailed("the image has one colour only")
-    ink = (lightest - grey) / (lightest - darkest)
-    border = np.concatenate([ink[0], ink[-1], ink[:, 0], ink[:, -1]])
-    if np.median(border) > 0.5:
-        ink = 1 - ink  # light on dark
-    rows, columns = np.nonzero(ink > _INK)
-    digit = ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    height, width = digit.shape
+def prepared(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Make of a picture what the network was trained on.
+
+    Returns
+    -------
+    ndarray of float32, shape (8, 8)
+        From 0, paper, to 1, ink. As in the training data the digit is as high as the picture
+        and in the middle.
+    """
+    ink = _crop(_ink(image))
+    height, width = ink.shape
     side = max(height, width)
-    square = np.zeros((side, side), np.float32)
-    top, left = (side - height) // 2, (side - width) // 2
-    square[top : top + height, left : left + width] = digit
-    return cv2.resize(square, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    sheet = np.zeros((height, side), np.float32)
+    left = (side - width) // 2
+    sheet[:, left : left + width] = ink
+    # The area that falls on a pixel, as the training data counted the dots in 4x4 blocks.
+    small = cv2.resize(sheet, (_SIZE, _SIZE), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.float32)
+
+
+def _ink(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    scale = _LARGEST / max(grey.shape)
+    if scale < 1:
+        size = [max(round(side * scale), 1) for side in grey.shape[::-1]]
+        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    ink = np.abs(grey.astype(np.float32) - np.float32(np.median(border)))
+    if ink.max() < _CONTRAST:
+        raise EngineFailed("the picture shows no digit, only paper")
+    return (ink / ink.max()).astype(np.float32)
+
+
+def _crop(ink: NDArray[np.float32]) -> NDArray[np.float32]:
+    dark = ink > _INK
+    rows, columns = np.flatnonzero(dark.any(axis=1)), np.flatnonzero(dark.any(axis=0))
+    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

@@ -17,6 +17,8 @@ from practice.ccai.engines import EngineFailed
 _SYNCHRONOUS = 2
 _DO_NOT_EXIT = 0x8000  # without it, espeak-ng ends the whole process when it misses a file
 _UTF8 = 1
+# American, a woman: of espeak-ng's voices the one that the speech recognition here follows best.
+_VOICE = b"en-us+f2"
 _CHUNK = 500  # milliseconds of sound for one call back
 _LONGEST_PATH = 140  # bytes; espeak-ng keeps the folder's name in 160 and cuts off the rest
 
@@ -75,7 +77,7 @@ def _synthesize(library: Any, content: bytes) -> bytes:
 
     callback = _Callback(take)  # espeak-ng does not keep it alive, this name does
     library.espeak_SetSynthCallback(callback)
-    library.espeak_SetVoiceByName(b"en")
+    library.espeak_SetVoiceByName(_VOICE)
     library.espeak_ng_SetRandSeed(ctypes.c_long(1))  # the breath in the voice is random
     size = ctypes.c_size_t(len(content) + 1)
     library.espeak_Synth(content, size, 0, 1, 0, _UTF8, None, None)
