@@ -63,9 +63,12 @@ class Running:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Running]:
-    """Start one, as `practice.private` does, which tells of two doors only."""
-    folder = Path(tempfile.mkdtemp(prefix="otw-ccai-"))
+def running(prepared: Path | None = None) -> Iterator[Running]:
+    """Start one, as `practice.private` does, which tells of two doors only.
+
+    In a folder that was prepared there may be a certificate already.
+    """
+    folder = prepared or Path(tempfile.mkdtemp(prefix="otw-ccai-"))
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         own = launch.Launch(services.get("ccai"), folder, services.MODELS, private=True)

@@ -87,7 +87,7 @@ def test_the_methods_have_their_full_names(here: Endpoint) -> None:
 def test_the_messages_are_numbered_as_in_the_original() -> None:
     assert messages.Input(buffer=b"ab").SerializeToString() == b"\x0a\x02ab"
     assert messages.Result(json="ab").SerializeToString() == b"\x0a\x02ab"
-    assert messages.HealthStatus(status=1).SerializeToString() == b"\x08\x01"
+    assert messages.HealthStatus(status="TIMEOUT").SerializeToString() == b"\x08\x01"
     assert dict(messages.HealthStatus.Status.items()) == {"SUCCESS": 0, "TIMEOUT": 1}
     assert messages.Empty().SerializeToString() == b""
 
@@ -256,10 +256,12 @@ def test_who_names_nobody_is_unauthenticated(
     assert refusal(call, secure_stub, method, header) == ("UNAUTHENTICATED", "Authenticate failed")
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_wrong_password_is_denied(there: Endpoint, secure_stub: Any, method: str) -> None:
+def test_a_wrong_password_is_denied_by_every_method(there: Endpoint, secure_stub: Any) -> None:
     header = basic(there.user, "guess")
-    assert refusal(call, secure_stub, method, header) == ("PERMISSION_DENIED", "Permission denied")
+    with futures.ThreadPoolExecutor(len(METHODS)) as pool:
+        asked = [pool.submit(refusal, call, secure_stub, name, header) for name in METHODS]
+        refusals = [each.result() for each in asked]
+    assert refusals == [("PERMISSION_DENIED", "Permission denied")] * len(METHODS)
 
 
 def test_a_wrong_user_is_denied(there: Endpoint, secure_stub: Any) -> None:
@@ -361,22 +363,28 @@ def original(endpoint: Endpoint, header: str | None) -> Iterator[Any]:
         yield inference_service_pb2_grpc.InferenceStub(channel)
 
 
+def samples() -> dict[str, bytes]:
+    wav, text = strict_wav(ccai.recording()), ccai.written("Meeting")
+    return {"ASR": wav, "Classification": ccai.written("7", 200), "FaceDetection": ccai.face(),
+            "FacialLandmark": ccai.face(), "OCR": text}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def known(stub: Any) -> dict[str, str]:
+    """Return what each method answers to its sample."""
+    return {method: answer(stub, method, content) for method, content in samples().items()}
+
+
 @pytest.mark.parametrize("door", ["plain", "plain with a user", "secure"])
 def test_the_originals_own_client_gets_every_answer(
-    here: Endpoint, there: Endpoint, stub: Any, door: str
+    here: Endpoint, there: Endpoint, known: dict[str, str], door: str
 ) -> None:
     header = None if door == "plain" else basic(there.user, there.password)
     with original(there if door == "secure" else here, header) as client:
         health = client.HealthCheck(messages.Empty(), timeout=30)
         assert health.status == messages.HealthStatus.SUCCESS
-        for method, content in [
-            ("ASR", strict_wav(ccai.recording())),
-            ("Classification", ccai.written("7", 200)),
-            ("FaceDetection", ccai.face()),
-            ("FacialLandmark", ccai.face()),
-            ("OCR", ccai.written("Meeting")),
-        ]:
-            assert answer(client, method, content) == answer(stub, method, content)
+        for method, content in samples().items():
+            assert answer(client, method, content) == known[method] != ""
 
 
 def test_the_originals_own_client_without_a_user_is_refused(there: Endpoint) -> None:
