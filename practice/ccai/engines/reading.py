@@ -11,6 +11,7 @@ import numpy as np
 from practice.ccai.engines import EngineFailed
 
 _THINNEST = 4  # pixels; nothing can be read in a strip that is thinner
+_LONGEST = 1280  # pixels on the longer side that are searched
 _FLATTEST = 100  # times as long as high, and nothing longer
 
 
@@ -43,6 +44,10 @@ class Reader:
         self._engine = RapidOCR(
             params={
                 "Global.log_level": "critical",
+                # Else a flat image, such as one line, is made 736 pixels high before it is
+                # searched: that takes ten times as long, and more is read wrong.
+                "Det.limit_type": "max",
+                "Det.limit_side_len": _LONGEST,
                 "EngineConfig.onnxruntime.intra_op_num_threads": threads,
                 "EngineConfig.onnxruntime.inter_op_num_threads": 1,
             }

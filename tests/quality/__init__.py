@@ -1,0 +1,1 @@
+"""How good the engines behind the practice CCAI are; `make quality` measures and tells."""
