@@ -79,6 +79,7 @@ def _prepare_tfserving(folder: Path, models: Path) -> dict[str, Any]:
     )
     text = f"model_config_list {{\n{configs}}}\n"
     try:
+        (folder / "tfserving.config").touch(mode=0o600)
         (folder / "tfserving.config").write_text(text, encoding="utf-8")
     except OSError as error:
         raise state.unwritable(folder / "tfserving.config", error) from error

@@ -3,14 +3,13 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-import cv2
-
 from helpers.speech import Speech
 from practice.ccai.engines.digits import NAMES, Digits
 from practice.ccai.engines.faces import FaceFinder
 from practice.ccai.engines.hearing import Listener
 from practice.ccai.engines.reading import Reader
 from practice.ccai.engines.speaking import Speaker
+from practice.ccai.images import decode
 from tests.quality import samples
 
 
@@ -69,7 +68,7 @@ def hearing(show: Callable[[Iterable], Iterable]) -> list[Figure]:
 def faces() -> Figure:
     """Photographs in which exactly the true number of faces is found."""
     finder, shown = FaceFinder(), samples.photographs()
-    right = sum(len(finder.find(cv2.imread(str(path)))) == count for count, path in shown)
+    right = sum(len(finder.find(decode(path.read_bytes()))) == count for count, path in shown)
     on = f"{len(shown)} photographs, data/photos"
     return Figure("faces, photographs counted right", on, right / len(shown), 1.0)
 

@@ -10,8 +10,6 @@ import cv2
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 DATA = Path(__file__).parents[2] / "data"
 SEED = 20261121
@@ -87,6 +85,9 @@ def photographs() -> list[tuple[int, Path]]:
 
 def digits() -> Iterator[tuple[int, Any]]:
     """Give the held-out quarter of scikit-learn's digits as pictures, dark and light in turn."""
+    from sklearn.datasets import load_digits  # of the packages that build the models
+    from sklearn.model_selection import train_test_split
+
     pixels, truth = load_digits(return_X_y=True)
     # The split of data/build_models.py: these were never trained on.
     _, held_out, _, wanted = train_test_split(
