@@ -15,6 +15,7 @@ import pytest
 
 from helpers import cli
 from practice import manager, processes, services, state
+from practice.lab import _jupyter_command
 
 
 @pytest.fixture(autouse=True)
@@ -120,10 +121,10 @@ def test_help_imports_nothing_slow() -> None:
 
 
 def test_options_given_for_jupyterlab_replace_ours() -> None:
-    ours = cli._jupyter_command(["--no-browser"])
+    ours = _jupyter_command(["--no-browser"])
     assert any(word.startswith("--ServerApp.root_dir=") for word in ours)
     assert ours[-1] == "--no-browser"
-    theirs = cli._jupyter_command(["--notebook-dir=.", "--LabApp.default_url=/lab", "--allow-root"])
+    theirs = _jupyter_command(["--notebook-dir=.", "--LabApp.default_url=/lab", "--allow-root"])
     assert theirs[3:] == ["--notebook-dir=.", "--LabApp.default_url=/lab", "--allow-root"]
 
 

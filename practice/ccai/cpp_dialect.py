@@ -24,6 +24,12 @@ FORM = "application/x-www-form-urlencoded"
 _SAFE = {"x-content-type-options": "nosniff", "x-frame-options": "deny"}
 # Oddity: the character set has a header of its own.
 _HEADERS = {"content-type": "text/html", "charset": "utf-8", **_SAFE}
+_CORS = {
+    "access-control-allow-origin": "*",
+    "access-control-allow-methods": "DELETE, POST, GET, OPTIONS",
+    "access-control-allow-headers": "Content-Type, Access-Control-Allow-Headers, Authorization, "
+    "X-Requested-With",
+}
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 # Oddity: whatever is no base64 counts as A, the letter for zero.
 _LENIENT = bytes(code if code in _BASE64 else ord("A") for code in range(256))
@@ -201,6 +207,17 @@ def streaming(content_type: str, has_length: bool, body: bytes) -> Response:
     # No pipeline ever runs: to stop or read it is a success, to configure it is not.
     failed = pipeline is None or method is None or str(method).startswith(("start", "config"))
     return _text("-1" if failed else "0")
+
+
+def smartphoto(has_length: bool, body: bytes) -> Response:
+    """Answer `/cgi-bin/smartphoto` as it does when it cannot: there are no photographs here."""
+    if not has_length:
+        return Response(
+            "get content length error", 404, headers={"content-type": "text/html", **_CORS}
+        )
+    well = _field(body.partition(b"\0")[0], b"healthcheck") == b"1"
+    headers = {**_HEADERS, "content-type": "application/json", **_CORS}
+    return Response("healthcheck ok" if well else '{"result" : -1}', headers=headers)
 
 
 def information(name: str, paths: list[str]) -> Response:

@@ -97,6 +97,7 @@ def _paths(room: Room) -> dict[str, Answer]:
     for name in cpp_dialect.names():
         found[f"{PREFIX}fcgi_{name}"] = functools.partial(_cpp, name, room)
     found[f"{PREFIX}streaming"] = _streaming
+    found[f"{PREFIX}smartphoto"] = _smartphoto
     for name in ("cpuinfo", "gpuinfo", "meminfo", "apiinfo"):
         found[f"{PREFIX}fcgi_{name}"] = functools.partial(_information, name, found)
     return found
@@ -112,6 +113,10 @@ def _cpp(name: str, room: Room, request: Request, body: bytes) -> Response:
 
 def _streaming(request: Request, body: bytes) -> Response:
     return cpp_dialect.streaming(_content_type(request), _has_length(request), body)
+
+
+def _smartphoto(request: Request, body: bytes) -> Response:
+    return cpp_dialect.smartphoto(_has_length(request), body)
 
 
 def _information(name: str, paths: dict[str, Answer], request: Request, body: bytes) -> Response:

@@ -24,9 +24,9 @@ _ONE_WORD = "#JSGF V1.0; grammar one; public <word> = a;"
 class Listener:
     """Recognizes English.
 
-    The options are PocketSphinx's own. Others were tried on prompts that one speaker read for
-    a telephone exchange, none of which is in this repository: no difference was larger than
-    chance.
+    The options are PocketSphinx's own. Others were tried, with its own model, on prompts that
+    one speaker read for a telephone exchange, none of which is in this repository: no
+    difference was larger than chance.
     """
 
     def __init__(self) -> None:
