@@ -45,7 +45,6 @@ PATHS = (
     *(f"/cgi-bin/fcgi_py_{name}" for name in PYTHON_SERVICES),
     *(f"/cgi-bin/fcgi_{name}" for name in (*CPP_SERVICES, *INFORMATION)),
     "/cgi-bin/streaming",
-    "/cgi-bin/smartphoto",
 )
 
 

@@ -797,7 +797,14 @@ def test_the_machine_is_described_as_its_kernel_does(here: Endpoint) -> None:
 def test_every_path_is_listed(here: Endpoint) -> None:
     text = ask(here, "/cgi-bin/fcgi_apiinfo", method="GET", headers={}).body.decode()
     assert text.endswith("\n")
-    assert sorted(text.splitlines()) == sorted(PATHS)
+    assert sorted(text.splitlines()) == sorted([*PATHS, "/cgi-bin/smartphoto"])
+
+
+def test_smart_photo_is_well_and_has_no_photographs(here: Endpoint) -> None:
+    answer = ask(here, "/cgi-bin/smartphoto", '{"method": "list_all_photo"}')
+    assert answer.shape == (200, "application/json", b'{"result" : -1}')
+    assert ("access-control-allow-origin", "*") in answer.headers
+    assert ask(here, "/cgi-bin/smartphoto", "healthcheck=1").body == b"healthcheck ok"
 
 
 # The web server's own pages.
