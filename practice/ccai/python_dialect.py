@@ -70,8 +70,7 @@ def _fields(body: bytes) -> Fields:
 
 def _run(name: str, fields: Fields, room: Room) -> str:
     service, started = _SERVICES[name], time.time()
-    # The field comes before the policy: without it, a remote service stops as well.
-    _content(fields) if name != "tts" else fields["text"].decode()
+    service.field(fields)  # before the policy: without it, a remote service stops as well
     if not room.policy.local and not service.has_cloud_twin:
         return _dump({"ret": 2, "msg": "no remote inference"})
     try:
@@ -156,7 +155,7 @@ def _no_engine(fields: Fields, room: Room) -> Any:
 
 
 def _tts(fields: Fields, room: Room) -> Any:
-    text = _speakable(fields["text"].decode())
+    text = _speakable(_words(fields))
     with room.engines.use("speaker") as speaker:
         samples, rate = speaker.say(text)
     wav = float_wav(samples, rate)
@@ -171,6 +170,7 @@ class _Service(NamedTuple):
     run: Callable[[Fields, Room], Any]
     has_cloud_twin: bool = True
     msg: str = "ok"
+    field: Callable[[Fields], Any] = lambda fields: _content(fields)
 
 
 _SERVICES = {
@@ -185,7 +185,7 @@ _SERVICES = {
     "segmentation": _Service(_no_engine, has_cloud_twin=False),
     "super_resolution": _Service(_no_engine, has_cloud_twin=False),
     # Oddity: a success says so; nobody here has the original's loudspeaker.
-    "tts": _Service(_tts, msg=NO_SPEAKER),
+    "tts": _Service(_tts, msg=NO_SPEAKER, field=lambda fields: _words(fields)),
 }
 
 
@@ -236,6 +236,10 @@ def _policy(fields: Fields, room: Room) -> str:
 
 
 _SPECIAL: dict[str, Callable[[Fields, Room], str]] = {"asr": _asr, "policy": _policy}
+
+
+def _words(fields: Fields) -> str:
+    return fields["text"].decode()
 
 
 def _content(fields: Fields) -> bytes:

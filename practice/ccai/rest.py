@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import binascii
-import contextlib
 import functools
 import hmac
 import logging
@@ -62,26 +61,26 @@ def application(room: Room, user: User | None = None) -> Callable:
 
     async def respond(request: Request) -> Response:
         path = request.scope["path"]
+        try:
+            # Before anything is refused: who is still sending would not hear the answer.
+            body = await web.read_body(request)
+        except web.TooLarge:
+            body = None
         if any(ord(character) < 32 or ord(character) == 127 for character in path):
             return pages.lighttpd(400)
         if user is not None and path.startswith(PREFIX):
             known = user.said(request.headers.get("authorization", ""))
+            if known is False:
+                log.warning("REST: wrong user or password.")
+                await asyncio.sleep(FAILURE_DELAY)
             if not known:
-                with contextlib.suppress(web.TooLarge):
-                    await web.read_body(request)  # who is still sending would not hear the answer
-                if known is False:
-                    log.warning("REST: wrong user or password.")
-                    await asyncio.sleep(FAILURE_DELAY)
                 return pages.lighttpd(401, {**REALM, "connection": "close"})
-        answer = paths.get(path)
-        if answer is None:
+        if path not in paths:
             return pages.lighttpd(404)
-        try:
-            body = await web.read_body(request)
-        except web.TooLarge:
+        if body is None:
             return pages.lighttpd(413)
         # In a thread: an engine that is busy holds up nobody who asks another one.
-        return await run_in_threadpool(answer, request, body)
+        return await run_in_threadpool(paths[path], request, body)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         response = await respond(Request(scope, receive))
