@@ -120,14 +120,9 @@ def _face_detection(image: Any, room: Room) -> str:
 
 
 def _facial_landmark(image: Any, room: Room) -> str | None:
-    with room.engines.use("faces") as faces:
-        from practice.ccai.engines.faces import squared  # loaded with the engine, not before
-
-        boxes = squared(faces.find(image))
-    if not len(boxes):
+    points = room.points(image)
+    if not points:
         return None
-    with room.engines.use("landmarks") as landmarks:
-        points = [point for box in boxes for point in landmarks.find(image, box).tolist()]
     height, width = image.shape[:2]
     items = [f'\t\t\t{{"x":{x:.6f},\n\t\t\t"y":{y:.6f}}}' for x, y in points]
     return (

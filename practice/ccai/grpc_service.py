@@ -73,14 +73,12 @@ def _classification(image: Any, room: Room) -> str:
 
 def _face_detection(image: Any, room: Room) -> str:
     # Oddity: no brackets around the objects; for no face nothing at all.
-    boxes = _squares(image, room).tolist()
+    boxes = room.squares(image).tolist()
     return ",".join(f'{{"x1":{x1},"y1":{y1},"x2":{x2},"y2":{y2}}}' for x1, y1, x2, y2 in boxes)
 
 
 def _facial_landmark(image: Any, room: Room) -> str:
-    boxes = _squares(image, room)
-    with room.engines.use("landmarks") as landmarks:
-        points = [point for box in boxes for point in landmarks.find(image, box).tolist()]
+    points = room.points(image)
     # Oddity: no brackets here either; and whole pixels, where REST has fractions.
     return ",".join(f'{{"x":{int(x)},"y":{int(y)}}}' for x, y in points)
 
@@ -103,13 +101,6 @@ def _ocr_item(line: Any) -> str:
 def _asr(pcm: bytes, room: Room) -> str:
     with room.engines.use("listener") as listener:
         return f'{{"text":{_quoted(listener.transcribe(pcm).upper())}}}'
-
-
-def _squares(image: Any, room: Room) -> Any:
-    with room.engines.use("faces") as faces:
-        from practice.ccai.engines.faces import squared  # loaded with the engine, not before
-
-        return squared(faces.find(image))
 
 
 def _quoted(text: str) -> str:

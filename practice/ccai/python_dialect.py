@@ -96,16 +96,13 @@ def _classification(fields: Fields, room: Room) -> Any:
 
 def _face_detection(fields: Fields, room: Room) -> Any:
     corners = ("x1", "y1", "x2", "y2")
-    boxes = _squares(_image(fields), room).tolist()
+    boxes = room.squares(_image(fields)).tolist()
     return {"face_list": [dict(zip(corners, box, strict=True)) for box in boxes]}
 
 
 def _facial_landmark(fields: Fields, room: Room) -> Any:
     image = _image(fields)
-    points = []
-    for box in _squares(image, room):
-        with room.engines.use("landmarks") as landmarks:
-            points += [{"x": x, "y": y} for x, y in landmarks.find(image, box).tolist()]
+    points = [{"x": x, "y": y} for x, y in room.points(image)]
     height, width = image.shape[:2]
     return {"image_width": width, "image_height": height, "face_shape_list": points}
 
@@ -251,13 +248,6 @@ def _image(fields: Fields) -> Any:
     if image is None:
         raise ValueError("the bytes are no image")
     return image
-
-
-def _squares(image: Any, room: Room) -> Any:
-    with room.engines.use("faces") as faces:
-        from practice.ccai.engines.faces import squared  # loaded with the engine, not before
-
-        return squared(faces.find(image))
 
 
 def _texts(fields: Fields, room: Room) -> list[str]:

@@ -77,3 +77,18 @@ class Room:
         self.engines = Engines()
         self.policy = Policy()
         self.live = LiveRecognition(self.engines)
+
+    def squares(self, image: Any) -> Any:
+        """Return x1, y1, x2, y2 of the square around each face."""
+        with self.engines.use("faces") as faces:
+            from practice.ccai.engines.faces import squared  # loaded with the engine, not before
+
+            return squared(faces.find(image))
+
+    def points(self, image: Any) -> list[list[float]]:
+        """Return x and y of 35 points for each face, one face after the other."""
+        squares = self.squares(image)
+        if not len(squares):
+            return []
+        with self.engines.use("landmarks") as landmarks:
+            return [point for box in squares for point in landmarks.find(image, box).tolist()]
