@@ -7,27 +7,26 @@ from typing import Any
 
 from helpers.errors import BadInput, ConnectionFailed
 
-KINDS = {"tfserving": "TensorFlow Serving", "ccai": "CCAI"}
-# For each kind the practice service's profiles, and the environment variables that go before.
+KINDS = {"tfserving": "TensorFlow Serving", "ccai": "CCAI", "modelarts": "ModelArts"}
+_WHO = {"user": "user", "password": "password", "ca_file": "ca_file"}
+_TOKEN = {**_WHO, "iam": "iam", "domain": "domain", "project": "project"}
+# For each kind the practice service's profiles: fields, and what each is called in the files of
+# its manager. The environment goes before: `variable` has the names there.
 PROFILES: dict[str, dict[str, dict[str, str]]] = {
-    "tfserving": {
-        "practice": {
-            "grpc": "OTW_TFSERVING_GRPC",
-            "user": "OTW_TFSERVING_USER",
-            "password": "OTW_TFSERVING_PASSWORD",
-        },
-    },
+    "tfserving": {"practice": {"grpc": "grpc", "user": "user", "password": "password"}},
     "ccai": {
-        "practice": {"rest": "OTW_CCAI_REST", "grpc": "OTW_CCAI_GRPC"},
-        "practice-secure": {
-            "rest": "OTW_CCAI_SECURE_REST",
-            "grpc": "OTW_CCAI_SECURE_GRPC",
-            "user": "OTW_CCAI_USER",
-            "password": "OTW_CCAI_PASSWORD",
-            "ca_file": "OTW_CA",
-        },
+        "practice": {"rest": "rest", "grpc": "grpc"},
+        "practice-secure": {"rest": "secure_rest", "grpc": "secure_grpc", **_WHO},
+    },
+    "modelarts": {
+        "practice": {"rest": "iris", **_TOKEN},
+        "practice-digits": {"rest": "digits", **_TOKEN},
+        "practice-detector": {"rest": "detector", **_TOKEN},
+        "practice-signature": {"rest": "iris", **_WHO, "user": "ak", "password": "sk"},
+        "practice-appcode": {"rest": "app_iris", "password": "appcode", "ca_file": "ca_file"},
     },
 }
+_WAYS = {"practice-signature": "signature", "practice-appcode": "appcode"}
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {  # of what is not text
     "tls": ((bool,), "true or false"),
     "version": ((int, type(None)), "a whole number"),
@@ -42,9 +41,10 @@ class Endpoint:
     Parameters
     ----------
     kind : str
-        Which protocol it speaks: `tfserving` or `ccai`.
+        Which protocol it speaks: `tfserving`, `ccai` or `modelarts`.
     rest : str
-        Where its REST port is: `http://127.0.0.1:8080`. `https` encrypts.
+        Where its REST port is: `http://127.0.0.1:8080`. `https` encrypts. For ModelArts the
+        service's whole address: `https://host/v1/infers/eb3e0c54-...`.
     grpc : str
         `host:port` of its gRPC port.
     tls : bool
@@ -60,6 +60,11 @@ class Endpoint:
         A label such as `stable` in place of a version.
     user, password : str
         Who you are there. The password is never shown and never written to a file.
+    auth : str
+        Of ModelArts, how you prove it: `token` (the default), `signature` (user is the AK,
+        password the SK) or `appcode` (password is the AppCode).
+    iam, domain, project : str
+        Of ModelArts, where tokens come from and for which account and project.
     models : tuple of str
         Names known to be served there, for suggestions: TensorFlow Serving cannot list them.
 
@@ -81,13 +86,21 @@ class Endpoint:
     signature_name: str = ""
     user: str = ""
     password: str = ""
+    auth: str = ""
+    iam: str = ""
+    domain: str = ""
+    project: str = ""
     models: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise BadInput(f"Unknown kind {self.kind!r}. Known: {', '.join(KINDS)}.")
+        if self.auth not in ("", "token", "signature", "appcode"):
+            raise BadInput(f"auth is token, signature or appcode, not {self.auth!r}.")
         if self.rest:
-            _check_url(self.rest)
+            _check_url(self.rest, path=self.kind == "modelarts")
+        if self.iam:
+            _check_url(self.iam)
         if self.grpc:
             _check_address(self.grpc)
         if self.version is not None and self.version_label:
@@ -116,17 +129,16 @@ def load(kind: str, profile: str = "practice") -> Endpoint:
     Parameters
     ----------
     kind : str
-        `tfserving` or `ccai`.
+        `tfserving`, `ccai` or `modelarts`.
     profile : str
-        `practice` is the practice service on this machine; of kind `ccai`, `practice-secure`
-        is the same service over TLS and with a user. Any other name is a table in
-        `notebooks/endpoints.toml`.
+        `practice` is the practice service on this machine. `PROFILES` has more of them: of kind
+        `ccai`, `practice-secure` is the same service over TLS and with a user. Any other name is
+        a table in `notebooks/endpoints.toml`.
 
     Returns
     -------
     Endpoint
-        Environment variables such as `OTW_TFSERVING_GRPC=host:port` go before what is found;
-        `PROFILES` has them all.
+        Environment variables such as `OTW_TFSERVING_GRPC=host:port` go before what is found.
 
     Raises
     ------
@@ -141,19 +153,24 @@ def load(kind: str, profile: str = "practice") -> Endpoint:
         from helpers import profiles  # only here: most readers have none
 
         found = profiles.get(kind, profile)
-        secure = found.tls and "practice-secure" in PROFILES[kind]
-        return found.replace(**environment(kind, "practice-secure" if secure else "practice"))
+        like = f"practice-{found.auth or ('secure' if found.tls else '')}"
+        return found.replace(**environment(kind, like if like in PROFILES[kind] else "practice"))
     given = environment(kind, profile)
     if "grpc" in given or "rest" in given:
-        tls = profile == "practice-secure"
-        return from_mapping({"kind": kind, "tls": tls, **given}, "The environment")
+        more = {"tls": profile == "practice-secure", "auth": _WAYS.get(profile, "")}
+        return from_mapping({"kind": kind, **more, **given}, "The environment")
     return running(kind, profile).replace(**given)
 
 
 def environment(kind: str, profile: str = "practice") -> dict[str, str]:
     """Return what the environment says of an endpoint: `OTW_TFSERVING_GRPC`, `_USER`, ..."""
-    names = PROFILES[kind][profile]
+    names = {field: variable(kind, key) for field, key in PROFILES[kind][profile].items()}
     return {field: os.environ[name] for field, name in names.items() if os.environ.get(name)}
+
+
+def variable(kind: str, key: str) -> str:
+    """Return the name of an environment variable: `OTW_CCAI_REST`; one CA file is for all."""
+    return "OTW_CA" if key == "ca_file" else f"OTW_{kind}_{key}".upper()
 
 
 def state_dir() -> str:
@@ -170,9 +187,10 @@ def state_dir() -> str:
 def running(kind: str, profile: str = "practice") -> Endpoint:
     """Return where the practice service is, as its manager wrote it down."""
     try:
-        secure = profile == "practice-secure"
-        secrets = _read("secrets.json", kind) if secure else {}
-        return from_entry(kind, _read("services.json", kind) | secrets, secure=secure)
+        entry = _read("services.json")[kind]
+        if "ca_file" in PROFILES[kind][profile]:
+            entry |= _read("secrets.json")[kind]
+        return from_entry(kind, entry, profile)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConnectionFailed(
             f"The practice service {kind} is not running. Start it with "
@@ -181,22 +199,20 @@ def running(kind: str, profile: str = "practice") -> Endpoint:
         ) from error
 
 
-def from_entry(kind: str, entry: Mapping[str, Any], *, secure: bool = False) -> Endpoint:
-    """Make an endpoint of what the manager wrote down: its entry, and its secrets if secure."""
-    addresses = [name for name in ("rest", "grpc") if name in PROFILES[kind]["practice"]]
-    if not secure:
-        places = {name: entry[name] for name in addresses}
-        return Endpoint(kind, **places, models=tuple(entry.get("models", ())))
-    places = {name: entry[f"secure_{name}"] for name in addresses}
-    known = {name: entry[name] for name in ("ca_file", "user", "password")}
-    return Endpoint(kind, **places, **known)
+def from_entry(kind: str, entry: Mapping[str, Any], profile: str = "practice") -> Endpoint:
+    """Make an endpoint of what the manager wrote down: a service's entry, with its secrets."""
+    optional = ("user", "password") if kind == "tfserving" else ()  # only the environment has one
+    names = {field: key for field, key in PROFILES[kind][profile].items() if field not in optional}
+    known = {field: entry[key] for field, key in names.items()}
+    models = tuple(entry.get("models", ()))
+    return Endpoint(kind, **known, auth=_WAYS.get(profile, ""), models=models)
 
 
-def _read(name: str, kind: str) -> dict[str, Any]:
+def _read(name: str) -> dict[str, Any]:
     import json
 
     with open(os.path.join(state_dir(), name), encoding="utf-8") as file:
-        return json.load(file)[kind]
+        return json.load(file)
 
 
 def from_mapping(values: Mapping[str, Any], what: str) -> Endpoint:
@@ -223,18 +239,21 @@ def _check_address(address: str) -> None:
         )
 
 
-def _check_url(url: str) -> None:
+def _check_url(url: str, *, path: bool = False) -> None:
     from urllib.parse import urlsplit  # only here: many endpoints have no REST port
 
     try:
         parts = urlsplit(url)
-        port, bare = parts.port, f"{parts.scheme}://{parts.netloc}" == url
+        whole = f"{parts.scheme}://{parts.netloc}{parts.path if path else ''}"
+        port, bare = parts.port, whole == url
     except ValueError:  # a port that is no number, or brackets that do not close
         port, bare = 0, False
     named = bare and parts.scheme in ("http", "https") and parts.hostname and " " not in url
     if not named or port == 0 or "@" in url:
         what = "This" if "@" in url else repr(url)  # there may be a password in it
+        how = "such as http://127.0.0.1:8080, without a path, a user or a password"
+        if path:
+            how = "as the service's page gives it, without a user or a password"
         raise BadInput(
-            f"{what} is not a REST address. Write http://host:port or https://host:port, such as "
-            "http://127.0.0.1:8080, without a path, a user or a password."
+            f"{what} is not a REST address. Write http://host:port or https://host:port, {how}."
         )

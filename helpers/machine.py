@@ -23,6 +23,7 @@ _BROWSERS = ("chromium", "google-chrome", "firefox", "msedge", "safari")
 DEFAULT_PORTS = {
     "tfserving": {"grpc": 8500},
     "ccai": {"rest": 8080, "grpc": 8081, "secure_rest": 8443, "secure_grpc": 8444},
+    "modelarts": {"iam": 9443},
 }
 _LOOPBACK = "localhost,127.0.0.1,::1"
 _MB = 1_000_000
@@ -186,9 +187,9 @@ def _listed_endpoints() -> Iterator[Line]:
 
     listed = {f"profile {name}": each for name, each in profiles.read()[0].items()}
     for kind, ours in endpoints.PROFILES.items():
-        for profile, variables in ours.items():
+        for profile, keys in ours.items():
             for field in {"rest", "grpc"} & set(endpoints.environment(kind, profile)):
-                listed[variables[field]] = endpoints.load(kind, profile)
+                listed[endpoints.variable(kind, keys[field])] = endpoints.load(kind, profile)
     for name, endpoint in listed.items():
         if way := channels.proxy(endpoint):
             host = (endpoint.grpc or endpoint.rest.rpartition("//")[2]).rpartition(":")[0]

@@ -5,6 +5,7 @@ Secrets lie in files of mode 0600. The authority's own key is thrown away once i
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,13 +42,26 @@ def ca_file(folder: Path) -> Path:
 
 def user(folder: Path, service: str) -> tuple[str, str]:
     """Return a service's user and password, made up on the first call."""
+    kept = secrets_of(folder, service, new_user)
+    return kept["user"], kept["password"]
+
+
+def new_user() -> dict[str, str]:
+    """Make up a password; the user is always the same."""
+    return {"user": "learner", "password": secrets.token_urlsafe(12)}
+
+
+def secrets_of(
+    folder: Path, service: str, make: Callable[[], dict[str, str]]
+) -> dict[str, str]:
+    """Return what a service keeps secret, made up on the first call."""
     path = folder / "secrets.json"
     known = state.read_json(path)
     known = known if isinstance(known, dict) else {}
     if service not in known:
-        known[service] = {"user": "learner", "password": secrets.token_urlsafe(12)}
+        known[service] = make()
         state.write_json(path, known)
-    return known[service]["user"], known[service]["password"]
+    return known[service]
 
 
 def _sign(folder: Path, files: Certificate) -> None:

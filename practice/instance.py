@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def private(
-    name: str, *, models: str | os.PathLike[str] | None = None, secure: bool = False
+    name: str, *, models: str | os.PathLike[str] | None = None, profile: str = "practice"
 ) -> Iterator["Endpoint"]:
     """Run an instance of your own.
 
@@ -30,8 +30,8 @@ def private(
         Such as `"tfserving"`.
     models : path, optional
         Serve this folder of models, as it is, in place of a copy of `data/models`.
-    secure : bool
-        Yield the addresses that speak TLS, with the user; for `"ccai"`.
+    profile : str
+        Which of the service's profiles to yield: `"practice-secure"` of `"ccai"`, for instance.
 
     Yields
     ------
@@ -63,8 +63,8 @@ def private(
         stack.callback(own.end)
         launch.bring_up([own])
         manager.bypass_proxy()
-        secrets = state.read_secrets(service.name, folder) if secure else {}
-        yield endpoints.from_entry(service.name, own.entry | secrets, secure=secure)
+        known = own.entry | state.read_secrets(service.name, folder)
+        yield endpoints.from_entry(service.name, known, profile)
 
 
 def _make_folder(name: str) -> Path:

@@ -43,7 +43,8 @@ class Launch:
         old: state.Record | None = None,
         private: bool = False,
     ) -> None:
-        self.service, self.folder, self.private = service, folder, private
+        self.service, self.folder, self.models = service, folder, models
+        self.private = private
         self.log = folder / f"{service.name}.log"
         self.extra = service.prepare(folder, models)
         self.wishes = {} if private else wishes(service, old or {})
@@ -59,7 +60,10 @@ class Launch:
         addresses = {
             key: how.format(self.ports[key]) for key, (_, how) in self.service.addresses.items()
         }
-        return {**addresses, **self.record, **self.extra}
+        paths = {
+            key: f"{addresses[base]}{path}" for key, (base, path) in self.service.paths.items()
+        }
+        return {**addresses, **paths, **self.record, **self.extra}
 
     def _begin(self) -> None:
         """Start its process."""
@@ -68,7 +72,7 @@ class Launch:
         for key in self.service.addresses:
             taken = self.ports.values()
             self.ports[key] = processes.choose_port(self.wishes.get(key, 0), but_not=taken)
-        arguments = self.service.arguments(self.folder, self.ports)
+        arguments = self.service.arguments(self.folder, self.models, self.ports)
         arguments.append(f"--idle_timeout_seconds={IDLE}")
         if self.private:
             arguments.append(f"--exit_with_pid={os.getpid()}")

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import psutil
 
+from helpers import endpoints
 from practice import launch, processes, services, state
 from practice import progress as bars
 
@@ -133,8 +134,7 @@ def status(*names: str) -> dict[str, dict[str, Any]]:
 def variables(name: str) -> dict[str, str]:
     """Return what other programs should know of a service that runs, secrets included."""
     known = {**state.read_services().get(name, {}), **state.read_secrets(name)}
-    named = services.get(name).variables
-    return {variable: str(known[key]) for variable, key in named.items()}
+    return {endpoints.variable(name, key): str(known[key]) for key in services.get(name).told}
 
 
 def enter_lab() -> Path:
@@ -204,7 +204,8 @@ def _remove_remains(service: services.Service, entry: state.Record) -> list[str]
 
 def _lost(service: services.Service) -> list[psutil.Process]:
     """Find shared instances whether services.json has them or not, by the files they read."""
-    arguments = service.arguments(state.folder(), dict.fromkeys(service.addresses, 0))
+    ports = dict.fromkeys(service.addresses, 0)
+    arguments = service.arguments(state.folder(), services.MODELS, ports)
     own = [word for word in arguments if str(state.folder()) in word]
     return processes.search(service.module, *own) if own else []
 

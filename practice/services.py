@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from practice import processes, state
+from practice.modelarts import published
 
 if TYPE_CHECKING:
     import grpc
@@ -36,21 +37,24 @@ class Service:
         Takes a folder of its own and the folder of the models; writes what the service
         reads at start and returns what is worth telling in services.json.
     arguments : callable
-        Takes that same folder and a port for each address; returns the command line's rest.
+        Takes those same folders and a port for each address; returns the command line's rest.
     answers : callable
         Takes the addresses and a number of seconds; whether a real request was answered.
-    variables : dict of str to str
-        Environment variables that tell other programs an address, or what else the entry or
-        secrets.json has.
+    told : tuple of str
+        What other programs are told in environment variables: keys of the entry or of
+        secrets.json.
+    paths : dict of str to (str, str)
+        More of the entry's addresses: one of those above, and a path there.
     """
 
     name: str
     module: str
     addresses: Mapping[str, tuple[int, str]]
     prepare: Callable[[Path, Path], dict[str, Any]]
-    arguments: Callable[[Path, Mapping[str, int]], list[str]]
+    arguments: Callable[[Path, Path, Mapping[str, int]], list[str]]
     answers: Callable[[Mapping[str, Any], float], bool]
-    variables: Mapping[str, str]
+    told: tuple[str, ...]
+    paths: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
 
 
 def get(name: str) -> Service:
@@ -90,7 +94,7 @@ def _quoted(value: object) -> str:
     return json.dumps(str(value), ensure_ascii=False)
 
 
-def _tfserving_arguments(folder: Path, ports: Mapping[str, int]) -> list[str]:
+def _tfserving_arguments(folder: Path, models: Path, ports: Mapping[str, int]) -> list[str]:
     return [
         f"--port={ports['grpc']}",
         f"--model_config_file={folder / 'tfserving.config'}",
@@ -168,7 +172,7 @@ def _prepare_ccai(folder: Path, models: Path) -> dict[str, Any]:
     return {"user": user, "ca_file": str(credentials.ca_file(folder))}
 
 
-def _ccai_arguments(folder: Path, ports: Mapping[str, int]) -> list[str]:
+def _ccai_arguments(folder: Path, models: Path, ports: Mapping[str, int]) -> list[str]:
     doors = [f"--{key.replace('_', '-')}-port={port}" for key, port in ports.items()]
     return [*doors, f"--folder={folder}"]
 
@@ -201,6 +205,49 @@ def _grpc_answers(entry: Mapping[str, Any], seconds: float) -> bool:
     return _call(entry, call)
 
 
+def _prepare_modelarts(folder: Path, models: Path) -> dict[str, Any]:
+    from practice import credentials
+    from practice.modelarts import account
+
+    credentials.certificate(folder)
+    credentials.secrets_of(folder, "modelarts", account.make)
+    return {"ca_file": str(credentials.ca_file(folder))}
+
+
+def _modelarts_arguments(folder: Path, models: Path, ports: Mapping[str, int]) -> list[str]:
+    return [f"--port={ports['iam']}", f"--folder={folder}", f"--models={models}"]
+
+
+def _modelarts_answers(entry: Mapping[str, Any], seconds: float) -> bool:
+    """Whether the flowers' service answers an app; a token would take two requests."""
+    import http.client
+    import ssl
+
+    authority = Path(str(entry.get("ca_file", "")))
+    code = state.read_secrets("modelarts", authority.parent).get("appcode", "")
+    address, _, path = str(entry.get("app_iris", "")).removeprefix("https://").partition("/")
+    headers = {"X-Apig-AppCode": code, "Content-Type": "application/json"}
+    try:
+        context = ssl.create_default_context(cafile=authority)
+        connection = http.client.HTTPSConnection(address, timeout=seconds, context=context)
+        with contextlib.closing(connection):
+            connection.request("POST", f"/{path}", _FLOWER, headers)
+            return connection.getresponse().status == 200
+    except (OSError, ValueError, http.client.HTTPException):
+        return False
+
+
+_FLOWER = json.dumps(
+    {
+        "data": {
+            "req_data": [
+                {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
+            ]
+        }
+    }
+)
+
+
 SERVICES = {
     service.name: service
     for service in [
@@ -211,7 +258,7 @@ SERVICES = {
             prepare=_prepare_tfserving,
             arguments=_tfserving_arguments,
             answers=_tfserving_answers,
-            variables={"OTW_TFSERVING_GRPC": "grpc"},
+            told=("grpc",),
         ),
         Service(
             name="ccai",
@@ -225,15 +272,27 @@ SERVICES = {
             prepare=_prepare_ccai,
             arguments=_ccai_arguments,
             answers=_ccai_answers,
-            variables={
-                "OTW_CCAI_REST": "rest",
-                "OTW_CCAI_GRPC": "grpc",
-                "OTW_CCAI_SECURE_REST": "secure_rest",
-                "OTW_CCAI_SECURE_GRPC": "secure_grpc",
-                "OTW_CCAI_USER": "user",
-                "OTW_CCAI_PASSWORD": "password",
-                "OTW_CA": "ca_file",
-            },
+            told=(
+                "rest", "grpc", "secure_rest", "secure_grpc", "user", "password", "ca_file",
+            ),
         ),
+        Service(
+            name="modelarts",
+            module="practice.modelarts",
+            addresses={"iam": (9443, "https://127.0.0.1:{}")},
+            prepare=_prepare_modelarts,
+            arguments=_modelarts_arguments,
+            answers=_modelarts_answers,
+            told=(
+                "iam", "iris", "digits", "detector", "app_iris", "user", "password", "domain",
+                "project", "project_id", "ak", "sk", "appcode", "appkey", "appsecret", "ca_file",
+            ),
+            paths={
+                "iris": ("iam", published.SERVICES["iris"].path),
+                "digits": ("iam", published.SERVICES["digits"].path),
+                "detector": ("iam", published.SERVICES["digits_detector"].path),
+                "app_iris": ("iam", published.SERVICES["iris"].app_path),
+            },
+        ),  # fmt: skip
     ]
 }

@@ -36,6 +36,8 @@ class WebServer:
         Told of each request.
     certificate : Certificate, optional
         With it, the port speaks TLS 1.2 or newer.
+    headers_limit : int
+        Bytes that a request's line and headers may have before it is refused with 400.
 
     Raises
     ------
@@ -49,6 +51,7 @@ class WebServer:
         port: int,
         activity: server.Activity,
         certificate: Certificate | None = None,
+        headers_limit: int = 65536,
     ) -> None:
         async def noticed(scope: Any, receive: Any, send: Any) -> None:
             activity.notice()
@@ -71,6 +74,7 @@ class WebServer:
                 server_header=False,
                 headers=[("server", "practice")],
                 timeout_graceful_shutdown=2,
+                h11_max_incomplete_event_size=headers_limit,
                 **files,
             )
         )

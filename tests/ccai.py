@@ -77,7 +77,7 @@ def running(prepared: Path | None = None) -> Iterator[Running]:
         known = own.entry | state.read_secrets("ccai", folder)
         yield Running(
             endpoints.from_entry("ccai", own.entry),
-            endpoints.from_entry("ccai", known, secure=True),
+            endpoints.from_entry("ccai", known, "practice-secure"),
             own.entry["pid"],
             own.log,
         )

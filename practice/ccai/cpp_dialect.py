@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 import psutil
 from starlette.responses import Response
 
-from practice.ccai import images
+from practice import images
 from practice.ccai.engines import EngineFailed
 from practice.ccai.room import Room
 

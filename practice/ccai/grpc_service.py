@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from practice.ccai import images
+from practice import images
 from practice.ccai.engines import EngineFailed
 from practice.ccai.rest import FAILURE_DELAY, User
 from practice.ccai.room import Room

@@ -13,7 +13,8 @@ from urllib.parse import parse_qs
 
 from starlette.responses import Response
 
-from practice.ccai import images, pages
+from practice import images
+from practice.ccai import pages
 from practice.ccai.engines import EngineFailed
 from practice.ccai.room import Room
 from practice.ccai.sound import float_wav

@@ -1,0 +1,1 @@
+"""A local ModelArts: IAM and the gateway before the inference services."""

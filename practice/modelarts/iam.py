@@ -1,0 +1,123 @@
+"""IAM: `POST /v3/auth/tokens` gives a token for a name and a password."""
+
+import json
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from practice.modelarts.account import Account, Token, same, utc
+from practice.modelarts.answers import Refusal, iam
+
+PATH = "/v3/auth/tokens"
+
+
+def tokens(account: Account, request: Request, body: bytes) -> Response:
+    """Answer a request for a token."""
+    if request.method != "POST":
+        return iam(404, "Not Found", "The resource could not be found.").response
+    auth = _part(_json(body), "auth")
+    identity = _part(auth, "identity")
+    if identity.get("methods") != ["password"]:
+        raise _bad("auth.identity.methods has to be ['password']: this user has no other.")
+    user = _part(_part(identity, "password"), "user")
+    if not _is_ours(account, user):
+        raise iam(401, "Unauthorized", "Unauthorized.")
+    scope = auth.get("scope", {})
+    if not isinstance(scope, dict):
+        raise _bad("auth.scope has to be an object.")
+    project = "project" in scope  # it wins over a domain
+    if project:
+        _check_project(account, _part(scope, "project"))
+    elif "domain" in scope and not _names(_part(scope, "domain"), account, "domain"):
+        raise iam(401, "Unauthorized", "Unauthorized.")
+    text, token = account.issue(project=project, domain="domain" in scope and not project)
+    told = _told(account, token)
+    if "nocatalog" not in request.query_params:
+        told["catalog"] = _catalog(request)
+    return JSONResponse({"token": told}, 201, {"X-Subject-Token": text})
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise _bad("The request body is not JSON.") from error
+    if not isinstance(found, dict):
+        raise _bad("The request body has to be an object.")
+    return found
+
+
+def _part(whole: dict[str, Any], name: str) -> dict[str, Any]:
+    found = whole.get(name)
+    if not isinstance(found, dict):
+        raise _bad(f"The request body has no object {name!r} where one is required.")
+    return found
+
+
+def _bad(message: str) -> Refusal:
+    return iam(400, "Bad Request", message)
+
+
+def _is_ours(account: Account, user: dict[str, Any]) -> bool:
+    """Whether it is our user, by id or by name and domain, with the right password."""
+    password = user.get("password")
+    if not isinstance(password, str):
+        raise _bad("The user has no password, or it is not text.")
+    right = account.is_password(password)  # compared in any case: the time tells nothing
+    if "id" in user:
+        return _is(user["id"], account.kept["user_id"]) and right
+    named = _is(user.get("name"), account.kept["user"])
+    return named and _names(_part(user, "domain"), account, "domain") and right
+
+
+def _names(thing: dict[str, Any], account: Account, what: str) -> bool:
+    """Whether a project or domain is ours, by its id or its name."""
+    by_id = "id" in thing
+    key = f"{what}_id" if by_id else what
+    return _is(thing["id"] if by_id else thing.get("name"), account.kept[key])
+
+
+def _check_project(account: Account, project: dict[str, Any]) -> None:
+    domain = project.get("domain")  # keystone's own clients send it beside the project's name
+    fits = domain is None or isinstance(domain, dict) and _names(domain, account, "domain")
+    if not (fits and _names(project, account, "project")):
+        raise iam(400, "Bad Request", "There is no such project for this user.")
+
+
+def _is(given: Any, expected: str) -> bool:
+    return isinstance(given, str) and same(given, expected)
+
+
+def _told(account: Account, token: Token) -> dict[str, Any]:
+    kept = account.kept
+    domain = {"id": kept["domain_id"], "name": kept["domain"]}
+    user = {"id": kept["user_id"], "name": kept["user"], "password_expires_at": ""}
+    told: dict[str, Any] = {
+        "methods": ["password"],
+        "expires_at": utc(token.expires),
+        "issued_at": utc(token.issued),
+        "user": {**user, "domain": domain},
+        "roles": [{"id": "0", "name": "modelarts_practice"}],
+    }
+    if token.project_id:
+        told["project"] = {"id": kept["project_id"], "name": kept["project"], "domain": domain}
+    elif token.domain_id:
+        told["domain"] = domain
+    return told
+
+
+def _catalog(request: Request) -> list[dict[str, Any]]:
+    here = f"https://{request.headers.get('host', '')}"
+    return [
+        {
+            "id": name,
+            "name": name,
+            "type": name,
+            "endpoints": [
+                {"id": f"{name}-public", "interface": "public", "region": "*", "region_id": "*",
+                 "url": f"{here}/{version}"}
+            ],
+        }
+        for name, version in (("iam", "v3"), ("modelarts", "v1"))
+    ]  # fmt: skip

@@ -1,0 +1,145 @@
+"""The management calls: which services there are, how they do, and starting or stopping one."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from practice.modelarts import published
+from practice.modelarts.account import Account
+from practice.modelarts.answers import Refusal, dispatcher
+from practice.modelarts.callers import Callers, NotKnown
+from practice.modelarts.models import Deployment
+
+_PATH = re.compile(r"/v1/([^/]+)/services(?:/([^/]+))?")
+_SORTS = {"service_name", "publish_at", "status", "invocation_times"}
+_WORDS = {"service_id": "service_id", "service_name": "service_name", "status": "status"}
+# Platform codes for what Callers finds wrong, and their texts.
+_NOT_KNOWN = {
+    "missing": (401, "0201", "The token does not exist."),
+    "expired": (401, "0202", "The token expired."),
+    "token": (401, "0203", "The token is invalid."),
+    "signature": (403, "0206", "The AK/SK is invalid."),
+}
+
+
+def is_path(path: str) -> bool:
+    """Whether a path is one of a management call."""
+    return _PATH.fullmatch(path) is not None
+
+
+def check(account: Account, callers: Callers, request: Request, body: bytes) -> None:
+    """Refuse who is not known, or asks for another project."""
+    try:
+        token = callers.user(request, body)
+    except NotKnown as error:
+        raise dispatcher(*_NOT_KNOWN[error.kind]) from error
+    if token is not None and not token.project_id:
+        raise dispatcher(401, "0212", "The token is not for a project.")
+    if _parts(request)[0] != account.kept["project_id"]:
+        raise dispatcher(403, "0210", "The project ID in the URL is not that of the token.")
+
+
+def answer(
+    account: Account, deployments: Mapping[str, Deployment], request: Request, body: bytes
+) -> Response:
+    """Answer a call that was let in."""
+    _, wanted = _parts(request)
+    if wanted is None:
+        if request.method != "GET":
+            raise _not_allowed()
+        return JSONResponse(_list(account, deployments, request.query_params))
+    found = {published.SERVICES[name].id: each for name, each in deployments.items()}
+    if wanted not in found:
+        raise dispatcher(404, "3502", f"The service {wanted} does not exist.")
+    deployment = found[wanted]
+    if request.method == "PUT":
+        _change(deployment, body)
+        return JSONResponse({})
+    if request.method != "GET":
+        raise _not_allowed()
+    return JSONResponse(_details(account, deployment, request.headers.get("host", "")))
+
+
+def _parts(request: Request) -> tuple[str, str | None]:
+    match = _PATH.fullmatch(request.scope["path"])
+    assert match is not None  # the gateway has asked is_path
+    return match[1], match[2]
+
+
+def _list(
+    account: Account, deployments: Mapping[str, Deployment], query: Mapping[str, str]
+) -> dict[str, Any]:
+    found = [_summary(account, each) for each in deployments.values()]
+    for name, key in _WORDS.items():
+        if name in query:
+            found = [each for each in found if each[key] == query[name]]
+    if query.get("infer_type", "real-time") != "real-time":
+        found = []
+    sort_by, order = query.get("sort_by", "publish_at"), query.get("order", "desc")
+    if sort_by not in _SORTS or order not in ("asc", "desc"):
+        raise dispatcher(400, "0104", "sort_by or order has a value that it does not take.")
+    found.sort(key=lambda each: each[sort_by], reverse=order == "desc")
+    offset, limit = _number(query, "offset", 0), _number(query, "limit", 1000)
+    page = found[offset * limit :][:limit]  # offset counts pages
+    return {"total_count": len(found), "count": len(page), "services": page}
+
+
+def _number(query: Mapping[str, str], name: str, default: int) -> int:
+    text = query.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise dispatcher(400, "0104", f"{name} has to be a whole number.")
+    return int(text)
+
+
+def _summary(account: Account, deployment: Deployment) -> dict[str, Any]:
+    kept = account.kept
+    return {
+        "service_id": published.SERVICES[deployment.name].id,
+        "service_name": deployment.name,
+        "status": deployment.status,
+        "infer_type": "real-time",
+        "invocation_times": deployment.calls,
+        "failed_times": deployment.failures,
+        "owner": kept["user_id"],
+        "project": kept["project_id"],
+        "tenant": kept["domain_id"],
+        "publish_at": int(1000 * deployment.published),
+        "is_shared": False,
+    }
+
+
+def _details(account: Account, deployment: Deployment, host: str) -> dict[str, Any]:
+    found = _summary(account, deployment)
+    address = published.SERVICES[deployment.name]
+    if deployment.status == "running":
+        found["access_address"] = f"https://{host}{address.path}"
+        found["bind_access_address"] = f"https://{host}{address.app_path}"
+    if deployment.status == "deploying":
+        found["progress"] = 50
+    if deployment.error:
+        found["error_msg"] = deployment.error
+    found["config"] = [{"model_name": deployment.name, "model_version": "0.0.1", "weight": 100}]
+    return found
+
+
+def _change(deployment: Deployment, body: bytes) -> None:
+    try:
+        wanted = json.loads(body)["status"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise dispatcher(400, "0104", "The request has no status.") from error
+    if wanted not in ("running", "stopped") or wanted == deployment.status:
+        raise dispatcher(400, "0104", "status has to be running or stopped, and a change.")
+    if deployment.status == "deploying":
+        raise dispatcher(400, "0104", "The service is being deployed. Wait until it runs.")
+    if wanted == "running":
+        deployment.start()
+    else:
+        deployment.stop()
+
+
+def _not_allowed() -> Refusal:
+    return dispatcher(405, "0104", "Method Not Allowed")

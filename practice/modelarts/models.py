@@ -1,0 +1,233 @@
+"""The inference services: what each takes and gives, and the model that does the work."""
+
+import json
+import logging
+import math
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from starlette.datastructures import Headers
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from practice.modelarts.answers import dispatcher, recognition_failed
+
+log = logging.getLogger("practice.modelarts")
+FLOWERS = ("Iris-setosa", "Iris-versicolor", "Iris-virginica")
+FIELDS = ("sepal_length", "sepal_width", "petal_length", "petal_width")
+_FORM = "multipart/form-data"
+_SIZE = 96  # pixels on each side of what the detector takes
+_CERTAIN = 0.5  # the detector's scores below this mean nothing
+
+
+class NotRecognized(Exception):
+    """Raised by a model for an input that it can do nothing with."""
+
+
+class Model:
+    """One model with its engine, loaded when it is deployed.
+
+    Parameters
+    ----------
+    name : str
+        A folder of `folder`.
+    folder : Path
+    """
+
+    signature = "serving_default"
+
+    def __init__(self, name: str, folder: Path) -> None:
+        from practice.tfserving.litert import LiteRTModel  # only here: the ports open without it
+
+        self._engine = LiteRTModel(str(folder / name / "1" / "model.tflite"))
+
+    def run(self, **inputs: Any) -> dict[str, Any]:
+        """Run the model."""
+        return self._engine.run(self.signature, inputs, math.inf)
+
+    def answer(self, given: Any) -> dict[str, Any]:
+        """Answer what was sent: read JSON, or a form's fields by name."""
+        raise NotImplementedError
+
+
+class Iris(Model):
+    """`meta` and `data.req_data` to `meta` and `data.resp_data`."""
+
+    def answer(self, given: Any) -> dict[str, Any]:
+        """Tell each flower."""
+        try:
+            rows = given["data"]["req_data"]
+            meta = given.get("meta") or {}
+            features = np.array([[_number(row[name]) for name in FIELDS] for row in rows])
+            uuid = meta.get("uuid", "")
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise NotRecognized(f"{type(error).__name__}: {error}") from error
+        if not isinstance(rows, list) or not rows:
+            raise NotRecognized("req_data is no list with something in it")
+        best = self.run(features=features.astype(np.float32))["probabilities"].argmax(axis=1)
+        told = [
+            row | {"predictresult": FLOWERS[flower]}
+            for row, flower in zip(rows, best, strict=True)
+        ]
+        return {"meta": {"uuid": uuid}, "data": {"resp_data": told}}
+
+
+class Digits(Model):
+    """A picture of one digit to `predicted_label` and `scores`."""
+
+    def answer(self, given: Any) -> dict[str, Any]:
+        """Tell the digit."""
+        from practice.ccai.engines import EngineFailed
+        from practice.ccai.engines.digits import prepared
+
+        try:
+            pixels = prepared(_pixels(given))
+        except EngineFailed as error:
+            raise NotRecognized(str(error)) from error
+        scores = self.run(images=pixels[np.newaxis, ..., np.newaxis])["probabilities"][0]
+        order = np.argsort(-scores, kind="stable")
+        return {
+            "predicted_label": str(order[0]),
+            "scores": [[str(digit), float(scores[digit])] for digit in order],
+        }
+
+
+class Detector(Model):
+    """A picture to `detection_classes`, `detection_boxes` and `detection_scores`."""
+
+    signature = "detected_model"
+
+    def answer(self, given: Any) -> dict[str, Any]:
+        """Find the digits; a box is ymin, xmin, ymax, xmax in pixels of the picture sent."""
+        import cv2
+
+        pixels = _pixels(given)
+        height, width = pixels.shape[:2]
+        grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
+        small = cv2.resize(grey, (_SIZE, _SIZE), interpolation=cv2.INTER_AREA)
+        found = self.run(images=np.float32(small)[np.newaxis, ..., np.newaxis] / np.float32(255))
+        scores = found["detection_scores"][0]
+        sure = scores >= _CERTAIN
+        boxes = found["detection_boxes"][0][sure] * np.float32([height, width, height, width])
+        return {
+            "detection_classes": [str(int(name)) for name in found["detection_classes"][0][sure]],
+            "detection_boxes": boxes.tolist(),
+            "detection_scores": scores[sure].tolist(),
+        }
+
+
+# In the order in which they are deployed: whoever is answered by the last one finds all running.
+KINDS: dict[str, type[Model]] = {"digits_detector": Detector, "digits": Digits, "iris": Iris}
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise TypeError(f"{value!r} is no number")
+    return float(value)
+
+
+def _pixels(given: Any) -> Any:
+    from practice import images
+
+    files = given.get("images", []) if isinstance(given, dict) else []
+    if not isinstance(files, list) or len(files) != 1 or not isinstance(files[0], bytes):
+        raise NotRecognized("there has to be one file in the field images")
+    pixels = images.decode(files[0])
+    if pixels is None:
+        raise NotRecognized("the file is no picture")
+    return pixels
+
+
+async def read(headers: Headers, body: bytes) -> Any:
+    """Read a request's body: the files of a form by name, or JSON.
+
+    Whatever is no form is read as JSON, also without a Content-Type: the documentation's own
+    Python sends none.
+    """
+    if not body:
+        raise dispatcher(400, "4202", "The request is empty.")
+    if headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM:
+        return await _read_form(headers, body)
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise dispatcher(400, "4105", "The request body is not correct JSON.") from error
+
+
+async def _read_form(headers: Headers, body: bytes) -> dict[str, list[Any]]:
+    async def stream() -> Any:
+        yield body
+
+    try:
+        form = await MultiPartParser(headers, stream(), max_part_size=len(body)).parse()
+    except (MultiPartException, ValueError, LookupError, UnicodeError, KeyError) as error:
+        raise dispatcher(400, "4200", "The request is no multipart form.") from error
+    found: dict[str, list[Any]] = {}
+    for name, value in form.multi_items():
+        content = value if isinstance(value, str) else await value.read()
+        found.setdefault(name, []).append(content)
+    await form.close()
+    return found
+
+
+class Deployment:
+    """A service as its owner sees it: its state, its counters, and the model while it runs.
+
+    Parameters
+    ----------
+    name : str
+    folder : Path
+        Where the models are.
+    delay : float
+        Seconds added to each inference: for tests that need a slow model.
+    """
+
+    def __init__(self, name: str, folder: Path, delay: float = 0) -> None:
+        self.name, self._folder, self._delay = name, folder, delay
+        self.status, self.error, self.published = "waiting", "", time.time()
+        self.calls = self.failures = 0
+        self._model: Model | None = None
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Deploy it, in a thread of its own."""
+        self.status = "deploying"
+        threading.Thread(target=self.load, daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop it; the model is let go."""
+        self.status, self._model = "stopped", None
+
+    def load(self) -> None:
+        """Deploy it, and return when it runs or has failed."""
+        self.status, self.error = "deploying", ""
+        try:
+            model = KINDS[self.name](self.name, self._folder)
+        except Exception as error:  # whatever it is, its owner should read it
+            log.error("%s cannot be deployed: %s", self.name, error)
+            self.error, self.status = str(error), "failed"
+        else:
+            self._model, self.status, self.published = model, "running", time.time()
+            log.info("%s is running.", self.name)
+
+    def infer(self, given: Any) -> dict[str, Any]:
+        """Let the model answer; Refusal when it is not there, or cannot."""
+        model = self._model
+        if self.status != "running" or model is None:
+            raise dispatcher(400, "4203", f"service {self.name} unavailable: it is {self.status}")
+        with self._lock:
+            self.calls += 1
+        try:
+            if self._delay:
+                time.sleep(self._delay)
+            return model.answer(given)
+        except Exception as error:
+            with self._lock:
+                self.failures += 1
+            if not isinstance(error, NotRecognized):
+                log.exception("%s failed.", self.name)
+            else:
+                log.info("%s: %s", self.name, error)
+            raise recognition_failed() from error
