@@ -1,7 +1,6 @@
 """Calls to CCAI over REST and gRPC: speech, text in images, faces, tags."""
 
 import hashlib
-import os
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -12,9 +11,10 @@ from numpy.typing import NDArray
 from helpers import ccai_answers as answers
 from helpers import errors
 from helpers.ccai_answers import Face, Tag, TextItem
-from helpers.ccai_wire import Transport, call, file_bytes, infer, is_grpc, post, send, unary
+from helpers.ccai_wire import Transport, call, infer, is_grpc, post, send, unary
 from helpers.channels import BasicAuthenticationPlugin
 from helpers.endpoints import Endpoint
+from helpers.images import Image, file_bytes
 from helpers.speech import Speech
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "text_to_speech",
 ]  # fmt: skip
 
-Image = str | os.PathLike[str] | bytes | NDArray[np.uint8]
 TIMEOUT = 30.0  # seconds; an engine that has not been used yet is loaded first
 
 

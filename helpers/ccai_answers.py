@@ -7,7 +7,6 @@ import base64
 import binascii
 import dataclasses
 import hashlib
-import io
 import json
 import re
 from typing import Any, NamedTuple
@@ -156,22 +155,6 @@ def tags(data: Any) -> list[Tag]:
 def base64_text(content: bytes) -> str:
     """Write bytes as CCAI's forms want them: base64 in one line."""
     return base64.b64encode(content).decode()
-
-
-def png(image: Any) -> bytes:
-    """Write an array as a PNG file: uint8, shape (height, width) or (height, width, 3) in RGB."""
-    from PIL import Image  # only for arrays
-
-    array = np.asarray(image)
-    known = array.ndim in (2, 3) and array.shape[2:] in ((), (3,)) and array.size > 0
-    if array.dtype != np.uint8 or not known:
-        raise BadInput(
-            "An image is a uint8 array of shape (height, width) or (height, width, 3), a path, or "
-            f"the bytes of a file; this is {array.dtype} of shape {array.shape}."
-        )
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 def _listed(data: Any, key: str) -> list[Any]:

@@ -1,6 +1,5 @@
 """How a call gets to CCAI and back: forms over REST, files over gRPC."""
 
-import os
 import weakref
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -10,6 +9,7 @@ import grpc
 from helpers import ccai_answers as answers
 from helpers import channels, errors
 from helpers.endpoints import Endpoint
+from helpers.images import file_bytes
 
 Transport = Literal["rest", "grpc"]
 
@@ -105,16 +105,3 @@ def unary(endpoint: Endpoint, method: str, request: Any, timeout: float) -> Any:
         if isinstance(known, errors.ConnectionFailed):
             channels.forget(endpoint)
         raise known from error
-
-
-def file_bytes(image: Any) -> bytes:
-    """Return the bytes of an image file, of a path, or of an array written as PNG."""
-    if isinstance(image, bytes):
-        return image
-    if isinstance(image, str | os.PathLike):
-        try:
-            with open(image, "rb") as file:
-                return file.read()
-        except OSError as error:
-            raise errors.BadInput(f"{image} cannot be read: {error.strerror}.") from error
-    return answers.png(image)

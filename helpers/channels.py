@@ -58,7 +58,8 @@ def session(endpoint: Endpoint) -> "requests.Session":
     Parameters
     ----------
     endpoint : Endpoint
-        Its `rest` address, `ca_file`, `user` and `password` count.
+        Its `rest` address, `ca_file`, `verify`, `user` and `password` count. ModelArts takes
+        user and password in ways of its own, so of kind `modelarts` they stay out.
 
     Returns
     -------
@@ -74,7 +75,7 @@ def session(endpoint: Endpoint) -> "requests.Session":
     """
     if not endpoint.rest:
         raise BadInput("This endpoint has no REST address. Set one: endpoint.replace(rest=...).")
-    key = endpoint.rest, endpoint.ca_file, endpoint.user, endpoint.password
+    key = (*_key(endpoint), endpoint.rest, endpoint.verify)
     with _lock:
         if key not in _sessions:
             _sessions[key] = _open_session(endpoint)
@@ -154,7 +155,8 @@ def _open_session(endpoint: Endpoint) -> "requests.Session":
     if secure and endpoint.ca_file:
         _authority(endpoint.ca_file)  # says what is wrong with it
         new.verify = os.path.expanduser(endpoint.ca_file)
-    if endpoint.user:
+    new.verify = new.verify if endpoint.verify else False
+    if endpoint.user and endpoint.kind != "modelarts":
         # As bytes, or requests would write them in Latin-1.
         new.auth = (endpoint.user.encode(), endpoint.password.encode())  # type: ignore[assignment]
     return new

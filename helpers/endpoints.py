@@ -29,6 +29,7 @@ PROFILES: dict[str, dict[str, dict[str, str]]] = {
 _WAYS = {"practice-signature": "signature", "practice-appcode": "appcode"}
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {  # of what is not text
     "tls": ((bool,), "true or false"),
+    "verify": ((bool,), "true or false"),
     "version": ((int, type(None)), "a whole number"),
     "models": ((list, tuple), "a list of names"),
 }
@@ -52,6 +53,9 @@ class Endpoint:
     ca_file : str
         PEM file of the authority that signed the server's certificate; empty for the
         well-known ones. Setting it sets `tls`.
+    verify : bool
+        Whether a certificate has to be one to trust. False is for a look at what a server
+        answers over REST, never for a password that counts.
     model, signature_name : str
         The model to call, and its signature; an empty signature name means the default.
     version : int, optional
@@ -80,6 +84,7 @@ class Endpoint:
     grpc: str = ""
     tls: bool = False
     ca_file: str = ""
+    verify: bool = True
     model: str = ""
     version: int | None = None
     version_label: str = ""

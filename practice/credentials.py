@@ -51,9 +51,7 @@ def new_user() -> dict[str, str]:
     return {"user": "learner", "password": secrets.token_urlsafe(12)}
 
 
-def secrets_of(
-    folder: Path, service: str, make: Callable[[], dict[str, str]]
-) -> dict[str, str]:
+def secrets_of(folder: Path, service: str, make: Callable[[], dict[str, str]]) -> dict[str, str]:
     """Return what a service keeps secret, made up on the first call."""
     path = folder / "secrets.json"
     known = state.read_json(path)

@@ -273,7 +273,13 @@ SERVICES = {
             arguments=_ccai_arguments,
             answers=_ccai_answers,
             told=(
-                "rest", "grpc", "secure_rest", "secure_grpc", "user", "password", "ca_file",
+                "rest",
+                "grpc",
+                "secure_rest",
+                "secure_grpc",
+                "user",
+                "password",
+                "ca_file",
             ),
         ),
         Service(
@@ -284,8 +290,22 @@ SERVICES = {
             arguments=_modelarts_arguments,
             answers=_modelarts_answers,
             told=(
-                "iam", "iris", "digits", "detector", "app_iris", "user", "password", "domain",
-                "project", "project_id", "ak", "sk", "appcode", "appkey", "appsecret", "ca_file",
+                "iam",
+                "iris",
+                "digits",
+                "detector",
+                "app_iris",
+                "user",
+                "password",
+                "domain",
+                "project",
+                "project_id",
+                "ak",
+                "sk",
+                "appcode",
+                "appkey",
+                "appsecret",
+                "ca_file",
             ),
             paths={
                 "iris": ("iam", published.SERVICES["iris"].path),
@@ -293,6 +313,6 @@ SERVICES = {
                 "detector": ("iam", published.SERVICES["digits_detector"].path),
                 "app_iris": ("iam", published.SERVICES["iris"].app_path),
             },
-        ),  # fmt: skip
+        ),
     ]
 }

@@ -10,6 +10,8 @@ HELPERS = Path(__file__).parent.parent / "helpers"
 # A module counts with all its lines; the package and a function without their documentation,
 # or the limit would reward leaving it out.
 PACKAGE_LINES, MODULE_LINES, FUNCTION_LINES = 2000, 300, 40
+# The tools around the calls, which no call imports: explorer, endpoint panel, doctor, `otw`.
+TOOLS = {"explorer", "widgets.py", "machine.py", "cli.py"}
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _NO_CODE = {
     tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
@@ -25,12 +27,12 @@ def main() -> int:
         lines = len(source.splitlines())
         if lines > MODULE_LINES:
             found.append(f"{path.name} has {lines} lines; a module has at most {MODULE_LINES}")
-        if "explorer" not in path.parts:
+        if not TOOLS & set(path.parts):
             package += len(_code_lines(source))
         found += _long_functions(path.name, source)
     if package > PACKAGE_LINES:
         found.append(f"helpers has {package} lines of code; it has at most {PACKAGE_LINES}")
-    print("\n".join(found) or f"helpers: {package} of {PACKAGE_LINES} lines of code")
+    print("\n".join(found) or f"helpers: {package} of {PACKAGE_LINES} lines on a call's way")
     return len(found)
 
 

@@ -11,7 +11,7 @@ import pytest
 import trustme
 from PIL import Image
 
-from helpers import ccai, channels, endpoints, errors
+from helpers import ccai, channels, endpoints, errors, images
 from helpers import ccai_answers as answers
 from helpers.endpoints import Endpoint
 from helpers.speech import Speech
@@ -153,7 +153,7 @@ def test_an_array_may_be_grey(here: Endpoint) -> None:
 def test_the_colours_of_an_array_are_red_green_blue() -> None:
     red = np.zeros((1, 1, 3), np.uint8)
     red[..., 0] = 255
-    assert Image.open(BytesIO(answers.png(red))).getpixel((0, 0)) == (255, 0, 0)
+    assert Image.open(BytesIO(images.png(red))).getpixel((0, 0)) == (255, 0, 0)
 
 
 def test_all_is_well(either: Endpoint) -> None:

@@ -270,7 +270,7 @@ def test_an_unknown_service_names_the_known_ones() -> None:
 
 def test_a_service_that_cannot_start_quotes_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = dataclasses.replace(
-        services.SERVICES["tfserving"], arguments=lambda folder, ports: ["--port=many"]
+        services.SERVICES["tfserving"], arguments=lambda folder, models, ports: ["--port=many"]
     )
     monkeypatch.setitem(services.SERVICES, "tfserving", broken)
     with pytest.raises(practice.PracticeError) as caught:

@@ -77,18 +77,37 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--port", type=_port, default=9443, help="default: 9443")
-    add("--folder", type=Path,
-        help="where certificate, key and account lie or are made; default: the state folder")
+    add(
+        "--folder",
+        type=Path,
+        help="where certificate, key and account lie or are made; default: the state folder",
+    )
     add("--models", type=Path, default=_MODELS, help="where the models are; default: data/models")
-    add("--token_lifetime_seconds", type=float, default=account.LIFETIME,
-        help="how long a token lives; default: a day")
-    add("--requests_per_second", type=int, default=gateway.RATE,
-        help="to one API; 0 is any number; default: 200, as in the product")
-    add("--timeout_seconds", type=float, default=gateway.PATIENCE,
-        help="how long an inference may take; default: 40, as in the product")
+    add(
+        "--token_lifetime_seconds",
+        type=float,
+        default=account.LIFETIME,
+        help="how long a token lives; default: a day",
+    )
+    add(
+        "--requests_per_second",
+        type=int,
+        default=gateway.RATE,
+        help="to one API; 0 is any number; default: 200, as in the product",
+    )
+    add(
+        "--timeout_seconds",
+        type=float,
+        default=gateway.PATIENCE,
+        help="how long an inference may take; default: 40, as in the product",
+    )
     # For tests: the product has none of these.
-    add("--lock_after", type=int, default=5,
-        help="wrong signatures in a row that do not lock an AK yet; 0 locks nothing; default: 5")
+    add(
+        "--lock_after",
+        type=int,
+        default=5,
+        help="wrong signatures in a row that do not lock an AK yet; 0 locks nothing; default: 5",
+    )
     add("--clock_offset_seconds", type=float, default=0, help="how far this service's clock is off")
     add("--inference_delay_seconds", type=float, default=0, help="makes each model slower")
     add("--idle_timeout_seconds", type=float, default=0, help="end after so long without a call")

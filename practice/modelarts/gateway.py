@@ -164,4 +164,3 @@ class Gateway:
 # For each id in an address the service, and whether it is the address for apps.
 _APIS = {each.id: (name, False) for name, each in published.SERVICES.items()}
 _APIS |= {each.app_id: (name, True) for name, each in published.SERVICES.items()}
-

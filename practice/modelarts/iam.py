@@ -80,7 +80,7 @@ def _names(thing: dict[str, Any], account: Account, what: str) -> bool:
 
 def _check_project(account: Account, project: dict[str, Any]) -> None:
     domain = project.get("domain")  # keystone's own clients send it beside the project's name
-    fits = domain is None or isinstance(domain, dict) and _names(domain, account, "domain")
+    fits = domain is None or (isinstance(domain, dict) and _names(domain, account, "domain"))
     if not (fits and _names(project, account, "project")):
         raise iam(400, "Bad Request", "There is no such project for this user.")
 

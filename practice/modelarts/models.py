@@ -68,8 +68,7 @@ class Iris(Model):
             raise NotRecognized("req_data is no list with something in it")
         best = self.run(features=features.astype(np.float32))["probabilities"].argmax(axis=1)
         told = [
-            row | {"predictresult": FLOWERS[flower]}
-            for row, flower in zip(rows, best, strict=True)
+            row | {"predictresult": FLOWERS[flower]} for row, flower in zip(rows, best, strict=True)
         ]
         return {"meta": {"uuid": uuid}, "data": {"resp_data": told}}
 
@@ -107,10 +106,11 @@ class Detector(Model):
         height, width = pixels.shape[:2]
         grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
         small = cv2.resize(grey, (_SIZE, _SIZE), interpolation=cv2.INTER_AREA)
-        found = self.run(images=np.float32(small)[np.newaxis, ..., np.newaxis] / np.float32(255))
+        white = small.astype(np.float32)[np.newaxis, ..., np.newaxis] / np.float32(255)
+        found = self.run(images=white)
         scores = found["detection_scores"][0]
         sure = scores >= _CERTAIN
-        boxes = found["detection_boxes"][0][sure] * np.float32([height, width, height, width])
+        boxes = found["detection_boxes"][0][sure] * np.array([height, width] * 2, np.float32)
         return {
             "detection_classes": [str(int(name)) for name in found["detection_classes"][0][sure]],
             "detection_boxes": boxes.tolist(),

@@ -1,0 +1,41 @@
+"""Images as the bytes of a file, which is what services take."""
+
+import io
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helpers.errors import BadInput
+
+Image = str | os.PathLike[str] | bytes | NDArray[np.uint8]
+
+
+def file_bytes(image: Image) -> bytes:
+    """Return the bytes of an image file, of a path, or of an array written as PNG."""
+    if isinstance(image, bytes):
+        return image
+    if isinstance(image, str | os.PathLike):
+        try:
+            with open(image, "rb") as file:
+                return file.read()
+        except OSError as error:
+            raise BadInput(f"{image} cannot be read: {error.strerror}.") from error
+    return png(image)
+
+
+def png(image: Any) -> bytes:
+    """Write an array as a PNG file: uint8, shape (height, width) or (height, width, 3) in RGB."""
+    import PIL.Image  # only for arrays
+
+    array = np.asarray(image)
+    known = array.ndim in (2, 3) and array.shape[2:] in ((), (3,)) and array.size > 0
+    if array.dtype != np.uint8 or not known:
+        raise BadInput(
+            "An image is a uint8 array of shape (height, width) or (height, width, 3), a path, or "
+            f"the bytes of a file; this is {array.dtype} of shape {array.shape}."
+        )
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(array).save(buffer, format="PNG")
+    return buffer.getvalue()
