@@ -109,8 +109,7 @@ def proxy(endpoint: Endpoint) -> str:
     gRPC reads `grpc_proxy`, `https_proxy` and `http_proxy`, in this order, and `no_grpc_proxy`
     or `no_proxy` against them. Loopback never goes through one: `channel` sees to it.
     """
-    address = endpoint.grpc or endpoint.rest.rpartition("//")[2]
-    host = address.rpartition(":")[0] or address
+    host = host_of(endpoint)
     names = ("grpc_proxy", "https_proxy", "http_proxy")
     url = next((os.environ[name] for name in names if os.environ.get(name)), "")
     without = os.environ.get("no_grpc_proxy") or os.environ.get("no_proxy", "")
@@ -120,6 +119,17 @@ def proxy(endpoint: Endpoint) -> str:
     where = url.rpartition("@")[2].rpartition("//")[2].rstrip("/")
     # User and password are nobody's business, also where a stray character hides their end.
     return where if re.fullmatch(r"[\w.-]+(:\d+)?|\[[\da-fA-F:]+\](:\d+)?", where) else "a proxy"
+
+
+def host_of(endpoint: Endpoint) -> str:
+    """Return the host that an endpoint's calls go to: gRPC's, if it has one."""
+    return endpoint.grpc.rpartition(":")[0] or _host_of_url(endpoint.rest)
+
+
+def _host_of_url(url: str) -> str:
+    from urllib.parse import urlsplit  # only here: gRPC needs none of it
+
+    return urlsplit(url).hostname or ""
 
 
 def _open(endpoint: Endpoint) -> grpc.Channel:
@@ -149,9 +159,9 @@ def _open_session(endpoint: Endpoint) -> "requests.Session":
     if endpoint.user and not secure:
         raise BadInput(_TLS_ONLY)
     new = requests.Session()
-    address = endpoint.rest.partition("://")[2]
-    host = address.rpartition(":")[0] or address
-    new.trust_env = not _is_loopback(host)  # no proxy reaches this machine's inside
+    new.trust_env = not _is_loopback(
+        _host_of_url(endpoint.rest)
+    )  # no proxy reaches this machine's inside
     if secure and endpoint.ca_file:
         _authority(endpoint.ca_file)  # says what is wrong with it
         new.verify = os.path.expanduser(endpoint.ca_file)
@@ -180,7 +190,7 @@ def _authority(ca_file: str) -> bytes | None:
 
 
 def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "[::1]") or host.startswith("127.")
+    return host in ("localhost", "[::1]", "::1") or host.startswith("127.")
 
 
 @atexit.register

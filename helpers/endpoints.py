@@ -65,8 +65,8 @@ class Endpoint:
     user, password : str
         Who you are there. The password is never shown and never written to a file.
     auth : str
-        Of ModelArts, how you prove it: `token` (the default), `signature` (user is the AK,
-        password the SK) or `appcode` (password is the AppCode).
+        Of ModelArts, how you prove it: empty for a token, `signature` (user is the AK, password
+        the SK) or `appcode` (password is the AppCode).
     iam, domain, project : str
         Of ModelArts, where tokens come from and for which account and project.
     models : tuple of str
@@ -100,8 +100,8 @@ class Endpoint:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise BadInput(f"Unknown kind {self.kind!r}. Known: {', '.join(KINDS)}.")
-        if self.auth not in ("", "token", "signature", "appcode"):
-            raise BadInput(f"auth is token, signature or appcode, not {self.auth!r}.")
+        if self.auth not in ("", "signature", "appcode"):
+            raise BadInput(f"auth is signature, appcode or empty, not {self.auth!r}.")
         if self.rest:
             _check_url(self.rest, path=self.kind == "modelarts")
         if self.iam:

@@ -192,9 +192,8 @@ def _listed_endpoints() -> Iterator[Line]:
                 listed[endpoints.variable(kind, keys[field])] = endpoints.load(kind, profile)
     for name, endpoint in listed.items():
         if way := channels.proxy(endpoint):
-            host = (endpoint.grpc or endpoint.rest.rpartition("//")[2]).rpartition(":")[0]
             yield Line(name, "amber", f"is called through {way}",
-                       f"If it should not be: {_no_proxy(host)}")  # fmt: skip
+                       f"If it should not be: {_no_proxy(channels.host_of(endpoint))}")  # fmt: skip
 
 
 def certificates() -> Iterator[Line]:

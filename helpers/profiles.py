@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
-from helpers.endpoints import Endpoint, from_mapping
+from helpers.endpoints import PROFILES, Endpoint, from_mapping
 from helpers.errors import BadInput
 
 _HEADER = re.compile(r"^\s*\[(?!\[)", re.MULTILINE)
@@ -82,10 +82,11 @@ def save(name: str, endpoint: Endpoint) -> None:
     import filelock  # only here: most readers never save
     import tomlkit
 
-    if not _NAME.fullmatch(name) or name in ("practice", "practice-secure", "environment"):
+    ours = {profile for profiles in PROFILES.values() for profile in profiles}
+    if not _NAME.fullmatch(name) or name in {*ours, "environment"}:
         raise BadInput(
             f"{name!r} cannot name a profile. Use letters, digits, - and _; "
-            "'practice', 'practice-secure' and 'environment' are taken."
+            f"{', '.join(sorted(ours))} and environment are taken."
         )
     try:
         with filelock.FileLock(f"{path()}.lock", timeout=10):

@@ -12,6 +12,11 @@ from helpers.endpoints import Endpoint
 from helpers.errors import BadInput, CallError
 
 _NEWEST = "newest"
+_WAYS = [
+    ("user and password, for a token", ""),
+    ("AK and SK, as a signature", "signature"),
+    ("AppCode, as the password", "appcode"),
+]
 _STYLE = {"description_width": "9em"}
 _LAYOUT = w.Layout(width="auto", max_width="36em")
 _TIMEOUT = 5.0  # seconds for a test of the connection
@@ -26,12 +31,12 @@ class EndpointPanel(w.VBox):
     Parameters
     ----------
     kind : str
-        `tfserving` or `ccai`.
+        `tfserving`, `ccai` or `modelarts`.
     profile : str
-        Where to begin: `practice`, for CCAI also `practice-secure`, or a name in
+        Where to begin: a name in `endpoints.PROFILES`, such as `practice`, or in
         `endpoints.toml`.
     model, signature_name : str
-        Chosen at the beginning; CCAI has no models to choose.
+        Chosen at the beginning; of kind `tfserving` only.
 
     The password stays in this kernel's memory. It is neither in the notebook, nor in the
     state of its widgets, nor in a profile.
@@ -62,13 +67,10 @@ class EndpointPanel(w.VBox):
         """The endpoint as the fields say it now; BadInput when they cannot be one."""
         version = self.version.value.strip()
         number = version.isascii() and version.isdigit()
+        plain = {name: field.value for name, field in self._plain.items()}
         values = {
+            **{name: v.strip() if isinstance(v, str) else v for name, v in plain.items()},
             "kind": self._kind,
-            "rest": self.rest.value.strip(),
-            "grpc": self.address.value.strip(),
-            "tls": self.tls.value,
-            "ca_file": self.ca_file.value.strip(),
-            "user": self.user.value.strip(),
             "password": self._password,
             "model": self.model.value.strip(),
             "version": int(version) if number else None,
@@ -95,6 +97,15 @@ class EndpointPanel(w.VBox):
         self.password = _field(
             w.Password, "Password", "Kept in this kernel's memory only", continuous_update=False
         )
+        self.auth = _field(w.Dropdown, "Way in", "How you prove who you are", options=_WAYS)
+        self.iam = _field(w.Text, "IAM address", "https://host: where tokens come from")
+        self.domain = _field(w.Text, "Domain", "The name of the account that the user belongs to")
+        self.project = _field(w.Text, "Project", "The name of the project, often the region's")
+        self._plain = {  # what an endpoint's field of that name has
+            "rest": self.rest, "grpc": self.address, "tls": self.tls, "ca_file": self.ca_file,
+            "user": self.user, "auth": self.auth, "iam": self.iam, "domain": self.domain,
+            "project": self.project,
+        }  # fmt: skip
         self.model = _field(w.Combobox, "Model", "The model's name; choose one or type it")
         self.version = _field(
             w.Combobox, "Version or label", "A version from the server's list, or a label",
@@ -103,39 +114,35 @@ class EndpointPanel(w.VBox):
         self.signature = _field(w.Dropdown, "Signature", "Filled from the server", options=[""])
         self.hint = w.HTML(layout=w.Layout(margin="0 0 0 9em"))
         self.proxy = w.HTML(description="Proxy", style=_STYLE)
-        self.test = _button("Test connection", "Ask the service for this model's signatures")
+        self.test = w.Button(
+            description="Test connection", tooltip="Ask the service for this model's signatures"
+        )
         self.lamp = w.HTML()
         self.name = _field(w.Text, "Save as", "A name for this profile", placeholder="mine")
-        self.save = _button("Save profile", "Write to endpoints.toml, without the password")
+        self.save = w.Button(
+            description="Save profile", tooltip="Write to endpoints.toml, without the password"
+        )
         self.saved = w.HTML()
         self._show("grey", "not tested")
 
     def _rows(self) -> list[w.Widget]:
-        fields = [
-            self.profile, self.rest, self.address, self.hint, self.tls, self.ca_file, self.user,
-            self.password, self.proxy, self.model, self.version, self.signature,
-        ]  # fmt: skip
-        has_models = self._kind == "tfserving"
-        unused = [self.rest] if has_models else [self.model, self.version, self.signature]
-        fields = [field for field in fields if field not in unused]
+        who, names = [self.ca_file, self.user, self.password], [self.domain, self.project]
+        own = {
+            "tfserving": [self.address, self.hint, self.tls, *who],
+            "ccai": [self.rest, self.address, self.hint, self.tls, *who],
+            "modelarts": [self.rest, self.hint, self.auth, self.iam, *who, *names],
+        }[self._kind]
+        models = [self.model, self.version, self.signature] if self._kind == "tfserving" else []
         wrap = w.Layout(flex_flow="row wrap")
         return [
-            *fields,
+            self.profile, *own, self.proxy, *models,
             w.HBox([self.test, self.lamp], layout=wrap),
             w.HBox([self.name, self.save, self.saved], layout=wrap),
-        ]
+        ]  # fmt: skip
 
     def _watch(self) -> None:
         self.profile.observe(lambda _: self._load_profile(), "value")
-        for field in (
-            self.rest,
-            self.address,
-            self.tls,
-            self.ca_file,
-            self.user,
-            self.model,
-            self.version,
-        ):
+        for field in (*self._plain.values(), self.model, self.version):
             field.observe(lambda _: self._changed(), "value")
         self.password.observe(self._take_password, "value")
         self.test.on_click(lambda _: self._ask())
@@ -163,9 +170,8 @@ class EndpointPanel(w.VBox):
         self._filling = True
         try:
             self._models, self._password = found.models, found.password
-            self.rest.value, self.address.value = found.rest, found.grpc
-            self.tls.value = found.tls
-            self.ca_file.value, self.user.value = found.ca_file, found.user
+            for field, widget in self._plain.items():
+                widget.value = getattr(found, field)
             self.model.options = found.models
             self.model.value = model or found.model or next(iter(found.models), "")
             self.version.value = str(found.version or found.version_label or _NEWEST)
@@ -192,7 +198,9 @@ class EndpointPanel(w.VBox):
             way = channels.proxy(endpoint)
             words = f"The call goes through {way}." if way else "No proxy on the way."
             self.proxy.value = escape(words)
-            if endpoint.user and typing:  # no password goes to a half-typed address
+            if (
+                endpoint.user or endpoint.password
+            ) and typing:  # no password goes to a half-typed address
                 self._show("grey", "press Test connection")
             else:
                 self._ask(_PAUSE if typing else 0.0)
@@ -215,16 +223,16 @@ class EndpointPanel(w.VBox):
         if asked is not self._asked:
             return  # the fields have changed since: a later question is on its way
         try:
-            seconds = _ASK[self._kind](self, asked)
+            words = _ASK[self._kind](self, asked)
         except Exception as error:  # whatever it is, the reader should see it, not the log
             self._show("red", str(error) or type(error).__name__)
             return
-        self._show("green", f"answered in {1000 * seconds:.0f} ms")
+        self._show("green", words)
 
-    def _ask_tfserving(self, asked: Endpoint) -> float:
+    def _ask_tfserving(self, asked: Endpoint) -> str:
         started = time.perf_counter()
         signatures = tfserving.signatures(asked.replace(signature_name=""), timeout=_TIMEOUT)
-        seconds = time.perf_counter() - started
+        words = _answered(started)
         every = asked.replace(version=None, version_label="")
         versions = tfserving.status(every, timeout=_TIMEOUT)
         self._filling = True
@@ -233,14 +241,25 @@ class EndpointPanel(w.VBox):
             self._offer_signatures(list(signatures), self.signature.value)
         finally:
             self._filling = False
-        return seconds
+        return words
 
-    def _ask_ccai(self, asked: Endpoint) -> float:
+    def _ask_ccai(self, asked: Endpoint) -> str:
         from helpers import ccai  # only here: most panels are for another service
 
         started = time.perf_counter()
         ccai.check(asked, timeout=_TIMEOUT)
-        return time.perf_counter() - started
+        return _answered(started)
+
+    def _ask_modelarts(self, asked: Endpoint) -> str:
+        from helpers import modelarts
+
+        started = time.perf_counter()
+        modelarts.check(asked, timeout=_TIMEOUT)
+        words = _answered(started)
+        if not asked.auth:
+            minutes = int(modelarts.get_token(asked, timeout=_TIMEOUT).remaining / 60)
+            words += f"; the token lives another {minutes // 60} h {minutes % 60} min"
+        return words
 
     def _offer_signatures(self, names: list[str], wanted: str) -> None:
         self.signature.options = names
@@ -266,13 +285,17 @@ class EndpointPanel(w.VBox):
         )
 
 
-_ASK = {"tfserving": EndpointPanel._ask_tfserving, "ccai": EndpointPanel._ask_ccai}
+_ASK = {
+    "tfserving": EndpointPanel._ask_tfserving,
+    "ccai": EndpointPanel._ask_ccai,
+    "modelarts": EndpointPanel._ask_modelarts,
+}
+
+
+def _answered(started: float) -> str:
+    return f"answered in {1000 * (time.perf_counter() - started):.0f} ms"
 
 
 def _field(kind: type, label: str, tooltip: str, **options: Any) -> Any:
     options = {"style": _STYLE, "layout": _LAYOUT, **options}
     return kind(description=label, tooltip=tooltip, **options)
-
-
-def _button(label: str, tooltip: str) -> w.Button:
-    return w.Button(description=label, tooltip=tooltip)

@@ -5,7 +5,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def private(
-    name: str, *, models: str | os.PathLike[str] | None = None, profile: str = "practice"
+    name: str,
+    *,
+    models: str | os.PathLike[str] | None = None,
+    profile: str = "practice",
+    flags: Sequence[str] = (),
 ) -> Iterator["Endpoint"]:
     """Run an instance of your own.
 
@@ -32,6 +36,8 @@ def private(
         Serve this folder of models, as it is, in place of a copy of `data/models`.
     profile : str
         Which of the service's profiles to yield: `"practice-secure"` of `"ccai"`, for instance.
+    flags : list of str
+        More words for its command line, such as `--token_lifetime_seconds=0` of `"modelarts"`.
 
     Yields
     ------
@@ -59,7 +65,7 @@ def private(
         if models is None:
             models = folder / "models"
             shutil.copytree(services.MODELS, models)
-        own = launch.Launch(service, folder, Path(models), private=True)
+        own = launch.Launch(service, folder, Path(models), private=True, flags=flags)
         stack.callback(own.end)
         launch.bring_up([own])
         manager.bypass_proxy()

@@ -33,6 +33,8 @@ class Launch:
         The entry of its last run, whose ports it takes again if it can.
     private : bool
         Take any ports, and end with this process.
+    flags : list of str
+        More words for its command line.
     """
 
     def __init__(
@@ -42,9 +44,10 @@ class Launch:
         models: Path,
         old: state.Record | None = None,
         private: bool = False,
+        flags: Sequence[str] = (),
     ) -> None:
         self.service, self.folder, self.models = service, folder, models
-        self.private = private
+        self.private, self.flags = private, flags
         self.log = folder / f"{service.name}.log"
         self.extra = service.prepare(folder, models)
         self.wishes = {} if private else wishes(service, old or {})
@@ -73,7 +76,7 @@ class Launch:
             taken = self.ports.values()
             self.ports[key] = processes.choose_port(self.wishes.get(key, 0), but_not=taken)
         arguments = self.service.arguments(self.folder, self.models, self.ports)
-        arguments.append(f"--idle_timeout_seconds={IDLE}")
+        arguments += [*self.flags, f"--idle_timeout_seconds={IDLE}"]
         if self.private:
             arguments.append(f"--exit_with_pid={os.getpid()}")
         state.add_to_log(self.log, f"starts {self.service.module} {' '.join(arguments)}")

@@ -81,8 +81,8 @@ def test_ready_prints_the_same_line_whether_it_started_something_or_not(
     assert capsys.readouterr().out == LINE * 2
     practice.ready()
     practice.ready()
-    both = "tfserving and ccai are ready. Loopback is in no_proxy.\n"
-    assert capsys.readouterr().out == both * 2
+    every = "tfserving, ccai and modelarts are ready. Loopback is in no_proxy.\n"
+    assert capsys.readouterr().out == every * 2
     assert entry() == first
     assert first["models"] == ["digits", "digits_detector", "iris"]
     assert endpoints.load("tfserving").grpc == first["grpc"]
