@@ -114,14 +114,10 @@ class EndpointPanel(w.VBox):
         self.signature = _field(w.Dropdown, "Signature", "Filled from the server", options=[""])
         self.hint = w.HTML(layout=w.Layout(margin="0 0 0 9em"))
         self.proxy = w.HTML(description="Proxy", style=_STYLE)
-        self.test = w.Button(
-            description="Test connection", tooltip="Ask the service for this model's signatures"
-        )
+        self.test = w.Button(description="Test connection", tooltip="Ask whether it answers")
         self.lamp = w.HTML()
         self.name = _field(w.Text, "Save as", "A name for this profile", placeholder="mine")
-        self.save = w.Button(
-            description="Save profile", tooltip="Write to endpoints.toml, without the password"
-        )
+        self.save = w.Button(description="Save profile", tooltip="All fields but the password")
         self.saved = w.HTML()
         self._show("grey", "not tested")
 

@@ -92,9 +92,12 @@ class WebServer:
 
     def _run(self) -> None:
         loop = asyncio.new_event_loop()
-        # asyncio gives a TLS handshake sixty seconds, and uvicorn has no setting for it.
-        patient = functools.partial(loop.create_server, ssl_handshake_timeout=PATIENCE)
-        create = patient if self._server.config.is_ssl else loop.create_server
+        # asyncio gives a TLS handshake sixty seconds and its end thirty, and uvicorn has no setting
+        # for them. A client that keeps its connection open does not answer the end at all.
+        timely = functools.partial(
+            loop.create_server, ssl_handshake_timeout=PATIENCE, ssl_shutdown_timeout=0.2
+        )
+        create = timely if self._server.config.is_ssl else loop.create_server
         loop.create_server = create  # type: ignore[method-assign]
         with contextlib.closing(loop):
             loop.run_until_complete(self._server.serve(sockets=[self._socket]))

@@ -116,10 +116,11 @@ class Gateway:
         if rest:
             raise answers.dispatcher(404, "4204", f"API /{rest} does not exist")
         deployment = self._deployments[name]
+        model = deployment.model()
         given = await models.read(request.headers, body)
         began = time.perf_counter()
         try:
-            call = anyio.to_thread.run_sync(deployment.infer, given, abandon_on_cancel=True)
+            call = anyio.to_thread.run_sync(deployment.infer, model, given, abandon_on_cancel=True)
             answer = await asyncio.wait_for(call, self._patience)
         except TimeoutError as error:
             raise answers.dispatcher(

@@ -212,11 +212,15 @@ class Deployment:
             self._model, self.status, self.published = model, "running", time.time()
             log.info("%s is running.", self.name)
 
-    def infer(self, given: Any) -> dict[str, Any]:
-        """Let the model answer; Refusal when it is not there, or cannot."""
+    def model(self) -> Model:
+        """Return the model; Refusal while the service does not run."""
         model = self._model
         if self.status != "running" or model is None:
             raise dispatcher(400, "4203", f"service {self.name} unavailable: it is {self.status}")
+        return model
+
+    def infer(self, model: Model, given: Any) -> dict[str, Any]:
+        """Let the model answer; Refusal when it cannot."""
         with self._lock:
             self.calls += 1
         try:

@@ -11,7 +11,15 @@ from pathlib import Path
 import psutil
 from tqdm import tqdm
 
-QUESTIONS = ("import_client", "start_service", "ccai", "start_lab", "panel", "first_chapter")
+QUESTIONS = (
+    "import_client",
+    "start_service",
+    "ccai",
+    "modelarts",
+    "start_lab",
+    "panel",
+    "first_chapter",
+)
 _HERE = Path(__file__).parent
 _README = _HERE.parents[1] / "README.md"
 _MARKS = ("<!-- bench: begin -->\n", "<!-- bench: end -->")

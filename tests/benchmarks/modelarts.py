@@ -1,0 +1,90 @@
+"""ModelArts: signing, many calls at once, and what the helper adds to a bare call."""
+
+import hashlib
+import statistics
+import time
+from collections.abc import Callable
+
+import requests
+
+from helpers import channels, modelarts
+from helpers.endpoints import Endpoint
+from practice import instance
+from tests.benchmarks.measure import Row, interleaved, ratio
+
+_BODY = {
+    "data": {
+        "req_data": [{"sepal_length": 3, "sepal_width": 1, "petal_length": 2.2, "petal_width": 4}]
+    }
+}
+
+
+def measure() -> list[Row]:
+    """Compare each with the least that would do."""
+    unlimited = "--requests_per_second=0"
+    with instance.private("modelarts", flags=[unlimited]) as endpoint:
+        added = _added(endpoint)
+    with instance.private(
+        "modelarts", flags=[unlimited, "--inference_delay_seconds=0.02"]
+    ) as endpoint:
+        one, eight = _many(endpoint)
+    signing = _signing()
+    faster = statistics.median(one) / statistics.median(eight)
+    return [
+        Row("`modelarts.sign` of a request with 1 MB, against one SHA-256 of it",
+            f"{signing:.2f}x", "at most 3x", signing <= 3),
+        Row("`modelarts.infer_many` with 8 threads against one after the other, "
+            "with a model that takes 20 ms",
+            f"{faster:.1f}x as fast", "at least 2x", faster >= 2),
+        Row("`modelarts.infer_json` against a bare call with a `requests` session",
+            f"{1e6 * added:.0f} microseconds more", "under 150 more", added < 1.5e-4),
+    ]  # fmt: skip
+
+
+def _signing() -> float:
+    content = bytes(range(256)) * 4096
+    url = "https://infer.example.com/v1/infers/eb3e0c54-3dfa-4750-af0c-95c45e5d3e83"
+    headers = {"Content-Type": "application/json"}
+
+    def sign() -> object:
+        request.headers.pop("Authorization", None)
+        return modelarts.sign(request, "AK", "SK")
+
+    request = requests.Request("POST", url, headers, data=content).prepare()
+    hashing = lambda: hashlib.sha256(content).hexdigest()  # noqa: E731
+    ours, bare = interleaved([lambda: _once(sign), lambda: _once(hashing)], rounds=200)
+    return ratio(ours, bare)
+
+
+def _many(endpoint: Endpoint) -> list[list[float]]:
+    bodies = [_BODY] * 40
+    modelarts.check(endpoint)
+
+    def with_threads(threads: int) -> Callable[[], float]:
+        return lambda: _once(
+            lambda: modelarts.infer_many(endpoint, bodies, threads=threads, progress=False)
+        )
+
+    return interleaved([with_threads(1), with_threads(8)], rounds=5)
+
+
+def _added(endpoint: Endpoint) -> float:
+    session = requests.Session()
+    session.trust_env, session.verify = False, endpoint.ca_file
+    session.headers["X-Auth-Token"] = modelarts.get_token(endpoint).value
+    channels.session(endpoint)
+
+    def bare() -> object:
+        return session.post(endpoint.rest, json=_BODY, timeout=45).json()
+
+    def ours() -> object:
+        return modelarts.infer_json(endpoint, _BODY)
+
+    mine, plain = interleaved([lambda: _once(ours), lambda: _once(bare)], rounds=600)
+    return statistics.median(a - b for a, b in zip(mine, plain, strict=True))
+
+
+def _once(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
