@@ -9,7 +9,7 @@ from typing import Any
 import anyio.to_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from practice import web
 from practice.modelarts import answers, iam, management, models, published
@@ -121,7 +121,7 @@ class Gateway:
         began = time.perf_counter()
         try:
             call = anyio.to_thread.run_sync(deployment.infer, model, given, abandon_on_cancel=True)
-            answer = await asyncio.wait_for(call, self._patience)
+            response = await asyncio.wait_for(call, self._patience)
         except TimeoutError as error:
             raise answers.dispatcher(
                 504, "4503", "Failed to respond because response timed out, please confirm your "
@@ -129,7 +129,7 @@ class Gateway:
             ) from error  # fmt: skip
         taken = f"{1000 * (time.perf_counter() - began):.0f}"
         request.state.debug["X-Apig-Upstream-Latency"] = taken
-        return JSONResponse(answer)
+        return response
 
     def _throttle(self, api: str, request: Request) -> None:
         if not self._rate:

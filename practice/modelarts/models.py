@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.responses import JSONResponse
 
 from practice.modelarts.answers import dispatcher, recognition_failed
 
@@ -66,7 +68,11 @@ class Iris(Model):
             raise NotRecognized(f"{type(error).__name__}: {error}") from error
         if not isinstance(rows, list) or not rows:
             raise NotRecognized("req_data is no list with something in it")
-        best = self.run(features=features.astype(np.float32))["probabilities"].argmax(axis=1)
+        with np.errstate(over="ignore"):
+            lengths = features.astype(np.float32)
+        if not np.isfinite(lengths).all():
+            raise NotRecognized("a length is larger than the model's numbers can be")
+        best = self.run(features=lengths)["probabilities"].argmax(axis=1)
         told = [
             row | {"predictresult": FLOWERS[flower]} for row, flower in zip(rows, best, strict=True)
         ]
@@ -151,15 +157,22 @@ async def read(headers: Headers, body: bytes) -> Any:
     if headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM:
         return await _read_form(headers, body)
     try:
-        return json.loads(body)
+        return json.loads(body, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise dispatcher(400, "4105", "The request body is not correct JSON.") from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
 
 
 async def _read_form(headers: Headers, body: bytes) -> dict[str, list[Any]]:
     async def stream() -> Any:
         yield body
 
+    _, options = parse_options_header(headers["content-type"])
+    if b"--" + options.get(b"boundary", b"") + b"--" not in body:
+        raise dispatcher(400, "4200", "The form has no end.")
     try:
         form = await MultiPartParser(headers, stream(), max_part_size=len(body)).parse()
     except (MultiPartException, ValueError, LookupError, UnicodeError, KeyError) as error:
@@ -219,14 +232,14 @@ class Deployment:
             raise dispatcher(400, "4203", f"service {self.name} unavailable: it is {self.status}")
         return model
 
-    def infer(self, model: Model, given: Any) -> dict[str, Any]:
+    def infer(self, model: Model, given: Any) -> JSONResponse:
         """Let the model answer; Refusal when it cannot."""
         with self._lock:
             self.calls += 1
         try:
             if self._delay:
                 time.sleep(self._delay)
-            return model.answer(given)
+            return JSONResponse(model.answer(given))
         except Exception as error:
             with self._lock:
                 self.failures += 1
