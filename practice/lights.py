@@ -72,7 +72,8 @@ class _Row:
 
     def show(self, found: dict[str, Any]) -> None:
         on = bool(found["healthy"])
-        where = (found.get("rest") or found.get("grpc")) if on else ""
+        places = (found.get(key) for key in ("rest", "grpc", "iam"))
+        where = next(filter(None, places), "") if on else ""
         colour, sign, word = _LIGHTS[on]
         self.light.value = (
             f"<span role='status'><span style='color:{colour}'>{sign}</span> "

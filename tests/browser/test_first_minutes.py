@@ -101,6 +101,22 @@ def test_chapter_05_runs_and_keeps_no_password(page: Page, lab: Lab) -> None:
     assert manager.variables("ccai")["OTW_CCAI_PASSWORD"] not in stored
 
 
+def test_chapter_02_runs_and_keeps_no_token_and_no_secret(page: Page, lab: Lab) -> None:
+    open_chapter(page, lab, "02-rest-modelarts.ipynb")
+    run_all(page)
+    errors = page.locator(ERROR)
+    expect(errors).to_have_count(1)
+    expect(errors).to_contain_text("UnknownModel: No service is published at https://127.0.0.1")
+    expect(page.get_by_role("status").first).to_contain_text("the token lives another 23 h")
+    picture(page, "chapter-02", "The same in one line")
+    page.keyboard.press("Control+s")
+    expect(page.locator(".jp-mod-dirty")).to_have_count(0)
+    stored = (lab.root / "notebooks" / "02-rest-modelarts.ipynb").read_text(encoding="utf-8")
+    known = manager.variables("modelarts")
+    secrets = [known[f"OTW_MODELARTS_{name}"] for name in ("PASSWORD", "SK", "APPCODE")]
+    assert not [secret for secret in (*secrets, "gAAAAA") if secret in stored]
+
+
 def test_a_light_goes_out_and_on(start: Page) -> None:
     light = start.get_by_text(re.compile("tfserving is (on|off)"))
     expect(light).to_contain_text("tfserving is on")
