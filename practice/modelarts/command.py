@@ -1,10 +1,13 @@
 """The command line: one port for IAM, the gateway and the management calls."""
 
 import argparse
+import contextlib
+import math
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from practice import credentials, server, state, web
 from practice.modelarts import account, gateway, models
@@ -17,7 +20,11 @@ def main(arguments: list[str] | None = None) -> int:
     flags = _parse(arguments)
     server.start_log()
     activity, stop = server.Activity(), server.stop_on_signals()
-    certificate, kept = _secrets(flags.folder)
+    try:
+        certificate, kept = _secrets(flags.folder)
+    except (OSError, state.PracticeError) as error:
+        server.log.error("The service cannot keep its account: %s", error)
+        return 1
     holder = account.Account(
         kept, flags.token_lifetime_seconds, lambda: time.time() + flags.clock_offset_seconds
     )
@@ -75,47 +82,55 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         description="A local ModelArts: IAM, the gateway, and three inference services.",
         allow_abbrev=False,
     )
-    add = parser.add_argument
-    add("--port", type=_port, default=9443, help="default: 9443")
-    add(
-        "--folder",
-        type=Path,
-        help="where certificate, key and account lie or are made; default: the state folder",
-    )
-    add("--models", type=Path, default=_MODELS, help="where the models are; default: data/models")
-    add(
-        "--token_lifetime_seconds",
-        type=float,
-        default=account.LIFETIME,
-        help="how long a token lives; default: a day",
-    )
-    add(
-        "--requests_per_second",
-        type=int,
-        default=gateway.RATE,
-        help="to one API; 0 is any number; default: 200, as in the product",
-    )
-    add(
-        "--timeout_seconds",
-        type=float,
-        default=gateway.PATIENCE,
-        help="how long an inference may take; default: 40, as in the product",
-    )
-    # For tests: the product has none of these.
-    add(
-        "--lock_after",
-        type=int,
-        default=5,
-        help="wrong signatures in a row that do not lock an AK yet; 0 locks nothing; default: 5",
-    )
-    add("--clock_offset_seconds", type=float, default=0, help="how far this service's clock is off")
-    add("--inference_delay_seconds", type=float, default=0, help="makes each model slower")
-    add("--idle_timeout_seconds", type=float, default=0, help="end after so long without a call")
-    add("--exit_with_pid", type=int, default=0, help="end with this process")
-    return parser.parse_args(arguments)  # fmt: skip
+    for name, (kind, default, text) in _FLAGS.items():
+        parser.add_argument(name, type=kind, default=default, help=text)
+    return parser.parse_args(arguments)
 
 
 def _port(text: str) -> int:
     if not text.isdigit() or not 0 < int(text) < 65536:
         raise argparse.ArgumentTypeError(f"{text} is not a port")
     return int(text)
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 on")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    if (seconds := _finite(text)) < 0:
+        raise argparse.ArgumentTypeError(f"{text} is less than 0")
+    return seconds
+
+
+def _finite(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if math.isfinite(float(text)):
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
+
+
+_FLAGS: dict[str, tuple[Callable[[str], Any], Any, str]] = {
+    "--port": (_port, 9443, "default: 9443"),
+    "--folder": (
+        Path, None, "where certificate, key and account lie or are made; default: the state folder"
+    ),
+    "--models": (Path, _MODELS, "where the models are; default: data/models"),
+    "--token_lifetime_seconds": (_seconds, account.LIFETIME, "a token's life; default: a day"),
+    "--requests_per_second": (
+        _count, gateway.RATE, "to one API; 0 is any number; default: 200, as in the product"
+    ),
+    "--timeout_seconds": (
+        _seconds, gateway.PATIENCE, "of an inference; default: 40, as in the product"
+    ),
+    # For tests: the product has none of these.
+    "--lock_after": (
+        _count, 5, "wrong signatures in a row that do not lock an AK yet; 0: never; default: 5"
+    ),
+    "--clock_offset_seconds": (_finite, 0.0, "how far this service's clock is off"),
+    "--inference_delay_seconds": (_seconds, 0.0, "makes each model slower"),
+    "--idle_timeout_seconds": (_seconds, 0.0, "end after so long without a call"),
+    "--exit_with_pid": (int, 0, "end with this process"),
+}  # fmt: skip

@@ -16,7 +16,7 @@ from practice.modelarts.models import Deployment
 
 _PATH = re.compile(r"/v1/([^/]+)/services(?:/([^/]+))?")
 _SORTS = {"service_name", "publish_at", "status", "invocation_times"}
-_WORDS = {"service_id": "service_id", "service_name": "service_name", "status": "status"}
+_FILTERS = ("service_id", "service_name", "model_id", "status", "infer_type")
 # Platform codes for what Callers finds wrong, and their texts.
 _NOT_KNOWN = {
     "missing": (401, "0201", "The token does not exist."),
@@ -73,11 +73,9 @@ def _list(
     account: Account, deployments: Mapping[str, Deployment], query: Mapping[str, str]
 ) -> dict[str, Any]:
     found = [_summary(account, each) for each in deployments.values()]
-    for name, key in _WORDS.items():
-        if name in query:
-            found = [each for each in found if each[key] == query[name]]
-    if query.get("infer_type", "real-time") != "real-time":
-        found = []
+    for key in _FILTERS:
+        if key in query:
+            found = [each for each in found if each.get(key) == query[key]]
     sort_by, order = query.get("sort_by", "publish_at"), query.get("order", "desc")
     if sort_by not in _SORTS or order not in ("asc", "desc"):
         raise dispatcher(400, "0104", "sort_by or order has a value that it does not take.")

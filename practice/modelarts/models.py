@@ -130,7 +130,7 @@ KINDS: dict[str, type[Model]] = {"digits_detector": Detector, "digits": Digits, 
 
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise TypeError(f"{value!r} is no number")
+        raise TypeError(f"{type(value).__name__} is no number")
     return float(value)
 
 
@@ -243,8 +243,5 @@ class Deployment:
         except Exception as error:
             with self._lock:
                 self.failures += 1
-            if not isinstance(error, NotRecognized):
-                log.exception("%s failed.", self.name)
-            else:
-                log.info("%s: %s", self.name, error)
+            log.info("%s: %s: %.200s", self.name, type(error).__name__, error)
             raise recognition_failed() from error

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import NamedTuple
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 from starlette.requests import Request
 
@@ -49,7 +49,7 @@ def check(request: Request, body: bytes, signature: Signature, secret: str, now:
         values = request.headers.getlist(name)
         if name != name.lower() or len(values) != 1 or name in headers:
             raise NotSigned(f"header {name!r} cannot be signed so")
-        headers[name] = values[0].strip()
+        headers[name] = values[0].strip(" \t")
     if list(headers) != sorted(headers) or "x-sdk-date" not in headers:
         raise NotSigned("x-sdk-date is not signed, or the names are not sorted")
     _check_date(headers["x-sdk-date"], now)
@@ -64,18 +64,24 @@ def check(request: Request, body: bytes, signature: Signature, secret: str, now:
 
 def canonical_request(request: Request, headers: dict[str, str], payload: str) -> str:
     """Write a request in the one form that both sides sign."""
-    path = "/".join(quote(part, safe="~") for part in request.scope["path"].split("/"))
-    query = sorted(parse_qsl(request.url.query, keep_blank_values=True))
+    # Bytes stay the bytes they are, also those that are no UTF-8: Latin-1 has a letter for each.
+    path = quote(unquote_to_bytes(request.scope["raw_path"]), safe="/~")
+    text = request.scope["query_string"].decode("latin-1")
+    query = sorted(parse_qsl(text, keep_blank_values=True, encoding="latin-1"))
     return "\n".join(
         [
             request.method,
             path if path.endswith("/") else f"{path}/",
-            "&".join(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in query),
+            "&".join(f"{_encoded(name)}={_encoded(value)}" for name, value in query),
             "".join(f"{name}:{value}\n" for name, value in headers.items()),
             ";".join(headers),
             payload,
         ]
     )
+
+
+def _encoded(text: str) -> str:
+    return quote(text, safe="~", encoding="latin-1")
 
 
 def _payload(request: Request, headers: dict[str, str], body: bytes) -> str:
