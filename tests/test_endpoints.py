@@ -249,3 +249,68 @@ def test_one_session_for_all_calls_and_none_without_an_address() -> None:
         channels.session(here.replace(user="ada", password="x"))
     with pytest.raises(BadInput, match="cannot be read"):
         channels.session(Endpoint("ccai", rest="https://h", ca_file="nowhere.pem"))
+
+
+SERVICE = "https://infer.example/v1/infers/eb3e0c54-3dfa-4750-af0c-95c45e5d3e83"
+
+
+@pytest.mark.parametrize("url", [SERVICE, f"{SERVICE}/predictions/poetry", "https://h:9443/v1/x"])
+def test_a_modelarts_address_has_a_path(url: str) -> None:
+    assert Endpoint("modelarts", rest=url).rest == url
+    with pytest.raises(BadInput, match="not a REST address"):
+        Endpoint("ccai", rest=url)
+
+
+@pytest.mark.parametrize(
+    "url", [f"{SERVICE}?a=1", f"{SERVICE}#a", "https:///v1/infers/x", "https://ada:x@h/v1/infers/x"]
+)
+def test_a_bad_modelarts_address_is_refused(url: str) -> None:
+    with pytest.raises(BadInput, match="as the service's page gives it") as caught:
+        Endpoint("modelarts", rest=url)
+    assert "ada:x" not in str(caught.value)
+
+
+def test_iam_has_an_address_without_a_path() -> None:
+    with pytest.raises(BadInput, match="not a REST address"):
+        Endpoint("modelarts", rest=SERVICE, iam="https://iam.example/v3")
+
+
+@pytest.mark.parametrize("way", ["token", "basic", "AppCode"])
+def test_an_unknown_way_in_is_refused(way: str) -> None:
+    with pytest.raises(BadInput, match="auth is signature, appcode or empty"):
+        Endpoint("modelarts", rest=SERVICE, auth=way)
+
+
+@pytest.mark.parametrize(
+    ("way", "variables"),
+    [
+        ("", {"USER": "ada", "PASSWORD": "x"}),
+        ("signature", {"AK": "ada", "SK": "x"}),
+        ("appcode", {"APPCODE": "x"}),
+    ],
+)
+def test_a_modelarts_profile_takes_its_secret_from_the_environment(
+    profiles: Path, monkeypatch: pytest.MonkeyPatch, way: str, variables: dict[str, str]
+) -> None:
+    profiles.write_text(f'[cloud]\nkind = "modelarts"\nrest = "{SERVICE}"\nauth = "{way}"\n')
+    for name, value in variables.items():
+        monkeypatch.setenv(f"OTW_MODELARTS_{name}", value)
+    found = load("modelarts", "cloud")
+    user = "" if way == "appcode" else "ada"
+    assert (found.rest, found.auth, found.user, found.password) == (SERVICE, way, user, "x")
+
+
+@pytest.mark.parametrize(
+    ("rest", "proxied"), [(SERVICE, True), ("https://127.0.0.1:9443/v1/infers/x", False)]
+)
+def test_the_proxy_of_a_service_with_a_path(
+    monkeypatch: pytest.MonkeyPatch, rest: str, proxied: bool
+) -> None:
+    for name in ("grpc_proxy", "https_proxy", "http_proxy", "no_grpc_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    endpoint = Endpoint("modelarts", rest=rest)
+    assert channels.proxy(endpoint) == ("proxy.example:3128" if proxied else "")
+    monkeypatch.setenv("no_proxy", "infer.example")
+    assert channels.proxy(endpoint) == ""
+    assert channels.session(endpoint).trust_env is proxied

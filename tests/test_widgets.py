@@ -11,7 +11,7 @@ import pytest
 from ipywidgets import Widget
 
 import practice
-from helpers import ccai, endpoints, errors, profiles, tfserving
+from helpers import ccai, endpoints, errors, modelarts, profiles, tfserving
 from helpers.endpoints import Endpoint
 from helpers.widgets import EndpointPanel
 from practice import manager
@@ -302,3 +302,63 @@ def test_a_wrong_password_makes_ccais_lamp_red(ccai_panel: EndpointPanel) -> Non
 def test_a_bad_rest_address_is_said_beside_the_fields(ccai_panel: EndpointPanel) -> None:
     ccai_panel.rest.value = "127.0.0.1:8080"
     assert "not a REST address" in ccai_panel.hint.value
+
+
+@pytest.fixture
+def modelarts_panel() -> EndpointPanel:
+    manager.up("modelarts")
+    made = EndpointPanel("modelarts")
+    made.wait()
+    return made
+
+
+def test_modelarts_panel_says_how_long_the_token_lives(modelarts_panel: EndpointPanel) -> None:
+    assert "Ready: answered in" in modelarts_panel.lamp.value
+    assert "the token lives another 23 h" in modelarts_panel.lamp.value
+
+
+@pytest.mark.parametrize("profile", list(endpoints.PROFILES["modelarts"]))
+def test_modelarts_panel_knows_each_way_in(profile: str) -> None:
+    manager.up("modelarts")
+    panel = EndpointPanel("modelarts", profile=profile)
+    panel.wait()
+    assert "Ready: answered in" in panel.lamp.value
+    assert panel.endpoint == endpoints.load("modelarts", profile)
+    assert panel.endpoint.password not in state_of(panel)
+    assert modelarts.get_token(endpoints.load("modelarts")).value not in state_of(panel)
+
+
+def test_modelarts_panel_has_its_own_fields(modelarts_panel: EndpointPanel) -> None:
+    shown = {widget.description for widget in modelarts_panel.children[:-2]}
+    assert {"Way in", "IAM address", "Domain", "Project", "REST address"} <= shown
+    assert not {"gRPC address", "TLS", "Model", "Signature"} & shown
+
+
+def test_another_way_in_needs_the_button(modelarts_panel: EndpointPanel) -> None:
+    keys = endpoints.load("modelarts", "practice-signature")
+    modelarts_panel.auth.value = "signature"
+    modelarts_panel.user.value = keys.user
+    modelarts_panel.password.value = keys.password
+    assert "press Test connection" in modelarts_panel.lamp.value
+    modelarts_panel.test.click()
+    modelarts_panel.wait()
+    assert "Ready: answered in" in modelarts_panel.lamp.value
+    assert "token" not in modelarts_panel.lamp.value
+    modelarts_panel.password.value = "wrong"
+    modelarts_panel.test.click()
+    modelarts_panel.wait()
+    assert "Failed: The gateway does not take" in modelarts_panel.lamp.value
+
+
+def test_a_modelarts_profile_is_saved_without_its_secret(
+    modelarts_panel: EndpointPanel, profile_file: Path
+) -> None:
+    modelarts_panel.name.value = "cloud"
+    modelarts_panel.save.click()
+    text = profile_file.read_text(encoding="utf-8")
+    assert "domain" in text
+    assert modelarts_panel.endpoint.password not in text
+    for taken in endpoints.PROFILES["modelarts"]:
+        modelarts_panel.name.value = taken
+        modelarts_panel.save.click()
+        assert "cannot name a profile" in modelarts_panel.saved.value
