@@ -14,7 +14,7 @@ OR_SAY := $(if $(WHEELS),|| { echo "pip could not install from the folder $(WHEE
     "($$($(PYTHON) --version)): make wheelhouse WHEELS=folder"; exit 1; })
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-all test-browser wheelhouse notebooks protos lint bench quality lock clean
+.PHONY: help lab test test-all test-browser newman wheelhouse notebooks protos lint bench quality lock clean
 
 help:  ## list these targets
 	@$(PYTHON) -c "import re; [print(f'  make {m[1]:<12} {m[2]}') for m in re.finditer(r'^([a-z-]+):.*?## (.*)$$', open('Makefile', encoding='utf-8').read(), re.M)]"
@@ -43,6 +43,10 @@ test-all: $(STAMP)  ## the tests and what takes longer: every notebook twice, of
 
 test-browser: $(STAMP)  ## drive JupyterLab in Chromium as a person would; says so when there is no Chromium
 	$(PY) -m pytest -m browser -rs tests/browser $(ARGS)
+
+newman:  ## install newman into build: it runs Postman's collections without Postman; needs Node.js with npm, and network
+	@command -v npm > /dev/null || { echo "There is no npm. Install Node.js 16 or later: https://nodejs.org"; exit 1; }
+	npm install --prefix build/newman --no-save --no-fund --no-audit newman@6.2.2
 
 notebooks: $(STAMP)  ## run the notebooks in place: outputs and widget state are kept, execution times are not
 	$(PY) tests/run_notebooks.py $(ARGS)

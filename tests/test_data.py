@@ -15,6 +15,9 @@ from ai_edge_litert.interpreter import Interpreter
 from flatbuffers import flexbuffers
 from PIL import Image
 
+from data import build_digit
+from practice.ccai.engines import digits
+
 DATA = Path(__file__).resolve().parent.parent / "data"
 SIGNATURES = {
     "digits_detector": "detected_model",
@@ -101,6 +104,18 @@ def test_one_picture_is_empty_and_the_detector_says_so() -> None:
     empty = [index for index, name in enumerate(names) if not true_boxes(name)]
     assert len(empty) == 1
     assert (litert("digits_detector", images[empty])["detection_scores"] < 0.5).all()
+
+
+def test_the_single_digit_is_the_one_cut_out_of_a_picture() -> None:
+    shipped = np.asarray(Image.open(DATA / "images" / "digit.png"), np.int16)
+    cuts = ((digit, np.asarray(cut, np.int16)) for _, digit, cut in build_digit.cuts())
+    assert [digit for digit, cut in cuts if np.abs(cut - shipped).max() <= 1] == [4]
+
+
+def test_the_single_digit_is_told_with_near_certainty() -> None:
+    shipped = np.asarray(Image.open(DATA / "images" / "digit.png").convert("RGB"))
+    name, score = digits.Digits().classify(shipped)
+    assert (name, score > 0.999) == ("four", True)
 
 
 @models
