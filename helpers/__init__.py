@@ -14,3 +14,15 @@ def __getattr__(name: str) -> Any:
 
         return doctor
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Show errors that nobody catches as cards: `%load_ext helpers`."""
+    from helpers.explanations import show_uncaught
+
+    shell.set_custom_exc((Exception,), show_uncaught)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Show them as IPython does again: `%unload_ext helpers`."""
+    shell.set_custom_exc((), None)

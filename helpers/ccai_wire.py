@@ -7,7 +7,7 @@ from typing import Any, Literal
 import grpc
 
 from helpers import ccai_answers as answers
-from helpers import channels, errors
+from helpers import channels, errors, library_errors
 from helpers.endpoints import Endpoint
 from helpers.images import file_bytes
 
@@ -61,7 +61,7 @@ def send(endpoint: Endpoint, path: str, form: Mapping[str, Any], timeout: float)
     try:
         response = session.post(url, data=form, timeout=timeout, verify=session.verify)
     except requests.RequestException as error:
-        raise errors.from_requests(error, **where) from error
+        raise library_errors.from_requests(error, **where) from error
     if response.status_code == 500:
         # CCAI's services check nothing: whatever they do not understand ends here.
         raise errors.BadInput(
@@ -70,7 +70,7 @@ def send(endpoint: Endpoint, path: str, form: Mapping[str, Any], timeout: float)
             code=500, details=response.reason, **where,
         )  # fmt: skip
     if response.status_code >= 400:
-        raise errors.from_http(response, **where)
+        raise library_errors.from_http(response, **where)
     return response.content.decode("utf-8", errors="replace")  # no charset is in the header
 
 
@@ -101,7 +101,7 @@ def unary(endpoint: Endpoint, method: str, request: Any, timeout: float) -> Any:
     try:
         return getattr(_stubs[channel], method)(request, timeout=timeout)
     except grpc.RpcError as error:
-        known = errors.from_grpc(error, service=endpoint.service, endpoint=endpoint.grpc)
+        known = library_errors.from_grpc(error, service=endpoint.service, endpoint=endpoint.grpc)
         if isinstance(known, errors.ConnectionFailed):
             channels.forget(endpoint)
         raise known from error

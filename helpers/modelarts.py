@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
-from helpers import channels, errors
+from helpers import channels, errors, library_errors
 from helpers.endpoints import Endpoint
 from helpers.images import Image, file_bytes
 from helpers.modelarts_answers import CallsFailed, answer, lifetime
@@ -214,7 +214,7 @@ def _send(endpoint: Endpoint, timeout: float, proof: Callable, **content: Any) -
         )
     except requests.RequestException as error:
         where = {"service": endpoint.service, "endpoint": endpoint.rest}
-        raise errors.from_requests(error, **where) from error
+        raise library_errors.from_requests(error, **where) from error
 
 
 def _proof(

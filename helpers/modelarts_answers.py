@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from datetime import datetime
 from typing import Any
 
-from helpers import errors
+from helpers import errors, library_errors
 from helpers.endpoints import Endpoint
 
 # What a code means. APIG is the gateway, ModelArts what is behind it, MR the model's own code.
@@ -70,7 +70,7 @@ def answer(endpoint: Endpoint, response: Any) -> Any:
         found = response.json()
     except ValueError as error:
         if response.status_code >= 400:
-            raise errors.from_http(response, **where) from error
+            raise library_errors.from_http(response, **where) from error
         raise errors.NotThisProtocol(
             f"Something answers at {endpoint.rest}, but not with JSON. Is the address right?",
             code=response.status_code, **where,
@@ -86,7 +86,7 @@ def answer(endpoint: Endpoint, response: Any) -> Any:
         kind, sentence = meaning
         known = kind(sentence.format(details=details.rstrip("."), **where), **where)
     else:
-        known = errors.from_http(response, **where)
+        known = library_errors.from_http(response, **where)
     known.code, known.details = response.status_code, f"{code} {details}".strip()
     raise known
 

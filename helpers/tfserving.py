@@ -8,7 +8,7 @@ from typing import NamedTuple
 import grpc
 from numpy.typing import ArrayLike, NDArray
 
-from helpers import channels, errors
+from helpers import channels, errors, library_errors
 from helpers.endpoints import Endpoint
 from helpers.serving_api import (
     get_model_metadata_pb2,
@@ -168,7 +168,7 @@ def _call(endpoint: Endpoint, method: str, request, ends: float):
     try:
         return _method(endpoint, method)(request, timeout=ends - time.monotonic())
     except grpc.RpcError as error:
-        known = errors.from_grpc(error, service=endpoint.service, endpoint=endpoint.grpc)
+        known = library_errors.from_grpc(error, service=endpoint.service, endpoint=endpoint.grpc)
         if isinstance(known, errors.ConnectionFailed):
             channels.forget(endpoint)
         if isinstance(known, errors.UnknownModel) and method != "GetModelStatus":

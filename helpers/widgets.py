@@ -9,7 +9,7 @@ import ipywidgets as w
 
 from helpers import channels, endpoints, profiles, tfserving
 from helpers.endpoints import Endpoint
-from helpers.errors import BadInput, CallError
+from helpers.errors import BadInput, CallError, explain
 
 _NEWEST = "newest"
 _WAYS = [
@@ -115,7 +115,7 @@ class EndpointPanel(w.VBox):
         self.hint = w.HTML(layout=w.Layout(margin="0 0 0 9em"))
         self.proxy = w.HTML(description="Proxy", style=_STYLE)
         self.test = w.Button(description="Test connection", tooltip="Ask whether it answers")
-        self.lamp = w.HTML()
+        self.lamp, self.why = w.HTML(), w.HTML()
         self.name = _field(w.Text, "Save as", "A name for this profile", placeholder="mine")
         self.save = w.Button(description="Save profile", tooltip="All fields but the password")
         self.saved = w.HTML()
@@ -133,6 +133,7 @@ class EndpointPanel(w.VBox):
         return [
             self.profile, *own, self.proxy, *models,
             w.HBox([self.test, self.lamp], layout=wrap),
+            self.why,
             w.HBox([self.name, self.save, self.saved], layout=wrap),
         ]  # fmt: skip
 
@@ -222,6 +223,7 @@ class EndpointPanel(w.VBox):
             words = _ASK[self._kind](self, asked)
         except Exception as error:  # whatever it is, the reader should see it, not the log
             self._show("red", str(error) or type(error).__name__)
+            self.why.value = explain(error)._repr_html_()
             return
         self._show("green", words)
 
@@ -273,6 +275,7 @@ class EndpointPanel(w.VBox):
         self._filling = False
 
     def _show(self, colour: str, words: str) -> None:
+        self.why.value = ""
         sign = {"grey": "#595959", "green": "#1a7f37", "red": "#b3261e"}[colour]
         self.lamp.value = (
             f"<span role='status'><span style='color:{sign}'>{_LAMPS[colour]}</span> "

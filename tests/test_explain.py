@@ -1,0 +1,263 @@
+"""errors.explain: every row of its table, real exceptions of every library, and the cards."""
+
+import builtins
+import contextlib
+import json
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import nbformat
+import pytest
+import requests
+import urllib3
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+from helpers import endpoints, errors, explanations, modelarts, tfserving
+from helpers.endpoints import Endpoint
+from practice import manager, processes, state
+
+BY_TEXT, BY_TYPE = explanations._rows()
+FLOWER = {"data": {"req_data": [{"sepal_length": 3}]}}
+
+
+def test_no_row_hides_another() -> None:
+    for row in BY_TEXT:
+        explanation = errors.explain(Exception(f"before {row.match} behind"))
+        assert explanation.means == row.means, row.match
+        assert all(explanation.checks), row.match
+
+
+def test_each_row_is_sentences() -> None:
+    for row in [*BY_TEXT, *BY_TYPE.values()]:
+        assert row.means.endswith("."), row
+        for check in row.check.split(" ;; "):
+            assert check.count("`") % 2 == 0, row
+            assert set(re.findall(r"\{(\w+)\}", check)) <= {"address", "host"}, row
+
+
+def test_each_type_in_the_table_exists() -> None:
+    homes: dict[str, Any] = {
+        "helpers": errors, "requests": requests.exceptions, "urllib3": urllib3.exceptions,
+        "practice": state, "builtins": builtins, "json": json, "ssl": ssl, "socket": socket,
+    }  # fmt: skip
+    for name in BY_TYPE:
+        module, _, kind = name.partition(".")
+        if module == "http":
+            assert 400 <= int(kind) < 600
+        elif module == "grpc":
+            assert hasattr(grpc.StatusCode, kind)
+        else:
+            assert issubclass(getattr(homes[module], kind), BaseException)
+
+
+def test_every_error_of_the_tree_has_its_own_row() -> None:
+    tree = {kind.__name__ for kind in errors.CallError.__subclasses__()}
+    tree |= {"NotTrusted"}
+    assert {f"helpers.{name}" for name in tree} <= BY_TYPE.keys()
+    assert {f"grpc.{code.name}" for code in grpc.StatusCode} - {"grpc.OK"} <= BY_TYPE.keys()
+
+
+@contextlib.contextmanager
+def listening(answer: bytes | None) -> Iterator[int]:
+    """Listen, and send this to whoever connects; None never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    kept.append(connection)
+                    if answer is not None:
+                        connection.recv(65536)
+                        connection.sendall(answer)
+                        connection.close()
+
+        kept: list[socket.socket] = []
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1]
+        for each in kept:
+            each.close()
+
+
+def grpc_call(address: str, channel: Callable = grpc.insecure_channel, **options: Any) -> None:
+    with channel(address, **options) as opened:
+        opened.unary_unary("/tensorflow.serving.PredictionService/Predict")(b"", timeout=2)
+
+
+def nobody() -> int:
+    return processes.choose_port()
+
+
+HTML = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>"
+BROKEN = b"HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\nhalf"
+GRUMPY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+PROVOKED: list[tuple[bytes | None, Callable[[int], Any], str]] = [
+    (None, lambda p: requests.get(f"http://127.0.0.1:{nobody()}"), "nobody listens"),
+    (None, lambda p: urllib3.PoolManager().request("GET", f"http://127.0.0.1:{nobody()}"),
+     "nobody listens"),
+    (None, lambda p: socket.create_connection(("127.0.0.1", nobody())), "nobody listens"),
+    (None, lambda p: grpc_call(f"127.0.0.1:{nobody()}"), "nobody listens"),
+    (None, lambda p: requests.get("http://no-such-host.invalid"), "looked up|No machine"),
+    (None, lambda p: grpc_call("no-such-host.invalid:1"), "look up the name"),
+    (None, lambda p: socket.getaddrinfo("no-such-host.invalid", 1), "looked up|No machine"),
+    (None, lambda p: requests.get(f"http://127.0.0.1:{p}", timeout=0.2), "no answer came"),
+    (None, lambda p: urllib3.PoolManager(timeout=0.2, retries=False).request(
+        "GET", f"http://127.0.0.1:{p}"), "no answer came"),
+    (None, lambda p: requests.get(f"127.0.0.1:{p}"), "no http:// or https://"),
+    (None, lambda p: requests.get("http://"), "not an address"),
+    (None, lambda p: json.loads("<html>"), "The answer is no JSON"),
+    (None, lambda p: json.loads('{"a": 1} {'), "After the JSON"),
+    (None, lambda p: json.loads('{"a": tru'), "no correct JSON"),
+    (HTML, lambda p: requests.get(f"http://127.0.0.1:{p}").json(), "The answer is no JSON"),
+    (HTML, lambda p: grpc_call(f"127.0.0.1:{p}"), "does not speak gRPC|speaks plain HTTP"),
+    (HTML, lambda p: requests.get(f"https://127.0.0.1:{p}"), "its port is a plain one"),
+    (BROKEN, lambda p: requests.get(f"http://127.0.0.1:{p}"), "broke off"),
+    (b"", lambda p: requests.get(f"http://127.0.0.1:{p}"), "hung up without an answer"),
+    (b"\x00\x01garbage\r\n\r\n", lambda p: requests.get(f"http://127.0.0.1:{p}"),
+     "does not speak HTTP|broke"),
+    (GRUMPY, lambda p: requests.get(f"http://127.0.0.1:{p}").raise_for_status(),
+     "cannot answer now"),
+    (GRUMPY, lambda p: requests.get("http://infer.example", proxies={
+        "http": f"http://127.0.0.1:{nobody()}"}), "nobody answers there|nobody listens"),
+    (GRUMPY, lambda p: requests.get("https://infer.example", proxies={
+        "https": f"http://127.0.0.1:{p}"}), "did not open the tunnel"),
+    (None, lambda p: requests.get(f"https://127.0.0.1:{p}", verify="missing.pem"),
+     "not there"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("answer", "call", "means"), PROVOKED)
+def test_an_exception_as_its_library_raises_it(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes | None, call: Callable, means: str
+) -> None:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    with listening(answer) as port, pytest.raises(Exception) as caught:  # noqa: PT011
+        call(port)
+    explanation = errors.explain(caught.value)
+    assert re.search(means, explanation.means), explanation
+    assert "{" not in "".join(explanation.checks)
+
+
+def test_a_certificate_of_an_unknown_authority(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    manager.up("modelarts")
+    with pytest.raises(requests.exceptions.SSLError) as caught:
+        requests.get(endpoints.load("modelarts").iam, timeout=10)
+    assert "does not know the authority" in errors.explain(caught.value).means
+
+
+def test_a_services_own_answer_explains_a_bare_http_error() -> None:
+    manager.up("modelarts")
+    endpoint = endpoints.load("modelarts")
+    response = requests.post(endpoint.rest, json={}, verify=endpoint.ca_file, timeout=10)
+    with pytest.raises(requests.HTTPError) as caught:
+        response.raise_for_status()
+    explanation = errors.explain(caught.value)
+    assert explanation.means == "The request has no token."
+    assert explanation.title == "requests: HTTPError"
+
+
+def test_our_own_errors_keep_their_sentence(endpoint: Endpoint) -> None:
+    with pytest.raises(errors.UnknownModel) as caught:
+        tfserving.predict(endpoint.replace(model="digit"), {})
+    explanation = errors.explain(caught.value)
+    assert explanation.happened == str(caught.value)
+    assert "No model of this name" in explanation.means
+
+
+def test_a_group_is_explained_by_its_first() -> None:
+    manager.up("modelarts")
+    with pytest.raises(modelarts.CallsFailed) as caught:
+        modelarts.infer_many(endpoints.load("modelarts"), [FLOWER])
+    assert "model's own code" in errors.explain(caught.value).means
+
+
+def test_addresses_are_filled_in() -> None:
+    port = nobody()
+    with pytest.raises(requests.ConnectionError) as caught:
+        requests.get(f"http://127.0.0.1:{port}/a")
+    assert f"`curl -v http://127.0.0.1:{port}`" in repr(errors.explain(caught.value))
+    assert "HOST:PORT" in repr(errors.explain(ConnectionRefusedError("Connection refused")))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Authorization: Basic c2VjcmV0d29yZA==", "Bearer secretword", "password=secretword",
+        '{"password": "secretword"}', "X-Auth-Token: secretword", "'X-Subject-Token': 'secretword'",
+        "http://ada:secretword@proxy:3128", "X-Apig-AppCode: secretword", "apikey=secretword",
+        "MII" + "secretword" * 9, "gAAAA" + "secretword" * 9, "sk=secretword&x=1",
+        "Signature=secretwordsecretword", "x" * 390 + " password=" + "secretword" * 900,
+    ],
+)  # fmt: skip
+def test_secrets_are_cut(text: str) -> None:
+    shown = errors.explain(ValueError(f"before {text}"))
+    for form in (repr(shown), shown._repr_html_()):
+        assert "secretword" not in form
+        assert "c2VjcmV0d29yZA" not in form
+
+
+def test_long_bodies_are_cut() -> None:
+    shown = errors.explain(ValueError("a" * 5_000_000))
+    assert len(shown.happened) < 500
+    assert "5,000,000 letters in all" in shown.happened
+
+
+def test_html_in_a_message_stays_text() -> None:
+    assert "<script>" not in errors.explain(ValueError("<script>alert(1)</script>"))._repr_html_()
+
+
+def test_a_chain_that_goes_in_circles_ends() -> None:
+    one, two = ValueError("one"), ValueError("two")
+    one.__cause__, two.__cause__ = two, one
+    assert errors.explain(one).happened == "one"
+
+
+def run(*cells: str) -> list[Any]:
+    """Run cells in a kernel of their own; returns the outputs of each."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook, timeout=60, allow_errors=True).execute()
+    return [cell.outputs for cell in notebook.cells]
+
+
+def test_the_extension_shows_cards_and_folds_the_traceback() -> None:
+    outputs = run(
+        "%load_ext helpers\nimport socket",
+        "socket.create_connection(('127.0.0.1', 1))",
+        "try:\n    1 / 0\nexcept ZeroDivisionError:\n    print('caught')",
+        "%unload_ext helpers",
+        "1 / 0",
+    )
+    data = outputs[1][0].data
+    assert "nobody listens on this port" in data["text/plain"]
+    assert "Traceback" not in data["text/plain"]
+    assert "<details class='otw-traceback'>" in data["text/html"]
+    assert "create_connection" in data["text/html"]
+    assert outputs[2][0].text == "caught\n"
+    assert outputs[4][0].output_type == "error"
+
+
+def test_without_the_extension_nothing_is_hooked() -> None:
+    outputs = run("import helpers\nfrom helpers import errors, tfserving", "1 / 0")
+    assert outputs[1][0].output_type == "error"
+    assert outputs[1][0].ename == "ZeroDivisionError"
+
+
+def test_a_program_that_runs_the_notebook_is_told_of_the_error() -> None:
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(text) for text in ("%load_ext helpers", "{}['a']")]
+    )
+    with pytest.raises(CellExecutionError, match="What it usually means"):
+        NotebookClient(notebook, timeout=60).execute()
+
+
+def test_the_table_lies_in_the_package() -> None:
+    assert Path(explanations._TABLE).parent.name == "helpers"
