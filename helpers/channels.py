@@ -30,7 +30,7 @@ def channel(endpoint: Endpoint) -> grpc.Channel:
     Parameters
     ----------
     endpoint : Endpoint
-        Its `grpc` address, `tls`, `ca_file`, `user` and `password` count.
+        Its `grpc` address, `tls`, `ca_file`, `retries`, `user` and `password` count.
 
     Returns
     -------
@@ -46,6 +46,9 @@ def channel(endpoint: Endpoint) -> grpc.Channel:
     if not endpoint.grpc:
         raise BadInput("This endpoint has no gRPC address. Set one: endpoint.replace(grpc=...).")
     key = _key(endpoint)
+    known = _channels.get(key)
+    if known is not None:
+        return known
     with _lock:
         if key not in _channels:
             _channels[key] = _open(endpoint)
@@ -58,8 +61,8 @@ def session(endpoint: Endpoint) -> "requests.Session":
     Parameters
     ----------
     endpoint : Endpoint
-        Its `rest` address, `ca_file`, `verify`, `user` and `password` count. ModelArts takes
-        user and password in ways of its own, so of kind `modelarts` they stay out.
+        Its `rest` address, `ca_file`, `verify`, `retries`, `user` and `password` count. ModelArts
+        takes user and password in ways of its own, so of kind `modelarts` they stay out.
 
     Returns
     -------
@@ -139,6 +142,10 @@ def _open(endpoint: Endpoint) -> grpc.Channel:
     ]
     if _is_loopback(endpoint.grpc.rpartition(":")[0]):
         options.append(("grpc.enable_http_proxy", 0))  # no proxy reaches this machine's inside
+    if endpoint.retries:
+        from helpers.retries import channel_options  # only here: most calls are made once
+
+        options += channel_options(endpoint.retries)
     if not endpoint.tls:
         if endpoint.user:
             raise BadInput(_TLS_ONLY)
@@ -159,6 +166,10 @@ def _open_session(endpoint: Endpoint) -> "requests.Session":
     if endpoint.user and not secure:
         raise BadInput(_TLS_ONLY)
     new = requests.Session()
+    if endpoint.retries:
+        from helpers.retries import RetryingSession  # only here: most calls are made once
+
+        new = RetryingSession(endpoint.retries)
     new.trust_env = not _is_loopback(
         _host_of_url(endpoint.rest)
     )  # no proxy reaches this machine's inside
@@ -173,7 +184,8 @@ def _open_session(endpoint: Endpoint) -> "requests.Session":
 
 
 def _key(endpoint: Endpoint) -> tuple:
-    return endpoint.grpc, endpoint.tls, endpoint.ca_file, endpoint.user, endpoint.password
+    who = endpoint.user, endpoint.password
+    return endpoint.grpc, endpoint.tls, endpoint.ca_file, endpoint.retries, *who
 
 
 def _authority(ca_file: str) -> bytes | None:
@@ -194,7 +206,8 @@ def _is_loopback(host: str) -> bool:
 
 
 @atexit.register
-def _close() -> None:
+def close() -> None:
+    """Close all shared channels and sessions; the next call opens its own anew."""
     with _lock:
         for each in _channels.values():
             each.close()

@@ -31,6 +31,7 @@ _TYPES: dict[str, tuple[tuple[type, ...], str]] = {  # of what is not text
     "tls": ((bool,), "true or false"),
     "verify": ((bool,), "true or false"),
     "version": ((int, type(None)), "a whole number"),
+    "retries": ((int,), "a whole number"),
     "models": ((list, tuple), "a list of names"),
 }
 
@@ -69,6 +70,9 @@ class Endpoint:
         the SK) or `appcode` (password is the AppCode).
     iam, domain, project : str
         Of ModelArts, where tokens come from and for which account and project.
+    retries : int
+        How often a call is tried again when the connection fails or the service is not
+        available, with growing pauses. For calls that may be repeated, as inferences may.
     models : tuple of str
         Names known to be served there, for suggestions: TensorFlow Serving cannot list them.
 
@@ -95,11 +99,14 @@ class Endpoint:
     iam: str = ""
     domain: str = ""
     project: str = ""
+    retries: int = 0
     models: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise BadInput(f"Unknown kind {self.kind!r}. Known: {', '.join(KINDS)}.")
+        if not 0 <= self.retries <= 4:
+            raise BadInput("retries is from 0 to 4: gRPC tries a call five times at most.")
         if self.auth not in ("", "signature", "appcode"):
             raise BadInput(f"auth is signature, appcode or empty, not {self.auth!r}.")
         if self.rest:

@@ -18,10 +18,11 @@ _DEEPEST = 12  # exceptions in a chain that are looked at
 _SECRETS = re.compile(
     r"""(?ix)
     ( \b(?:basic|bearer)\s+ | (?:x-auth-token|x-subject-token|x-apig-appcode|apikey)["']?\s*[:=]\s*["']?
-    | (?:pass(?:word|wd)?|secret|token|signature|sk|appcode)["']?\s*[:=]\s*["']? | ://[^/\s:@]+: )
+    | (?:pass(?:word|wd)?|secret|token|signature|sk|appcode)["']?\s*[:=]\s*["']? )
     [^\s"'&,;@<>]{3,}
     """  # noqa: E501
 )
+_IN_URL = re.compile(r"(://[^/\s:@]+:)[^/\s@]+(?=@)")
 _LETTERS = re.compile(r"\b(?:MII|gAAAA)[\w+/=-]{30,}")  # how tokens begin
 
 
@@ -85,7 +86,8 @@ def cut(text: str) -> str:
     'POST https://ada:***@host/ Authorization: Basic ***'
     """
     # The beginning only: in the middle of a text nobody could tell where a secret begins.
-    head = _LETTERS.sub("***", _SECRETS.sub(r"\1***", text[: 10 * _LONGEST]))
+    head = _IN_URL.sub(r"\1***", text[: 10 * _LONGEST])
+    head = _LETTERS.sub("***", _SECRETS.sub(r"\1***", head))
     more = len(text) > 10 * _LONGEST or len(head) > _LONGEST
     return f"{head[:_LONGEST]} ... ({len(text):,} letters in all)" if more else head
 

@@ -23,8 +23,7 @@ from helpers.errors import (
 _BY_CODE: dict[str, tuple[type[CallError], str]] = {
     "UNAVAILABLE": (
         ConnectionFailed,
-        "Nothing answers at {endpoint}. Check the address and the port, "
-        "and that the service is running.",
+        "{endpoint} is not available now: {details}",
     ),
     "DEADLINE_EXCEEDED": (
         DeadlineExceeded,
@@ -45,10 +44,18 @@ _BY_CODE: dict[str, tuple[type[CallError], str]] = {
     "INVALID_ARGUMENT": (BadInput, "{endpoint} does not take this input: {details}"),
     "RESOURCE_EXHAUSTED": (Throttled, "{endpoint} is asked too much: {details} Try again later."),
 }
+_NOBODY = (
+    ConnectionFailed,
+    "Nothing answers at {endpoint}. Check the address and the port, "
+    "and that the service is running.",
+)
 _FAILED = (ServiceFailed, "{endpoint} failed on its own side: {details}")
 
 # Texts that say more than their code does.
 _BY_TEXT: tuple[tuple[str, tuple[type[CallError], str]], ...] = (
+    ("failed to connect to all addresses", _NOBODY),
+    ("errors resolving", _NOBODY),
+    ("DNS resolution failed", _NOBODY),
     (
         "larger than max",
         (TooLarge, "The message is too large for one side: {details}"),
@@ -102,6 +109,7 @@ _NO_HTTP_THERE = (
 _OF_SIDES = (
     ("BadStatusLine", _NO_HTTP_THERE),
     ("WRONG_VERSION_NUMBER", _CLOSED),
+    ("Stream removed (Socket closed", _BROKEN),
     ("RemoteDisconnected", _CLOSED),
     ("Socket closed", _CLOSED),
     ("Connection reset", _BROKEN),
@@ -201,7 +209,7 @@ def from_requests(error: Any, *, service: str, endpoint: str) -> CallError:
     elif type(error).__name__ in ("ChunkedEncodingError", "ContentDecodingError"):
         entry = _BROKEN
     elif isinstance(error, requests.ConnectionError):
-        entry = _of_connection(details) or _BY_CODE["UNAVAILABLE"]
+        entry = _of_connection(details) or _NOBODY
     kind, sentence = entry
     message = sentence.format(service=service, endpoint=endpoint, details=details)
     known = kind(message, service=service, endpoint=endpoint, details=details)

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.metadata
+import json
 import os
 import re
 import shutil
@@ -15,7 +16,6 @@ from html import escape
 from typing import Any, NamedTuple
 
 from helpers import endpoints, profiles
-from helpers.errors import CallError
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _SIGNS = {"green": "✓", "amber": "!", "red": "✗"}  # a word stands beside each
@@ -24,6 +24,7 @@ DEFAULT_PORTS = {
     "tfserving": {"grpc": 8500},
     "ccai": {"rest": 8080, "grpc": 8081, "secure_rest": 8443, "secure_grpc": 8444},
     "modelarts": {"iam": 9443},
+    "proxy": {"http": 3128},
 }
 _LOOPBACK = "localhost,127.0.0.1,::1"
 _MB = 1_000_000
@@ -261,10 +262,13 @@ def _no_proxy(hosts: str) -> str:
 
 
 def _practice_port(name: str, key: str) -> int:
-    profile = "practice-secure" if key.startswith("secure_") else "practice"
-    with contextlib.suppress(CallError):
-        address = getattr(endpoints.running(name, profile), key.removeprefix("secure_"))
-        return int(address.rpartition(":")[2])
+    # Not by way of an endpoint: the proxy is none.
+    path = os.path.join(endpoints.state_dir(), "services.json")
+    with (
+        contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError),
+        open(path, encoding="utf-8") as file,
+    ):
+        return int(json.load(file)[name][key].rpartition(":")[2])
     return 0
 
 

@@ -151,9 +151,10 @@ _connections: "weakref.WeakKeyDictionary[grpc.Channel, _Connection]" = weakref.W
 
 def _connection(endpoint: Endpoint) -> _Connection:
     channel = channels.channel(endpoint)
-    if channel not in _connections:
-        _connections[channel] = _Connection(channel)
-    return _connections[channel]
+    known = _connections.get(channel)
+    if known is None:
+        known = _connections[channel] = _Connection(channel)
+    return known
 
 
 def _method(endpoint: Endpoint, name: str) -> Callable:

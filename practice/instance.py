@@ -2,17 +2,74 @@
 
 import atexit
 import contextlib
+import dataclasses
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Literal, overload
 
-from practice import launch, manager, processes, services, state
+from helpers import endpoints
+from helpers.endpoints import Endpoint
+from practice import launch, manager, processes, services, state, trouble
+from practice.proxy.passed import Proxy
 
-if TYPE_CHECKING:
-    from helpers.endpoints import Endpoint
+
+class PrivateEndpoint(Endpoint):
+    """The endpoint of a private service: it can be given trouble, and killed."""
+
+    _own: launch.Launch
+
+    @classmethod
+    def of(cls, endpoint: Endpoint, own: launch.Launch) -> "PrivateEndpoint":
+        """Make one of an endpoint, and the service behind it."""
+        made = cls(**dataclasses.asdict(endpoint))
+        object.__setattr__(made, "_own", own)
+        return made
+
+    def kill(self) -> None:
+        """End the service at once, in the middle of whatever it does."""
+        if self._own.process:
+            self._own.process.kill()
+            self._own.process.wait()
+
+    def trouble(self, **faults: Any) -> None:
+        """Say what is wrong with the service from now on; nothing, when nothing is given.
+
+        Parameters
+        ----------
+        **faults
+            `delay`, `fail`, `cut`, `rate` and `calls`, as in `practice.trouble.Trouble`.
+
+        Raises
+        ------
+        PracticeError
+            For a fault that there is not.
+        """
+        try:
+            wanted = trouble.Trouble(**faults) if faults else trouble.Trouble(rate=0.0)
+        except TypeError as error:
+            raise state.PracticeError(
+                f"There are delay, fail, cut, rate and calls: {error}."
+            ) from error
+        trouble.write(self._own.folder / launch.TROUBLE, wanted)
+
+
+@overload
+def private(  # type: ignore[overload-overlap]
+    name: Literal["proxy"], *, flags: Sequence[str] = ()
+) -> contextlib.AbstractContextManager[Proxy]: ...
+
+
+@overload
+def private(
+    name: str,
+    *,
+    models: str | os.PathLike[str] | None = None,
+    profile: str = "practice",
+    flags: Sequence[str] = (),
+) -> contextlib.AbstractContextManager[PrivateEndpoint]: ...
 
 
 @contextlib.contextmanager
@@ -22,7 +79,7 @@ def private(
     models: str | os.PathLike[str] | None = None,
     profile: str = "practice",
     flags: Sequence[str] = (),
-) -> Iterator["Endpoint"]:
+) -> Iterator[Any]:
     """Run an instance of your own.
 
     It has its own ports and its own copy of the models, and ends with the block or, should
@@ -41,8 +98,9 @@ def private(
 
     Yields
     ------
-    Endpoint
-        Where it is.
+    PrivateEndpoint
+        Where it is; `trouble` puts faults into it. Of `"proxy"` a `Proxy` in its place, which
+        has a `url` and a `log()`.
 
     Raises
     ------
@@ -54,8 +112,6 @@ def private(
     >>> with practice.private("tfserving") as endpoint:  # doctest: +SKIP
     ...     tfserving.status(endpoint)
     """
-    from helpers import endpoints
-
     service = services.get(name)
     folder = _make_folder(name)
     with contextlib.ExitStack() as stack:
@@ -70,7 +126,12 @@ def private(
         launch.bring_up([own])
         manager.bypass_proxy()
         known = own.entry | state.read_secrets(service.name, folder)
-        yield endpoints.from_entry(service.name, known, profile)
+        if service.name == "proxy":
+            who = {key: known[key] for key in ("user", "password")}
+            yield Proxy(known["http"], folder, **(who if "--authenticate" in flags else {}))
+        else:
+            found = endpoints.from_entry(service.name, known, profile)
+            yield PrivateEndpoint.of(found, own)
 
 
 def _make_folder(name: str) -> Path:

@@ -15,6 +15,7 @@ from practice import processes, services, state
 
 LIMIT = 60.0  # seconds a service may take to start
 IDLE = 7200  # seconds without a request after which a service ends itself
+TROUBLE = "trouble.json"  # in a private service's folder
 _TRIES = 5  # times another port is tried when somebody was quicker
 
 
@@ -79,6 +80,8 @@ class Launch:
         arguments += [*self.flags, f"--idle_timeout_seconds={IDLE}"]
         if self.private:
             arguments.append(f"--exit_with_pid={os.getpid()}")
+            if self.service.troubled:
+                arguments.append(f"--trouble_file={self.folder / TROUBLE}")
         state.add_to_log(self.log, f"starts {self.service.module} {' '.join(arguments)}")
         command = [sys.executable, "-m", self.service.module, *arguments]
         # From the repository, so that a random.py beside somebody's notebook is not imported.

@@ -72,7 +72,7 @@ class _Row:
 
     def show(self, found: dict[str, Any]) -> None:
         on = bool(found["healthy"])
-        places = (found.get(key) for key in ("rest", "grpc", "iam"))
+        places = (found.get(key) for key in ("rest", "grpc", "iam", "http"))
         where = next(filter(None, places), "") if on else ""
         colour, sign, word = _LIGHTS[on]
         self.light.value = (

@@ -9,9 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent import futures
+from pathlib import Path
 from typing import Any, Protocol
 
 import grpc
+
+from practice import trouble
 
 LOOPBACK = "127.0.0.1"  # the real product listens on every address; a practice service must not
 log = logging.getLogger("practice")
@@ -26,6 +29,25 @@ def start_log() -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its start and end are in our lines
+
+
+def add_flags(parser: Any) -> None:
+    """Add the flags that all practice services have; the products have none of them."""
+    ours = parser.add_argument_group("of the practice services")
+    ours.add_argument("--idle_timeout_seconds", type=float, default=0,
+                      help="end after so long without a call")  # fmt: skip
+    ours.add_argument("--exit_with_pid", type=int, default=0, help="end with this process")
+    ours.add_argument("--trouble_file", type=Path,
+                      help="which faults to make; with --exit_with_pid only")  # fmt: skip
+
+
+def trouble_source(flags: Any) -> trouble.Source | None:
+    """Return where faults come from; ValueError for a service that others may be using."""
+    if flags.trouble_file is None:
+        return None
+    if not flags.exit_with_pid:
+        raise ValueError("--trouble_file is for a private service: it needs --exit_with_pid.")
+    return trouble.Source(flags.trouble_file)
 
 
 class Activity(grpc.ServerInterceptor):
@@ -51,11 +73,14 @@ class Door(Protocol):
     def stop(self) -> None: ...
 
 
-def grpc_server(activity: Activity, *interceptors: grpc.ServerInterceptor) -> grpc.Server:
+def grpc_server(
+    activity: Activity, source: trouble.Source | None, *interceptors: grpc.ServerInterceptor
+) -> grpc.Server:
     """Make a gRPC server: threads as many as TensorFlow Serving's, messages of any size."""
+    troubled = [trouble.TroubledCalls(source)] if source else []
     return grpc.server(
         futures.ThreadPoolExecutor(max_workers=4 * (os.cpu_count() or 1)),
-        interceptors=[activity, *interceptors],
+        interceptors=[activity, *troubled, *interceptors],
         options=[
             ("grpc.max_receive_message_length", -1),
             ("grpc.max_send_message_length", -1),

@@ -45,6 +45,8 @@ class Service:
         secrets.json.
     paths : dict of str to (str, str)
         More of the entry's addresses: one of those above, and a path there.
+    troubled : bool
+        Whether a private one can be given trouble.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Service:
     answers: Callable[[Mapping[str, Any], float], bool]
     told: tuple[str, ...]
     paths: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
+    troubled: bool = True
 
 
 def get(name: str) -> Service:
@@ -248,6 +251,31 @@ _FLOWER = json.dumps(
 )
 
 
+def _prepare_proxy(folder: Path, models: Path) -> dict[str, Any]:
+    from practice import credentials
+
+    credentials.user(folder, "proxy")
+    return {}
+
+
+def _proxy_arguments(folder: Path, models: Path, ports: Mapping[str, int]) -> list[str]:
+    return [f"--port={ports['http']}", f"--folder={folder}"]
+
+
+def _proxy_answers(entry: Mapping[str, Any], seconds: float) -> bool:
+    """Whether the proxy forwards a request: one to itself, which it counts nowhere."""
+    import http.client
+
+    url = str(entry.get("http", ""))
+    try:
+        connection = http.client.HTTPConnection(url.rpartition("/")[2], timeout=seconds)
+        with contextlib.closing(connection):
+            connection.request("GET", f"{url}/health")
+            return connection.getresponse().read() == b"practice proxy"
+    except (OSError, http.client.HTTPException):
+        return False
+
+
 SERVICES = {
     service.name: service
     for service in [
@@ -313,6 +341,16 @@ SERVICES = {
                 "detector": ("iam", published.SERVICES["digits_detector"].path),
                 "app_iris": ("iam", published.SERVICES["iris"].app_path),
             },
+        ),
+        Service(
+            name="proxy",
+            module="practice.proxy",
+            addresses={"http": (3128, "http://127.0.0.1:{}")},
+            prepare=_prepare_proxy,
+            arguments=_proxy_arguments,
+            answers=_proxy_answers,
+            told=("http",),
+            troubled=False,
         ),
     ]
 }

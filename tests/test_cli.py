@@ -168,7 +168,7 @@ def test_lab_opens_the_first_chapter_and_takes_the_services_with_it(
         assert lab.wait(timeout=20) == 0, log.read_text(encoding="utf-8")
     finally:
         lab.kill()
-    stopped = "Practice services stopped: tfserving, ccai, modelarts."
+    stopped = "Practice services stopped: tfserving, ccai, modelarts, proxy."
     assert stopped in log.read_text(encoding="utf-8")
     assert state.read_services() == {}
     assert not processes.accepts(port)

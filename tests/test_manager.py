@@ -81,7 +81,7 @@ def test_ready_prints_the_same_line_whether_it_started_something_or_not(
     assert capsys.readouterr().out == LINE * 2
     practice.ready()
     practice.ready()
-    every = "tfserving, ccai and modelarts are ready. Loopback is in no_proxy.\n"
+    every = "tfserving, ccai, modelarts and proxy are ready. Loopback is in no_proxy.\n"
     assert capsys.readouterr().out == every * 2
     assert entry() == first
     assert first["models"] == ["digits", "digits_detector", "iris"]

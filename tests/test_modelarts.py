@@ -30,7 +30,7 @@ def service() -> Iterator[None]:
     """Start the shared service; what breaks one takes a private one."""
     manager.up("modelarts")
     yield
-    channels._close()
+    channels.close()
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from practice import credentials, server, state, web
 from practice.ccai.grpc_service import Authentication, InferenceService
 from practice.ccai.rest import User, application
 from practice.ccai.room import Room
+from practice.trouble import troubled_app
 from protos import inference_service_pb2_grpc
 
 
@@ -19,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     activity, stop = server.Activity(), server.stop_on_signals()
     try:
         doors = _open(flags, activity)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         server.log.error("The service cannot start: %s", error)
         return 1
     if not doors:
@@ -39,23 +40,24 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _open(flags: argparse.Namespace, activity: server.Activity) -> list[server.Door]:
     """Bind the ports; nothing is answered before `server.run`."""
-    room, doors = Room(), list[server.Door]()
+    room, doors, source = Room(), list[server.Door](), server.trouble_source(flags)
     service = InferenceService(room)
     # As the original without key and users.
     if flags.rest_port:
-        doors.append(web.WebServer(application(room), flags.rest_port, activity))
+        app = troubled_app(application(room), source)
+        doors.append(web.WebServer(app, flags.rest_port, activity))
     if flags.grpc_port:
-        plain = server.grpc_server(activity)
+        plain = server.grpc_server(activity, source)
         plain.add_insecure_port(f"{server.LOOPBACK}:{flags.grpc_port}")
         doors.append(_grpc_door(plain, service))
     # As the original behaves on those two ports with key and users. Here both are open at once.
     if flags.secure_rest_port or flags.secure_grpc_port:
         certificate, user = _secrets(flags.folder)
     if flags.secure_rest_port:
-        app = application(room, user)
+        app = troubled_app(application(room, user), source)
         doors.append(web.WebServer(app, flags.secure_rest_port, activity, certificate))
     if flags.secure_grpc_port:
-        secure = server.grpc_server(activity, Authentication(user))
+        secure = server.grpc_server(activity, source, Authentication(user))
         pair = (certificate.key.read_bytes(), certificate.chain.read_bytes())
         secure.add_secure_port(
             f"{server.LOOPBACK}:{flags.secure_grpc_port}", grpc.ssl_server_credentials([pair])
@@ -96,9 +98,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--folder", type=Path, help="where certificate, key and user lie or are made; "
         "default: the state folder",
     )  # fmt: skip
-    parser.add_argument("--idle_timeout_seconds", type=float, default=0,
-                        help="end after so long without a call")  # fmt: skip
-    parser.add_argument("--exit_with_pid", type=int, default=0, help="end with this process")
+    server.add_flags(parser)
     return parser.parse_args(arguments)
 
 

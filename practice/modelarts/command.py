@@ -11,6 +11,7 @@ from typing import Any
 
 from practice import credentials, server, state, web
 from practice.modelarts import account, gateway, models
+from practice.trouble import troubled_app
 
 _MODELS = Path(__file__).parents[2] / "data" / "models"
 
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         name: models.Deployment(name, flags.models, flags.inference_delay_seconds)
         for name in models.KINDS
     }
-    app = gateway.Gateway(
+    app: Callable = gateway.Gateway(
         holder,
         deployments,
         patience=flags.timeout_seconds,
@@ -40,10 +41,11 @@ def main(arguments: list[str] | None = None) -> int:
         lock_limit=flags.lock_after,
     )
     try:
+        app = troubled_app(app, server.trouble_source(flags))
         door = web.WebServer(
             app, flags.port, activity, certificate, headers_limit=2 * gateway.HEADERS_LIMIT
         )
-    except OSError as error:
+    except (OSError, ValueError) as error:
         server.log.error("The service cannot start: %s", error)
         return 1
     threading.Thread(target=_deploy, args=(deployments.values(),), daemon=True).start()
@@ -84,6 +86,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     for name, (kind, default, text) in _FLAGS.items():
         parser.add_argument(name, type=kind, default=default, help=text)
+    server.add_flags(parser)
     return parser.parse_args(arguments)
 
 
@@ -131,6 +134,4 @@ _FLAGS: dict[str, tuple[Callable[[str], Any], Any, str]] = {
     ),
     "--clock_offset_seconds": (_finite, 0.0, "how far this service's clock is off"),
     "--inference_delay_seconds": (_seconds, 0.0, "makes each model slower"),
-    "--idle_timeout_seconds": (_seconds, 0.0, "end after so long without a call"),
-    "--exit_with_pid": (int, 0, "end with this process"),
 }  # fmt: skip

@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         models = _load(flags, stop)
         grpc_server = _open(flags, models, activity)
-    except Failure as failure:
+    except (Failure, ValueError) as failure:
         print(f"Failed to start server. Error: {failure}", flush=True)
         return FAILED
     if stop.is_set():
@@ -70,7 +70,7 @@ def _load(flags: argparse.Namespace, stop: threading.Event) -> Models:
 
 def _open(flags: argparse.Namespace, models: Models, activity: server.Activity) -> grpc.Server:
     """Bind the port, now that the models are ready; nothing is answered before `run`."""
-    grpc_server = server.grpc_server(activity)
+    grpc_server = server.grpc_server(activity, server.trouble_source(flags))
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
         PredictionService(models), grpc_server
     )
@@ -109,10 +109,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--keep_serving_on_load_failure",
         "a model that fails to load does not keep the others from being served",
     )
-    ours.add_argument(
-        "--idle_timeout_seconds", type=float, default=0, help="end after so long without a call"
-    )
-    ours.add_argument("--exit_with_pid", type=int, default=0, help="end with this process")
+    server.add_flags(parser)
     flags, unknown = parser.parse_known_args(arguments)
     for argument in unknown:  # the product says so and goes on
         print(f"unknown argument: {argument}\n{parser.format_usage()}", flush=True)
