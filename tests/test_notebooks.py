@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+HTML = "text/html"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 
@@ -37,7 +38,11 @@ def test_every_cell_has_run_in_order_without_times(notebook: Any) -> None:
 
 def test_only_tagged_cells_hold_errors(notebook: Any) -> None:
     for cell in code_cells(notebook):
-        failed = any(output.output_type == "error" for output in cell.outputs)
+        # With `%load_ext helpers` an error is shown as a card.
+        failed = any(
+            output.output_type == "error" or "otw-traceback" in output.get("data", {}).get(HTML, "")
+            for output in cell.outputs
+        )
         assert failed == ("raises-exception" in cell.metadata.get("tags", [])), cell.source
 
 
@@ -60,7 +65,9 @@ def test_it_says_nothing_about_the_machine_it_ran_on(notebook: Any) -> None:
 
 def test_cells_are_short(notebook: Any) -> None:
     for cell in code_cells(notebook):
-        assert len(cell.source.splitlines()) <= 14, cell.source
+        # The script of ModelArts' manual stands there as it is printed.
+        printed = cell.source.startswith("# -*- coding:utf-8 -*-")
+        assert printed or len(cell.source.splitlines()) <= 14, cell.source
 
 
 def test_it_opens_and_closes_like_every_chapter(notebook: Any) -> None:

@@ -1,0 +1,96 @@
+"""A dial for the share of calls that fail, and what retries make of it (a widget)."""
+
+import io
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import ipywidgets as w
+
+from helpers.endpoints import Endpoint
+from helpers.errors import CallError
+from practice.instance import PrivateEndpoint
+
+CALLS = 25  # for each of the two bars
+
+
+class Measured(NamedTuple):
+    """The share of calls that succeeded, and how long each of these took, in seconds."""
+
+    succeeded: float
+    times: list[float]
+
+
+class FaultDial(w.VBox):
+    """A slider from 0 to 100 %, and a plot of calls without and with retries.
+
+    Parameters
+    ----------
+    service : PrivateEndpoint
+        Gets the trouble.
+    call : callable
+        Makes one call to the endpoint that it is given.
+    rate : int
+        Per cent at the beginning.
+    """
+
+    def __init__(
+        self, service: PrivateEndpoint, call: Callable[[Endpoint], Any], rate: int = 30
+    ) -> None:
+        self._service, self._call = service, call
+        self.rate = w.IntSlider(
+            rate, 0, 100, 10, description="calls that fail, in %", continuous_update=False,
+            style={"description_width": "initial"}, layout=w.Layout(width="30em"),
+        )  # fmt: skip
+        self.words, self.plot = w.HTML(), w.Image(format="png")
+        self.without = self.with_retries = Measured(0.0, [])
+        self._busy = threading.Lock()
+        super().__init__([self.rate, self.words, self.plot])
+        self.rate.observe(lambda _: self.measure(), "value")
+        self.measure()
+
+    def measure(self) -> None:
+        """Make the calls, without and with retries, and draw what came of it."""
+        with self._busy:
+            self.words.value = "Calling ..."
+            share = self.rate.value / 100
+            self._service.trouble(fail="UNAVAILABLE", rate=share)
+            self.without = self._measured(self._service)
+            self.with_retries = self._measured(self._service.replace(retries=4))
+            self._service.trouble()
+            self.plot.value = self._drawn()
+            self.words.value = (
+                f"Without retries {self.without.succeeded:.0%} of {CALLS} calls succeeded, "
+                f"with retries {self.with_retries.succeeded:.0%}."
+            )
+
+    def __repr__(self) -> str:
+        return "FaultDial()"
+
+    def _measured(self, endpoint: Endpoint) -> Measured:
+        times = []
+        for _ in range(CALLS):
+            began = time.perf_counter()
+            try:
+                self._call(endpoint)
+            except CallError:
+                continue
+            times.append(time.perf_counter() - began)
+        return Measured(len(times) / CALLS, times)
+
+    def _drawn(self) -> bytes:
+        # Not through pyplot: its figure would appear below the cell as well.
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(8, 3), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        names, both = ["without retries", "with retries"], (self.without, self.with_retries)
+        left.bar(names, [100 * each.succeeded for each in both], color=["#d55e00", "#0072b2"])
+        left.set(title="success", ylabel="calls that succeeded, in %", ylim=(0, 105))
+        right.boxplot([[1000 * t for t in each.times] or [0] for each in both], tick_labels=names)
+        right.set(title="latency of the calls that succeeded", ylabel="milliseconds",
+                  yscale="log")  # fmt: skip
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=80)
+        return buffer.getvalue()
