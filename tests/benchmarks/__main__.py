@@ -16,6 +16,7 @@ QUESTIONS = (
     "start_service",
     "ccai",
     "modelarts",
+    "failures",
     "start_lab",
     "panel",
     "first_chapter",
