@@ -99,7 +99,12 @@ def unary(endpoint: Endpoint, method: str, request: Any, timeout: float) -> Any:
 
         _stubs[channel] = inference_service_pb2_grpc.InferenceStub(channel)
     try:
-        return getattr(_stubs[channel], method)(request, timeout=timeout)
+        method_of_stub = getattr(_stubs[channel], method)
+        if not endpoint.retries:
+            return method_of_stub(request, timeout=timeout)
+        from helpers import retries  # only here: most calls are made once
+
+        return retries.unary(method_of_stub, request, timeout, endpoint.retries)
     except grpc.RpcError as error:
         known = library_errors.from_grpc(error, service=endpoint.service, endpoint=endpoint.grpc)
         if isinstance(known, errors.ConnectionFailed):

@@ -2,6 +2,8 @@
 
 import atexit
 import base64
+import contextlib
+import ipaddress
 import os
 import re
 import threading
@@ -110,18 +112,42 @@ def proxy(endpoint: Endpoint) -> str:
     """Return the proxy that a call would go through, `host:port`, or nothing.
 
     gRPC reads `grpc_proxy`, `https_proxy` and `http_proxy`, in this order, and `no_grpc_proxy`
-    or `no_proxy` against them. Loopback never goes through one: `channel` sees to it.
+    or `no_proxy` against them; for REST `requests` is asked. Loopback never goes through one:
+    `channel` and `session` see to it.
     """
     host = host_of(endpoint)
-    names = ("grpc_proxy", "https_proxy", "http_proxy")
-    url = next((os.environ[name] for name in names if os.environ.get(name)), "")
-    without = os.environ.get("no_grpc_proxy") or os.environ.get("no_proxy", "")
-    bypassed = any(each and host.endswith(each) for each in map(str.strip, without.split(",")))
-    if not url or bypassed or _is_loopback(host):
+    if endpoint.no_proxy or _is_loopback(host):
+        return ""
+    url = _proxy_of_grpc(host) if endpoint.grpc else _proxy_of_requests(endpoint.rest)
+    if not url:
         return ""
     where = url.rpartition("@")[2].rpartition("//")[2].rstrip("/")
     # User and password are nobody's business, also where a stray character hides their end.
     return where if re.fullmatch(r"[\w.-]+(:\d+)?|\[[\da-fA-F:]+\](:\d+)?", where) else "a proxy"
+
+
+def _proxy_of_grpc(host: str) -> str:
+    """Do as gRPC does: the first variable that is set counts, also when it is empty."""
+    names = ("grpc_proxy", "https_proxy", "http_proxy")
+    url = next((os.environ[name] for name in names if name in os.environ), "")
+    without = os.environ.get("no_grpc_proxy") or os.environ.get("no_proxy", "")
+    return "" if any(_names(each, host.lower()) for each in without.lower().split(",")) else url
+
+
+def _names(entry: str, host: str) -> bool:
+    """Whether an entry of no_proxy is this host, a domain above it, or a range it is in."""
+    entry = entry.strip().lstrip(".")
+    if entry and (host == entry or host.endswith(f".{entry}")):
+        return True
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host.strip("[]")) in ipaddress.ip_network(entry, strict=False)
+    return False
+
+
+def _proxy_of_requests(url: str) -> str:
+    from requests.utils import get_environ_proxies, select_proxy  # gRPC needs none of it
+
+    return select_proxy(url, get_environ_proxies(url)) or ""
 
 
 def host_of(endpoint: Endpoint) -> str:
@@ -140,7 +166,7 @@ def _open(endpoint: Endpoint) -> grpc.Channel:
         ("grpc.max_send_message_length", MAX_MESSAGE),
         ("grpc.max_receive_message_length", MAX_MESSAGE),
     ]
-    if _is_loopback(endpoint.grpc.rpartition(":")[0]):
+    if endpoint.no_proxy or _is_loopback(endpoint.grpc.rpartition(":")[0]):
         options.append(("grpc.enable_http_proxy", 0))  # no proxy reaches this machine's inside
     if endpoint.retries:
         from helpers.retries import channel_options  # only here: most calls are made once
@@ -170,8 +196,8 @@ def _open_session(endpoint: Endpoint) -> "requests.Session":
         from helpers.retries import RetryingSession  # only here: most calls are made once
 
         new = RetryingSession(endpoint.retries)
-    new.trust_env = not _is_loopback(
-        _host_of_url(endpoint.rest)
+    new.trust_env = not (
+        endpoint.no_proxy or _is_loopback(_host_of_url(endpoint.rest))
     )  # no proxy reaches this machine's inside
     if secure and endpoint.ca_file:
         _authority(endpoint.ca_file)  # says what is wrong with it
@@ -184,8 +210,8 @@ def _open_session(endpoint: Endpoint) -> "requests.Session":
 
 
 def _key(endpoint: Endpoint) -> tuple:
-    who = endpoint.user, endpoint.password
-    return endpoint.grpc, endpoint.tls, endpoint.ca_file, endpoint.retries, *who
+    how = endpoint.retries, endpoint.no_proxy, endpoint.user, endpoint.password
+    return endpoint.grpc, endpoint.tls, endpoint.ca_file, *how
 
 
 def _authority(ca_file: str) -> bytes | None:

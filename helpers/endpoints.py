@@ -30,6 +30,7 @@ _WAYS = {"practice-signature": "signature", "practice-appcode": "appcode"}
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {  # of what is not text
     "tls": ((bool,), "true or false"),
     "verify": ((bool,), "true or false"),
+    "no_proxy": ((bool,), "true or false"),
     "version": ((int, type(None)), "a whole number"),
     "retries": ((int,), "a whole number"),
     "models": ((list, tuple), "a list of names"),
@@ -70,6 +71,9 @@ class Endpoint:
         the SK) or `appcode` (password is the AppCode).
     iam, domain, project : str
         Of ModelArts, where tokens come from and for which account and project.
+    no_proxy : bool
+        Whether calls go past the proxies that the environment names. To this machine they
+        always do.
     retries : int
         How often a call is tried again when the connection fails or the service is not
         available, with growing pauses. For calls that may be repeated, as inferences may.
@@ -99,6 +103,7 @@ class Endpoint:
     iam: str = ""
     domain: str = ""
     project: str = ""
+    no_proxy: bool = False
     retries: int = 0
     models: tuple[str, ...] = ()
 

@@ -167,7 +167,12 @@ def _method(endpoint: Endpoint, name: str) -> Callable:
 
 def _call(endpoint: Endpoint, method: str, request, ends: float):
     try:
-        return _method(endpoint, method)(request, timeout=ends - time.monotonic())
+        call = _method(endpoint, method)
+        if not endpoint.retries:
+            return call(request, timeout=ends - time.monotonic())
+        from helpers import retries  # only here: most calls are made once
+
+        return retries.unary(call, request, ends - time.monotonic(), endpoint.retries)
     except grpc.RpcError as error:
         known = library_errors.from_grpc(error, service=endpoint.service, endpoint=endpoint.grpc)
         if isinstance(known, errors.ConnectionFailed):

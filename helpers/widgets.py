@@ -17,12 +17,12 @@ _WAYS = [
     ("AK and SK, as a signature", "signature"),
     ("AppCode, as the password", "appcode"),
 ]
+_KEPT = ("models", "verify", "no_proxy", "retries")  # of a profile, without a field here
 _STYLE = {"description_width": "9em"}
 _LAYOUT = w.Layout(width="auto", max_width="36em")
 _TIMEOUT = 5.0  # seconds for a test of the connection
 _PAUSE = 0.4  # seconds without a key after which what was typed is tried
-# A sign and a word beside the colour, for everyone who does not see it.
-_LAMPS = {"grey": "○", "green": "●", "red": "✕"}
+_LAMPS = {"grey": "○", "green": "●", "red": "✕"}  # beside the colour, for who sees none
 
 
 class EndpointPanel(w.VBox):
@@ -38,8 +38,7 @@ class EndpointPanel(w.VBox):
     model, signature_name : str
         Chosen at the beginning; of kind `tfserving` only.
 
-    The password stays in this kernel's memory. It is neither in the notebook, nor in the
-    state of its widgets, nor in a profile.
+    The password is neither in the notebook, nor in its widgets' state, nor in a profile.
 
     Examples
     --------
@@ -53,7 +52,7 @@ class EndpointPanel(w.VBox):
     ) -> None:
         Endpoint(kind)  # or BadInput says which kinds there are
         self._kind, self._password, self._filling = kind, "", False
-        self._models: tuple[str, ...] = ()
+        self._kept: dict[str, Any] = {}
         # One thread: answers arrive in the order of the questions, and never block the kernel.
         self._pool = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="panel")
         self._make_fields()
@@ -76,7 +75,7 @@ class EndpointPanel(w.VBox):
             "version": int(version) if number else None,
             "version_label": "" if number or version == _NEWEST else version,
             "signature_name": self.signature.value or "",
-            "models": self._models,
+            **self._kept,
         }
         return endpoints.from_mapping(values, "The panel")
 
@@ -166,7 +165,8 @@ class EndpointPanel(w.VBox):
             self._show("red", str(error))
         self._filling = True
         try:
-            self._models, self._password = found.models, found.password
+            self._kept = {name: getattr(found, name) for name in _KEPT}
+            self._password = found.password
             for field, widget in self._plain.items():
                 widget.value = getattr(found, field)
             self.model.options = found.models

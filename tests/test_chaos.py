@@ -52,9 +52,11 @@ def test_a_call_that_takes_too_long_is_noticed(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_with_well_services_every_call_is_right() -> None:
-    with practice.private("tfserving") as service:
-        with clients.calling({"tfserving": lambda: service}) as outcomes:
-            _pass(0.5)
+    with (
+        practice.private("tfserving") as service,
+        clients.calling({"tfserving": lambda: service}) as outcomes,
+    ):
+        _pass(0.5)
     assert outcomes["tfserving"].share == 1
 
 

@@ -314,3 +314,51 @@ def test_the_proxy_of_a_service_with_a_path(
     monkeypatch.setenv("no_proxy", "infer.example")
     assert channels.proxy(endpoint) == ""
     assert channels.session(endpoint).trust_env is proxied
+
+
+@pytest.mark.parametrize(
+    ("entry", "bypassed"),
+    [("ai.lab.example", True), ("AI.Lab.Example", True), ("lab.example", True),
+     (".lab.example", True), ("b.example", False), ("*", False), ("", False),
+     ("x.example, lab.example", True)],
+)  # fmt: skip
+def test_no_proxy_is_read_as_grpc_reads_it(
+    monkeypatch: pytest.MonkeyPatch, entry: str, bypassed: bool
+) -> None:
+    monkeypatch.setenv("grpc_proxy", "http://proxy.example:3128")
+    monkeypatch.delenv("no_grpc_proxy", raising=False)
+    monkeypatch.setenv("no_proxy", entry)
+    endpoint = Endpoint("tfserving", grpc="ai.lab.example:8500")
+    assert channels.proxy(endpoint) == ("" if bypassed else "proxy.example:3128")
+
+
+def test_a_range_in_no_proxy_counts_for_grpc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("grpc_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "192.0.2.0/24")
+    assert channels.proxy(Endpoint("tfserving", grpc="192.0.2.7:8500")) == ""
+    assert channels.proxy(Endpoint("tfserving", grpc="192.0.3.7:8500")) == "proxy.example:3128"
+
+
+def test_an_empty_variable_hides_the_others_from_grpc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("grpc_proxy", "")
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "")
+    assert channels.proxy(Endpoint("tfserving", grpc="192.0.2.7:8500")) == ""
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [Endpoint("tfserving", grpc="192.0.2.7:8500"), Endpoint("ccai", rest="http://192.0.2.7:8080")],
+)
+def test_an_endpoint_can_go_past_every_proxy(
+    monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint
+) -> None:
+    for name in ("grpc_proxy", "http_proxy"):
+        monkeypatch.setenv(name, "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "")
+    assert channels.proxy(endpoint) == "proxy.example:3128"
+    past = endpoint.replace(no_proxy=True)
+    assert channels.proxy(past) == ""
+    if past.rest:
+        assert channels.session(endpoint).trust_env
+        assert not channels.session(past).trust_env

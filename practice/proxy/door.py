@@ -42,7 +42,6 @@ class ProxyDoor:
 
     def __init__(self, settings: Settings) -> None:
         self._listener = socket.create_server((server.LOOPBACK, settings.port), backlog=128)
-        self._listener.settimeout(0.5)  # closing it would not wake its thread everywhere
         self._flags = _library_flags(settings)
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._ending = threading.Event()
@@ -56,7 +55,10 @@ class ProxyDoor:
         """End all connections: nobody knows when a tunnel would end."""
         limit = time.monotonic() + 1.5
         self._ending.set()
-        self._thread.join(1.0)
+        # Closing the listener would not wake its thread everywhere. A connection does.
+        with contextlib.suppress(OSError):
+            socket.create_connection(self._listener.getsockname(), timeout=0.2).close()
+        self._thread.join(0.5)
         self._listener.close()
         for connection, thread in list(self._connections.items()):
             with contextlib.suppress(OSError):
@@ -67,13 +69,14 @@ class ProxyDoor:
         while not self._ending.is_set():
             try:
                 connection, address = self._listener.accept()
-            except TimeoutError:
-                continue
             except OSError as error:  # too many are open; some will be closed
                 server.log.warning("A connection cannot be accepted: %s", error)
                 self._ending.wait(0.1)
                 continue
-            self._begin(connection, address)
+            if self._ending.is_set():
+                connection.close()
+            else:
+                self._begin(connection, address)
 
     def _begin(self, connection: socket.socket, address: tuple[str, int]) -> None:
         thread = threading.Thread(target=self._serve, args=(connection, address), daemon=True)

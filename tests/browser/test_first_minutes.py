@@ -117,6 +117,24 @@ def test_chapter_02_runs_and_keeps_no_token_and_no_secret(page: Page, lab: Lab) 
     assert not [secret for secret in (*secrets, "gAAAAA") if secret in stored]
 
 
+def test_chapter_06_runs_and_every_trial_has_its_answer(page: Page, lab: Lab) -> None:
+    open_chapter(page, lab, "06-behind-a-proxy.ipynb")
+    run_all(page)
+    expect(page.locator(ERROR)).to_have_count(0)
+    expect(page.locator(".otw-explanation")).to_have_count(1)
+
+
+def test_chapter_07_runs_shows_cards_and_turns_its_dial(page: Page, lab: Lab) -> None:
+    open_chapter(page, lab, "07-when-calls-fail.ipynb")
+    run_all(page)
+    expect(page.locator(ERROR)).to_have_count(0)
+    cards = page.locator(".otw-explanation")
+    expect(cards.first).to_contain_text("The machine answers and nobody listens on this port.")
+    expect(page.get_by_text("Traceback (most recent call last)")).to_have_count(0)
+    expect(page.get_by_text("with retries").last).to_be_visible()
+    picture(page, "chapter-07", "9. A message that is too large")
+
+
 def test_a_light_goes_out_and_on(start: Page) -> None:
     light = start.get_by_text(re.compile("tfserving is (on|off)"))
     expect(light).to_contain_text("tfserving is on")

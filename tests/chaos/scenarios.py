@@ -52,9 +52,13 @@ def cut_by_a_proxy(seconds: float) -> Outcomes:
         _through(proxy.url),
         calling(_shared()) as outcomes,
     ):
-        _pass(time.monotonic() + seconds)
-        if not any(each.fault == "cut" for each in proxy.log()):
-            outcomes[NAMES[0]].wrong.append("the proxy cut nothing")
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            _pass(min(time.monotonic() + 0.5, ends))
+            _connect_anew()
+        cut = {each.target for each in proxy.log() if each.fault == "cut"}
+        if len(cut) < sum(map(len, CALLS.values())):
+            outcomes[NAMES[0]].wrong.append(f"only these were cut: {', '.join(cut)}")
     return outcomes
 
 
@@ -172,6 +176,13 @@ def _turns(*faults: dict, ends: float) -> Iterator[dict]:
 
 def _pass(until: float) -> None:
     time.sleep(max(0.0, until - time.monotonic()))  # the scenario's own length
+
+
+def _connect_anew() -> None:
+    """Let the next calls open connections of their own; those under way keep theirs."""
+    with channels._lock:
+        channels._channels.clear()
+        channels._sessions.clear()
 
 
 @contextlib.contextmanager

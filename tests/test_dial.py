@@ -1,0 +1,52 @@
+"""The dial for faults, turned without a browser."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+import practice
+from helpers import tfserving
+from helpers.endpoints import Endpoint
+from practice import dial
+from practice.dial import FaultDial
+
+
+def call(endpoint: Endpoint) -> None:
+    flower = np.ones((1, 4), np.float32)
+    tfserving.predict(endpoint.replace(model="iris"), {"features": flower}, check=False)
+
+
+@pytest.fixture
+def turned(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultDial]:
+    monkeypatch.setattr(dial, "CALLS", 10)
+    with practice.private("tfserving") as service:
+        yield FaultDial(service, call, rate=0)
+
+
+def test_without_faults_both_succeed(turned: FaultDial) -> None:
+    assert turned.without.succeeded == turned.with_retries.succeeded == 1
+    assert bytes(turned.plot.value).startswith(b"\x89PNG")
+    assert "Without retries 100% of 10 calls succeeded" in turned.words.value
+
+
+def test_turning_it_calls_again(turned: FaultDial) -> None:
+    before = turned.plot.value
+    turned.rate.value = 60
+    assert turned.without.succeeded < 1
+    assert turned.with_retries.succeeded > turned.without.succeeded
+    assert turned.plot.value != before
+
+
+def test_at_the_end_of_the_dial_nothing_succeeds(turned: FaultDial) -> None:
+    turned.rate.value = 100
+    assert turned.without.succeeded == turned.with_retries.succeeded == 0
+
+
+def test_after_a_turn_the_service_is_well_again(turned: FaultDial) -> None:
+    turned.rate.value = 50
+    call(turned._service)
+
+
+def test_its_plain_text_is_the_same_in_every_run(turned: FaultDial) -> None:
+    assert repr(turned) == "FaultDial()"
