@@ -2,8 +2,6 @@
 
 import atexit
 import base64
-import contextlib
-import ipaddress
 import os
 import re
 import threading
@@ -139,9 +137,12 @@ def _names(entry: str, host: str) -> bool:
     entry = entry.strip().lstrip(".")
     if entry and (host == entry or host.endswith(f".{entry}")):
         return True
-    with contextlib.suppress(ValueError):
+    import ipaddress  # only here: few have a proxy
+
+    try:
         return ipaddress.ip_address(host.strip("[]")) in ipaddress.ip_network(entry, strict=False)
-    return False
+    except ValueError:  # a name
+        return False
 
 
 def _proxy_of_requests(url: str) -> str:

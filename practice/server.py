@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent import futures
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 
-from practice import trouble
+if TYPE_CHECKING:
+    from practice.trouble import Source
 
 LOOPBACK = "127.0.0.1"  # the real product listens on every address; a practice service must not
 log = logging.getLogger("practice")
@@ -41,13 +42,24 @@ def add_flags(parser: Any) -> None:
                       help="which faults to make; with --exit_with_pid only")  # fmt: skip
 
 
-def trouble_source(flags: Any) -> trouble.Source | None:
+def trouble_source(flags: Any) -> "Source | None":
     """Return where faults come from; ValueError for a service that others may be using."""
     if flags.trouble_file is None:
         return None
     if not flags.exit_with_pid:
         raise ValueError("--trouble_file is for a private service: it needs --exit_with_pid.")
+    from practice import trouble  # only here: a shared service starts without it
+
     return trouble.Source(flags.trouble_file)
+
+
+def troubled(app: Callable, source: "Source | None") -> Callable:
+    """Put a source's faults into an ASGI application; without one it stays as it is."""
+    if source is None:
+        return app
+    from practice import trouble
+
+    return trouble.troubled_app(app, source)
 
 
 class Activity(grpc.ServerInterceptor):
@@ -74,13 +86,17 @@ class Door(Protocol):
 
 
 def grpc_server(
-    activity: Activity, source: trouble.Source | None, *interceptors: grpc.ServerInterceptor
+    activity: Activity, source: "Source | None", *interceptors: grpc.ServerInterceptor
 ) -> grpc.Server:
     """Make a gRPC server: threads as many as TensorFlow Serving's, messages of any size."""
-    troubled = [trouble.TroubledCalls(source)] if source else []
+    faults: list[grpc.ServerInterceptor] = []
+    if source is not None:
+        from practice import trouble
+
+        faults = [trouble.TroubledCalls(source)]
     return grpc.server(
         futures.ThreadPoolExecutor(max_workers=4 * (os.cpu_count() or 1)),
-        interceptors=[activity, *troubled, *interceptors],
+        interceptors=[activity, *faults, *interceptors],
         options=[
             ("grpc.max_receive_message_length", -1),
             ("grpc.max_send_message_length", -1),

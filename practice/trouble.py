@@ -139,10 +139,8 @@ def _cut(peer: str) -> None:
                 found.shutdown(socket.SHUT_RDWR)
 
 
-def troubled_app(app: Callable, source: Source | None) -> Callable:
-    """Put the trouble into an ASGI application; without a source it stays as it is."""
-    if source is None:
-        return app
+def troubled_app(app: Callable, source: Source) -> Callable:
+    """Put the trouble into an ASGI application."""
 
     async def troubled(scope: Any, receive: Any, send: Any) -> None:
         import asyncio

@@ -9,7 +9,6 @@ from practice import credentials, server, state, web
 from practice.ccai.grpc_service import Authentication, InferenceService
 from practice.ccai.rest import User, application
 from practice.ccai.room import Room
-from practice.trouble import troubled_app
 from protos import inference_service_pb2_grpc
 
 
@@ -44,7 +43,7 @@ def _open(flags: argparse.Namespace, activity: server.Activity) -> list[server.D
     service = InferenceService(room)
     # As the original without key and users.
     if flags.rest_port:
-        app = troubled_app(application(room), source)
+        app = server.troubled(application(room), source)
         doors.append(web.WebServer(app, flags.rest_port, activity))
     if flags.grpc_port:
         plain = server.grpc_server(activity, source)
@@ -54,7 +53,7 @@ def _open(flags: argparse.Namespace, activity: server.Activity) -> list[server.D
     if flags.secure_rest_port or flags.secure_grpc_port:
         certificate, user = _secrets(flags.folder)
     if flags.secure_rest_port:
-        app = troubled_app(application(room, user), source)
+        app = server.troubled(application(room, user), source)
         doors.append(web.WebServer(app, flags.secure_rest_port, activity, certificate))
     if flags.secure_grpc_port:
         secure = server.grpc_server(activity, source, Authentication(user))

@@ -11,7 +11,6 @@ from typing import Any
 
 from practice import credentials, server, state, web
 from practice.modelarts import account, gateway, models
-from practice.trouble import troubled_app
 
 _MODELS = Path(__file__).parents[2] / "data" / "models"
 
@@ -41,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         lock_limit=flags.lock_after,
     )
     try:
-        app = troubled_app(app, server.trouble_source(flags))
+        app = server.troubled(app, server.trouble_source(flags))
         door = web.WebServer(
             app, flags.port, activity, certificate, headers_limit=2 * gateway.HEADERS_LIMIT
         )
