@@ -7,7 +7,7 @@ from typing import Any, Literal
 import grpc
 
 from helpers import ccai_answers as answers
-from helpers import channels, errors, library_errors
+from helpers import channels, errors, library_errors, transport
 from helpers.endpoints import Endpoint
 from helpers.images import file_bytes
 
@@ -52,16 +52,8 @@ def post(endpoint: Endpoint, path: str, form: Mapping[str, Any], timeout: float)
 
 def send(endpoint: Endpoint, path: str, form: Mapping[str, Any], timeout: float) -> str:
     """Post a form and return the answer's text; CallError for every status from 400 on."""
-    import requests  # only here: calls over gRPC need none of it
-
-    session, where = channels.session(endpoint), {
-        "service": endpoint.service, "endpoint": endpoint.rest
-    }  # fmt: skip
-    url = f"{endpoint.rest}/cgi-bin/{path}"
-    try:
-        response = session.post(url, data=form, timeout=timeout, verify=session.verify)
-    except requests.RequestException as error:
-        raise library_errors.from_requests(error, **where) from error
+    response = transport.post(endpoint, f"{endpoint.rest}/cgi-bin/{path}", timeout, data=form)
+    where = {"service": endpoint.service, "endpoint": endpoint.rest}
     if response.status_code == 500:
         # CCAI's services check nothing: whatever they do not understand ends here.
         raise errors.BadInput(
@@ -98,15 +90,4 @@ def unary(endpoint: Endpoint, method: str, request: Any, timeout: float) -> Any:
         from protos import inference_service_pb2_grpc
 
         _stubs[channel] = inference_service_pb2_grpc.InferenceStub(channel)
-    try:
-        method_of_stub = getattr(_stubs[channel], method)
-        if not endpoint.retries:
-            return method_of_stub(request, timeout=timeout)
-        from helpers import retries  # only here: most calls are made once
-
-        return retries.unary(method_of_stub, request, timeout, endpoint.retries)
-    except grpc.RpcError as error:
-        known = library_errors.from_grpc(error, service=endpoint.service, endpoint=endpoint.grpc)
-        if isinstance(known, errors.ConnectionFailed):
-            channels.forget(endpoint)
-        raise known from error
+    return transport.unary(endpoint, getattr(_stubs[channel], method), request, timeout)

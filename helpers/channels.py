@@ -192,18 +192,19 @@ def _open_session(endpoint: Endpoint) -> "requests.Session":
     secure = endpoint.rest.startswith("https://")
     if endpoint.user and not secure:
         raise BadInput(_TLS_ONLY)
-    new = requests.Session()
     if endpoint.retries:
         from helpers.retries import RetryingSession  # only here: most calls are made once
 
-        new = RetryingSession(endpoint.retries)
-    new.trust_env = not (
-        endpoint.no_proxy or _is_loopback(_host_of_url(endpoint.rest))
-    )  # no proxy reaches this machine's inside
+        new: requests.Session = RetryingSession(endpoint.retries)
+    else:
+        new = requests.Session()
+    # No proxy reaches this machine's inside.
+    new.trust_env = not (endpoint.no_proxy or _is_loopback(_host_of_url(endpoint.rest)))
     if secure and endpoint.ca_file:
         _authority(endpoint.ca_file)  # says what is wrong with it
         new.verify = os.path.expanduser(endpoint.ca_file)
-    new.verify = new.verify if endpoint.verify else False
+    if not endpoint.verify:
+        new.verify = False
     if endpoint.user and endpoint.kind != "modelarts":
         # As bytes, or requests would write them in Latin-1.
         new.auth = (endpoint.user.encode(), endpoint.password.encode())  # type: ignore[assignment]

@@ -17,10 +17,11 @@ _LONGEST = 400  # letters of a message; more is somebody's whole page
 _DEEPEST = 12  # exceptions in a chain that are looked at
 _SECRETS = re.compile(
     r"""(?ix)
-    ( \b(?:basic|bearer)\s+ | (?:x-auth-token|x-subject-token|x-apig-appcode|apikey)["']?\s*[:=]\s*["']?
+    ( \b(?:basic|bearer)\s+
+    | (?:x-auth-token|x-subject-token|x-apig-appcode|apikey)["']?\s*[:=]\s*["']?
     | (?:pass(?:word|wd)?|secret|token|signature|sk|appcode)["']?\s*[:=]\s*["']? )
     [^\s"'&,;@<>]{3,}
-    """  # noqa: E501
+    """
 )
 _IN_URL = re.compile(r"(://[^/\s:@]+:)[^/\s@]+(?=@)")
 _LETTERS = re.compile(r"\b(?:MII|gAAAA)[\w+/=-]{30,}")  # how tokens begin
@@ -131,12 +132,12 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         waiting += [each.__cause__, getattr(each, "reason", None), *inside, context]
 
 
-def _text(error: BaseException) -> str:
+def _text(error: Any) -> str:
     parts = [str(error)]
     if callable(getattr(error, "code", None)) and callable(getattr(error, "details", None)):
-        parts = [f"{error.code().name}: {error.details()}"]  # type: ignore[attr-defined]
+        parts = [f"{error.code().name}: {error.details()}"]
         debug = getattr(error, "debug_error_string", None)
-        parts += [debug()] if debug and not error.details() else []  # type: ignore[attr-defined]
+        parts += [debug()] if debug and not error.details() else []
     elif isinstance(error, CallError):
         parts.append(error.details)
     response = getattr(error, "response", None)

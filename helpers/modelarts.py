@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
-from helpers import channels, errors, library_errors
+from helpers import errors, transport
 from helpers.endpoints import Endpoint
 from helpers.images import Image, file_bytes
 from helpers.modelarts_answers import CallsFailed, answer, lifetime
@@ -200,21 +200,10 @@ def _post(endpoint: Endpoint, timeout: float, **content: Any) -> Any:
 
 
 def _send(endpoint: Endpoint, timeout: float, proof: Callable, **content: Any) -> Any:
-    import requests  # takes a while to import
-
-    session = channels.session(endpoint)
-    try:
-        return session.post(
-            endpoint.rest,
-            auth=proof,
-            timeout=timeout,
-            verify=session.verify,
-            allow_redirects=False,  # the proof would go along
-            **content,
-        )
-    except requests.RequestException as error:
-        where = {"service": endpoint.service, "endpoint": endpoint.rest}
-        raise library_errors.from_requests(error, **where) from error
+    # No redirect is followed: the proof would go along.
+    return transport.post(
+        endpoint, endpoint.rest, timeout, auth=proof, allow_redirects=False, **content
+    )
 
 
 def _proof(

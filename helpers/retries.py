@@ -1,11 +1,8 @@
 """Calls that are tried again: what gRPC and requests bring for it, with growing pauses."""
 
 import json
-import time
-from collections.abc import Callable
 from typing import Any
 
-import grpc
 import requests
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ChunkedEncodingError, ContentDecodingError
@@ -15,6 +12,8 @@ from urllib3.util import Retry
 
 def channel_options(retries: int) -> list[tuple[str, Any]]:
     """Return a channel's options for trying again; gRPC itself varies the pauses.
+
+    `transport.unary` adds the answers that break off.
 
     See gRPC's proposal A6, "Client Retries".
     """
@@ -32,21 +31,6 @@ def channel_options(retries: int) -> list[tuple[str, Any]]:
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1000),
     ]
-
-
-def unary(method: Callable, request: Any, timeout: float, retries: int) -> Any:
-    """Call a gRPC method, again when its answer breaks off.
-
-    gRPC tries again by itself, but not once the answer has begun: that is added here.
-    """
-    ends = time.monotonic() + timeout
-    while True:
-        try:
-            return method(request, timeout=ends - time.monotonic())
-        except grpc.RpcError as error:
-            if retries <= 0 or "Stream removed (Socket closed" not in (error.details() or ""):
-                raise
-            retries -= 1  # without a pause: the service is there, the connection was not
 
 
 class RetryingSession(requests.Session):

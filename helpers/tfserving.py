@@ -8,7 +8,7 @@ from typing import NamedTuple
 import grpc
 from numpy.typing import ArrayLike, NDArray
 
-from helpers import channels, errors, library_errors
+from helpers import channels, errors, transport
 from helpers.endpoints import Endpoint
 from helpers.serving_api import (
     get_model_metadata_pb2,
@@ -166,22 +166,14 @@ def _method(endpoint: Endpoint, name: str) -> Callable:
 
 
 def _call(endpoint: Endpoint, method: str, request, ends: float):
+    call = _method(endpoint, method)
     try:
-        call = _method(endpoint, method)
-        if not endpoint.retries:
-            return call(request, timeout=ends - time.monotonic())
-        from helpers import retries  # only here: most calls are made once
-
-        return retries.unary(call, request, ends - time.monotonic(), endpoint.retries)
-    except grpc.RpcError as error:
-        known = library_errors.from_grpc(error, service=endpoint.service, endpoint=endpoint.grpc)
-        if isinstance(known, errors.ConnectionFailed):
-            channels.forget(endpoint)
-        if isinstance(known, errors.UnknownModel) and method != "GetModelStatus":
-            raise _unknown_model(endpoint, known, ends) from error
-        if isinstance(known, errors.UnknownModel):
-            known.args = (_not_served(endpoint),)
-        raise known from error
+        return transport.unary(endpoint, call, request, ends - time.monotonic())
+    except errors.UnknownModel as known:
+        if method != "GetModelStatus":
+            raise _unknown_model(endpoint, known, ends) from known.__cause__
+        known.args = (_not_served(endpoint),)
+        raise
 
 
 def _unknown_model(endpoint: Endpoint, known: errors.CallError, ends: float) -> errors.CallError:

@@ -3,9 +3,10 @@
 Secrets lie in files of mode 0600. The authority's own key is thrown away once it has signed.
 """
 
+import contextlib
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +34,16 @@ def certificate(folder: Path) -> Certificate:
     if not all(path.exists() for path in (*found, ca_file(folder))):
         _sign(folder, found)
     return found
+
+
+@contextlib.contextmanager
+def home(given: Path | None) -> Iterator[Path]:
+    """Give the folder that a flag names; without one the state folder, locked meanwhile."""
+    if given is not None:
+        yield given
+        return
+    with state.lock():
+        yield state.folder()
 
 
 def ca_file(folder: Path) -> Path:

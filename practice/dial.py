@@ -1,7 +1,6 @@
 """A dial for the share of calls that fail, and what retries make of it (a widget)."""
 
 import io
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -45,25 +44,23 @@ class FaultDial(w.VBox):
         )  # fmt: skip
         self.words, self.plot = w.HTML(), w.Image(format="png")
         self.without = self.with_retries = Measured(0.0, [])
-        self._busy = threading.Lock()
         super().__init__([self.rate, self.words, self.plot])
         self.rate.observe(lambda _: self.measure(), "value")
         self.measure()
 
     def measure(self) -> None:
         """Make the calls, without and with retries, and draw what came of it."""
-        with self._busy:
-            self.words.value = "Calling ..."
-            share = self.rate.value / 100
-            self._service.trouble(fail="UNAVAILABLE", rate=share)
-            self.without = self._measured(self._service)
-            self.with_retries = self._measured(self._service.replace(retries=4))
-            self._service.trouble()
-            self.plot.value = self._drawn()
-            self.words.value = (
-                f"Without retries {self.without.succeeded:.0%} of {CALLS} calls succeeded, "
-                f"with retries {self.with_retries.succeeded:.0%}."
-            )
+        self.words.value = "Calling ..."
+        share = self.rate.value / 100
+        self._service.trouble(fail="UNAVAILABLE", rate=share)
+        self.without = self._measured(self._service)
+        self.with_retries = self._measured(self._service.replace(retries=4))
+        self._service.trouble()
+        self.plot.value = self._drawn()
+        self.words.value = (
+            f"Without retries {self.without.succeeded:.0%} of {CALLS} calls succeeded, "
+            f"with retries {self.with_retries.succeeded:.0%}."
+        )
 
     def __repr__(self) -> str:
         return "FaultDial()"

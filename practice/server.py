@@ -1,5 +1,6 @@
 """What all practice services share: loopback ports, limits, the log, and a clean end."""
 
+import argparse
 import contextlib
 import logging
 import os
@@ -9,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent import futures
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
@@ -32,17 +32,7 @@ def start_log() -> None:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its start and end are in our lines
 
 
-def add_flags(parser: Any) -> None:
-    """Add the flags that all practice services have; the products have none of them."""
-    ours = parser.add_argument_group("of the practice services")
-    ours.add_argument("--idle_timeout_seconds", type=float, default=0,
-                      help="end after so long without a call")  # fmt: skip
-    ours.add_argument("--exit_with_pid", type=int, default=0, help="end with this process")
-    ours.add_argument("--trouble_file", type=Path,
-                      help="which faults to make; with --exit_with_pid only")  # fmt: skip
-
-
-def trouble_source(flags: Any) -> "Source | None":
+def trouble_source(flags: argparse.Namespace) -> "Source | None":
     """Return where faults come from; ValueError for a service that others may be using."""
     if flags.trouble_file is None:
         return None
@@ -121,9 +111,7 @@ def run(
     doors: Sequence[Door],
     activity: Activity,
     stop: threading.Event,
-    *,
-    idle_timeout_seconds: float = 0,
-    exit_with_pid: int = 0,
+    flags: argparse.Namespace,
 ) -> None:
     """Start the servers and stay until a signal, idleness or another process's end.
 
@@ -135,20 +123,19 @@ def run(
         As they were given it.
     stop : Event
         As `stop_on_signals` gave it.
-    idle_timeout_seconds : float
-        End after so long without a call; 0 is never.
-    exit_with_pid : int
-        End when this process has ended; 0 is none.
+    flags : Namespace
+        With those of `flags.add_lifetime`; 0 is never, and no process.
     """
-    alive = _watch(exit_with_pid)
+    alive = _watch(flags.exit_with_pid)
     for door in doors:
         door.start()
     while not stop.wait(1.0):
-        if idle_timeout_seconds and time.monotonic() - activity.last_call > idle_timeout_seconds:
-            log.info("No call for %.0f s: ending.", idle_timeout_seconds)
+        idle = time.monotonic() - activity.last_call
+        if flags.idle_timeout_seconds and idle > flags.idle_timeout_seconds:
+            log.info("No call for %.0f s: ending.", flags.idle_timeout_seconds)
             break
         if not alive():
-            log.info("Process %d has ended: ending too.", exit_with_pid)
+            log.info("Process %d has ended: ending too.", flags.exit_with_pid)
             break
     with futures.ThreadPoolExecutor(len(doors)) as pool:  # at once: all have the same two seconds
         list(pool.map(lambda door: door.stop(), doors))

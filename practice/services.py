@@ -181,21 +181,32 @@ def _ccai_arguments(folder: Path, models: Path, ports: Mapping[str, int]) -> lis
 
 
 def _ccai_answers(entry: Mapping[str, Any], seconds: float) -> bool:
-    return _rest_answers(str(entry.get("rest", "")), seconds) and _grpc_answers(entry, seconds)
-
-
-def _rest_answers(url: str, seconds: float) -> bool:
-    import http.client
-
-    address = url.rpartition("/")[2]
     form = {"Content-Type": "application/x-www-form-urlencoded"}
+    request = ("POST", "/cgi-bin/fcgi_py_policy", "healthcheck=1", form)
+    _, answer = _ask(entry.get("rest"), seconds, *request)
+    return answer == b"healthcheck ok" and _grpc_answers(entry, seconds)
+
+
+def _ask(
+    url: object, seconds: float, *request: Any, authority: Path | None = None
+) -> tuple[int, bytes]:
+    """Make a request of the host in a URL; returns status and body, 0 without an answer."""
+    import http.client
+    import ssl
+
+    address = str(url).partition("//")[2].partition("/")[0]
     try:
-        connection = http.client.HTTPConnection(address, timeout=seconds)
+        if authority is None:
+            connection = http.client.HTTPConnection(address, timeout=seconds)
+        else:
+            context = ssl.create_default_context(cafile=authority)
+            connection = http.client.HTTPSConnection(address, timeout=seconds, context=context)
         with contextlib.closing(connection):
-            connection.request("POST", "/cgi-bin/fcgi_py_policy", "healthcheck=1", form)
-            return connection.getresponse().read() == b"healthcheck ok"
+            connection.request(*request)
+            response = connection.getresponse()
+            return response.status, response.read()
     except (OSError, http.client.HTTPException):
-        return False
+        return 0, b""
 
 
 def _grpc_answers(entry: Mapping[str, Any], seconds: float) -> bool:
@@ -223,21 +234,12 @@ def _modelarts_arguments(folder: Path, models: Path, ports: Mapping[str, int]) -
 
 def _modelarts_answers(entry: Mapping[str, Any], seconds: float) -> bool:
     """Whether the flowers' service answers an app; a token would take two requests."""
-    import http.client
-    import ssl
-
     authority = Path(str(entry.get("ca_file", "")))
     code = state.read_secrets("modelarts", authority.parent).get("appcode", "")
-    address, _, path = str(entry.get("app_iris", "")).removeprefix("https://").partition("/")
     headers = {"X-Apig-AppCode": code, "Content-Type": "application/json"}
-    try:
-        context = ssl.create_default_context(cafile=authority)
-        connection = http.client.HTTPSConnection(address, timeout=seconds, context=context)
-        with contextlib.closing(connection):
-            connection.request("POST", f"/{path}", _FLOWER, headers)
-            return connection.getresponse().status == 200
-    except (OSError, ValueError, http.client.HTTPException):
-        return False
+    request = ("POST", published.SERVICES["iris"].app_path, _FLOWER, headers)
+    status, _ = _ask(entry.get("iam"), seconds, *request, authority=authority)
+    return status == 200
 
 
 _FLOWER = json.dumps(
@@ -264,16 +266,9 @@ def _proxy_arguments(folder: Path, models: Path, ports: Mapping[str, int]) -> li
 
 def _proxy_answers(entry: Mapping[str, Any], seconds: float) -> bool:
     """Whether the proxy forwards a request: one to itself, which it counts nowhere."""
-    import http.client
-
     url = str(entry.get("http", ""))
-    try:
-        connection = http.client.HTTPConnection(url.rpartition("/")[2], timeout=seconds)
-        with contextlib.closing(connection):
-            connection.request("GET", f"{url}/health")
-            return connection.getresponse().read() == b"practice proxy"
-    except (OSError, http.client.HTTPException):
-        return False
+    _, answer = _ask(url, seconds, "GET", f"{url}/health")
+    return answer == b"practice proxy"
 
 
 SERVICES = {

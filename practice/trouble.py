@@ -1,5 +1,6 @@
 """Faults on demand, for a private service: slow, failing, or cut off in the middle of an answer."""
 
+import asyncio
 import contextlib
 import dataclasses
 import json
@@ -70,9 +71,8 @@ class Source:
 
     def __init__(self, path: Path) -> None:
         self._path, self._changed = path, 0
-        self._trouble, self._left = Trouble(rate=0.0), float("inf")
-        self._chance = random.Random(_SEED)  # noqa: S311
         self._lock = threading.Lock()
+        self._set(Trouble(rate=0.0))
 
     def next(self) -> Trouble | None:
         """Return what is wrong with the call that has just come; None when nothing is."""
@@ -90,10 +90,12 @@ class Source:
             return
         if changed != self._changed:
             self._changed = changed
-            self._trouble = Trouble(**json.loads(self._path.read_text(encoding="utf-8")))
-            calls = self._trouble.calls
-            self._left = float("inf") if calls is None else calls
-            self._chance = random.Random(_SEED)  # noqa: S311
+            self._set(Trouble(**json.loads(self._path.read_text(encoding="utf-8"))))
+
+    def _set(self, trouble: Trouble) -> None:
+        self._trouble = trouble
+        self._left = float("inf") if trouble.calls is None else trouble.calls
+        self._chance = random.Random(_SEED)  # noqa: S311
 
 
 def write(path: Path, trouble: Trouble) -> None:
@@ -143,8 +145,6 @@ def troubled_app(app: Callable, source: Source) -> Callable:
     """Put the trouble into an ASGI application."""
 
     async def troubled(scope: Any, receive: Any, send: Any) -> None:
-        import asyncio
-
         trouble = source.next()
         if trouble is None:
             await app(scope, receive, send)

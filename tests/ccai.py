@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 
 import grpc
 import matplotlib
+import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from helpers import endpoints
@@ -81,6 +82,25 @@ def running(prepared: Path | None = None) -> Iterator[Running]:
             own.entry["pid"],
             own.log,
         )
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Running]:
+    """Start a service for the tests of one file: `service = ccai.service` there."""
+    with running() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def here(service: Running) -> Endpoint:
+    """The doors without TLS of that service."""
+    return service.plain
+
+
+@pytest.fixture(scope="module")
+def there(service: Running) -> Endpoint:
+    """Its doors with TLS and a user."""
+    return service.secure
 
 
 @dataclasses.dataclass(frozen=True)

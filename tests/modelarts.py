@@ -27,6 +27,7 @@ from PIL import Image
 
 from practice import processes, services, state
 from practice.modelarts.published import SERVICES
+from tests import ccai
 
 DATA = Path(__file__).parent.parent / "data"
 NAMES = ("digits_detector", "digits", "iris")
@@ -40,16 +41,8 @@ Headers = Mapping[str, str] | Sequence[tuple[str, str]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
-    """An HTTP answer as it came."""
-
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
-
-    def header(self, name: str) -> str | None:
-        """Return one header's value."""
-        return next((value for key, value in self.headers if key.lower() == name), None)
+class Answer(ccai.Answer):
+    """An HTTP answer as it came, with what its JSON says."""
 
     @property
     def json(self) -> Any:

@@ -1,7 +1,7 @@
 """The helper against the real practice service: answers, and what each mistake is told."""
 
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,20 +23,8 @@ WAYS: list[dict[str, Any]] = [{}, {"dialect": "cpp"}, {"transport": "grpc"}]
 GO_FORWARD = Speech.read(DATA / "audio" / "go-forward.wav")
 
 
-@pytest.fixture(scope="module")
-def service() -> Iterator[Running]:
-    with shared.running() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def here(service: Running) -> Endpoint:
-    return service.plain
-
-
-@pytest.fixture(scope="module")
-def there(service: Running) -> Endpoint:
-    return service.secure
+# The fixtures of this file.
+service, here, there = shared.service, shared.here, shared.there
 
 
 @pytest.fixture(params=["plain", "secure"])

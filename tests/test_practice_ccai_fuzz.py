@@ -6,7 +6,7 @@ import json
 import random
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent import futures
 from typing import Any
 from urllib.parse import quote_from_bytes
@@ -288,10 +288,7 @@ def describe(path: str, body: bytes, answer: Answer, problem: str) -> str:
     return problem and f"{problem}: {path} {body[:200]!r} -> {answer.status} {answer.body[:300]!r}"
 
 
-@pytest.fixture(scope="module")
-def service() -> Iterator[Running]:
-    with ccai.running() as one:
-        yield one
+service = ccai.service
 
 
 def known_answers(endpoint: Endpoint, stub: Any) -> list[str]:

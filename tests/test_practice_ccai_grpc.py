@@ -23,20 +23,8 @@ IMAGE_METHODS = ("Classification", "FaceDetection", "FacialLandmark", "OCR")
 METHODS = (*IMAGE_METHODS, "ASR", "HealthCheck")
 
 
-@pytest.fixture(scope="module")
-def service() -> Iterator[Running]:
-    with ccai.running() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def here(service: Running) -> Endpoint:
-    return service.plain
-
-
-@pytest.fixture(scope="module")
-def there(service: Running) -> Endpoint:
-    return service.secure
+# The fixtures of this file.
+service, here, there = ccai.service, ccai.here, ccai.there
 
 
 @pytest.fixture(scope="module")

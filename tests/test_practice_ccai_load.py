@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent import futures
 
 import psutil
@@ -19,10 +19,7 @@ MEGABYTE = 2**20
 Job = Callable[[Endpoint], str]  # what to ask at a door, plain or secure
 
 
-@pytest.fixture(scope="module")
-def service() -> Iterator[Running]:
-    with ccai.running() as one:
-        yield one
+service = ccai.service
 
 
 def over_rest(name: str, form: dict) -> Job:

@@ -59,20 +59,8 @@ BARE = ("segmentation", "super_resolution")
 TEXT = "Meeting 2026"
 
 
-@pytest.fixture(scope="module")
-def service() -> Iterator[Running]:
-    with ccai.running() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def here(service: Running) -> Endpoint:
-    return service.plain
-
-
-@pytest.fixture(scope="module")
-def there(service: Running) -> Endpoint:
-    return service.secure
+# The fixtures of this file.
+service, here, there = ccai.service, ccai.here, ccai.there
 
 
 @pytest.fixture

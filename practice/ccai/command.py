@@ -5,7 +5,8 @@ from pathlib import Path
 
 import grpc
 
-from practice import credentials, server, state, web
+from practice import credentials, server, web
+from practice import flags as shared
 from practice.ccai.grpc_service import Authentication, InferenceService
 from practice.ccai.rest import User, application
 from practice.ccai.room import Room
@@ -27,13 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     for flag in ("rest_port", "grpc_port", "secure_rest_port", "secure_grpc_port"):
         server.log.info("%s: %s:%d", flag, server.LOOPBACK, getattr(flags, flag))
-    server.run(
-        doors,
-        activity,
-        stop,
-        idle_timeout_seconds=flags.idle_timeout_seconds,
-        exit_with_pid=flags.exit_with_pid,
-    )
+    server.run(doors, activity, stop, flags)
     return 0
 
 
@@ -71,11 +66,8 @@ def _grpc_door(grpc_server: grpc.Server, service: InferenceService) -> server.Do
 
 
 def _secrets(folder: Path | None) -> tuple[credentials.Certificate, User]:
-    if folder is None:
-        folder = state.make_folder(state.folder())
-        with state.lock():
-            return credentials.certificate(folder), User(*credentials.user(folder, "ccai"))
-    return credentials.certificate(folder), User(*credentials.user(folder, "ccai"))
+    with credentials.home(folder) as home:
+        return credentials.certificate(home), User(*credentials.user(home, "ccai"))
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -97,7 +89,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--folder", type=Path, help="where certificate, key and user lie or are made; "
         "default: the state folder",
     )  # fmt: skip
-    server.add_flags(parser)
+    shared.add_lifetime(parser)
+    shared.add_trouble(parser)
     return parser.parse_args(arguments)
 
 

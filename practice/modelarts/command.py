@@ -1,8 +1,6 @@
 """The command line: one port for IAM, the gateway and the management calls."""
 
 import argparse
-import contextlib
-import math
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -10,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from practice import credentials, server, state, web
+from practice import flags as shared
 from practice.modelarts import account, gateway, models
 
 _MODELS = Path(__file__).parents[2] / "data" / "models"
@@ -49,13 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     threading.Thread(target=_deploy, args=(deployments.values(),), daemon=True).start()
     server.log.info("port: %s:%d", server.LOOPBACK, flags.port)
-    server.run(
-        [door],
-        activity,
-        stop,
-        idle_timeout_seconds=flags.idle_timeout_seconds,
-        exit_with_pid=flags.exit_with_pid,
-    )
+    server.run([door], activity, stop, flags)
     return 0
 
 
@@ -65,16 +58,9 @@ def _deploy(deployments: Iterable[models.Deployment]) -> None:
 
 
 def _secrets(folder: Path | None) -> tuple[credentials.Certificate, dict[str, str]]:
-    if folder is None:
-        folder = state.make_folder(state.folder())
-        with state.lock():
-            return _made(folder)
-    return _made(folder)
-
-
-def _made(folder: Path) -> tuple[credentials.Certificate, dict[str, str]]:
-    kept = credentials.secrets_of(folder, "modelarts", account.make)
-    return credentials.certificate(folder), kept
+    with credentials.home(folder) as home:
+        kept = credentials.secrets_of(home, "modelarts", account.make)
+        return credentials.certificate(home), kept
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -85,52 +71,31 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     for name, (kind, default, text) in _FLAGS.items():
         parser.add_argument(name, type=kind, default=default, help=text)
-    server.add_flags(parser)
+    shared.add_lifetime(parser)
+    shared.add_trouble(parser)
     return parser.parse_args(arguments)
 
 
-def _port(text: str) -> int:
-    if not text.isdigit() or not 0 < int(text) < 65536:
-        raise argparse.ArgumentTypeError(f"{text} is not a port")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 on")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    if (seconds := _finite(text)) < 0:
-        raise argparse.ArgumentTypeError(f"{text} is less than 0")
-    return seconds
-
-
-def _finite(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if math.isfinite(float(text)):
-            return float(text)
-    raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
-
-
 _FLAGS: dict[str, tuple[Callable[[str], Any], Any, str]] = {
-    "--port": (_port, 9443, "default: 9443"),
+    "--port": (shared.port, 9443, "default: 9443"),
     "--folder": (
         Path, None, "where certificate, key and account lie or are made; default: the state folder"
     ),
     "--models": (Path, _MODELS, "where the models are; default: data/models"),
-    "--token_lifetime_seconds": (_seconds, account.LIFETIME, "a token's life; default: a day"),
+    "--token_lifetime_seconds": (
+        shared.seconds, account.LIFETIME, "a token's life; default: a day"
+    ),
     "--requests_per_second": (
-        _count, gateway.RATE, "to one API; 0 is any number; default: 200, as in the product"
+        shared.count, gateway.RATE, "to one API; 0 is any number; default: 200, as in the product"
     ),
     "--timeout_seconds": (
-        _seconds, gateway.PATIENCE, "of an inference; default: 40, as in the product"
+        shared.seconds, gateway.PATIENCE, "of an inference; default: 40, as in the product"
     ),
     # For tests: the product has none of these.
     "--lock_after": (
-        _count, 5, "wrong signatures in a row that do not lock an AK yet; 0: never; default: 5"
+        shared.count, 5,
+        "wrong signatures in a row that do not lock an AK yet; 0: never; default: 5",
     ),
-    "--clock_offset_seconds": (_finite, 0.0, "how far this service's clock is off"),
-    "--inference_delay_seconds": (_seconds, 0.0, "makes each model slower"),
+    "--clock_offset_seconds": (shared.finite, 0.0, "how far this service's clock is off"),
+    "--inference_delay_seconds": (shared.seconds, 0.0, "makes each model slower"),
 }  # fmt: skip

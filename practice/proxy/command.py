@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from practice import credentials, server, state
+from practice import flags as shared
 from practice.proxy.faults import Faults
 
 _FAULTS = {
@@ -29,13 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         server.log.error("The proxy cannot start: %s", error)
         return 1
     server.log.info("port: %s:%d", server.LOOPBACK, flags.port)
-    server.run(
-        [door],
-        activity,
-        stop,
-        idle_timeout_seconds=flags.idle_timeout_seconds,
-        exit_with_pid=flags.exit_with_pid,
-    )
+    server.run([door], activity, stop, flags)
     return 0
 
 
@@ -43,12 +38,7 @@ def _open(flags: argparse.Namespace, activity: server.Activity) -> server.Door:
     """Bind the port; nothing is answered before `server.run`."""
     from practice.proxy import door, forward, record  # late: whoever mistypes a flag need not wait
 
-    if flags.folder is None:
-        folder = state.make_folder(state.folder())
-        with state.lock():
-            user, password = credentials.user(folder, "proxy")
-    else:
-        folder = flags.folder
+    with credentials.home(flags.folder) as folder:
         user, password = credentials.user(folder, "proxy")
     shares = {name: getattr(flags, flag.lstrip("-")) for flag, (name, _) in _FAULTS.items()}
     return door.ProxyDoor(
@@ -70,7 +60,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         description="A forward proxy: plain HTTP, and CONNECT for everything else.",
         allow_abbrev=False,
     )
-    parser.add_argument("--port", type=_port, default=3128, help="default: 3128")
+    parser.add_argument("--port", type=shared.port, default=3128, help="default: 3128")
     parser.add_argument(
         "--folder", type=Path, help="where its record and its user lie or are made; "
         "default: the state folder",
@@ -81,19 +71,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
             flag, type=_share, default=Fraction(0), metavar="SHARE",
             help=f"how many of all requests are {text}, from 0 to 1",
         )  # fmt: skip
-    parser.add_argument("--idle_timeout_seconds", type=float, default=0,
-                        help="end after so long without a byte")  # fmt: skip
-    parser.add_argument("--exit_with_pid", type=int, default=0, help="end with this process")
+    shared.add_lifetime(parser)
     flags = parser.parse_args(arguments)
     if flags.refuse + flags.stall + flags.cut > 1:
         parser.error("--refuse, --stall and --cut are more than 1 together")
     return flags
-
-
-def _port(text: str) -> int:
-    if not text.isdigit() or not 0 < int(text) < 65536:
-        raise argparse.ArgumentTypeError(f"{text} is not a port")
-    return int(text)
 
 
 def _share(text: str) -> Fraction:

@@ -7,6 +7,7 @@ import threading
 import grpc
 
 from helpers.serving_api import model_service_pb2_grpc, prediction_service_pb2_grpc
+from practice import flags as shared
 from practice import server
 from practice.tfserving import extras
 from practice.tfserving.failures import Failure
@@ -31,13 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     if stop.is_set():
         return 0
     log.info("Running gRPC ModelServer at %s:%d ...", server.LOOPBACK, flags.port)
-    server.run(
-        [server.GrpcDoor(grpc_server)],
-        activity,
-        stop,
-        idle_timeout_seconds=flags.idle_timeout_seconds,
-        exit_with_pid=flags.exit_with_pid,
-    )
+    server.run([server.GrpcDoor(grpc_server)], activity, stop, flags)
     return 0
 
 
@@ -109,7 +104,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--keep_serving_on_load_failure",
         "a model that fails to load does not keep the others from being served",
     )
-    server.add_flags(parser)
+    shared.add_lifetime(ours)
+    shared.add_trouble(ours)
     flags, unknown = parser.parse_known_args(arguments)
     for argument in unknown:  # the product says so and goes on
         print(f"unknown argument: {argument}\n{parser.format_usage()}", flush=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from practice import manager
 from tests.browser.conftest import ROOT, Lab
@@ -42,6 +42,22 @@ def run_all(page: Page) -> None:
     expect(page.get_by_text(IDLE)).to_be_visible()
 
 
+def run_chapter(page: Page, lab: Lab, notebook: str, failures: int) -> Locator:
+    """Run a chapter; returns its errors, of which there are so many."""
+    open_chapter(page, lab, notebook)
+    run_all(page)
+    errors = page.locator(ERROR)
+    expect(errors).to_have_count(failures)
+    return errors
+
+
+def saved(page: Page, lab: Lab, notebook: str) -> str:
+    """Save a chapter; returns what its file holds."""
+    page.keyboard.press("Control+s")
+    expect(page.locator(".jp-mod-dirty")).to_have_count(0)
+    return (lab.root / "notebooks" / notebook).read_text(encoding="utf-8")
+
+
 @pytest.fixture
 def start(page: Page, lab: Lab) -> Page:
     open_chapter(page, lab, "00-start-here.ipynb")
@@ -65,20 +81,14 @@ def test_chapter_00_runs_and_shows_what_the_model_found(start: Page) -> None:
 
 
 def test_chapter_04_runs_and_only_its_three_failures_are_errors(page: Page, lab: Lab) -> None:
-    open_chapter(page, lab, "04-grpc-tensorflow-serving.ipynb")
-    run_all(page)
-    errors = page.locator(ERROR)
-    expect(errors).to_have_count(3)
+    errors = run_chapter(page, lab, "04-grpc-tensorflow-serving.ipynb", failures=3)
     expect(errors.first).to_contain_text("ConnectionFailed: Nothing answers at 127.0.0.1:1")
     expect(page.get_by_text("Traceback")).to_have_count(0)
     picture(page, "chapter-04", "7. Draw the boxes")
 
 
 def test_chapter_01_runs_plays_and_only_its_three_failures_are_errors(page: Page, lab: Lab) -> None:
-    open_chapter(page, lab, "01-rest-ccai.ipynb")
-    run_all(page)
-    errors = page.locator(ERROR)
-    expect(errors).to_have_count(3)
+    errors = run_chapter(page, lab, "01-rest-ccai.ipynb", failures=3)
     expect(errors.last).to_contain_text("ConnectionFailed: Nothing answers at http://127.0.0.1:1")
     expect(lamp(page)).to_contain_text("Ready: answered in")
     player = page.locator("audio").first
@@ -89,45 +99,31 @@ def test_chapter_01_runs_plays_and_only_its_three_failures_are_errors(page: Page
 
 
 def test_chapter_05_runs_and_keeps_no_password(page: Page, lab: Lab) -> None:
-    open_chapter(page, lab, "05-grpc-ccai-secure.ipynb")
-    run_all(page)
-    errors = page.locator(ERROR)
-    expect(errors).to_have_count(2)
+    errors = run_chapter(page, lab, "05-grpc-ccai-secure.ipynb", failures=2)
     expect(errors.first).to_contain_text("NotTrusted: The certificate of 127.0.0.1")
     expect(errors.last).to_contain_text("User and password are sent over TLS only")
-    page.keyboard.press("Control+s")
-    expect(page.locator(".jp-mod-dirty")).to_have_count(0)
-    stored = (lab.root / "notebooks" / "05-grpc-ccai-secure.ipynb").read_text(encoding="utf-8")
+    stored = saved(page, lab, "05-grpc-ccai-secure.ipynb")
     assert manager.variables("ccai")["OTW_CCAI_PASSWORD"] not in stored
 
 
 def test_chapter_02_runs_and_keeps_no_token_and_no_secret(page: Page, lab: Lab) -> None:
-    open_chapter(page, lab, "02-rest-modelarts.ipynb")
-    run_all(page)
-    errors = page.locator(ERROR)
-    expect(errors).to_have_count(1)
+    errors = run_chapter(page, lab, "02-rest-modelarts.ipynb", failures=1)
     expect(errors).to_contain_text("UnknownModel: No service is published at https://127.0.0.1")
     expect(page.get_by_role("status").first).to_contain_text("the token lives another 23 h")
     picture(page, "chapter-02", "The same in one line")
-    page.keyboard.press("Control+s")
-    expect(page.locator(".jp-mod-dirty")).to_have_count(0)
-    stored = (lab.root / "notebooks" / "02-rest-modelarts.ipynb").read_text(encoding="utf-8")
+    stored = saved(page, lab, "02-rest-modelarts.ipynb")
     known = manager.variables("modelarts")
     secrets = [known[f"OTW_MODELARTS_{name}"] for name in ("PASSWORD", "SK", "APPCODE")]
     assert not [secret for secret in (*secrets, "gAAAAA") if secret in stored]
 
 
 def test_chapter_06_runs_and_every_trial_has_its_answer(page: Page, lab: Lab) -> None:
-    open_chapter(page, lab, "06-behind-a-proxy.ipynb")
-    run_all(page)
-    expect(page.locator(ERROR)).to_have_count(0)
+    run_chapter(page, lab, "06-behind-a-proxy.ipynb", failures=0)
     expect(page.locator(".otw-explanation")).to_have_count(1)
 
 
 def test_chapter_07_runs_shows_cards_and_turns_its_dial(page: Page, lab: Lab) -> None:
-    open_chapter(page, lab, "07-when-calls-fail.ipynb")
-    run_all(page)
-    expect(page.locator(ERROR)).to_have_count(0)
+    run_chapter(page, lab, "07-when-calls-fail.ipynb", failures=0)
     cards = page.locator(".otw-explanation")
     expect(cards.first).to_contain_text("The machine answers and nobody listens on this port.")
     expect(page.get_by_text("Traceback (most recent call last)")).to_have_count(0)
@@ -170,11 +166,8 @@ def test_saved_closed_and_opened_again_nothing_is_lost_and_no_secret_is_kept(
     start.get_by_label("Save as").fill("mine")
     start.get_by_role("button", name="Save profile").click()
     expect(panel(start)).to_contain_text("Saved in endpoints.toml, without the password.")
-    start.keyboard.press("Control+s")
-    expect(start.locator(".jp-mod-dirty")).to_have_count(0)
-    stored = lab.root / "notebooks" / "00-start-here.ipynb"
-    for file in (stored, lab.profiles):
-        text = file.read_text(encoding="utf-8")
+    stored = saved(start, lab, "00-start-here.ipynb")
+    for text in (stored, lab.profiles.read_text(encoding="utf-8")):
         assert "s3cr3t-word" not in text
         assert lab.token not in text
     assert 'model = "iris"' in lab.profiles.read_text()

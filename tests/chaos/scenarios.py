@@ -68,8 +68,8 @@ def failing(seconds: float) -> Outcomes:
         services = {name: stack.enter_context(instance.private(name)) for name in NAMES}
         for name, service in services.items():
             once(service, name)
-        places = {name: functools.partial(services.get, name) for name in NAMES}
-        with calling(places) as outcomes:  # type: ignore[arg-type]
+        places = {name: functools.partial(services.__getitem__, name) for name in NAMES}
+        with calling(places) as outcomes:
             ends = time.monotonic() + seconds
             for faults in _turns({"fail": "UNAVAILABLE"}, {"delay": 1.0}, ends=ends):
                 for service in services.values():
@@ -114,8 +114,8 @@ def another_day(seconds: float) -> Outcomes:
                 services[name] = stack.enter_context(instance.private(name))
         for name, service in services.items():
             once(service, name)
-        places = {name: functools.partial(services.get, name) for name in NAMES}
-        with calling(places) as outcomes:  # type: ignore[arg-type]
+        places = {name: functools.partial(services.__getitem__, name) for name in NAMES}
+        with calling(places) as outcomes:
             _pass(time.monotonic() + seconds)
     return outcomes
 

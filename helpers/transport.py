@@ -1,0 +1,46 @@
+"""One call over the shared channel or session; what goes wrong is an error of the tree."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from helpers import channels, errors, library_errors
+from helpers.endpoints import Endpoint
+
+if TYPE_CHECKING:
+    import requests
+
+
+def unary(endpoint: Endpoint, method: Callable, request: Any, timeout: float) -> Any:
+    """Call a stub's method; returns the message, or raises CallError.
+
+    With `endpoint.retries`, gRPC tries again by itself, but not once the answer has begun: that
+    is added here.
+    """
+    ends, left = time.monotonic() + timeout, endpoint.retries
+    while True:
+        try:
+            return method(request, timeout=ends - time.monotonic())
+        except grpc.RpcError as error:
+            if left and "Stream removed (Socket closed" in (error.details() or ""):
+                left -= 1  # without a pause: the service is there, the connection was not
+                continue
+            where = {"service": endpoint.service, "endpoint": endpoint.grpc}
+            known = library_errors.from_grpc(error, **where)
+            if isinstance(known, errors.ConnectionFailed):
+                channels.forget(endpoint)
+            raise known from error
+
+
+def post(endpoint: Endpoint, url: str, timeout: float, **content: Any) -> "requests.Response":
+    """Post to a REST address; returns the answer whatever its status, or raises CallError."""
+    import requests  # only here: calls over gRPC need none of it
+
+    session = channels.session(endpoint)
+    try:
+        return session.post(url, timeout=timeout, verify=session.verify, **content)
+    except requests.RequestException as error:
+        where = {"service": endpoint.service, "endpoint": endpoint.rest}
+        raise library_errors.from_requests(error, **where) from error

@@ -1,0 +1,48 @@
+"""Flags that the practice services share, and the values that flags take."""
+
+import argparse
+import contextlib
+import math
+from pathlib import Path
+
+
+def add_lifetime(parser: argparse._ActionsContainer) -> None:
+    """Add when a service ends by itself; the products have no such flags."""
+    parser.add_argument("--idle_timeout_seconds", type=seconds, default=0,
+                        help="end after so long without a call")  # fmt: skip
+    parser.add_argument("--exit_with_pid", type=int, default=0, help="end with this process")
+
+
+def add_trouble(parser: argparse._ActionsContainer) -> None:
+    """Add where faults come from: `server.trouble_source` reads it."""
+    parser.add_argument("--trouble_file", type=Path,
+                        help="which faults to make; with --exit_with_pid only")  # fmt: skip
+
+
+def port(text: str) -> int:
+    """Read a port, from 1 on."""
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"{text} is not a port")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """Read a whole number, from 0 on."""
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 on")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """Read a number of seconds, from 0 on."""
+    if (found := finite(text)) < 0:
+        raise argparse.ArgumentTypeError(f"{text} is less than 0")
+    return found
+
+
+def finite(text: str) -> float:
+    """Read a number of seconds, which may be less than 0."""
+    with contextlib.suppress(ValueError):
+        if math.isfinite(float(text)):
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
