@@ -18,6 +18,7 @@ from typing import Any
 
 _MODULES = {
     "classification_pb2": "tensorflow_serving.apis.classification_pb2",
+    "example_pb2": "tensorflow.core.example.example_pb2",
     "get_model_metadata_pb2": "tensorflow_serving.apis.get_model_metadata_pb2",
     "get_model_status_pb2": "tensorflow_serving.apis.get_model_status_pb2",
     "inference_pb2": "tensorflow_serving.apis.inference_pb2",

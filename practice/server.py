@@ -76,7 +76,11 @@ class Door(Protocol):
 
 
 def grpc_server(
-    activity: Activity, source: "Source | None", *interceptors: grpc.ServerInterceptor
+    activity: Activity,
+    source: "Source | None",
+    *interceptors: grpc.ServerInterceptor,
+    threads: int = 0,
+    options: Sequence[tuple[str, int | str]] = (),
 ) -> grpc.Server:
     """Make a gRPC server: threads as many as TensorFlow Serving's, messages of any size."""
     faults: list[grpc.ServerInterceptor] = []
@@ -85,12 +89,13 @@ def grpc_server(
 
         faults = [trouble.TroubledCalls(source)]
     return grpc.server(
-        futures.ThreadPoolExecutor(max_workers=4 * (os.cpu_count() or 1)),
+        futures.ThreadPoolExecutor(max_workers=threads or 4 * (os.cpu_count() or 1)),
         interceptors=[activity, *faults, *interceptors],
         options=[
             ("grpc.max_receive_message_length", -1),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),  # or two services would share one port unnoticed
+            *options,
         ],
     )
 

@@ -41,13 +41,17 @@ class Model:
     signature = "serving_default"
 
     def __init__(self, name: str, folder: Path) -> None:
-        from practice.tfserving.litert import LiteRTModel  # only here: the ports open without it
+        # Only here: the ports open without them.
+        from practice.tfserving.engine import Task
+        from practice.tfserving.litert import LiteRTModel
 
         self._engine = LiteRTModel(str(folder / name / "1" / "model.tflite"))
+        outputs = tuple(self._engine.signatures[self.signature].outputs)
+        self._tasks = [Task(self.signature, outputs)]
 
     def run(self, **inputs: Any) -> dict[str, Any]:
         """Run the model."""
-        return self._engine.run(self.signature, inputs, math.inf)
+        return self._engine.run(self._tasks, inputs, math.inf)[0]
 
     def answer(self, given: Any) -> dict[str, Any]:
         """Answer what was sent: read JSON, or a form's fields by name."""

@@ -3,7 +3,7 @@
 import os
 import queue
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,84 +12,176 @@ from numpy.typing import NDArray
 
 from helpers.serving_api import meta_graph_pb2
 from helpers.tensors import to_data_type, to_dtype
+from practice.tfserving.engine import DEFAULT_SIGNATURE, PREDICT_METHOD, Task
 from practice.tfserving.failures import Failure
 
-PREDICT_METHOD = "tensorflow/serving/predict"
+_METADATA = b"signature_defs_metadata"  # the buffer's name
 
 
 class LiteRTModel:
     """One loaded `model.tflite`.
 
-    Interpreters are not safe for two threads at once, so they are pooled: at most one for
-    each processor, made when first needed. Like the product, this one does not check shapes;
-    but a shape that the signature does not have can leave an interpreter unable to run a
-    right one. So such a call, and one that fails, costs its interpreter.
+    Its signatures are those of the metadata, where the product looks; else those of LiteRT's
+    own table, which the product does not read; else one made of the tensors' names.
+
+    Interpreters are not safe for two threads at once, so they are pooled: as many as
+    `interpreters` at most, made when first needed. Like the product, this one does not check
+    shapes; but a shape that the signature does not have can leave an interpreter unable to run
+    a right one. So such a call, and one that fails, costs its interpreter.
+
+    Parameters
+    ----------
+    path : str
+    interpreters : int
+        0 is as many as there are processors.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, interpreters: int = 0) -> None:
         with open(path, "rb") as file:
             self._content = file.read()
-        self._pool: queue.LifoQueue[Interpreter | None] = queue.LifoQueue()
-        for _ in range((os.cpu_count() or 1) - 1):
+        self._pool: queue.LifoQueue[_Runner | None] = queue.LifoQueue()
+        for _ in range((interpreters or os.cpu_count() or 1) - 1):
             self._pool.put(None)
-        first = self._interpreter()
+        first = _Runner(self._content)
         self._pool.put(first)
-        self.signatures = {name: _signature_def(first, name) for name in first.get_signature_list()}
+        self._from_table = False
+        self.signatures = _from_metadata(self._content, first.interpreter)
+        if not self.signatures and first.interpreter.get_signature_list():
+            self._from_table = True
+            self.signatures = _from_table(first.interpreter)
         if not self.signatures:
-            raise ValueError(f"{path} has no signatures")
+            self.signatures = {DEFAULT_SIGNATURE: _from_tensors(first.interpreter)}
 
     def run(
-        self, signature_name: str, inputs: Mapping[str, NDArray], ends: float
-    ) -> dict[str, NDArray]:
-        """Run one signature.
+        self, tasks: Sequence[Task], inputs: Mapping[str, NDArray], ends: float
+    ) -> list[dict[str, NDArray]]:
+        """Run signatures one after the other; see `engine.Model`."""
+        return [self._run(task, inputs, ends) for task in tasks]
 
-        Parameters
-        ----------
-        signature_name : str
-        inputs : mapping of str to ndarray
-            Of the signature's dtypes; the interpreter is resized to their shapes.
-        ends : float
-            `time.monotonic()` at which the caller's deadline ends.
+    def close(self) -> None:
+        """The interpreters go with this object."""
 
-        Raises
-        ------
-        Failure
-            INVALID_ARGUMENT with LiteRT's own text, or DEADLINE_EXCEEDED.
-        """
-        fits = _fit(self.signatures[signature_name], inputs)
+    def _run(self, task: Task, inputs: Mapping[str, NDArray], ends: float) -> dict[str, NDArray]:
+        signature = self.signatures[task.signature_name]
+        fits = _fit(signature, inputs)
         if any(array.size == 0 for array in inputs.values()):
-            return self._run_empty(signature_name, fits)
+            return _answer_empty(signature, task, fits)
         idle = self._take(ends)
         back = None if fits else idle
         try:
-            interpreter = idle if fits and idle else self._interpreter()
-            outputs = interpreter.get_signature_runner(signature_name)(**inputs)
+            runner = idle if fits and idle else _Runner(self._content)
+            if self._from_table:
+                named = runner.interpreter.get_signature_runner(task.signature_name)(**inputs)
+                outputs = {name: named[name] for name in task.outputs}
+            else:
+                outputs = runner.run(signature, task.outputs, inputs)
             if fits:
-                back = interpreter
+                back = runner
             return outputs
         except (RuntimeError, ValueError) as error:
             raise Failure("INVALID_ARGUMENT", str(error)) from error
         finally:
             self._pool.put(back)
 
-    def _take(self, ends: float) -> Interpreter | None:
+    def _take(self, ends: float) -> "_Runner | None":
         wait = None if ends == float("inf") else max(ends - time.monotonic(), 0)
         try:
             return self._pool.get(timeout=wait)
         except queue.Empty:
             raise Failure("DEADLINE_EXCEEDED", "Deadline exceeded while waiting to run.") from None
 
-    def _interpreter(self) -> Interpreter:
-        return Interpreter(model_content=self._content, num_threads=1)
 
-    def _run_empty(self, signature_name: str, fits: bool) -> dict[str, NDArray]:
-        """Answer an empty batch with empty outputs, as TensorFlow does; LiteRT cannot run one."""
-        if not fits:
-            raise Failure("INVALID_ARGUMENT", "An input without values must be an empty batch.")
-        outputs = self.signatures[signature_name].outputs
-        return {
-            name: np.zeros((0, *_sizes(i)[1:]), to_dtype(i.dtype)) for name, i in outputs.items()
+class _Runner:
+    """One interpreter, which runs by the tensors' names."""
+
+    def __init__(self, content: bytes) -> None:
+        self.interpreter = Interpreter(model_content=content, num_threads=1)
+        self._inputs = _by_name(self.interpreter.get_input_details())
+        self._outputs = _by_name(self.interpreter.get_output_details())
+        self._shapes: dict[int, tuple[int, ...]] = {}
+
+    def run(
+        self, signature: Any, outputs: Sequence[str], inputs: Mapping[str, NDArray]
+    ) -> dict[str, NDArray]:
+        """Feed inputs, run, and return the outputs that are wanted."""
+        fed = {
+            self._inputs[_bare(signature.inputs[alias].name)]["index"]: array
+            for alias, array in inputs.items()
         }
+        shapes = {index: array.shape for index, array in fed.items()}
+        if shapes != self._shapes:
+            for index, shape in shapes.items():
+                self.interpreter.resize_tensor_input(index, shape)
+            self.interpreter.allocate_tensors()
+            self._shapes = shapes
+        for index, array in fed.items():
+            self.interpreter.set_tensor(index, array)
+        self.interpreter.invoke()
+        return {alias: self._output(signature.outputs[alias].name) for alias in outputs}
+
+    def _output(self, name: str) -> NDArray:
+        return self.interpreter.get_tensor(self._outputs[_bare(name)]["index"])
+
+
+def _from_metadata(content: bytes, interpreter: Interpreter) -> dict[str, Any]:
+    """Read the SignatureDefs that the model's metadata has; none when it has none."""
+    if _METADATA not in content:
+        return {}
+    from ai_edge_litert import schema_py_generated as schema
+    from flatbuffers import flexbuffers
+
+    model = schema.Model.GetRootAs(content)
+    entries = (model.Metadata(index) for index in range(model.MetadataLength()))
+    entry = next((each for each in entries if each.Name() == _METADATA), None)
+    if entry is None:
+        return {}
+    table = flexbuffers.GetRoot(bytes(model.Buffers(entry.Buffer()).DataAsNumpy())).AsMap
+    known = _by_name(interpreter.get_input_details() + interpreter.get_output_details())
+    signatures = {}
+    for key, value in zip(table.Keys, table.Values, strict=True):
+        name = key.AsKey
+        signature = meta_graph_pb2.SignatureDef.FromString(value.AsStringBytes)
+        for info in (*signature.inputs.values(), *signature.outputs.values()):
+            if _bare(info.name) not in known:
+                raise ValueError(f"signature {name} names a tensor that is not there: {info.name}")
+        signatures[name] = signature
+    return signatures
+
+
+def _from_table(interpreter: Interpreter) -> dict[str, Any]:
+    runners = {
+        name: interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()
+    }
+    return {
+        name: _signature(each.get_input_details().items(), each.get_output_details().items())
+        for name, each in runners.items()
+    }
+
+
+def _from_tensors(interpreter: Interpreter) -> Any:
+    return _signature(
+        _by_name(interpreter.get_input_details()).items(),
+        _by_name(interpreter.get_output_details()).items(),
+    )
+
+
+def _signature(inputs: Any, outputs: Any) -> Any:
+    signature = meta_graph_pb2.SignatureDef(method_name=PREDICT_METHOD)
+    for infos, details in ((signature.inputs, inputs), (signature.outputs, outputs)):
+        for alias, detail in details:
+            infos[alias].name = detail["name"]
+            infos[alias].dtype = to_data_type(detail["dtype"])
+            for size in detail["shape_signature"].tolist():
+                infos[alias].tensor_shape.dim.add(size=size)
+    return signature
+
+
+def _by_name(details: Sequence[Any]) -> dict[str, Any]:
+    return {_bare(detail["name"]): detail for detail in details}
+
+
+def _bare(name: str) -> str:
+    return name.removesuffix(":0")
 
 
 def _fit(signature: Any, inputs: Mapping[str, NDArray]) -> bool:
@@ -106,16 +198,9 @@ def _sizes(info: Any) -> list[int]:
     return [dim.size for dim in info.tensor_shape.dim]
 
 
-def _signature_def(interpreter: Interpreter, name: str) -> Any:
-    runner = interpreter.get_signature_runner(name)
-    signature = meta_graph_pb2.SignatureDef(method_name=PREDICT_METHOD)
-    for infos, details in (
-        (signature.inputs, runner.get_input_details()),
-        (signature.outputs, runner.get_output_details()),
-    ):
-        for alias, detail in details.items():
-            infos[alias].name = detail["name"]
-            infos[alias].dtype = to_data_type(detail["dtype"])
-            for size in detail["shape_signature"].tolist():
-                infos[alias].tensor_shape.dim.add(size=size)
-    return signature
+def _answer_empty(signature: Any, task: Task, fits: bool) -> dict[str, NDArray]:
+    """Answer an empty batch with empty outputs, as TensorFlow does; LiteRT cannot run one."""
+    if not fits:
+        raise Failure("INVALID_ARGUMENT", "An input without values must be an empty batch.")
+    infos = {name: signature.outputs[name] for name in task.outputs}
+    return {name: np.zeros((0, *_sizes(i)[1:]), to_dtype(i.dtype)) for name, i in infos.items()}

@@ -4,28 +4,35 @@ import functools
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
-import numpy as np
 from numpy.typing import NDArray
 
 from helpers.errors import BadInput
 from helpers.serving_api import (
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
+    regression_pb2,
     types_pb2,
 )
-from helpers.tensors import to_data_type, to_ndarray, typed_field
+from helpers.tensors import to_ndarray
+from practice.tfserving import inference, tensorproto
+from practice.tfserving.engine import CLASSIFY_METHOD, DEFAULT_SIGNATURE, Servable
 from practice.tfserving.failures import Failure
 from practice.tfserving.models import Models
 
+if TYPE_CHECKING:
+    from practice.tfserving.monitoring import Monitoring
+
 log = logging.getLogger("practice.tfserving")
 
-DEFAULT_SIGNATURE = "serving_default"
 _MAX_STATUS_TEXT = 1024  # bytes; the product cuts longer texts
 
 
@@ -35,8 +42,6 @@ def _answers_failures(method: Callable) -> Callable:
     @functools.wraps(method)
     def answer(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
         try:
-            if not request.HasField("model_spec"):
-                raise Failure("INVALID_ARGUMENT", "Missing ModelSpec")
             return method(self, request, context)
         except Failure as failure:
             code, text = failure.code, failure.text
@@ -48,34 +53,106 @@ def _answers_failures(method: Callable) -> Callable:
     return answer
 
 
-class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Predict and GetModelMetadata."""
+def _counted(method: Callable) -> Callable:
+    """Note each request for the metrics, the failed ones too; their time only when it went well."""
 
-    def __init__(self, models: Models) -> None:
-        self._models = models
+    @functools.wraps(method)
+    def count(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
+        if self._monitoring is None:
+            return method(self, request, context)
+        name, started, status = request.model_spec.name, time.perf_counter(), "INTERNAL"
+        try:
+            answer = method(self, request, context)
+            status = "OK"
+            took = time.perf_counter() - started
+            self._monitoring.latency(name, method.__name__, "GRPC", took)
+            return answer
+        except Failure as failure:
+            status = failure.code
+            raise
+        finally:
+            self._monitoring.request(name, status)
+
+    return count
+
+
+class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """Predict, Classify, Regress, MultiInference and GetModelMetadata.
+
+    Parameters
+    ----------
+    models : Models
+    as_content : bool
+        Whether outputs travel in `tensor_content` in place of typed fields.
+    monitoring : Monitoring, optional
+    """
+
+    def __init__(
+        self, models: Models, *, as_content: bool = False, monitoring: "Monitoring | None" = None
+    ) -> None:
+        self._models, self._as_content, self._monitoring = models, as_content, monitoring
 
     @_answers_failures
+    @_counted
     def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:
-        number, runner = self._models.find(request.model_spec)
+        servable = _servable(self._models, request)
         name = request.model_spec.signature_name or DEFAULT_SIGNATURE
-        if name not in runner.signatures:
+        signature = servable.model.signatures.get(name)
+        if signature is None:
             raise Failure("FAILED_PRECONDITION", f'Serving signature key "{name}" not found.')
-        signature = runner.signatures[name]
         inputs = _inputs(request, signature)
-        wanted = _wanted_outputs(request, signature)
-        left = context.time_remaining()
-        ends = time.monotonic() + left if left is not None else float("inf")
-        outputs = runner.run(name, inputs, ends)
+        outputs = inference.predict(servable, name, inputs, request.output_filter, _ends(context))
         response = predict_pb2.PredictResponse()
-        response.model_spec.name = request.model_spec.name
-        response.model_spec.signature_name = name
-        response.model_spec.version.value = number
-        for alias in wanted:
-            _fill_typed(response.outputs[alias], outputs[alias])
+        _fill_spec(response.model_spec, servable, name)
+        for alias, array in outputs.items():
+            tensorproto.fill(response.outputs[alias], array, as_content=self._as_content)
+        return response
+
+    @_answers_failures
+    @_counted
+    def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:
+        servable = _servable(self._models, request)
+        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+        examples = _examples(request.input)
+        classes = inference.classify(servable, name, examples, _ends(context))
+        response = classification_pb2.ClassificationResponse()
+        _fill_spec(response.model_spec, servable, name)
+        _fill_classes(response.result, classes)
+        return response
+
+    @_answers_failures
+    @_counted
+    def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:
+        servable = _servable(self._models, request)
+        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+        examples = _examples(request.input)
+        values = inference.regress(servable, name, examples, _ends(context))
+        response = regression_pb2.RegressionResponse()
+        _fill_spec(response.model_spec, servable, name)
+        _fill_values(response.result, values)
+        return response
+
+    @_answers_failures
+    def MultiInference(self, request: Any, context: grpc.ServicerContext) -> Any:
+        first = request.tasks[0] if request.tasks else inference_pb2.InferenceTask()
+        servable = self._models.find(first.model_spec)
+        results: Any = inference.multi_inference(
+            servable, request.tasks, _examples(request.input), _ends(context)
+        )
+        response = inference_pb2.MultiInferenceResponse()
+        for name, method, answers in results:
+            result = response.results.add()
+            _fill_spec(result.model_spec, servable, name)
+            if method == CLASSIFY_METHOD:
+                _fill_classes(result.classification_result, answers)
+            else:
+                _fill_values(result.regression_result, answers)
         return response
 
     @_answers_failures
     def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:
+        if not request.HasField("model_spec"):
+            raise Failure("INVALID_ARGUMENT", "Missing ModelSpec")
         if not request.metadata_field:
             raise Failure(
                 "INVALID_ARGUMENT",
@@ -84,58 +161,79 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         for field in request.metadata_field:
             if field != "signature_def":
                 raise Failure("INVALID_ARGUMENT", f"Metadata field {field} is not supported")
-        number, runner = self._models.find(request.model_spec)
-        signatures = get_model_metadata_pb2.SignatureDefMap()
-        for name, signature in runner.signatures.items():
-            signatures.signature_def[name].CopyFrom(signature)
-        response = get_model_metadata_pb2.GetModelMetadataResponse()
-        response.model_spec.name = request.model_spec.name
-        response.model_spec.version.value = number
-        response.metadata["signature_def"].Pack(signatures)
-        return response
+        return metadata(self._models, request.model_spec)
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    """GetModelStatus."""
+    """GetModelStatus and HandleReloadConfigRequest."""
 
     def __init__(self, models: Models) -> None:
         self._models = models
 
     @_answers_failures
     def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:
-        response = get_model_status_pb2.GetModelStatusResponse()
-        for number, version in self._models.status(request.model_spec).items():
-            status = response.model_version_status.add(version=number, state=version.state)
-            status.status.SetInParent()
-            if version.failure:
-                status.status.error_code = grpc.StatusCode[version.failure.code].value[0]
-                status.status.error_message = version.failure.text
+        if not request.HasField("model_spec"):
+            raise Failure("INVALID_ARGUMENT", "Missing ModelSpec")
+        return status(self._models, request.model_spec)
+
+    @_answers_failures
+    def HandleReloadConfigRequest(self, request: Any, context: grpc.ServicerContext) -> Any:
+        if request.config.WhichOneof("config") != "model_config_list":
+            raise Failure(
+                "INVALID_ARGUMENT",
+                "ServerModelConfig type not supported by HandleReloadConfigRequest. "
+                "Only ModelConfigList is currently supported",
+            )
+        self._models.reload(request.config)
+        response = model_management_pb2.ReloadConfigResponse()
+        response.status.SetInParent()
         return response
 
 
+def metadata(models: Models, spec: Any) -> Any:
+    """Answer with a model's signatures; REST writes the same message as JSON."""
+    servable = models.find(spec)
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    for name, signature in servable.model.signatures.items():
+        signatures.signature_def[name].CopyFrom(signature)
+    response = get_model_metadata_pb2.GetModelMetadataResponse()
+    _fill_spec(response.model_spec, servable, "")  # the product leaves the signature out here
+    response.metadata["signature_def"].Pack(signatures)
+    return response
+
+
+def status(models: Models, spec: Any) -> Any:
+    """Answer with the states of a model's versions; REST writes the same message as JSON."""
+    response = get_model_status_pb2.GetModelStatusResponse()
+    for number, version in models.status(spec).items():
+        entry = response.model_version_status.add(version=number, state=version.state)
+        entry.status.SetInParent()
+        if version.failure:
+            entry.status.error_code = grpc.StatusCode[version.failure.code].value[0]
+            entry.status.error_message = version.failure.text
+    return response
+
+
+def _servable(models: Models, request: Any) -> Servable:
+    if not request.HasField("model_spec"):
+        raise Failure("INVALID_ARGUMENT", "Missing ModelSpec")
+    return models.find(request.model_spec)
+
+
+def _ends(context: grpc.ServicerContext) -> float:
+    left = context.time_remaining()
+    return inference.NEVER if left is None else time.monotonic() + left
+
+
 def _inputs(request: Any, signature: Any) -> dict[str, NDArray]:
-    sent, wanted = set(request.inputs), set(signature.inputs)
-    if len(sent) != len(wanted):
-        raise Failure(
-            "INVALID_ARGUMENT",
-            f"input size does not match signature: {len(sent)}!={len(wanted)} "
-            f"len({_braced(sent)}) != len({_braced(wanted)}). "
-            f"Sent extra: {_braced(sent - wanted)}. "
-            f"Missing but required: {_braced(wanted - sent)}.",
-        )
+    inference.check_names(signature, request.inputs)
     arrays = {}
-    for alias in sorted(sent):
-        if alias not in wanted:
-            raise Failure(
-                "INVALID_ARGUMENT",
-                f"input tensor alias not found in signature: {alias}. "
-                f"Inputs expected to be in the set {_braced(wanted)}.",
-            )
+    for alias in sorted(request.inputs):
         try:
             arrays[alias] = to_ndarray(request.inputs[alias])
         except BadInput as error:
             raise Failure("INVALID_ARGUMENT", f"tensor parsing error: {alias}: {error}") from error
-    for position, alias in enumerate(sorted(wanted)):
+    for position, alias in enumerate(sorted(arrays)):
         expected, given = signature.inputs[alias].dtype, request.inputs[alias].dtype
         if expected != given:
             raise Failure(
@@ -146,64 +244,41 @@ def _inputs(request: Any, signature: Any) -> dict[str, NDArray]:
     return arrays
 
 
-def _wanted_outputs(request: Any, signature: Any) -> list[str]:
-    for index, alias in enumerate(request.output_filter):
-        if alias not in signature.outputs:
-            raise Failure(
-                "INVALID_ARGUMENT",
-                f"output tensor alias not found in signature: {alias} "
-                f"Outputs expected to be in the set {_braced(signature.outputs)}.",
-            )
-        if alias in request.output_filter[:index]:
-            raise Failure("INVALID_ARGUMENT", f"duplicate output tensor alias: {alias}")
-    return list(request.output_filter) or list(signature.outputs)
-
-
-def _fill_typed(proto: Any, array: NDArray) -> None:
-    """Fill a TensorProto by typed fields, the product's default form for answers."""
-    proto.dtype = to_data_type(array.dtype)
-    proto.tensor_shape.SetInParent()
-    for size in array.shape:
-        proto.tensor_shape.dim.add(size=size)
-    values = np.ascontiguousarray(array).reshape(-1)
-    field = typed_field(array.dtype)
-    if field == "float8_val":
-        proto.float8_val = values.tobytes()
-        return
-    if field == "half_val":
-        values = values.view(np.uint16)
-    elif values.dtype.kind == "c":
-        values = values.view(values.real.dtype)
-    if values.dtype.kind == "f":
-        proto.MergeFromString(_packed(proto, field, values))
+def _examples(given: Any) -> list[bytes]:
+    """Return serialized examples; a context's bytes go before each, so the example's win."""
+    if given.WhichOneof("kind") == "example_list_with_context":
+        shared = given.example_list_with_context.context.SerializeToString()
+        examples = given.example_list_with_context.examples
     else:
-        getattr(proto, field).extend(values.tolist())
+        shared, examples = b"", given.example_list.examples
+    return [shared + example.SerializeToString() for example in examples]
 
 
-def _packed(proto: Any, field: str, values: NDArray) -> bytes:
-    """Encode a repeated float or double as protobuf does: tag, length, then the numbers.
-
-    `extend` would make a Python object of each number first.
-    """
-    data = values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
-    tag = proto.DESCRIPTOR.fields_by_name[field].number << 3 | 2  # 2 means: a length follows
-    return _varint(tag) + _varint(len(data)) + data
+def _fill_spec(spec: Any, servable: Servable, signature_name: str) -> None:
+    spec.name, spec.signature_name = servable.name, signature_name
+    spec.version.value = servable.version
 
 
-def _varint(number: int) -> bytes:
-    groups = []
-    while number > 0x7F:
-        groups.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*groups, number])
+def _fill_classes(result: Any, classes: inference.Classes) -> None:
+    result.SetInParent()
+    for row in classes:
+        entry = result.classifications.add()
+        for label, score in row:
+            entry.classes.add(label=_text(label), score=score)
+
+
+def _fill_values(result: Any, values: list[float]) -> None:
+    result.SetInParent()
+    for value in values:
+        result.regressions.add(value=value)
+
+
+def _text(label: bytes) -> str:
+    return label.decode("utf-8", errors="replace")  # a label is a string of protobuf: UTF-8
 
 
 def _type_name(data_type: int) -> str:
     return types_pb2.DataType.Name(data_type).removeprefix("DT_").lower()
-
-
-def _braced(names: Any) -> str:
-    return "{" + ",".join(sorted(names)) + "}"
 
 
 def _cut(text: str) -> str:

@@ -1,0 +1,66 @@
+"""What an engine is to the rest of the service: a loaded model with signatures that it can run."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from numpy.typing import NDArray
+
+DEFAULT_SIGNATURE = "serving_default"
+PREDICT_METHOD = "tensorflow/serving/predict"
+CLASSIFY_METHOD = "tensorflow/serving/classify"
+REGRESS_METHOD = "tensorflow/serving/regress"
+
+
+class Task(NamedTuple):
+    """A signature to run, and which of its outputs are wanted."""
+
+    signature_name: str
+    outputs: tuple[str, ...]
+
+
+class Model(Protocol):
+    """One loaded version of a model."""
+
+    @property
+    def signatures(self) -> Mapping[str, Any]:
+        """The SignatureDefs by name."""
+
+    def run(
+        self, tasks: Sequence[Task], inputs: Mapping[str, NDArray], ends: float
+    ) -> list[dict[str, NDArray]]:
+        """Run signatures on the same inputs, all at once where the engine can.
+
+        Parameters
+        ----------
+        tasks : sequence of Task
+            Of signatures that exist; their outputs do, too.
+        inputs : mapping of str to ndarray
+            By the signatures' names, of their dtypes (text is an object array of bytes). The
+            shapes are whatever the caller sent.
+        ends : float
+            `time.monotonic()` at which the caller's deadline ends; may be infinite.
+
+        Returns
+        -------
+        list of dict of str to ndarray
+            For each task its wanted outputs. Text is an object array of bytes.
+
+        Raises
+        ------
+        Failure
+            INVALID_ARGUMENT and the like with the engine's own text, or DEADLINE_EXCEEDED.
+        """
+
+    def close(self) -> None:
+        """Give back what it holds; no call is under way."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
+class Servable:
+    """A model's version that is available. Whoever holds it keeps it from being unloaded."""
+
+    name: str
+    version: int
+    model: Model
+    checks_methods: bool = False  # --enable_signature_method_name_check

@@ -1,0 +1,309 @@
+"""What Predict, Classify, Regress and MultiInference do, whichever way they were asked.
+
+gRPC and REST read a request each in its own way, call these, and write the answer each in its
+own way. See tensorflow_serving/servables/tensorflow: predict_util.cc, classifier.cc,
+regressor.cc, multi_inference.cc.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helpers.tensors import to_ndarray
+from practice.tfserving.engine import (
+    CLASSIFY_METHOD,
+    DEFAULT_SIGNATURE,
+    PREDICT_METHOD,
+    REGRESS_METHOD,
+    Servable,
+    Task,
+)
+from practice.tfserving.failures import Failure
+
+NEVER = float("inf")
+
+
+class Class(NamedTuple):
+    """One class of an example: a label, or empty; a score, or 0."""
+
+    label: bytes
+    score: float
+
+
+Classes = list[list[Class]]
+
+
+def predict(
+    servable: Servable,
+    signature_name: str,
+    inputs: Mapping[str, NDArray],
+    output_filter: Sequence[str] = (),
+    ends: float = NEVER,
+) -> dict[str, NDArray]:
+    """Run a signature that exists; returns its outputs, or those that the filter names.
+
+    Parameters
+    ----------
+    servable : Servable
+    signature_name : str
+    inputs : mapping of str to ndarray
+        By the signature's names and of its dtypes.
+    output_filter : sequence of str
+    ends : float
+        `time.monotonic()` at which the caller's deadline ends.
+
+    Raises
+    ------
+    Failure
+        For a filter that names what there is not, and whatever the engine finds wrong.
+    """
+    signature = servable.model.signatures[signature_name]
+    known = (PREDICT_METHOD, CLASSIFY_METHOD, REGRESS_METHOD)
+    if servable.checks_methods and signature.method_name not in known:
+        raise Failure(
+            "INTERNAL",
+            "Expected prediction signature method_name to be one of "
+            f"{{{', '.join(known)}}}. Was: {signature.method_name}",
+        )
+    wanted = _wanted_outputs(signature, output_filter)
+    unset = {name: to_ndarray(signature.defaults[name]) for name in signature.defaults}
+    return servable.model.run([Task(signature_name, wanted)], unset | dict(inputs), ends)[0]
+
+
+def classify(
+    servable: Servable, signature_name: str, examples: Sequence[bytes], ends: float = NEVER
+) -> Classes:
+    """Classify serialized `tf.Example`s; for each of them its classes.
+
+    Raises
+    ------
+    Failure
+        For an unknown signature, one that is not made to classify, and no examples.
+    """
+    signature = _find(servable, signature_name, "No signature was found with the name: ")
+    if servable.checks_methods and signature.method_name != CLASSIFY_METHOD:
+        raise _wrong_method("classification", CLASSIFY_METHOD, signature)
+    outputs = _classify_outputs(signature)
+    run = servable.model.run([Task(signature_name, outputs)], _inputs(examples), ends)
+    return _classes(run[0], len(examples))
+
+
+def regress(
+    servable: Servable, signature_name: str, examples: Sequence[bytes], ends: float = NEVER
+) -> list[float]:
+    """Regress serialized `tf.Example`s; for each of them its value.
+
+    Raises
+    ------
+    Failure
+        For an unknown signature, one that is not made to regress, and no examples.
+    """
+    signature = _find(servable, signature_name, "No signature was found with the name: ")
+    if servable.checks_methods and signature.method_name != REGRESS_METHOD:
+        raise _wrong_method("regression", REGRESS_METHOD, signature)
+    outputs = _regress_outputs(signature)
+    run = servable.model.run([Task(signature_name, outputs)], _inputs(examples), ends)
+    return _values(run[0], len(examples))
+
+
+def multi_inference(
+    servable: Servable, tasks: Iterable[Any], examples: Sequence[bytes], ends: float = NEVER
+) -> list[tuple[str, str, Classes | list[float]]]:
+    """Run several classifications and regressions of the same examples at once.
+
+    Parameters
+    ----------
+    servable : Servable
+    tasks : iterable of InferenceTask
+        All of this servable's model.
+
+    Returns
+    -------
+    list of (str, str, list)
+        For each task its signature, its method and what `classify` or `regress` gives.
+
+    Raises
+    ------
+    Failure
+        As those two, and for tasks that do not go together.
+    """
+    planned: list[tuple[Task, str]] = []
+    tensors: set[str] = set()
+    for task in tasks:
+        _check_name(servable, task.model_spec.name)
+        name = task.model_spec.signature_name or DEFAULT_SIGNATURE
+        if any(name == each.signature_name for each, _ in planned):
+            raise _invalid(f"Duplicate evaluation of signature: {name}")
+        signature = _find(servable, name, "Requested signature not found in model graph: ")
+        if task.method_name == CLASSIFY_METHOD:
+            outputs = _classify_outputs(signature)
+        elif task.method_name == REGRESS_METHOD:
+            outputs = _regress_outputs(signature)
+        else:
+            text = f"Unsupported signature method_name: {task.method_name}"
+            raise Failure("UNIMPLEMENTED", text)
+        tensors.add(signature.inputs["inputs"].name)
+        if len(tensors) > 1:
+            raise _invalid("Input tensor must be the same for all Signatures.")
+        planned.append((Task(name, outputs), task.method_name))
+    runs = servable.model.run([task for task, _ in planned], _inputs(examples), ends)
+    return [
+        (task.signature_name, method, _read(method, outputs, len(examples)))
+        for (task, method), outputs in zip(planned, runs, strict=True)
+    ]
+
+
+def check_names(signature: Any, names: Iterable[str]) -> None:
+    """Raise Failure unless these are the signature's inputs; those with a default may be left."""
+    sent, known = set(names), set(signature.inputs)
+    if len(sent) > len(known) or (len(sent) < len(known) and not signature.defaults):
+        raise _invalid(
+            f"input size does not match signature: {len(sent)}!={len(known)} "
+            f"len({braced(sent)}) != len({braced(known)}). "
+            f"Sent extra: {braced(sent - known)}. "
+            f"Missing but required: {braced(known - sent)}."
+        )
+    for name in sorted(sent - known):
+        raise _invalid(
+            f"input tensor alias not found in signature: {name}. "
+            f"Inputs expected to be in the set {braced(known)}."
+        )
+    for name in sorted(known - sent - set(signature.defaults)):
+        raise _invalid(f"Signature input {name} should be set or have a default.")
+
+
+def braced(names: Iterable[str]) -> str:
+    """Write names as the product does: sorted, in braces.
+
+    Examples
+    --------
+    >>> braced(["b", "a"])
+    '{a,b}'
+    """
+    return "{" + ",".join(sorted(names)) + "}"
+
+
+def _wanted_outputs(signature: Any, output_filter: Sequence[str]) -> tuple[str, ...]:
+    for index, alias in enumerate(output_filter):
+        if alias not in signature.outputs:
+            raise _invalid(
+                f"output tensor alias not found in signature: {alias} "
+                f"Outputs expected to be in the set {braced(signature.outputs)}."
+            )
+        if alias in output_filter[:index]:
+            raise _invalid(f"duplicate output tensor alias: {alias}")
+    return tuple(output_filter) or tuple(signature.outputs)
+
+
+def _find(servable: Servable, signature_name: str, text: str) -> Any:
+    if signature_name not in servable.model.signatures:
+        raise _invalid(f"{text}{signature_name}")
+    return servable.model.signatures[signature_name]
+
+
+def _check_name(servable: Servable, name: str) -> None:
+    if not name:
+        raise _invalid("Found ModelSpec with an empty model name.")
+    if name != servable.name:
+        raise _invalid("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
+
+
+def _classify_outputs(signature: Any) -> tuple[str, ...]:
+    if len(signature.inputs) != 1:
+        raise _invalid("Expected one input Tensor.")
+    if len(signature.outputs) not in (1, 2):
+        raise _invalid(f"Expected one or two output Tensors, found {len(signature.outputs)}")
+    if "inputs" not in signature.inputs:
+        raise _invalid(f"No classification inputs found in SignatureDef: {signature}")
+    outputs = tuple(name for name in ("classes", "scores") if name in signature.outputs)
+    if not outputs:
+        raise _invalid(
+            "Expected classification signature outputs to contain at least one of "
+            f'"classes" or "scores". Signature was: {signature}'
+        )
+    return outputs
+
+
+def _regress_outputs(signature: Any) -> tuple[str, ...]:
+    if len(signature.inputs) != 1:
+        raise _invalid("Expected one input Tensor.")
+    if len(signature.outputs) != 1:
+        raise _invalid("Expected one output Tensor.")
+    if "inputs" not in signature.inputs:
+        raise _invalid(f"No regression inputs found in SignatureDef: {signature}")
+    if "outputs" not in signature.outputs:
+        raise _invalid(f"No regression outputs found in SignatureDef: {signature}")
+    return ("outputs",)
+
+
+def _inputs(examples: Sequence[bytes]) -> dict[str, NDArray]:
+    if not examples:
+        raise _invalid("Input is empty.")
+    array = np.empty(len(examples), dtype=object)
+    array[:] = list(examples)
+    return {"inputs": array}
+
+
+def _read(method: str, outputs: Mapping[str, NDArray], count: int) -> Classes | list[float]:
+    return _classes(outputs, count) if method == CLASSIFY_METHOD else _values(outputs, count)
+
+
+def _classes(outputs: Mapping[str, NDArray], count: int) -> Classes:
+    labels, scores = outputs.get("classes"), outputs.get("scores")
+    for name, array, kind in (("classes", labels, "O"), ("scores", scores, "f")):
+        if array is None:
+            continue
+        if array.ndim != 2:
+            raise _invalid(
+                f"Expected Tensor shape: [batch_size num_classes] but got {_shape(array)}"
+            )
+        if array.dtype.kind != kind:
+            wanted = "DT_STRING" if kind == "O" else "DT_FLOAT"
+            raise _invalid(f"Expected {name} Tensor of {wanted}. Got: {array.dtype}")
+        if len(array) != count:
+            raise _invalid(f"Expected {name} output batch size of {count}. Got: {len(array)}")
+    if labels is None:
+        assert scores is not None  # noqa: S101  (one of both there is)
+        return [[Class(b"", score) for score in row] for row in scores.tolist()]
+    if scores is None:
+        return [[Class(label, 0.0) for label in row] for row in labels.tolist()]
+    if labels.shape != scores.shape:
+        raise _invalid(
+            "Tensors class and score should match in shape. "
+            f"Got: {_shape(labels)} vs. {_shape(scores)}"
+        )
+    rows = zip(labels.tolist(), scores.tolist(), strict=True)
+    return [[Class(*pair) for pair in zip(*row, strict=True)] for row in rows]
+
+
+def _values(outputs: Mapping[str, NDArray], count: int) -> list[float]:
+    values = outputs["outputs"]
+    if not (values.ndim == 1 or (values.ndim == 2 and values.shape[1] == 1)):
+        raise _invalid(
+            "Expected output Tensor shape to be either [batch_size] or [batch_size, 1] "
+            f"but got {_shape(values)}"
+        )
+    if len(values) != count:
+        raise _invalid(
+            "Input batch size did not match output batch size. "
+            f"Expected: {count} Got: {len(values)}"
+        )
+    if values.dtype != np.float32:
+        raise _invalid(f"Expected output Tensor of DT_FLOAT. Got: {values.dtype}")
+    return values.reshape(-1).tolist()
+
+
+def _shape(array: NDArray) -> str:
+    return f"[{','.join(map(str, array.shape))}]"
+
+
+def _wrong_method(what: str, wanted: str, signature: Any) -> Failure:
+    return _invalid(
+        f"Expected {what} signature method_name to be {wanted}. Was: {signature.method_name}"
+    )
+
+
+def _invalid(text: str) -> Failure:
+    return Failure("INVALID_ARGUMENT", text)

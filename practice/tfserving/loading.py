@@ -1,0 +1,78 @@
+"""Which engine runs a version's folder."""
+
+import argparse
+import os
+from typing import Any
+
+from practice.tfserving.engine import Model
+from practice.tfserving.failures import Failure
+from practice.tfserving.litert import LiteRTModel
+
+
+class Loader:
+    """Loads version folders: with LiteRT where that is preferred, else with TensorFlow.
+
+    Parameters
+    ----------
+    flags : Namespace
+        The command line's.
+
+    Raises
+    ------
+    Failure
+        For a batching file that cannot be used.
+    """
+
+    def __init__(self, flags: argparse.Namespace) -> None:
+        self._flags = flags
+        self._batching = _batching(flags)
+
+    def __call__(self, folder: str) -> Model:
+        """Load a folder, or raise Failure with the reason."""
+        flags = self._flags
+        path = os.path.join(folder, "model.tflite")
+        if flags.prefer_tflite_model and os.path.exists(path):
+            try:
+                count = flags.num_tflite_pools * flags.num_tflite_interpreters_per_pool
+                return LiteRTModel(path, count)
+            except (ValueError, RuntimeError, OSError) as error:
+                raise Failure("INVALID_ARGUMENT", f"{path} cannot be loaded: {error}") from error
+        from practice.tfserving.savedmodel import SavedModel  # only here: TensorFlow is large
+
+        both = flags.tensorflow_session_parallelism
+        model = SavedModel(
+            folder,
+            flags.saved_model_tags.split(","),
+            intra_op=flags.tensorflow_intra_op_parallelism or both,
+            inter_op=flags.tensorflow_inter_op_parallelism or both,
+        )
+        return self._batched(model, folder)
+
+    def _batched(self, model: Model, folder: str) -> Model:
+        if self._batching is None:
+            return model
+        from practice.tfserving import batching
+
+        parameters = self._batching
+        own = os.path.join(folder, "batching_params.pbtxt")
+        if self._flags.enable_per_model_batching_parameters:
+            if not os.path.exists(own):
+                return model
+            parameters = batching.read_parameters(own)
+        return batching.Batched(model, parameters)
+
+
+def _batching(flags: argparse.Namespace) -> Any:
+    if flags.batching_parameters_file and not flags.enable_batching:
+        raise Failure(
+            "INVALID_ARGUMENT",
+            "server_options.batching_parameters_file is set without setting "
+            "server_options.enable_batching to true.",
+        )
+    if not flags.enable_batching:
+        return None
+    from practice.tfserving import batching
+
+    if not flags.batching_parameters_file:
+        return batching.Parameters()
+    return batching.read_parameters(flags.batching_parameters_file)

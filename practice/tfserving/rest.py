@@ -1,0 +1,282 @@
+"""The REST door: TensorFlow Serving's URLs, status codes and headers.
+
+See tensorflow_serving/model_servers: http_server.cc, http_rest_api_handler.cc and
+http_rest_api_util.cc.
+"""
+
+import asyncio
+import logging
+import os
+import re
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent import futures
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from urllib.parse import unquote
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from helpers.serving_api import model_pb2
+from practice import web
+from practice.tfserving import (
+    inference,
+    json_document,
+    json_examples,
+    json_input,
+    json_output,
+    rest_messages,
+    service,
+)
+from practice.tfserving.engine import DEFAULT_SIGNATURE, Servable
+from practice.tfserving.failures import Failure
+from practice.tfserving.models import Models
+
+if TYPE_CHECKING:
+    from practice.tfserving.monitoring import Monitoring  # a service without it starts faster
+
+T = TypeVar("T")
+log = logging.getLogger("practice.tfserving")
+
+STATUS = {
+    "OK": 200, "CANCELLED": 499, "UNKNOWN": 500, "INVALID_ARGUMENT": 400,
+    "DEADLINE_EXCEEDED": 504, "NOT_FOUND": 404, "ALREADY_EXISTS": 409, "PERMISSION_DENIED": 403,
+    "RESOURCE_EXHAUSTED": 429, "FAILED_PRECONDITION": 400, "ABORTED": 409, "OUT_OF_RANGE": 400,
+    "UNIMPLEMENTED": 501, "INTERNAL": 500, "UNAVAILABLE": 503, "DATA_LOSS": 500,
+    "UNAUTHENTICATED": 401,
+}  # fmt: skip
+_JSON = {"content-type": "application/json"}
+_CORS = {
+    "access-control-allow-origin": "*",
+    "access-control-allow-methods": "POST, GET",
+    "access-control-allow-headers": "Content-Type",
+}
+# libevent's own page, which the product leaves to it
+_NOT_FOUND = """\
+<HTML><HEAD>
+<TITLE>404 Not Found</TITLE>
+</HEAD><BODY>
+<H1>Not Found</H1>
+</BODY></HTML>
+"""
+_MODEL = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_URLS = {
+    "POST": rf"/v1/models/(?P<name>[^/:]+){_MODEL}:(?P<verb>classify|regress|predict)",
+    "GET": rf"/v1/models(?:/(?P<name>[^/:]+))?{_MODEL}(?:/(?P<verb>metadata))?",
+}
+_PATTERNS = {way: re.compile(url, re.IGNORECASE | re.ASCII) for way, url in _URLS.items()}
+_LARGEST_BODY = 2**31  # bytes; the product has no limit
+_LARGEST_INFLATED = 100 * 1024 * 1024
+
+
+def app(
+    models: Models,
+    *,
+    timeout_seconds: float,
+    cors: bool,
+    monitoring: "Monitoring | None" = None,
+    prometheus_path: str = "",
+    threads: int = 0,
+) -> Callable:
+    """Make the ASGI application.
+
+    Parameters
+    ----------
+    models : Models
+    timeout_seconds : float
+        How long the engine may take; 0 is forever.
+    cors : bool
+        Whether pages from elsewhere may call.
+    monitoring : Monitoring, optional
+        Told of each request; its page is at `prometheus_path`.
+    prometheus_path : str
+    threads : int
+        How many requests may be under way at once; 0 is four for each processor.
+    """
+    pool = futures.ThreadPoolExecutor(threads or 4 * (os.cpu_count() or 1), "rest")
+    handler = _Handler(models, timeout_seconds, cors, monitoring, prometheus_path)
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        request = Request(scope, receive)
+        try:
+            body = await web.read_body(request, _LARGEST_BODY)
+        except web.TooLarge:
+            response = Response(status_code=413)
+        else:
+            loop = asyncio.get_running_loop()
+            response = await loop.run_in_executor(pool, handler.respond, request, body)
+        await response(scope, receive, send)
+
+    return application
+
+
+class _Call(NamedTuple):
+    """A request, as far as its URL tells."""
+
+    name: str = ""
+    version: str = ""
+    label: str = ""
+    verb: str = ""
+
+
+class _Unsaid(Failure):
+    """A failure whose text is for the log: the client gets an empty body."""
+
+
+class _Handler:
+    """Answers one request after the other, each in a thread of its own."""
+
+    def __init__(
+        self,
+        models: Models,
+        timeout_seconds: float,
+        cors: bool,
+        monitoring: "Monitoring | None",
+        prometheus_path: str,
+    ) -> None:
+        self._models, self._cors = models, cors
+        self._timeout = timeout_seconds if timeout_seconds > 0 else inference.NEVER
+        self._monitoring, self._prometheus_path = monitoring, prometheus_path
+
+    def respond(self, request: Request, body: bytes) -> Response:
+        path, query = request.scope["raw_path"].decode(), request.scope["query_string"].decode()
+        target = f"{path}?{query}" if query else path
+        if self._monitoring is not None and path == self._prometheus_path:
+            return _metrics(self._monitoring, target, path)
+        if not target.lower().startswith("/v1/"):
+            headers = {"content-type": "text/html; charset=ISO-8859-1", "connection": "close"}
+            return Response(_NOT_FOUND, 404, headers)
+        started = time.monotonic()
+        call = _call(request.method, target)
+        if request.method == "OPTIONS":
+            allowed = re.match("https?://", request.headers.get("origin", ""))
+            code, content, headers = "OK" if allowed else "FAILED_PRECONDITION", b"", {}
+        else:
+            if "gzip" in request.headers.get("content-encoding", ""):
+                body = _inflated(body)
+            code, content = self._outcome(request.method, target, call, body)
+            headers = _JSON
+        if self._monitoring is not None:
+            self._monitoring.request(call.name, code)
+            if code == "OK":
+                verb = call.verb if request.method == "POST" else ""
+                taken = time.monotonic() - started
+                self._monitoring.latency(call.name, verb, "REST", taken)
+        return Response(content, STATUS[code], headers | (_CORS if self._cors else {}))
+
+    def _outcome(self, method: str, target: str, call: _Call, body: bytes) -> tuple[str, bytes]:
+        try:
+            return "OK", self._content(method, target, call, body)
+        except _Unsaid as failure:
+            log.info("%s %s: %s", method, target, failure)
+            return failure.code, b""
+        except Failure as failure:
+            return failure.code, json_output.error(failure.text)
+        except Exception as error:
+            log.exception("%s %s failed", method, target)
+            return "INTERNAL", json_output.error(f"{type(error).__name__}: {error}")
+
+    def _content(self, method: str, target: str, call: _Call, body: bytes) -> bytes:
+        spec = _spec(call)
+        match method, call.verb:
+            case "POST", "predict":
+                return self._predict(spec, body)
+            case "POST", "classify":
+                classes = self._on_examples(spec, body, "Classify", inference.classify)
+                return json_output.classifications(classes)
+            case "POST", "regress":
+                values = self._on_examples(spec, body, "Regress", inference.regress)
+                return json_output.regressions(values)
+            case "GET", _ if _PATTERNS["GET"].fullmatch(target):
+                return self._about(spec, call.verb)
+        raise _invalid(f"Malformed request: {method} {target}")
+
+    def _predict(self, spec: Any, body: bytes) -> bytes:
+        document = json_document.parse(body)
+        asked = json_input.signature_name(document)
+        servable = self._models.find(spec)
+        name = asked or DEFAULT_SIGNATURE
+        if name not in servable.model.signatures:
+            raise _invalid(f'Serving signature name: "{name}" not found in signature def')
+        signature = servable.model.signatures[name]
+        if not signature.inputs:
+            raise _invalid(f"Failed to get input map for signature: {asked or 'DEFAULT'}")
+        data_types = {alias: info.dtype for alias, info in signature.inputs.items()}
+        inputs = json_input.predict_inputs(document, data_types)
+        inference.check_names(signature, inputs.arrays)
+        outputs = self._timed(
+            servable,
+            "Predict",
+            lambda ends: inference.predict(servable, name, inputs.arrays, ends=ends),
+        )
+        write = json_output.predictions if inputs.by_row else json_output.columns
+        return write(outputs)
+
+    def _on_examples(
+        self, spec: Any, body: bytes, api: str, run: Callable[[Servable, str, Sequence, float], T]
+    ) -> T:
+        document = json_document.parse(body)
+        name = json_input.signature_name(document) or DEFAULT_SIGNATURE
+        examples = json_examples.examples(document)
+        servable = self._models.find(spec)
+        result = self._timed(servable, api, lambda ends: run(servable, name, examples, ends))
+        if self._monitoring is not None:
+            self._monitoring.examples(servable.name, len(examples))
+        return result
+
+    def _timed(self, servable: Servable, api: str, run: Callable[[float], T]) -> T:
+        started = time.monotonic()
+        result = run(started + self._timeout)
+        if self._monitoring is not None:
+            self._monitoring.runtime(servable.name, api, time.monotonic() - started)
+        return result
+
+    def _about(self, spec: Any, verb: str) -> bytes:
+        if not spec.name:
+            raise _invalid("Missing model name in request.")
+        if verb == "metadata":
+            return rest_messages.metadata(service.metadata(self._models, spec))
+        return rest_messages.status(service.status(self._models, spec))
+
+
+def _call(method: str, target: str) -> _Call:
+    match = _PATTERNS[method].fullmatch(target) if method in _PATTERNS else None
+    if match is None:
+        return _Call()
+    name, version, label, verb = match.group("name", "version", "label", "verb")
+    return _Call(unquote(name or ""), version or "", unquote(label or ""), verb or "")
+
+
+def _spec(call: _Call) -> Any:
+    spec = model_pb2.ModelSpec(name=call.name)
+    if call.version:
+        number = int(call.version.lstrip("0")[:20] or "0")
+        if number >= 2**63:
+            text = f"Failed to convert version: {call.version} to numeric."
+            raise _Unsaid("INVALID_ARGUMENT", text)
+        spec.version.value = number
+    if call.label:
+        spec.version_label = call.label
+    return spec
+
+
+def _metrics(monitoring: "Monitoring", target: str, path: str) -> Response:
+    headers = {"content-type": "text/plain"}
+    if target != path:
+        return Response(f"Unexpected path: {target}. Should be {path}", 400, headers)
+    return Response(monitoring.page(), 200, headers)
+
+
+def _inflated(body: bytes) -> bytes:
+    """Return what was compressed; nothing, as the product, when that fails or is too much."""
+    stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        content = stream.decompress(body, _LARGEST_INFLATED + 1)
+    except zlib.error:
+        return b""
+    return content if stream.eof and len(content) <= _LARGEST_INFLATED else b""
+
+
+def _invalid(text: str) -> Failure:
+    return Failure("INVALID_ARGUMENT", text)

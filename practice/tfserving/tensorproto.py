@@ -1,0 +1,54 @@
+"""Answers as TensorProtos, in the two forms that the product has."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helpers.tensors import to_data_type, to_tensor_proto, typed_field
+
+
+def fill(proto: Any, array: NDArray, *, as_content: bool = False) -> None:
+    """Fill a TensorProto by typed fields, the product's default, or by `tensor_content`."""
+    if as_content:
+        proto.CopyFrom(to_tensor_proto(array))
+    else:
+        _fill_typed(proto, array)
+
+
+def _fill_typed(proto: Any, array: NDArray) -> None:
+    proto.dtype = to_data_type(array.dtype)
+    proto.tensor_shape.SetInParent()
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    values = np.ascontiguousarray(array).reshape(-1)
+    field = typed_field(array.dtype)
+    if field == "float8_val":
+        proto.float8_val = values.tobytes()
+        return
+    if field == "half_val":
+        values = values.view(np.uint16)
+    elif values.dtype.kind == "c":
+        values = values.view(values.real.dtype)
+    if values.dtype.kind == "f":
+        proto.MergeFromString(_packed(proto, field, values))
+    else:
+        getattr(proto, field).extend(values.tolist())
+
+
+def _packed(proto: Any, field: str, values: NDArray) -> bytes:
+    """Encode a repeated float or double as protobuf does: tag, length, then the numbers.
+
+    `extend` would make a Python object of each number first.
+    """
+    data = values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
+    tag = proto.DESCRIPTOR.fields_by_name[field].number << 3 | 2  # 2 means: a length follows
+    return _varint(tag) + _varint(len(data)) + data
+
+
+def _varint(number: int) -> bytes:
+    groups = []
+    while number > 0x7F:
+        groups.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*groups, number])

@@ -1,0 +1,23 @@
+"""Text protos, as the flags of tensorflow_model_server name them."""
+
+import logging
+from typing import Any, TypeVar
+
+from google.protobuf import text_format
+
+from practice.tfserving.failures import Failure
+
+M = TypeVar("M", bound=Any)
+log = logging.getLogger("practice.tfserving")
+
+
+def read(path: str, message: M) -> M:
+    """Fill a message from a file in text form, or raise Failure as the product words it."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return text_format.Parse(file.read(), message)
+    except text_format.ParseError as error:
+        log.error("Error parsing text-format %s: %s", message.DESCRIPTOR.full_name, error)
+        raise Failure("INVALID_ARGUMENT", f"Invalid protobuf file: '{path}'") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure("NOT_FOUND", f"{path}; {getattr(error, 'strerror', error)}") from error
