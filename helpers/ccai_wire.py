@@ -52,7 +52,8 @@ def post(endpoint: Endpoint, path: str, form: Mapping[str, Any], timeout: float)
 
 def send(endpoint: Endpoint, path: str, form: Mapping[str, Any], timeout: float) -> str:
     """Post a form and return the answer's text; CallError for every status from 400 on."""
-    response = transport.post(endpoint, f"{endpoint.rest}/cgi-bin/{path}", timeout, data=form)
+    url = f"{endpoint.rest}/cgi-bin/{path}"
+    response = transport.request(endpoint, "POST", url, timeout, data=form)
     where = {"service": endpoint.service, "endpoint": endpoint.rest}
     if response.status_code == 500:
         # CCAI's services check nothing: whatever they do not understand ends here.

@@ -13,7 +13,10 @@ _TOKEN = {**_WHO, "iam": "iam", "domain": "domain", "project": "project"}
 # For each kind the practice service's profiles: fields, and what each is called in the files of
 # its manager. The environment goes before: `variable` has the names there.
 PROFILES: dict[str, dict[str, dict[str, str]]] = {
-    "tfserving": {"practice": {"grpc": "grpc", "user": "user", "password": "password"}},
+    "tfserving": {
+        "practice": {"rest": "rest", "grpc": "grpc", "user": "user", "password": "password"},
+        "practice-tf": {"rest": "rest", "grpc": "grpc"},
+    },
     "ccai": {
         "practice": {"rest": "rest", "grpc": "grpc"},
         "practice-secure": {"rest": "secure_rest", "grpc": "secure_grpc", **_WHO},
@@ -26,6 +29,7 @@ PROFILES: dict[str, dict[str, dict[str, str]]] = {
         "practice-appcode": {"rest": "app_iris", "password": "appcode", "ca_file": "ca_file"},
     },
 }
+_SERVICES = {"practice-tf": "tfserving-tf"}  # where it is not the one that the kind is called by
 _WAYS = {"practice-signature": "signature", "practice-appcode": "appcode"}
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {  # of what is not text
     "tls": ((bool,), "true or false"),
@@ -181,13 +185,14 @@ def load(kind: str, profile: str = "practice") -> Endpoint:
 
 def environment(kind: str, profile: str = "practice") -> dict[str, str]:
     """Return what the environment says of an endpoint: `OTW_TFSERVING_GRPC`, `_USER`, ..."""
-    names = {field: variable(kind, key) for field, key in PROFILES[kind][profile].items()}
+    service = _SERVICES.get(profile, kind)
+    names = {field: variable(service, key) for field, key in PROFILES[kind][profile].items()}
     return {field: os.environ[name] for field, name in names.items() if os.environ.get(name)}
 
 
-def variable(kind: str, key: str) -> str:
+def variable(service: str, key: str) -> str:
     """Return the name of an environment variable: `OTW_CCAI_REST`; one CA file is for all."""
-    return "OTW_CA" if key == "ca_file" else f"OTW_{kind}_{key}".upper()
+    return "OTW_CA" if key == "ca_file" else f"OTW_{service}_{key}".upper().replace("-", "_")
 
 
 def state_dir() -> str:
@@ -203,15 +208,16 @@ def state_dir() -> str:
 
 def running(kind: str, profile: str = "practice") -> Endpoint:
     """Return where the practice service is, as its manager wrote it down."""
+    service = _SERVICES.get(profile, kind)
     try:
-        entry = _read("services.json")[kind]
+        entry = _read("services.json")[service]
         if "ca_file" in PROFILES[kind][profile]:
             entry |= _read("secrets.json")[kind]
         return from_entry(kind, entry, profile)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConnectionFailed(
-            f"The practice service {kind} is not running. Start it with "
-            f"practice.ready({kind!r}) in Python or `otw practice up {kind}` in a terminal.",
+            f"The practice service {service} is not running. Start it with "
+            f"practice.ready({service!r}) in Python or `otw practice up {service}` in a terminal.",
             service=KINDS[kind],
         ) from error
 

@@ -51,6 +51,8 @@ _NOBODY = (
 )
 _FAILED = (ServiceFailed, "{endpoint} failed on its own side: {details}")
 
+_NO_SIGNATURE = (UnknownSignature, "The model has no signature of that name: {details}")
+
 # Texts that say more than their code does.
 _BY_TEXT: tuple[tuple[str, tuple[type[CallError], str]], ...] = (
     ("failed to connect to all addresses", _NOBODY),
@@ -60,9 +62,12 @@ _BY_TEXT: tuple[tuple[str, tuple[type[CallError], str]], ...] = (
         "larger than max",
         (TooLarge, "The message is too large for one side: {details}"),
     ),
+    ("Serving signature key", _NO_SIGNATURE),
+    ("Serving signature name", _NO_SIGNATURE),
+    ("No signature was found with the name", _NO_SIGNATURE),
     (
-        "Serving signature key",
-        (UnknownSignature, "The model has no signature of that name: {details}"),
+        "Malformed request",
+        (NotThisProtocol, "{endpoint} does not know this URL. Check the model's name: {details}"),
     ),
     (
         "ModelSpec has no name",
@@ -146,10 +151,7 @@ def from_grpc(error: Any, *, service: str, endpoint: str) -> CallError:
         Of the fitting class, ready to be raised.
     """
     code, details = error.code().name, error.details() or ""
-    kind, sentence = _BY_CODE.get(code, _FAILED)
-    for text, entry in _BY_TEXT:
-        if text in details:
-            kind, sentence = entry
+    kind, sentence = _of_text(details) or _BY_CODE.get(code, _FAILED)
     debug = error.debug_error_string() if hasattr(error, "debug_error_string") else ""
     if any(text in details or text in debug for text in _NOT_GRPC):
         kind, sentence = _NO_GRPC_THERE
@@ -171,6 +173,12 @@ _BY_STATUS: dict[int, tuple[type[CallError], str]] = {
     413: (TooLarge, "The request is larger than {endpoint} accepts."),
     429: (Throttled, "{endpoint} is asked too much. Try again later."),
 }
+# What TensorFlow Serving's REST makes of gRPC's codes; 400 is three of them.
+_CODES = {
+    400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED", 500: "INTERNAL", 501: "INVALID_ARGUMENT", 503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}  # fmt: skip
 _HTTP_FAILED = (ServiceFailed, "{endpoint} answered with HTTP status {code}: {details}")
 
 
@@ -187,6 +195,22 @@ def from_http(response: Any, *, service: str, endpoint: str) -> CallError:
     code, details = response.status_code, response.reason or ""
     kind, sentence = _BY_STATUS.get(code, _HTTP_FAILED)
     message = sentence.format(service=service, endpoint=endpoint, code=code, details=details)
+    return kind(message, service=service, endpoint=endpoint, code=code, details=details)
+
+
+def from_rest(response: Any, *, service: str, endpoint: str) -> CallError:
+    """Turn an answer of TensorFlow Serving's REST that is no success into a fitting error.
+
+    Its body is `{"error": text}`, and the texts are mostly those that gRPC gives; anything else
+    is treated as `from_http` does.
+    """
+    try:
+        details = str(response.json()["error"])
+    except (ValueError, KeyError, TypeError):
+        return from_http(response, service=service, endpoint=endpoint)
+    code = response.status_code
+    kind, sentence = _of_text(details) or _BY_CODE.get(_CODES.get(code, ""), _FAILED)
+    message = sentence.format(service=service, endpoint=endpoint, details=details)
     return kind(message, service=service, endpoint=endpoint, code=code, details=details)
 
 
@@ -215,6 +239,10 @@ def from_requests(error: Any, *, service: str, endpoint: str) -> CallError:
     known = kind(message, service=service, endpoint=endpoint, details=details)
     known.__cause__ = error
     return known
+
+
+def _of_text(details: str) -> tuple[type[CallError], str] | None:
+    return next((entry for text, entry in _BY_TEXT if text in details), None)
 
 
 def _of_connection(details: str) -> tuple[type[CallError], str] | None:

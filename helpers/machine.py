@@ -21,7 +21,8 @@ _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _SIGNS = {"green": "✓", "amber": "!", "red": "✗"}  # a word stands beside each
 _BROWSERS = ("chromium", "google-chrome", "firefox", "msedge", "safari")
 DEFAULT_PORTS = {
-    "tfserving": {"grpc": 8500},
+    "tfserving": {"grpc": 8500, "rest": 8501},
+    "tfserving-tf": {"grpc": 8510, "rest": 8511},
     "ccai": {"rest": 8080, "grpc": 8081, "secure_rest": 8443, "secure_grpc": 8444},
     "modelarts": {"iam": 9443},
     "proxy": {"http": 3128},
@@ -163,6 +164,8 @@ def services() -> Iterator[Line]:
         port = _practice_port(name, next(iter(own)))
         if port and _is_practice(port):
             yield Line(f"service {name}", "green", f"listens on 127.0.0.1:{port}")
+        elif name == "tfserving-tf":
+            yield Line(f"service {name}", "green", "does not run; who needs it starts it")
         else:
             yield Line(f"service {name}", "amber", "does not run",
                        f"practice.ready({name!r}), or `otw practice up {name}`.")  # fmt: skip

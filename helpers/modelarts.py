@@ -201,8 +201,8 @@ def _post(endpoint: Endpoint, timeout: float, **content: Any) -> Any:
 
 def _send(endpoint: Endpoint, timeout: float, proof: Callable, **content: Any) -> Any:
     # No redirect is followed: the proof would go along.
-    return transport.post(
-        endpoint, endpoint.rest, timeout, auth=proof, allow_redirects=False, **content
+    return transport.request(
+        endpoint, "POST", endpoint.rest, timeout, auth=proof, allow_redirects=False, **content
     )
 
 

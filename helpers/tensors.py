@@ -66,7 +66,7 @@ def to_tensor_proto(array: ArrayLike, dtype: DTypeLike | None = None) -> Any:
     for size in values.shape:
         proto.tensor_shape.dim.add(size=size)
     if values.dtype.kind in "OSU":
-        proto.string_val.extend(_as_bytes(value) for value in values.ravel().tolist())
+        proto.string_val.extend(as_bytes(value) for value in values.ravel().tolist())
     else:
         if values.dtype.byteorder == ">":
             values = values.astype(values.dtype.newbyteorder(_LITTLE_ENDIAN))
@@ -187,7 +187,7 @@ def _named(dtype: DTypeLike) -> DTypeLike:
     return dtype
 
 
-def _as_bytes(value: Any) -> bytes:
+def as_bytes(value: Any) -> bytes:
     if isinstance(value, str):
         return value.encode()
     if isinstance(value, bytes):

@@ -1,23 +1,21 @@
-"""Calls to TensorFlow Serving over gRPC: predict, signatures, status."""
+"""Calls to TensorFlow Serving, over gRPC or REST: predict, classify, regress, and what is there."""
 
+import contextlib
 import time
 import weakref
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from types import ModuleType
+from typing import Any, NamedTuple
 
-import grpc
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from helpers import channels, errors, transport
+from helpers import errors, tfserving_grpc
 from helpers.endpoints import Endpoint
-from helpers.serving_api import (
-    get_model_metadata_pb2,
-    model_pb2,
-    predict_pb2,
-    prediction_service_pb2_grpc,
-)
-from helpers.signatures import Signatures, check_inputs, from_signature_defs, suggest
-from helpers.tensors import to_ndarray, to_tensor_proto
+from helpers.examples import Class, features_of
+from helpers.signatures import Signatures, check_inputs, suggest
+
+_KEPT_SECONDS = 10.0  # signatures; an answer over gRPC tells, besides, when they are too old
 
 
 def predict(
@@ -27,6 +25,7 @@ def predict(
     signature_name: str = "",
     timeout: float = 10.0,
     check: bool = True,
+    over: str = "",
 ) -> dict[str, NDArray]:
     """Send inputs to a model and return its outputs.
 
@@ -43,6 +42,8 @@ def predict(
     check : bool
         Whether names, dtypes and shapes are checked against the signature before sending.
         TensorFlow Serving itself does not check shapes.
+    over : str, optional
+        `"grpc"` or `"rest"`; without it gRPC, if the endpoint has a gRPC address.
 
     Returns
     -------
@@ -54,26 +55,89 @@ def predict(
     CallError
         The class of `helpers.errors` that fits, with the service's own text.
 
-    See tensorflow_serving/apis/predict.proto.
+    See tensorflow_serving/apis/predict.proto and tensorflow.org/tfx/serving/api_rest.
     """
     ends = time.monotonic() + timeout
     signature_name = signature_name or endpoint.signature_name
     if not isinstance(inputs, Mapping):
         raise errors.BadInput("Inputs go by name, as in {'images': array}.")
+    way, known = _way(endpoint, over), None
     if check:
-        inputs = _checked(endpoint, inputs, signature_name, ends)
-    request = predict_pb2.PredictRequest(model_spec=_model_spec(endpoint, signature_name))
-    for name, value in inputs.items():
-        request.inputs[name].CopyFrom(to_tensor_proto(value))
-    response = _call(endpoint, "Predict", request, ends)
-    known = _connection(endpoint).signatures
-    cached = known.get(_which(endpoint))
-    if cached is not None and cached.version != response.model_spec.version.value:
-        known.pop(_which(endpoint), None)  # another version answers: ask for its signatures
-    return {name: to_ndarray(proto) for name, proto in response.outputs.items()}
+        inputs = _checked(endpoint, way, inputs, signature_name, ends)
+    if _over(way) == "rest":  # JSON has neither dtypes nor the name of a single output
+        known = _signatures(endpoint, way, ends)
+    with _explained(endpoint, way, ends):
+        version, outputs = way.predict(endpoint, inputs, signature_name, known, ends)
+    kept = _kept(endpoint, way).get(_which(endpoint))
+    if kept is not None and version is not None and kept[0].version != version:
+        _kept(endpoint, way).pop(_which(endpoint), None)  # another version answers: ask for its own
+    return outputs
 
 
-def signatures(endpoint: Endpoint, *, timeout: float = 10.0) -> Signatures:
+def classify(
+    endpoint: Endpoint,
+    examples: Iterable[Mapping[str, Any]],
+    *,
+    context: Mapping[str, Any] | None = None,
+    signature_name: str = "",
+    timeout: float = 10.0,
+    over: str = "",
+) -> list[list[Class]]:
+    """Classify examples, which are features by name, as `tf.train.Example` has them.
+
+    Parameters
+    ----------
+    endpoint : Endpoint
+        With the model's name.
+    examples : iterable of mapping of str to number, str, bytes or a list of them
+        A float is another kind of feature than an int: `2.0` is not `2`.
+    context : mapping, optional
+        Features that all examples share; an example's own go before.
+    signature_name : str, optional
+        In place of the endpoint's; the service's default is `serving_default`.
+    timeout : float
+        Seconds until the call is given up.
+    over : str, optional
+        `"grpc"` or `"rest"`, as for `predict`.
+
+    Returns
+    -------
+    list of list of Class
+        For each example its classes.
+
+    Raises
+    ------
+    CallError
+        The class of `helpers.errors` that fits, with the service's own text.
+
+    See tensorflow_serving/apis/classification.proto.
+    """
+    found = _infer("classify", endpoint, examples, context, signature_name, timeout, over)
+    return [[Class(label, float(np.float32(score))) for label, score in row] for row in found]
+
+
+def regress(
+    endpoint: Endpoint,
+    examples: Iterable[Mapping[str, Any]],
+    *,
+    context: Mapping[str, Any] | None = None,
+    signature_name: str = "",
+    timeout: float = 10.0,
+    over: str = "",
+) -> NDArray:
+    """Ask for one number for each example; everything else is as for `classify`.
+
+    Returns
+    -------
+    ndarray of float32, shape [examples]
+
+    See tensorflow_serving/apis/regression.proto.
+    """
+    found = _infer("regress", endpoint, examples, context, signature_name, timeout, over)
+    return np.array(found, np.float32)
+
+
+def signatures(endpoint: Endpoint, *, timeout: float = 10.0, over: str = "") -> Signatures:
     """Ask what a model takes and gives.
 
     Returns
@@ -88,16 +152,10 @@ def signatures(endpoint: Endpoint, *, timeout: float = 10.0) -> Signatures:
 
     See tensorflow_serving/apis/get_model_metadata.proto.
     """
-    request = get_model_metadata_pb2.GetModelMetadataRequest(
-        model_spec=_model_spec(endpoint), metadata_field=["signature_def"]
-    )
-    response = _call(endpoint, "GetModelMetadata", request, time.monotonic() + timeout)
-    unpacked = get_model_metadata_pb2.SignatureDefMap()
-    response.metadata["signature_def"].Unpack(unpacked)
-    found = from_signature_defs(
-        endpoint.model, response.model_spec.version.value, unpacked.signature_def
-    )
-    _connection(endpoint).signatures[_which(endpoint)] = found
+    way, ends = _way(endpoint, over), time.monotonic() + timeout
+    with _explained(endpoint, way, ends):
+        found = way.signatures(endpoint, ends)
+    _kept(endpoint, way)[_which(endpoint)] = found, time.monotonic()
     return found
 
 
@@ -109,7 +167,9 @@ class VersionStatus(NamedTuple):
     message: str = ""
 
 
-def status(endpoint: Endpoint, *, timeout: float = 10.0) -> dict[int, VersionStatus]:
+def status(
+    endpoint: Endpoint, *, timeout: float = 10.0, over: str = ""
+) -> dict[int, VersionStatus]:
     """Ask which versions of a model there are, and the state of each.
 
     Returns
@@ -124,113 +184,116 @@ def status(endpoint: Endpoint, *, timeout: float = 10.0) -> dict[int, VersionSta
 
     See tensorflow_serving/apis/get_model_status.proto.
     """
-    from helpers.serving_api import get_model_status_pb2  # only here: most calls ask no status
-
-    request = get_model_status_pb2.GetModelStatusRequest(model_spec=_model_spec(endpoint))
-    response = _call(endpoint, "GetModelStatus", request, time.monotonic() + timeout)
+    way = _way(endpoint, over)
+    try:
+        response = way.status(endpoint, time.monotonic() + timeout)
+    except errors.UnknownModel as known:
+        known.args = (_not_served(endpoint, way),)
+        raise
     return {
         each.version: VersionStatus(
-            get_model_status_pb2.ModelVersionStatus.State.Name(each.state),
-            _code_name(each.status),
-            each.status.error_message,
+            _name(each, "state"), _name(each.status, "error_code"), each.status.error_message
         )
         for each in response.model_version_status
     }
 
 
-class _Connection:
-    """What is kept for one channel: its stub, and the signatures already asked for."""
-
-    def __init__(self, channel: grpc.Channel) -> None:
-        self.stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        self.signatures: dict[tuple, Signatures] = {}
+_connections: "weakref.WeakKeyDictionary[Any, dict[tuple, tuple[Signatures, float]]]" = (
+    weakref.WeakKeyDictionary()
+)
 
 
-_connections: "weakref.WeakKeyDictionary[grpc.Channel, _Connection]" = weakref.WeakKeyDictionary()
+def _way(endpoint: Endpoint, over: str) -> ModuleType:
+    """Return the module that speaks the protocol."""
+    if over not in ("", "grpc", "rest"):
+        raise errors.BadInput(f"over is grpc, rest or empty, not {over!r}.")
+    if over == "rest" or (not over and endpoint.rest and not endpoint.grpc):
+        from helpers import tfserving_rest  # only here: gRPC needs none of it
+
+        return tfserving_rest
+    return tfserving_grpc
 
 
-def _connection(endpoint: Endpoint) -> _Connection:
-    channel = channels.channel(endpoint)
-    known = _connections.get(channel)
-    if known is None:
-        known = _connections[channel] = _Connection(channel)
-    return known
+def _infer(method, endpoint, examples, context, signature_name, timeout, over) -> list:
+    way, ends = _way(endpoint, over), time.monotonic() + timeout
+    name = signature_name or endpoint.signature_name
+    features, shared = [features_of(each) for each in examples], features_of(context or {})
+    with _explained(endpoint, way, ends):
+        return way.infer(endpoint, method, features, shared, name, ends)
 
 
-def _method(endpoint: Endpoint, name: str) -> Callable:
-    if name != "GetModelStatus":
-        return getattr(_connection(endpoint).stub, name)
-    from helpers.serving_api import model_service_pb2_grpc  # a service of its own
-
-    return model_service_pb2_grpc.ModelServiceStub(channels.channel(endpoint)).GetModelStatus
+def _kept(endpoint: Endpoint, way: ModuleType) -> dict[tuple, tuple[Signatures, float]]:
+    return _connections.setdefault(way.connection(endpoint), {})
 
 
-def _call(endpoint: Endpoint, method: str, request, ends: float):
-    call = _method(endpoint, method)
+def _signatures(endpoint: Endpoint, way: ModuleType, ends: float) -> Signatures:
+    known = _kept(endpoint, way).get(_which(endpoint))
+    if known is not None and time.monotonic() - known[1] < _KEPT_SECONDS:
+        return known[0]
+    return signatures(endpoint, timeout=_left(ends), over=_over(way))
+
+
+def _checked(endpoint, way, inputs, signature_name: str, ends: float) -> dict[str, NDArray]:
+    known = _kept(endpoint, way).get(_which(endpoint))
+    if known is not None:
+        try:
+            return check_inputs(known[0], signature_name, inputs)
+        except errors.CallError:
+            pass  # perhaps another version answers by now: ask again, then judge
+    fresh = signatures(endpoint, timeout=_left(ends), over=_over(way))
+    return check_inputs(fresh, signature_name, inputs)
+
+
+@contextlib.contextmanager
+def _explained(endpoint: Endpoint, way: ModuleType, ends: float) -> Iterator[None]:
+    """Make an UnknownModel say whether the model is missing, one version of it, or failed."""
     try:
-        return transport.unary(endpoint, call, request, ends - time.monotonic())
+        yield
     except errors.UnknownModel as known:
-        if method != "GetModelStatus":
-            raise _unknown_model(endpoint, known, ends) from known.__cause__
-        known.args = (_not_served(endpoint),)
+        if "version label" not in known.details:
+            known.args = (_why_unknown(endpoint, way, ends),)
         raise
 
 
-def _unknown_model(endpoint: Endpoint, known: errors.CallError, ends: float) -> errors.CallError:
-    """Say whether the model is missing, one version of it, or failed to load and why."""
-    if endpoint.version_label and known.code == "INVALID_ARGUMENT":
-        return known
+def _why_unknown(endpoint: Endpoint, way: ModuleType, ends: float) -> str:
     try:
-        versions = status(endpoint.replace(version=None, version_label=""), timeout=_left(ends))
+        every = endpoint.replace(version=None, version_label="")
+        versions = status(every, timeout=_left(ends), over=_over(way))
     except errors.CallError:
-        known.args = (_not_served(endpoint),)
-        return known
+        return _not_served(endpoint, way)
     states = "; ".join(
         f"version {version} is {each.state}" + (f" ({each.message})" if each.message else "")
         for version, each in versions.items()
     )
     asked = f"Version {endpoint.version} of model" if endpoint.version else "Model"
-    known.args = (f"{asked} {endpoint.model!r} is not available at {endpoint.grpc}: {states}.",)
-    return known
+    return f"{asked} {endpoint.model!r} is not available at {_where(endpoint, way)}: {states}."
 
 
-def _not_served(endpoint: Endpoint) -> str:
+def _not_served(endpoint: Endpoint, way: ModuleType) -> str:
     if not endpoint.model:
         return "No model was named. Name one: endpoint.replace(model=...)."
-    text = f"Model {endpoint.model!r} is not served at {endpoint.grpc}."
+    text = f"Model {endpoint.model!r} is not served at {_where(endpoint, way)}."
     if not endpoint.models:
         return text
     return f"{text} {suggest(endpoint.model, endpoint.models, 'Served there')}"
+
+
+def _over(way: ModuleType) -> str:
+    return way.__name__.rpartition("_")[2]
+
+
+def _where(endpoint: Endpoint, way: ModuleType) -> str:
+    return getattr(endpoint, _over(way))
 
 
 def _left(ends: float) -> float:
     return max(ends - time.monotonic(), 0.1)
 
 
-def _checked(endpoint, inputs, signature_name: str, ends: float) -> dict[str, NDArray]:
-    known = _connection(endpoint).signatures.get(_which(endpoint))
-    if known is not None:
-        try:
-            return check_inputs(known, signature_name, inputs)
-        except errors.CallError:
-            pass  # perhaps another version answers by now: ask again, then judge
-    fresh = signatures(endpoint, timeout=_left(ends))
-    return check_inputs(fresh, signature_name, inputs)
-
-
 def _which(endpoint: Endpoint) -> tuple:
     return endpoint.model, endpoint.version, endpoint.version_label
 
 
-def _model_spec(endpoint: Endpoint, signature_name: str = ""):
-    spec = model_pb2.ModelSpec(name=endpoint.model, signature_name=signature_name)
-    if endpoint.version is not None:
-        spec.version.value = endpoint.version
-    elif endpoint.version_label:
-        spec.version_label = endpoint.version_label
-    return spec
-
-
-def _code_name(status_proto) -> str:
-    field = status_proto.DESCRIPTOR.fields_by_name["error_code"]
-    return field.enum_type.values_by_number[status_proto.error_code].name
+def _name(message: Any, field: str) -> str:
+    values = message.DESCRIPTOR.fields_by_name[field].enum_type.values_by_number
+    return values[getattr(message, field)].name

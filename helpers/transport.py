@@ -34,13 +34,15 @@ def unary(endpoint: Endpoint, method: Callable, request: Any, timeout: float) ->
             raise known from error
 
 
-def post(endpoint: Endpoint, url: str, timeout: float, **content: Any) -> "requests.Response":
-    """Post to a REST address; returns the answer whatever its status, or raises CallError."""
+def request(
+    endpoint: Endpoint, method: str, url: str, timeout: float, **content: Any
+) -> "requests.Response":
+    """Ask a REST address; returns the answer whatever its status, or raises CallError."""
     import requests  # only here: calls over gRPC need none of it
 
     session = channels.session(endpoint)
     try:
-        return session.post(url, timeout=timeout, verify=session.verify, **content)
+        return session.request(method, url, timeout=timeout, verify=session.verify, **content)
     except requests.RequestException as error:
         where = {"service": endpoint.service, "endpoint": endpoint.rest}
         raise library_errors.from_requests(error, **where) from error

@@ -123,7 +123,7 @@ class EndpointPanel(w.VBox):
     def _rows(self) -> list[w.Widget]:
         who, names = [self.ca_file, self.user, self.password], [self.domain, self.project]
         own = {
-            "tfserving": [self.address, self.hint, self.tls, *who],
+            "tfserving": [self.rest, self.address, self.hint, self.tls, *who],
             "ccai": [self.rest, self.address, self.hint, self.tls, *who],
             "modelarts": [self.rest, self.hint, self.auth, self.iam, *who, *names],
         }[self._kind]

@@ -38,7 +38,7 @@ def _print_table(found: dict[str, dict]) -> None:
         runs = "is not running" if place["pid"] is None else "does not answer"
         known = {key: value for key, value in place.items() if key != "healthy" and value}
         where = "  ".join(f"{key} {value}" for key, value in known.items())
-        print(f"{name:<12}{'is ready' if place['healthy'] else runs:<17}{where}".rstrip())
+        print(f"{name:<13}{'is ready' if place['healthy'] else runs:<17}{where}".rstrip())
 
 
 def logs(arguments: argparse.Namespace) -> int:

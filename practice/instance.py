@@ -90,7 +90,8 @@ def private(
     name : str
         Such as `"tfserving"`.
     models : path, optional
-        Serve this folder of models, as it is, in place of a copy of `data/models`.
+        Serve this folder of models, as it is, in place of a copy of `data/models`. Of
+        `"tfserving"` those that have a `model.tflite`, of `"tfserving-tf"` all.
     profile : str
         Which of the service's profiles to yield: `"practice-secure"` of `"ccai"`, for instance.
     flags : list of str
@@ -130,7 +131,7 @@ def private(
             who = {key: known[key] for key in ("user", "password")}
             yield Proxy(known["http"], folder, **(who if "--authenticate" in flags else {}))
         else:
-            found = endpoints.from_entry(service.name, known, profile)
+            found = endpoints.from_entry(service.kind, known, profile)
             yield PrivateEndpoint.of(found, own)
 
 

@@ -73,11 +73,11 @@ class _Row:
     def show(self, found: dict[str, Any]) -> None:
         on = bool(found["healthy"])
         places = (found.get(key) for key in ("rest", "grpc", "iam", "http"))
-        where = next(filter(None, places), "") if on else ""
+        where = ", ".join(filter(None, places)) if on else ""
         colour, sign, word = _LIGHTS[on]
         self.light.value = (
             f"<span role='status'><span style='color:{colour}'>{sign}</span> "
-            f"{escape(f'{self.name} is {word}')} {escape(where or '')}</span>"
+            f"{escape(f'{self.name} is {word}')} {escape(where)}</span>"
         )
         self.buttons["start"].disabled, self.buttons["stop"].disabled = on, not on
 

@@ -27,7 +27,8 @@ def ready(*names: str, progress: bool = True) -> None:
     Parameters
     ----------
     *names : str
-        Such as `"tfserving"`; without one, every service.
+        Such as `"tfserving"`; without one, every service but those that are started only when
+        they are named, such as `"tfserving-tf"`.
     progress : bool
         Show a bar when it takes over two seconds.
 
@@ -42,7 +43,7 @@ def ready(*names: str, progress: bool = True) -> None:
     >>> practice.ready("tfserving")
     tfserving is ready. Loopback is in no_proxy.
     """
-    wanted = [service.name for service in _get(names)]
+    wanted = [service.name for service in _get(names or usual())]
     listed = " and ".join(filter(None, [", ".join(wanted[:-1]), wanted[-1]]))
     with _bar(f"Starting {listed}", progress) as tick:
         up(*wanted, tick=tick)
@@ -56,7 +57,7 @@ def up(*names: str, tick: state.Tick = lambda: None) -> None:
     Parameters
     ----------
     *names : str
-        Without one, every service.
+        Without one, every service but those that are started only when they are named.
     tick : callable
         Called again and again while waiting; what it raises ends the wait.
 
@@ -65,7 +66,7 @@ def up(*names: str, tick: state.Tick = lambda: None) -> None:
     PracticeError
         When a service cannot be started.
     """
-    wanted = _get(names)
+    wanted = _get(names or usual())
     if all(_while(tick, _healthy, wanted, state.read_services(), _PATIENCE)):
         return
     with state.lock(tick):
@@ -85,6 +86,11 @@ def up(*names: str, tick: state.Tick = lambda: None) -> None:
             state.write_services(entries)
 
         launch.bring_up(launches, done, tick)
+
+
+def usual() -> list[str]:
+    """Return the names of the services that are started when none is named."""
+    return [service.name for service in services.SERVICES.values() if not service.on_demand]
 
 
 def down(*names: str) -> list[str]:

@@ -11,7 +11,9 @@ HELPERS = Path(__file__).parent.parent / "helpers"
 # or the limit would reward leaving it out.
 PACKAGE_LINES, MODULE_LINES, FUNCTION_LINES = 2000, 300, 40
 # The tools around the calls, which no call that succeeds imports.
-TOOLS = {"explorer", "explanations.py", "widgets.py", "machine.py", "cli.py"}
+TOOLS = {
+    "explorer", "explanations.py", "widgets.py", "machine.py", "cli.py", "plots.py", "profiles.py",
+}  # fmt: skip
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _NO_CODE = {
     tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,

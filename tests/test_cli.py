@@ -57,9 +57,11 @@ def test_up_status_env_logs_and_down_tell_one_story(folder: Path, tmp_path: Path
     assert re.search(rf"tfserving +is ready +pid {place['pid']} +grpc", up.stdout)
 
     shell = otw("practice", "env", "tfserving", "--shell", "sh")
-    assert shell.stdout == f"export OTW_TFSERVING_GRPC={place['grpc']}\n"
+    assert shell.stdout == (
+        f"export OTW_TFSERVING_GRPC={place['grpc']}\nexport OTW_TFSERVING_REST={place['rest']}\n"
+    )
     shell = otw("practice", "env", "tfserving", "--shell", "powershell")
-    assert shell.stdout == f"$env:OTW_TFSERVING_GRPC = '{place['grpc']}'\n"
+    assert shell.stdout.startswith(f"$env:OTW_TFSERVING_GRPC = '{place['grpc']}'\n")
 
     logs = otw("practice", "logs", "tfserving")
     assert "manager: starts practice.tfserving" in logs.stdout

@@ -13,7 +13,13 @@ from helpers.errors import BadInput, ConnectionFailed
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("OTW_STATE_DIR", str(tmp_path))
-    entry = {"grpc": "127.0.0.1:8503", "pid": 1, "started": 1.0, "models": ["iris"]}
+    entry = {
+        "rest": "http://127.0.0.1:8504",
+        "grpc": "127.0.0.1:8503",
+        "pid": 1,
+        "started": 1.0,
+        "models": ["iris"],
+    }
     (tmp_path / "services.json").write_text(json.dumps({"tfserving": entry}))
     return tmp_path
 
@@ -27,7 +33,9 @@ def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_practice_is_what_the_manager_wrote(state: Path) -> None:
-    assert load("tfserving") == Endpoint("tfserving", grpc="127.0.0.1:8503", models=("iris",))
+    assert load("tfserving") == Endpoint(
+        "tfserving", rest="http://127.0.0.1:8504", grpc="127.0.0.1:8503", models=("iris",)
+    )
 
 
 def test_the_environment_replaces_the_practice_address(

@@ -23,7 +23,7 @@ def click(lights: Lights, what: str) -> str:
 
 def test_a_light_goes_on_and_out(lights: Lights) -> None:
     assert "tfserving is off" in lights.rows["tfserving"].light.value
-    assert "tfserving is on 127.0.0.1:" in click(lights, "start")
+    assert "tfserving is on http://127.0.0.1:" in click(lights, "start")
     assert lights.rows["tfserving"].buttons["start"].disabled
     assert "tfserving is off" in click(lights, "stop")
     assert lights.rows["tfserving"].buttons["stop"].disabled

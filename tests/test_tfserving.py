@@ -68,9 +68,9 @@ def test_another_version_answering_makes_them_asked_for_again(iris: Endpoint) ->
     cached = tfserving.signatures(iris)
     cached.version = 7
     tfserving.predict(iris, {"features": IRIS})
-    known = tfserving._connection(iris).signatures
     tfserving.predict(iris, {"features": IRIS})
-    assert known[("iris", None, "")].version == 1
+    kept = tfserving._connections[channels.channel(iris)]
+    assert kept["iris", None, ""][0].version == 1
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])

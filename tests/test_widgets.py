@@ -141,7 +141,7 @@ def test_a_broken_file_is_told_and_good_profiles_still_work(
 ) -> None:
     profile_file.write_text('[bad\n[good]\ngrpc = "127.0.0.1:1"\n[odd]\nport = 1\n')
     panel = EndpointPanel("tfserving", profile="good")
-    assert panel.profile.options == ("practice", "good")
+    assert panel.profile.options == ("practice", "practice-tf", "good")
     assert "line 1" in panel.saved.value
     assert "odd" in panel.saved.value
 
@@ -215,7 +215,7 @@ def test_a_service_that_dies_while_the_panel_waits(monkeypatch: pytest.MonkeyPat
 def test_every_field_has_a_label_and_a_tooltip(panel: EndpointPanel) -> None:
     fields = [each for each in all_widgets(panel) if "description" in each.keys]
     named = [each for each in fields if type(each).__name__ != "HTML"]
-    assert len(named) == 12
+    assert len(named) == 13
     assert all(each.description and each.tooltip for each in named)
 
 

@@ -4,8 +4,6 @@ The product parses with RapidJSON, which takes NaN and Infinity, stops after the
 of keys that are there twice finds the first. See tensorflow_serving/util/json_tensor.cc.
 """
 
-import contextlib
-import io
 import re
 from typing import Any
 
@@ -15,6 +13,8 @@ import rapidjson
 from practice.tfserving import json_numbers
 from practice.tfserving.failures import Failure
 
+_NATIVE = rapidjson.NM_NATIVE | rapidjson.NM_NAN
+_LONG = re.compile(rb"[0-9]{19}")
 _BOM = b"\xef\xbb\xbf"
 _AFTER_THE_ROOT = "The document root must not be followed by other values."
 _QUOTED = 256  # bytes of a value that an error text quotes
@@ -28,7 +28,7 @@ def parse(body: bytes) -> dict[str, Any]:
     -------
     dict
         Values are as `json.loads` gives them, but for a list of numbers, which may come as
-        `Numbers`. A whole number above 64 bits is an int here; the product counts it as a float.
+        `Numbers`. A whole number above 64 bits is a float.
     """
     if not body:
         raise _parse_error("The document is empty")
@@ -65,31 +65,12 @@ def dump(value: Any) -> str:
     if type(value) is float:
         return json_numbers.decimals([value], single=abs(value) <= json_numbers.LARGEST)[0]
     try:
-        return _beginning(value, rapidjson.NM_NATIVE | rapidjson.NM_NAN)
-    except OverflowError:  # a whole number above 64 bits
-        return _beginning(value, rapidjson.NM_NAN)
-
-
-def _beginning(value: Any, number_mode: int) -> str:
-    encode = rapidjson.Encoder(
-        write_mode=rapidjson.WM_PRETTY, ensure_ascii=False, number_mode=number_mode
-    )
-    stream = _Beginning()
-    with contextlib.suppress(_Enough):
-        encode(value, stream, chunk_size=_QUOTED)
-    return stream.getvalue()[:_QUOTED].decode(errors="ignore")
-
-
-class _Enough(Exception):
-    """Raised to end the writing of a value of which the rest is not quoted."""
-
-
-class _Beginning(io.BytesIO):
-    def write(self, chunk: Any) -> int:
-        super().write(chunk)
-        if self.tell() >= _QUOTED:
-            raise _Enough
-        return len(chunk)
+        text = rapidjson.dumps(
+            value, write_mode=rapidjson.WM_PRETTY, ensure_ascii=False, number_mode=_NATIVE
+        )
+    except RecursionError:
+        text = "..."
+    return text.encode()[:_QUOTED].decode(errors="ignore")
 
 
 def _numbers_in_an_object(body: bytes) -> dict[str, Any] | None:
@@ -124,12 +105,17 @@ def _unambiguous(body: bytes) -> Any:
     return document if _count_keys(document) == body.count(b":") else None
 
 
-def _count_keys(value: Any) -> int:
-    if type(value) is dict:
-        return len(value) + sum(map(_count_keys, value.values()))
-    if type(value) is list and value and type(value[0]) in (dict, list):
-        return sum(map(_count_keys, value))
-    return 0
+def _count_keys(document: Any) -> int:
+    """Count the keys of all objects, or fewer: lists that begin with a number are passed over."""
+    count, left = 0, [document]
+    while left:
+        value = left.pop()
+        if type(value) is dict:
+            count += len(value)
+            left.extend(value.values())
+        elif type(value) is list and value and type(value[0]) in (dict, list):
+            left.extend(value)
+    return count
 
 
 def _exact(body: bytes) -> Any:
@@ -139,7 +125,7 @@ def _exact(body: bytes) -> Any:
     text = re.sub("[\udc80-\udcff]", "?", body.decode(errors="surrogateescape")).encode()
     try:
         try:
-            rapidjson.loads(text, number_mode=rapidjson.NM_NATIVE | rapidjson.NM_NAN)
+            rapidjson.loads(text, number_mode=_NATIVE)
         except rapidjson.JSONDecodeError as error:
             offset, what = _told(error)
             if what != _AFTER_THE_ROOT:
@@ -147,9 +133,10 @@ def _exact(body: bytes) -> Any:
             text = text[:offset]
         if not body.startswith(text):
             raise _parse_error("Invalid encoding in string.", skipped + _first_invalid(body))
-        return _FirstKeyWins(number_mode=rapidjson.NM_NAN)(text)
+        document = _FirstKeyWins(number_mode=rapidjson.NM_NAN)(text)
     except RecursionError:
         raise _parse_error("Nested too deeply.") from None
+    return _without_long_integers(document) if _LONG.search(text) else document
 
 
 class _FirstKeyWins(rapidjson.Decoder):
@@ -161,6 +148,20 @@ class _FirstKeyWins(rapidjson.Decoder):
         for key, value in pairs:
             found.setdefault(key, value)
         return found
+
+
+def _without_long_integers(document: Any) -> Any:
+    """Make floats of whole numbers above 64 bits, as RapidJSON itself does."""
+    holder = [document]
+    left: list[Any] = [holder]
+    while left:
+        container = left.pop()
+        for key, value in container.items() if type(container) is dict else enumerate(container):
+            if type(value) is int and not -(2**63) <= value < 2**64:
+                container[key] = float(value)
+            elif type(value) in (dict, list):
+                left.append(value)
+    return holder[0]
 
 
 def _told(error: rapidjson.JSONDecodeError) -> tuple[int, str]:

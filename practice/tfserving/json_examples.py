@@ -60,13 +60,13 @@ def _add(value: Any, name: str, feature: Any) -> None:
         raise _invalid(f"Feature: {name} has uint64_t element. Only int64_t is supported.")
     if kind == "bytes_list":
         value = value.encode() if type(value) is str else decode_base64(value)
-    getattr(feature, kind).value.append(value)
+    getattr(feature, kind).value.append(int(value) if kind == "int64_list" else value)
 
 
 def _kind(value: Any, name: str) -> str:
-    if type(value) is bool or (type(value) is int and -(2**63) <= value < 2**64):
+    if type(value) in (bool, int):
         return "int64_list"
-    if type(value) in (int, float):
+    if type(value) is float:
         return "float_list"
     if type(value) is str or is_base64(value):
         return "bytes_list"

@@ -95,7 +95,7 @@ def _tensors(values: Mapping[str, Any], data_types: Mapping[str, int]) -> dict[s
             return None
         flat, shape = flattened
         try:
-            array = to_array(flat, data_types[name])
+            array = to_array(flat, data_types[name], numbers=type(value) is Numbers)
         except Failure:
             return None
         if array is None:

@@ -44,12 +44,12 @@ def read(text: bytes) -> Numbers | None:
     return Numbers(flat, shape) if len(flat) == math.prod(shape) else None
 
 
-def plain(value: Any) -> Any:
-    """Return a JSON value with nested lists in place of `Numbers`."""
+def plain(value: Any, levels: int = 2) -> Any:
+    """Return a JSON value with nested lists in place of `Numbers`, which are never deep inside."""
     if type(value) is Numbers:
         return _nested(value)
-    if type(value) is dict:
-        return {key: plain(each) for key, each in value.items()}
+    if type(value) is dict and levels:
+        return {key: plain(each, levels - 1) for key, each in value.items()}
     return value
 
 

@@ -50,9 +50,18 @@ def decode_base64(value: Mapping[str, str]) -> bytes:
         raise Failure("INVALID_ARGUMENT", "Unable to base64 decode") from error
 
 
-def to_array(flat: list[Any], data_type: int) -> NDArray | None:
-    """Make an array of JSON values that all fit a type; None when one does not."""
-    kinds = set(map(type, flat))
+def to_array(flat: list[Any], data_type: int, *, numbers: bool = False) -> NDArray | None:
+    """Make an array of JSON values that all fit a type; None when one does not.
+
+    Parameters
+    ----------
+    flat : list
+    data_type : int
+        TensorFlow's number.
+    numbers : bool
+        Whether it is known that they are numbers: floats then need no look at each.
+    """
+    kinds = {float} if numbers and data_type in _FLOATS else set(map(type, flat))
     if data_type in _FLOATS and kinds <= {int, float}:
         with np.errstate(over="ignore"):  # as C does, a float32 that is too large is infinite
             return np.array(flat, to_dtype(data_type))

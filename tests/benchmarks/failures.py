@@ -8,7 +8,7 @@ import grpc
 import numpy as np
 import requests
 
-from helpers import channels, errors, modelarts, tfserving
+from helpers import channels, errors, modelarts, tfserving, tfserving_grpc
 from helpers.endpoints import Endpoint
 from helpers.serving_api import predict_pb2, prediction_service_pb2_grpc
 from helpers.tensors import to_tensor_proto
@@ -57,7 +57,7 @@ def _over_grpc(endpoint: Endpoint) -> tuple[float, float]:
         [
             lambda: _once(lambda: plain(request, timeout=10)),
             lambda: _once(
-                lambda: tfserving._call(endpoint, "Predict", request, time.monotonic() + 10)
+                lambda: tfserving_grpc._call(endpoint, "Predict", request, time.monotonic() + 10)
             ),
             lambda: _once(lambda: with_retries(request, timeout=10)),
         ],
