@@ -22,6 +22,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         from practice import manager
 
         manager.up()
+        if "tfserving-tf" in item.path.read_text(encoding="utf-8"):
+            manager.up("tfserving-tf")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from tqdm import tqdm
 
-from practice import manager
+from practice import manager, services
 
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
@@ -26,7 +26,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="otw-notebooks-") as folder:
         os.environ["OTW_STATE_DIR"] = folder
         try:
-            manager.up()
+            manager.up(*services.SERVICES)
             for path in tqdm(paths, unit="notebook"):
                 run_in_place(path)
         except CellExecutionError as error:

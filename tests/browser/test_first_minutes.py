@@ -80,6 +80,13 @@ def test_chapter_00_runs_and_shows_what_the_model_found(start: Page) -> None:
     picture(start, "chapter-00", "4. Choose an endpoint")
 
 
+def test_chapter_03_runs_and_only_its_failure_is_an_error(page: Page, lab: Lab) -> None:
+    errors = run_chapter(page, lab, "03-rest-tensorflow-serving.ipynb", failures=1)
+    expect(errors).to_contain_text("UnknownModel: Model 'irsi' is not served at http://127.0.0.1")
+    expect(page.get_by_label("REST address")).to_have_value(re.compile("http://127.0.0.1:"))
+    picture(page, "chapter-03", "9. A new version takes over")
+
+
 def test_chapter_04_runs_and_only_its_three_failures_are_errors(page: Page, lab: Lab) -> None:
     errors = run_chapter(page, lab, "04-grpc-tensorflow-serving.ipynb", failures=3)
     expect(errors.first).to_contain_text("ConnectionFailed: Nothing answers at 127.0.0.1:1")
