@@ -368,7 +368,7 @@ def test_a_corrupt_model_ends_it_as_it_does_the_product(models: Path, how: str) 
     assert done.stderr.count("Loading servable") == 2
 
 
-@pytest.mark.parametrize("how", CORRUPT)
+@pytest.mark.parametrize("how", ["truncated", "empty", "nothing"])
 def test_managed_one_corrupt_model_leaves_the_others_served(models: Path, how: str) -> None:
     from helpers import errors, tfserving
 

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -101,7 +102,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         if signature is None:
             raise Failure("FAILED_PRECONDITION", f'Serving signature key "{name}" not found.')
         inputs = _inputs(request, signature)
-        outputs = inference.predict(servable, name, inputs, request.output_filter, _ends(context))
+        asked = name, inputs, request.output_filter, _ends(context)
+        outputs = self._run("Predict", inference.predict, servable, *asked)
         response = predict_pb2.PredictResponse()
         _fill_spec(response.model_spec, servable, name)
         for alias, array in outputs.items():
@@ -114,7 +116,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         servable = _servable(self._models, request)
         name = request.model_spec.signature_name or DEFAULT_SIGNATURE
         examples = _examples(request.input)
-        classes = inference.classify(servable, name, examples, _ends(context))
+        asked = name, examples, _ends(context)
+        classes = self._run("Classify", inference.classify, servable, *asked)
         response = classification_pb2.ClassificationResponse()
         _fill_spec(response.model_spec, servable, name)
         _fill_classes(response.result, classes)
@@ -126,7 +129,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         servable = _servable(self._models, request)
         name = request.model_spec.signature_name or DEFAULT_SIGNATURE
         examples = _examples(request.input)
-        values = inference.regress(servable, name, examples, _ends(context))
+        asked = name, examples, _ends(context)
+        values = self._run("Regress", inference.regress, servable, *asked)
         response = regression_pb2.RegressionResponse()
         _fill_spec(response.model_spec, servable, name)
         _fill_values(response.result, values)
@@ -136,9 +140,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def MultiInference(self, request: Any, context: grpc.ServicerContext) -> Any:
         first = request.tasks[0] if request.tasks else inference_pb2.InferenceTask()
         servable = self._models.find(first.model_spec)
-        results: Any = inference.multi_inference(
-            servable, request.tasks, _examples(request.input), _ends(context)
-        )
+        asked = request.tasks, _examples(request.input), _ends(context)
+        results = self._run("MultiInference", inference.multi_inference, servable, *asked)
         response = inference_pb2.MultiInferenceResponse()
         for name, method, answers in results:
             result = response.results.add()
@@ -162,6 +165,17 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             if field != "signature_def":
                 raise Failure("INVALID_ARGUMENT", f"Metadata field {field} is not supported")
         return metadata(self._models, request.model_spec)
+
+    def _run(self, method: str, function: Callable, servable: Servable, *asked: Any) -> Any:
+        """Run, and note for the metrics how long it took and of how many examples."""
+        started = time.perf_counter()
+        result = function(servable, *asked)
+        if self._monitoring is not None:
+            took = time.perf_counter() - started
+            self._monitoring.runtime(servable.name, method, took)
+            if method != "Predict":
+                self._monitoring.examples(servable.name, len(asked[1]))
+        return result
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
@@ -222,7 +236,9 @@ def _servable(models: Models, request: Any) -> Servable:
 
 def _ends(context: grpc.ServicerContext) -> float:
     left = context.time_remaining()
-    return inference.NEVER if left is None else time.monotonic() + left
+    # Without a deadline gRPC tells of centuries, which neither a lock nor TensorFlow can wait.
+    endless = left is None or left > threading.TIMEOUT_MAX
+    return inference.NEVER if endless else time.monotonic() + left
 
 
 def _inputs(request: Any, signature: Any) -> dict[str, NDArray]:

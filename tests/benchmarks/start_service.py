@@ -38,7 +38,7 @@ def measure() -> list[Row]:
             f'config {{ name: "{path.name}" base_path: "{path.as_posix()}" '
             'model_platform: "tensorflow" } '
             for path in sorted(_MODELS.iterdir())
-            if path.is_dir()
+            if any(path.glob("*/model.tflite"))
         )
         config.write_text(f"model_config_list {{ {entries} }}")
         ours, empty = interleaved([lambda: _start_ours(config), _start_empty], rounds=15)

@@ -84,7 +84,7 @@ def test_chapter_03_runs_and_only_its_failure_is_an_error(page: Page, lab: Lab) 
     errors = run_chapter(page, lab, "03-rest-tensorflow-serving.ipynb", failures=1)
     expect(errors).to_contain_text("UnknownModel: Model 'irsi' is not served at http://127.0.0.1")
     expect(page.get_by_label("REST address")).to_have_value(re.compile("http://127.0.0.1:"))
-    picture(page, "chapter-03", "9. A new version takes over")
+    picture(page, "chapter-03", "What the caller saw")
 
 
 def test_chapter_04_runs_and_only_its_three_failures_are_errors(page: Page, lab: Lab) -> None:
@@ -141,9 +141,9 @@ def test_chapter_07_runs_shows_cards_and_turns_its_dial(page: Page, lab: Lab) ->
 def test_a_light_goes_out_and_on(start: Page) -> None:
     light = start.get_by_text(re.compile("tfserving is (on|off)"))
     expect(light).to_contain_text("tfserving is on")
-    start.get_by_role("button", name="Stop tfserving").click()
+    start.get_by_role("button", name="Stop tfserving", exact=True).click()
     expect(light).to_contain_text("tfserving is off")
-    start.get_by_role("button", name="Start tfserving").click()
+    start.get_by_role("button", name="Start tfserving", exact=True).click()
     expect(light).to_contain_text("tfserving is on")
     start.get_by_role("button", name="Log tfserving").click()
     expect(start.get_by_text("Running gRPC ModelServer").last).to_be_visible()
