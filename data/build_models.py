@@ -1,4 +1,4 @@
-"""Trains the three small models and draws the pictures that the chapters use.
+"""Trains the small models and draws the pictures that the chapters use.
 
 Everything is made from the digits and iris that come inside scikit-learn; nothing is downloaded.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import os
 import shutil
@@ -37,6 +38,9 @@ CELL = 4  # pixels on each side of a heat map cell
 CELLS = CANVAS // CELL
 DETECTIONS = 10  # per picture, as many as the detector ever answers
 THRESHOLD = 0.5  # a detection with a lower score does not count
+DIGIT_SPEC = tf.TensorSpec([None, 8, 8, 1], tf.float32, name="images")
+IRIS_FEATURES = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
+SPECIES = ["setosa", "versicolor", "virginica"]
 
 DATA = Path(__file__).resolve().parent
 MODELS = DATA / "models"
@@ -337,8 +341,7 @@ def build_digits() -> Scores:
         probabilities = model(images, training=False)
         return {"probabilities": probabilities, "classes": tf.argmax(probabilities, axis=-1)}
 
-    spec = tf.TensorSpec([None, 8, 8, 1], tf.float32, name="images")
-    folder = save(model, "digits", "serving_default", classify, spec)
+    folder = save(model, "digits", "serving_default", classify, DIGIT_SPEC)
     pixels, digits = digits_of("held-out")
     images = pixels[..., np.newaxis]
     answers = run_litert(folder, "serving_default", images=images)
@@ -348,14 +351,154 @@ def build_digits() -> Scores:
     }
 
 
+def build_digits_2() -> Scores:
+    """A second version that is better: more layers, and no digit is shown the same way twice."""
+    pixels, digits = digits_of("train")
+    net = train_digit_net(pixels, digits, epochs=60)
+    folder = save(net, "digits", "serving_default", answers_of(net), DIGIT_SPEC, version=2)
+    pixels, digits = digits_of("held-out")
+    images = pixels[..., np.newaxis]
+    answers = run_litert(folder, "serving_default", images=images)
+    return {
+        "accuracy": float(np.mean(answers["classes"] == digits)),
+        "litert_difference": litert_difference(folder, "serving_default", images=images),
+    }
+
+
+def train_digit_net(pixels: np.ndarray, digits: np.ndarray, epochs: int) -> keras.Model:
+    layers = keras.layers
+    net = keras.Sequential([keras.Input((8, 8, 1))])
+    for filters in (24, 32):
+        for _ in range(2):
+            net.add(layers.Conv2D(filters, 3, padding="same", use_bias=False))
+            net.add(layers.BatchNormalization(momentum=0.9))
+            net.add(layers.ReLU())
+        net.add(layers.MaxPooling2D())
+    net.add(layers.Flatten())
+    net.add(layers.Dropout(0.3))
+    net.add(layers.Dense(10, activation="softmax"))
+    # Only while training: what is saved is the net alone.
+    other_hands = [
+        layers.RandomRotation(0.03, fill_mode="constant"),
+        layers.RandomZoom((-0.1, 0.1), (-0.1, 0.1), fill_mode="constant"),
+        layers.RandomTranslation(0.08, 0.08, fill_mode="constant"),
+    ]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *other_hands, net])
+    rate = keras.optimizers.schedules.CosineDecay(3e-3, epochs * len(pixels) // 32)
+    model.compile(
+        keras.optimizers.Adam(rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
+    model.fit(pixels[..., np.newaxis], digits, batch_size=32, epochs=epochs, verbose=2)
+    return net
+
+
+def answers_of(net: keras.Model) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    def classify(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        probabilities = net(images, training=False)
+        return {"probabilities": probabilities, "classes": tf.argmax(probabilities, axis=-1)}
+
+    return classify
+
+
+# ------------------------------------------------------------------ digits_encoded
+
+
+def build_digits_encoded() -> Scores:
+    """Takes image files: what a file needs before the net sees it is part of the graph."""
+    contents, digits = draw_files("train", 4000, SEED + 11)
+    pixels = tf.map_fn(sheet_of, tf.constant(contents), fn_output_signature=tf.float32)
+    net = train_digit_net(pixels.numpy()[..., 0], digits, epochs=30)
+    answer = answers_of(net)
+
+    def classify(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        return answer(tf.map_fn(sheet_of, image_bytes, fn_output_signature=tf.float32))
+
+    spec = tf.TensorSpec([None], tf.string, name="image_bytes")
+    folder = save(net, "digits_encoded", "serving_default", classify, spec, tflite=False)
+    contents, digits = draw_files("held-out", 500, SEED + 12)
+    run = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    answers = run(image_bytes=tf.constant(contents))["classes"].numpy()
+    return {"accuracy": float(np.mean(answers == digits))}
+
+
+def sheet_of(content: tf.Tensor) -> tf.Tensor:
+    """The digit of one image file as the training digits are: 8x8, 0 paper to 1 ink."""
+    grey = tf.io.decode_image(content, channels=1, expand_animations=False)
+    grey = tf.cast(grey[..., 0], tf.float32) / 255
+    border = tf.sort(tf.concat([grey[0], grey[-1], grey[:, 0], grey[:, -1]], axis=0))
+    # Whatever differs from the paper is ink, so chalk is as good as a pencil.
+    ink = tf.abs(grey - border[tf.size(border) // 2])
+    ink = tf.math.divide_no_nan(ink, tf.reduce_max(ink))
+    ink = tf.nn.relu(ink - 0.15) / 0.85  # paper is not even
+    top, bottom = edges(tf.reduce_any(ink > 0.2, axis=1))
+    left, right = edges(tf.reduce_any(ink > 0.2, axis=0))
+    ink = ink[top:bottom, left:right]
+    # As high as the sheet and in the middle of it.
+    margin = tf.nn.relu((bottom - top) - (right - left)) // 2
+    ink = tf.pad(ink, [[0, 0], [margin, margin]])
+    return tf.image.resize(ink[..., tf.newaxis], (8, 8), method="area")
+
+
+def edges(marked: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Where the first mark is, and where the last one ends; all of it when there is none."""
+    marks = tf.cast(marked, tf.int32)
+    first = tf.argmax(marks, output_type=tf.int32)
+    last = tf.argmax(marks[::-1], output_type=tf.int32)
+    return first, tf.size(marks) - last
+
+
+def draw_files(part: str, count: int, seed: int) -> tuple[list[bytes], np.ndarray]:
+    """PNG and JPEG files of digits cut out of pictures, every other one dark on light."""
+    files: list[bytes] = []
+    digits: list[int] = []
+    for canvas in draw_canvases(part, count, seed):
+        picture = Image.fromarray(np.round(canvas.pixels * 255).astype(np.uint8))
+        for (ymin, xmin, ymax, xmax), digit in zip(canvas.boxes, canvas.digits, strict=True):
+            half = max(ymax - ymin, xmax - xmin) * CANVAS / 2 + 3
+            y, x = (ymin + ymax) * CANVAS / 2, (xmin + xmax) * CANVAS / 2
+            left, top = round(float(x - half)), round(float(y - half))
+            right, bottom = round(float(x + half)), round(float(y + half))
+            if min(left, top) < 0 or max(right, bottom) > CANVAS:
+                continue
+            cut = picture.crop((left, top, right, bottom))
+            if len(files) % 2:
+                cut = Image.eval(cut, lambda grey: 255 - grey)
+            file = io.BytesIO()
+            cut.save(file, "JPEG" if len(files) % 4 < 2 else "PNG")
+            files.append(file.getvalue())
+            digits.append(int(digit))
+    return files, np.array(digits)
+
+
 # ------------------------------------------------------------------ iris
 
 
 def build_iris() -> Scores:
-    flowers, species = load_iris(return_X_y=True)
+    train, held_out, wanted, truth = flowers()
+    model = train_iris_net(train, wanted)
+
+    def classify(features: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"probabilities": model(features, training=False)}
+
+    spec = tf.TensorSpec([None, 4], tf.float32, name="features")
+    folder = save(model, "iris", "serving_default", classify, spec)
+    answers = run_litert(folder, "serving_default", features=held_out)
+    return {
+        "accuracy": float(np.mean(answers["probabilities"].argmax(axis=-1) == truth)),
+        "litert_difference": litert_difference(folder, "serving_default", features=held_out),
+    }
+
+
+def flowers() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Fisher's irises to train with and to test with, and the species of both."""
+    features, species = load_iris(return_X_y=True)
     train, held_out, wanted, truth = train_test_split(
-        flowers.astype(np.float32), species, test_size=0.2, random_state=SEED, stratify=species
+        features.astype(np.float32), species, test_size=0.2, random_state=SEED, stratify=species
     )
+    return train, held_out, wanted, truth
+
+
+def train_iris_net(train: np.ndarray, wanted: np.ndarray) -> keras.Model:
     # Inside the graph, so that a caller sends plain centimetres.
     normalization = keras.layers.Normalization()
     normalization.adapt(train)
@@ -371,16 +514,82 @@ def build_iris() -> Scores:
         keras.optimizers.Adam(0.01), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
     )
     model.fit(train, wanted, batch_size=16, epochs=60, verbose=2)
+    return model
 
-    def classify(features: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"probabilities": model(features, training=False)}
 
-    spec = tf.TensorSpec([None, 4], tf.float32, name="features")
-    folder = save(model, "iris", "serving_default", classify, spec)
-    answers = run_litert(folder, "serving_default", features=held_out)
+# ------------------------------------------------------------------ iris_examples
+
+
+def build_iris_examples() -> Scores:
+    """A model in the manner of TensorFlow 1, which takes serialized examples.
+
+    Only such a graph can have several signatures of one input, as MultiInference needs it, and
+    methods other than predict.
+    """
+    train, held_out, wanted, truth = flowers()
+    net = train_iris_net(train, wanted)
+    # The petal's width from the other three lengths and a constant: least squares.
+    others = np.column_stack([train[:, :3], np.ones(len(train))])
+    line = np.linalg.lstsq(others, train[:, 3], rcond=None)[0].astype(np.float32)
+    normalization, *dense = net.layers
+    parts = [
+        normalization.mean,
+        normalization.variance,
+        *(part for d in dense for part in d.weights),
+    ]
+    weights = [keras.ops.convert_to_numpy(part) for part in parts]
+    folder = new_folder("iris_examples")
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        signatures = iris_signatures(weights, line)
+        session.run(tf.compat.v1.global_variables_initializer())
+        builder = tf.compat.v1.saved_model.Builder(str(folder))
+        builder.add_meta_graph_and_variables(session, ["serve"], signatures)
+        builder.save()
+    run = tf.saved_model.load(str(folder)).signatures["predict"]
+    answers = run(features=tf.constant(held_out))
     return {
-        "accuracy": float(np.mean(answers["probabilities"].argmax(axis=-1) == truth)),
-        "litert_difference": litert_difference(folder, "serving_default", features=held_out),
+        "accuracy": float(np.mean(answers["probabilities"].numpy().argmax(axis=-1) == truth)),
+        "petal_width_error": float(np.abs(answers["petal_width"] - held_out[:, 3:]).mean()),
+    }
+
+
+def iris_signatures(
+    weights: list[np.ndarray], line: np.ndarray
+) -> dict[str, meta_graph_pb2.SignatureDef]:
+    v1 = tf.compat.v1
+    examples = v1.placeholder(tf.string, [None], name="examples")
+    features = v1.placeholder(tf.float32, [None, 4], name="features")
+    lengths = {name: tf.io.FixedLenFeature([], tf.float32) for name in IRIS_FEATURES}
+    parsed = tf.io.parse_example(examples, lengths)
+    # A flower's petal width is not asked for where it is to be told.
+    parsed_others = tf.io.parse_example(examples, {n: lengths[n] for n in IRIS_FEATURES[:3]})
+    variables = [
+        v1.get_variable(f"weight_{index}", initializer=weight)
+        for index, weight in enumerate(weights)
+    ]
+    slope = v1.get_variable("line", initializer=line[:, np.newaxis])
+
+    def probabilities(flowers: tf.Tensor) -> tf.Tensor:
+        mean, variance, kernel, bias, last_kernel, last_bias = variables
+        hidden = tf.nn.relu((flowers - mean) / tf.sqrt(variance) @ kernel + bias)
+        return tf.nn.softmax(hidden @ last_kernel + last_bias)
+
+    def width(lengths: tf.Tensor) -> tf.Tensor:
+        return lengths @ slope[:3] + slope[3]
+
+    scores = probabilities(tf.stack([parsed[name] for name in IRIS_FEATURES], axis=1))
+    classes = tf.tile(tf.constant([SPECIES]), [tf.shape(scores)[0], 1])
+    three = tf.stack([parsed_others[name] for name in IRIS_FEATURES[:3]], axis=1)
+    make = v1.saved_model
+    classify = make.classification_signature_def(examples, classes, scores)
+    return {
+        "serving_default": classify,
+        "classify": classify,
+        "regress": make.regression_signature_def(examples, width(three)),
+        "predict": make.predict_signature_def(
+            {"features": features},
+            {"probabilities": probabilities(features), "petal_width": width(features[:, :3])},
+        ),
     }
 
 
@@ -393,10 +602,12 @@ def save(
     signature: str,
     function: Callable[[tf.Tensor], dict[str, tf.Tensor]],
     spec: tf.TensorSpec,
+    *,
+    version: int = 1,
+    tflite: bool = True,
 ) -> Path:
-    """Write version 1 of a model, as SavedModel and as TFLite, with this one signature."""
-    folder = MODELS / name / "1"
-    shutil.rmtree(folder, ignore_errors=True)
+    """Write a version of a model, as SavedModel and as TFLite, with this one signature."""
+    folder = new_folder(name, version)
     module = tf.Module()
     # tf.Module does not look into Keras 3 models; what it does not find is saved as NaN.
     module.weights = [variable.value for variable in model.variables]
@@ -404,8 +615,16 @@ def save(
     tf.saved_model.save(module, str(folder), signatures={signature: concrete})
     if not any((folder / "assets").iterdir()):
         (folder / "assets").rmdir()  # git keeps no empty folders
+    if not tflite:
+        return folder
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=[signature])
     (folder / "model.tflite").write_bytes(add_signature_metadata(converter.convert()))
+    return folder
+
+
+def new_folder(name: str, version: int = 1) -> Path:
+    folder = MODELS / name / str(version)
+    shutil.rmtree(folder, ignore_errors=True)
     return folder
 
 
@@ -474,7 +693,10 @@ STEPS: dict[str, Callable[[], Scores]] = {
     "images": build_images,
     "digits_detector": build_detector,
     "digits": build_digits,
+    "digits_2": build_digits_2,
+    "digits_encoded": build_digits_encoded,
     "iris": build_iris,
+    "iris_examples": build_iris_examples,
 }
 
 if __name__ == "__main__":

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
+import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,19 +16,33 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from flatbuffers import flexbuffers
-from PIL import Image
+from PIL import Image, ImageOps
 
 from data import build_digit
 from practice.ccai.engines import digits
+from practice.tfserving.engine import Task
+from practice.tfserving.failures import Failure
+from practice.tfserving.savedmodel import SavedModel
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 SIGNATURES = {
     "digits_detector": "detected_model",
     "digits": "serving_default",
+    "digits_2": "serving_default",
     "iris": "serving_default",
 }
-INPUTS = {"digits_detector": "images", "digits": "images", "iris": "features"}
-SHAPES = {"digits_detector": (96, 96, 1), "digits": (8, 8, 1), "iris": (4,)}
+INPUTS = {
+    "digits_detector": "images",
+    "digits": "images",
+    "digits_2": "images",
+    "iris": "features",
+}
+SHAPES = {
+    "digits_detector": (96, 96, 1),
+    "digits": (8, 8, 1),
+    "digits_2": (8, 8, 1),
+    "iris": (4,),
+}
 OUTPUTS: dict[str, dict[str, tuple[type, tuple[int, ...]]]] = {
     "digits_detector": {
         "detection_boxes": (np.float32, (10, 4)),
@@ -33,6 +50,7 @@ OUTPUTS: dict[str, dict[str, tuple[type, tuple[int, ...]]]] = {
         "detection_classes": (np.float32, (10,)),
     },
     "digits": {"probabilities": (np.float32, (10,)), "classes": (np.int64, ())},
+    "digits_2": {"probabilities": (np.float32, (10,)), "classes": (np.int64, ())},
     "iris": {"probabilities": (np.float32, (3,))},
 }
 
@@ -44,6 +62,16 @@ models = pytest.mark.parametrize("model", SIGNATURES)
 def tensorflow() -> ModuleType:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     return pytest.importorskip("tensorflow")
+
+
+@pytest.fixture(scope="session")
+def encoded(tensorflow: ModuleType) -> SavedModel:
+    return SavedModel(str(folder("digits_encoded")))
+
+
+@pytest.fixture(scope="session")
+def flowers(tensorflow: ModuleType) -> SavedModel:
+    return SavedModel(str(folder("iris_examples")))
 
 
 @models
@@ -154,8 +182,150 @@ def test_model_is_small(model: str) -> None:
     assert sum(path.stat().st_size for path in files) < 1_000_000
 
 
+@pytest.mark.parametrize("model", ["digits_2", "digits_encoded", "iris_examples"])
+def test_a_newer_model_is_smaller_still(model: str) -> None:
+    files = [path for path in folder(model).rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 300_000
+
+
+def test_the_second_version_tells_digits_better(tensorflow: ModuleType) -> None:
+    pytest.importorskip("sklearn")
+    from data import build_models
+
+    pixels, digits = build_models.digits_of("held-out")
+    right = {
+        model: np.mean(litert(model, pixels[..., np.newaxis])["classes"] == digits)
+        for model in ("digits", "digits_2")
+    }
+    assert right["digits_2"] >= 0.99
+    assert right["digits_2"] > right["digits"]
+    scores = json.loads((DATA / "models" / "scores.json").read_text())
+    assert {m: scores[m]["accuracy"] for m in right} == pytest.approx(right, abs=0.003)
+
+
+def test_the_single_digit_is_read_from_its_file(encoded: SavedModel) -> None:
+    answer = read_files(encoded, [(DATA / "images" / "digit.png").read_bytes()])
+    assert answer["classes"].tolist() == [4]
+    assert answer["probabilities"][0, 4] > 0.99
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("change", [lambda cut: cut, ImageOps.invert], ids=["chalk", "pencil"])
+def test_most_digits_are_read_from_pictures_of_them(
+    encoded: SavedModel, kind: str, change: Callable[[Image.Image], Image.Image]
+) -> None:
+    cuts = [
+        (digit, file_of(change(cut.convert("L")), kind)) for _, digit, cut in build_digit.cuts()
+    ]
+    answer = read_files(encoded, [file for _, file in cuts])
+    right = answer["classes"] == [digit for digit, _ in cuts]
+    assert len(cuts) >= 10
+    assert np.mean(right) >= 0.9
+
+
+@pytest.mark.parametrize("size", [(1, 1), (8, 8), (7, 300), (640, 480)])
+def test_a_file_may_have_any_size_and_nothing_on_it(
+    encoded: SavedModel, size: tuple[int, int]
+) -> None:
+    answer = read_files(encoded, [file_of(Image.new("L", size, 200), "PNG")])
+    assert answer["probabilities"].shape == (1, 10)
+    assert np.isfinite(answer["probabilities"]).all()
+
+
+def test_a_file_that_is_no_picture_is_refused(encoded: SavedModel) -> None:
+    with pytest.raises(Failure, match="Unknown image file format") as caught:
+        read_files(encoded, [b"no picture"])
+    assert caught.value.code == "INVALID_ARGUMENT"
+
+
+def test_encoded_digits_take_texts_by_one_signature(encoded: SavedModel) -> None:
+    signature = encoded.signatures["serving_default"]
+    assert {name: info.dtype for name, info in signature.inputs.items()} == {"image_bytes": 7}
+    assert set(signature.outputs) == {"probabilities", "classes"}
+
+
+def test_examples_have_signatures_of_every_method_and_one_input(flowers: SavedModel) -> None:
+    methods = {name: each.method_name for name, each in flowers.signatures.items()}
+    assert methods == {
+        "serving_default": "tensorflow/serving/classify",
+        "classify": "tensorflow/serving/classify",
+        "regress": "tensorflow/serving/regress",
+        "predict": "tensorflow/serving/predict",
+    }
+    names = {flowers.signatures[name].inputs["inputs"].name for name in ("classify", "regress")}
+    assert len(names) == 1  # MultiInference feeds all of its tasks at once
+
+
+FLOWERS = {  # of the data set: setosa, versicolor, virginica
+    "setosa": (5.1, 3.5, 1.4, 0.2),
+    "versicolor": (5.9, 3.0, 4.2, 1.5),
+    "virginica": (6.3, 3.3, 6.0, 2.5),
+}
+
+
+def test_examples_are_classified_and_regressed_in_one_run(
+    tensorflow: ModuleType, flowers: SavedModel
+) -> None:
+    examples = [example(tensorflow, *lengths) for lengths in FLOWERS.values()]
+    tasks = [Task("classify", ("classes", "scores")), Task("regress", ("outputs",))]
+    classified, regressed = flowers.run(tasks, {"inputs": np.array(examples, object)}, math.inf)
+    assert classified["classes"].shape == classified["scores"].shape == (3, 3)
+    best = classified["scores"].argmax(axis=1)
+    labels = [row[column].decode() for row, column in zip(classified["classes"], best, strict=True)]
+    assert labels == list(FLOWERS)
+    assert regressed["outputs"].shape == (3, 1)
+    widths = [lengths[3] for lengths in FLOWERS.values()]
+    assert np.abs(regressed["outputs"][:, 0] - widths).max() < 0.5
+
+
+def test_a_width_is_told_of_an_example_that_lacks_it(
+    tensorflow: ModuleType, flowers: SavedModel
+) -> None:
+    inputs = {"inputs": np.array([example(tensorflow, 5.1, 3.5, 1.4)], object)}
+    [answer] = flowers.run([Task("regress", ("outputs",))], inputs, math.inf)
+    assert abs(answer["outputs"].item() - 0.2) < 0.3
+    with pytest.raises(Failure, match="petal_width"):
+        flowers.run([Task("classify", ("scores",))], inputs, math.inf)
+
+
+def test_examples_and_plain_features_get_the_same_answer(
+    tensorflow: ModuleType, flowers: SavedModel
+) -> None:
+    lengths = FLOWERS["versicolor"]
+    examples = {"inputs": np.array([example(tensorflow, *lengths)], object)}
+    features = {"features": np.array([lengths], np.float32)}
+    tasks = [Task("classify", ("scores",)), Task("regress", ("outputs",))]
+    classified, regressed = flowers.run(tasks, examples, math.inf)
+    plain = Task("predict", ("probabilities", "petal_width"))
+    [predicted] = flowers.run([plain], features, math.inf)
+    np.testing.assert_allclose(predicted["probabilities"], classified["scores"], atol=1e-6)
+    np.testing.assert_allclose(predicted["petal_width"], regressed["outputs"], atol=1e-6)
+
+
 def folder(model: str) -> Path:
-    return DATA / "models" / model / "1"
+    name, version = ("digits", "2") if model == "digits_2" else (model, "1")
+    return DATA / "models" / name / version
+
+
+def read_files(model: SavedModel, files: list[bytes]) -> Arrays:
+    task = Task("serving_default", ("probabilities", "classes"))
+    return model.run([task], {"image_bytes": np.array(files, object)}, math.inf)[0]
+
+
+def file_of(image: Image.Image, kind: str) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind)
+    return file.getvalue()
+
+
+def example(tensorflow: ModuleType, *lengths: float) -> bytes:
+    names = ("sepal_length", "sepal_width", "petal_length", "petal_width")
+    train = tensorflow.train
+    feature = {
+        name: train.Feature(float_list=train.FloatList(value=[length]))
+        for name, length in zip(names, lengths, strict=False)
+    }
+    return train.Example(features=train.Features(feature=feature)).SerializeToString()
 
 
 def litert(model: str, inputs: np.ndarray) -> Arrays:
@@ -178,7 +348,7 @@ def some_inputs(model: str, rows: int) -> np.ndarray:
     random = np.random.default_rng(rows)
     if model == "iris":
         return random.uniform([4, 2, 1, 0.1], [8, 4.5, 7, 2.5], (rows, 4)).astype(np.float32)
-    if model == "digits":
+    if model in ("digits", "digits_2"):
         # Soft strokes between empty and full, as the 8x8 scans have them.
         return np.clip(random.normal(0.4, 0.5, (rows, 8, 8, 1)), 0, 1).astype(np.float32)
     return np.resize(pictures()[1], (rows, 96, 96, 1))

@@ -175,7 +175,8 @@ class Models:
             raise Failure("UNKNOWN", text)
 
     def _settled(self, name: str) -> bool:
-        states = [each.state for each in self._versions[name].values()]
+        # What was unloaded before says nothing about a model that has come back.
+        states = [each.state for each in self._versions[name].values() if each.wanted]
         if self._policy.keep_serving:  # nothing is waited for that is not there
             return self._next_look > 0 and all(state in (AVAILABLE, END) for state in states)
         return AVAILABLE in states or (bool(states) and set(states) == {END})
@@ -183,7 +184,7 @@ class Models:
     def _failures(self, name: str) -> Iterator[str]:
         if not self._available.get(name):
             for number, each in self._versions[name].items():
-                if each.failure:
+                if each.failure and each.wanted:
                     yield f"{{name: {name} version: {number}}} due to error: {each.failure}"
 
     def _manage(self) -> None:
@@ -317,7 +318,9 @@ class Models:
         for version in versions.values():
             if version.drain is not None and version.drain[0]() is None:
                 version.drain[1].close()
-                version.drain, version.state = None, END
+                version.drain = None
+                version.state = START if version.wanted else END  # it may have come back
+                version.tries = 0
                 self._changed.notify_all()
 
     def _pause(self, now: float) -> float | None:
@@ -329,7 +332,8 @@ class Models:
                     ends = min(ends, now + _DRAIN_SECONDS)
                 elif version.state == LOADING:
                     ends = min(ends, version.next_try)
-        return None if ends == float("inf") else max(ends - now, 0)
+        # A flag may say more than a lock can wait.
+        return None if ends == float("inf") else min(max(ends - now, 0), threading.TIMEOUT_MAX)
 
 
 def _newest_first(versions: Mapping[int, Version]) -> list[tuple[int, Version]]:
