@@ -132,8 +132,9 @@ def test_a_service_outlives_the_program_that_started_it() -> None:
 def port(monkeypatch: pytest.MonkeyPatch) -> int:
     """A default port that nobody else on this machine uses, in place of 8500."""
     port = processes.choose_port()
-    ours = {"grpc": (port, "127.0.0.1:{}")}
-    changed = dataclasses.replace(services.SERVICES["tfserving"], addresses=ours)
+    service = services.SERVICES["tfserving"]
+    ours = {**service.addresses, "grpc": (port, "127.0.0.1:{}")}
+    changed = dataclasses.replace(service, addresses=ours)
     monkeypatch.setitem(services.SERVICES, "tfserving", changed)
     return port
 
@@ -172,8 +173,8 @@ def test_a_port_that_is_taken_at_the_last_moment_is_replaced_too(
         monkeypatch.setattr(processes, "is_free", lambda port: True)
     with listening_on(port):
         practice.ready("tfserving")
-    assert len(given) == 2
-    assert entry()["grpc"] == f"127.0.0.1:{given[1]}"
+    assert len(given) == 2 * 2  # two ports, and both once more
+    assert entry()["grpc"] == f"127.0.0.1:{given[2]}"
 
 
 def test_a_killed_service_is_started_again_on_its_old_port(port: int) -> None:
@@ -181,7 +182,9 @@ def test_a_killed_service_is_started_again_on_its_old_port(port: int) -> None:
     assert entry()["grpc"] == f"127.0.0.1:{port}"
     before = entry()
     kill(before["pid"])
-    assert manager.status()["tfserving"] == {"healthy": False, "pid": None, "grpc": None}
+    assert manager.status()["tfserving"] == {
+        "healthy": False, "pid": None, "grpc": None, "rest": None,
+    }  # fmt: skip
     practice.ready("tfserving")
     assert entry()["pid"] != before["pid"]
     assert entry()["grpc"] == before["grpc"]
@@ -349,7 +352,7 @@ def test_a_private_service_serves_the_models_it_is_given(tmp_path: Path) -> None
     models = tmp_path / "models"
     broken = models / 'it\'s "broken"' / "1"  # quotes, as the text proto must write them
     broken.mkdir(parents=True)
-    (broken / "saved_model.pb").write_bytes(b"not a model")
+    (broken / "model.tflite").write_bytes(b"not a model")
     with practice.private("tfserving", models=models) as endpoint:
         assert endpoint.models == ('it\'s "broken"',)
 

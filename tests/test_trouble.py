@@ -162,9 +162,10 @@ def test_a_shared_service_takes_no_trouble() -> None:
 @pytest.mark.parametrize("name", [name for name in services.SERVICES if name != "proxy"])
 def test_a_service_without_an_owner_refuses_the_flag(name: str, tmp_path: Path) -> None:
     iris = [f"--model_base_path={services.MODELS / 'iris'}", "--prefer_tflite_model=true"]
-    models = iris if name == "tfserving" else []
+    service = services.SERVICES[name]
+    models = iris if service.kind == "tfserving" else []
     done = subprocess.run(
-        [sys.executable, "-m", f"practice.{name}", f"--trouble_file={tmp_path / 'x'}", *models],
+        [sys.executable, "-m", service.module, f"--trouble_file={tmp_path / 'x'}", *models],
         capture_output=True, text=True, timeout=60, env={"OTW_STATE_DIR": str(tmp_path)},
     )  # fmt: skip
     assert done.returncode != 0

@@ -109,7 +109,7 @@ def _add(group: argparse._ActionsContainer, name: str, default: object, help_tex
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]
-        print(f"{message}\n{self.format_usage()}", flush=True)
+        print(f"{self.format_usage()}\n{message}", flush=True)  # last, where a log is read first
         raise SystemExit(FAILED)
 
 
