@@ -49,9 +49,28 @@ def _parser() -> argparse.ArgumentParser:
     )
     doctor.add_argument("--json", action="store_true", help="for programs to read")
     doctor.set_defaults(run=_doctor)
+    _add_serve(commands)
     practice = commands.add_parser("practice", help="start, stop and watch the practice services")
     _add_practice(practice.add_subparsers(metavar="COMMAND", required=True))
     return parser
+
+
+def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    serve = commands.add_parser(
+        "serve",
+        allow_abbrev=False,
+        help="serve a model of your own, and show how to call it",
+        description="Serve a model as TensorFlow Serving does, over gRPC and REST, until Ctrl-C. "
+        "It prints the model's signatures and a call to paste, and keeps the address as a "
+        "profile.",
+    )
+    serve.add_argument(
+        "path",
+        metavar="FOLDER",
+        help="a SavedModel, a folder of its versions (1, 2, ...), or a .tflite file",
+    )
+    serve.add_argument("--name", default="", help="of model and profile (default: the folder's)")
+    serve.set_defaults(run=_serve)
 
 
 def _add_practice(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -96,10 +115,21 @@ def _doctor(arguments: argparse.Namespace) -> int:
         lines = [line._asdict() for line in report]
         print(json.dumps({"worst": report.worst, "lines": lines}, indent=2))
     else:
-        if hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(errors="replace")  # a word stands beside each sign
+        _replace_unprintable()  # a word stands beside each sign
         print(report)
     return 1 if report.worst == "red" else 0
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from practice import serve
+
+    _replace_unprintable()  # folders and tensors may have any name
+    return serve.run(arguments.path, arguments.name)
+
+
+def _replace_unprintable() -> None:
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _practice(arguments: argparse.Namespace) -> int:

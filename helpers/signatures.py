@@ -29,6 +29,7 @@ class Signature(NamedTuple):
     inputs: dict[str, TensorSpec]
     outputs: dict[str, TensorSpec]
     optional: frozenset[str] = frozenset()
+    method_name: str = ""
 
 
 class Signatures(dict[str, Signature]):
@@ -76,6 +77,7 @@ def from_signature_defs(model: str, version: int, signature_defs: Mapping[str, A
                 _specs(signature.inputs),
                 _specs(signature.outputs),
                 frozenset(getattr(signature, "defaults", ())),
+                signature.method_name,
             )
             for name, signature in sorted(signature_defs.items())
             if not name.startswith("__")

@@ -114,7 +114,7 @@ def private(
     ...     tfserving.status(endpoint)
     """
     service = services.get(name)
-    folder = _make_folder(name)
+    folder = make_folder(name)
     with contextlib.ExitStack() as stack:
         atexit.register(stack.close)
         stack.callback(atexit.unregister, stack.close)
@@ -135,8 +135,8 @@ def private(
             yield PrivateEndpoint.of(found, own)
 
 
-def _make_folder(name: str) -> Path:
-    """Make the instance's folder, and remove those whose program was killed."""
+def make_folder(name: str) -> Path:
+    """Make a folder for an instance, and remove those whose program was killed."""
     parent = state.make_folder(state.make_folder(state.folder()) / "private")
     for folder in parent.iterdir():
         owner = state.read_json(folder / "owner.json")

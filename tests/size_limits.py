@@ -13,6 +13,7 @@ PACKAGE_LINES, MODULE_LINES, FUNCTION_LINES = 2000, 300, 40
 # The tools around the calls, which no call that succeeds imports.
 TOOLS = {
     "explorer", "explanations.py", "widgets.py", "machine.py", "cli.py", "plots.py", "profiles.py",
+    "snippets.py",
 }  # fmt: skip
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _NO_CODE = {

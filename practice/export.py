@@ -1,0 +1,139 @@
+"""What a path holds that can be served: a SavedModel, versions of a model, or a TFLite file."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from practice import state
+from practice.state import PracticeError
+
+_SAVED, _LITE = ("saved_model.pb", "saved_model.pbtxt"), "model.tflite"
+_KERAS = "{} is a Keras model. Export it: keras.models.load_model({!r}).export('exported')"
+_TORCH = "{} is a PyTorch model. Convert it to TFLite, for instance with the package litert-torch."
+_ONNX = "{} is an ONNX model. Convert it to a SavedModel, for instance with the package onnx2tf."
+_ADVICE = {
+    ".keras": _KERAS,
+    ".h5": _KERAS,
+    ".hdf5": _KERAS,
+    ".pt": _TORCH,
+    ".pth": _TORCH,
+    ".onnx": _ONNX,
+}
+
+
+class Export(NamedTuple):
+    """A model as its maker left it.
+
+    Parameters
+    ----------
+    path : Path
+        A folder with `saved_model.pb`, a TFLite file, or a folder of versions.
+    newest : Path, optional
+        The newest version's folder, if there are versions.
+    light : bool
+        Whether it runs on LiteRT, and not on TensorFlow.
+    """
+
+    path: Path
+    newest: Path | None
+    light: bool
+
+    @property
+    def name(self) -> str:
+        """The folder's or the file's name, in letters, digits, `-` and `_`."""
+        path = self.path.parent if self.path.name == _LITE else self.path
+        path = path.parent if path.name.isdecimal() else path
+        stem = path.stem if path.suffix.lower() == ".tflite" else path.name
+        return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")[:100] or "model"
+
+    @property
+    def saved_model(self) -> Path:
+        """The file that TensorFlow reads."""
+        return (self.newest or self.path) / _SAVED[0]
+
+    def lay_out(self, folder: Path) -> Path:
+        """Return a folder of versions: the model's own, or `folder` with this as version 1."""
+        if self.newest:
+            return self.path
+        version = folder / "1"
+        target = version if self.path.is_dir() else version / _LITE
+        try:
+            target.parent.mkdir(parents=True)
+            _link(self.path, target)
+        except OSError as error:
+            raise state.unwritable(target, error) from error
+        return folder
+
+
+def find(given: str) -> Export:
+    """Look at what a person named.
+
+    Raises
+    ------
+    PracticeError
+        When there is nothing to serve: it says what is there and what was expected.
+    """
+    path = Path(os.path.abspath(os.path.expanduser(given)))
+    try:
+        if path.is_dir():
+            return _in_folder(path)
+        if path.name in _SAVED and path.is_file():
+            return _in_folder(path.parent)
+        if path.suffix.lower() == ".tflite" and path.is_file():
+            return Export(path, None, light=True)
+        if path.exists():
+            raise _unfit(f"{path} is no folder.", [path.name])
+    except OSError as error:
+        raise PracticeError(f"{path} cannot be read: {error.strerror or error}.") from error
+    raise _unfit(f"There is no {path}.", [])
+
+
+def _in_folder(folder: Path) -> Export:
+    if _has_saved_model(folder):
+        return Export(folder, None, light=False)
+    entries = sorted(folder.iterdir())
+    versions = [each for each in entries if _is_version(each)]
+    if any(_has_saved_model(each) or (each / _LITE).is_file() for each in versions):
+        newest = max(versions, key=lambda each: int(each.name))
+        light = (newest / _LITE).is_file() and not _has_saved_model(newest)
+        return Export(folder, newest, light)
+    files = [each for each in entries if each.suffix.lower() == ".tflite" and each.is_file()]
+    if len(files) == 1:
+        return Export(files[0], None, light=True)
+    if files:
+        listed = ", ".join(each.name for each in files)
+        raise PracticeError(f"{folder} has several TFLite files: {listed}. Name one of them.")
+    names = [each.name for each in entries]
+    shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+    raise _unfit(f"{folder} holds no model to serve. Found there: {shown or 'nothing'}.", names)
+
+
+def _is_version(path: Path) -> bool:
+    return path.name.isascii() and path.name.isdigit() and path.is_dir()
+
+
+def _has_saved_model(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in _SAVED)
+
+
+def _unfit(what: str, names: Iterable[str]) -> PracticeError:
+    expected = (
+        "Expected: a SavedModel folder, which has saved_model.pb; a folder of versions (1, 2, ...) "
+        "with such a folder or a model.tflite in each; or a .tflite file."
+    )
+    known = ((name, _ADVICE.get(os.path.splitext(name)[1].lower())) for name in names)
+    advice = next((text.format(name, name) for name, text in known if text), "")
+    return PracticeError("\n".join(filter(None, [f"{what} {expected}", advice])))
+
+
+def _link(old: Path, new: Path) -> None:
+    try:
+        new.symlink_to(old, target_is_directory=old.is_dir())
+    except OSError:  # Windows asks for a right that few have
+        if old.is_dir():
+            shutil.copytree(old, new)
+        else:
+            shutil.copy2(old, new)

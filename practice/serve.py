@@ -1,0 +1,274 @@
+"""`otw serve`: a reader's own model, served until Ctrl-C."""
+
+import contextlib
+import dataclasses
+import re
+import shutil
+import signal
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from helpers import endpoints, errors, profiles, snippets, tfserving
+from helpers.endpoints import Endpoint
+from helpers.signatures import DEFAULT_SIGNATURE, Signature, Signatures
+from helpers.tfserving import VersionStatus
+from practice import export, features, instance, launch, processes, progress, services, state
+from practice.export import Export
+
+PORTS = {"grpc": 8520, "rest": 8521}  # any others when these are taken
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_TAKEN = {"environment", *(name for known in endpoints.PROFILES.values() for name in known)}
+_FAILED = "failed: "  # in the service's log, before the reason why a model is not loaded
+
+
+def run(path: str, name: str = "") -> int:
+    """Serve a model and tell how to call it; returns when it is told to end.
+
+    Parameters
+    ----------
+    path : str
+        A SavedModel folder, a folder of versions, or a `.tflite` file.
+    name : str, optional
+        Of the model and of its profile.
+
+    Raises
+    ------
+    PracticeError
+        When there is nothing to serve, when it cannot be loaded, and when the service dies.
+    """
+    found = export.find(path)
+    name = _name(found, name)
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(_stop_on_signals())
+        folder = instance.make_folder(name)
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        base = found.lay_out(folder / "models" / name)
+        own = launch.Launch(_service(name, found), folder, base, private=True, flags=_FLAGS)
+        own.wishes = PORTS
+        stack.callback(own.end)
+        with contextlib.suppress(KeyboardInterrupt):
+            _start(own, found, stop)
+            _serve(own, found, stop)
+    print(f"\n{name} is no longer served.")
+    return 0
+
+
+def _name(found: Export, wanted: str) -> str:
+    if not wanted:
+        return f"my-{found.name}" if found.name in _TAKEN else found.name
+    if not _NAME.fullmatch(wanted) or wanted in _TAKEN:
+        raise state.PracticeError(
+            f"{wanted!r} cannot name a model here. Use up to 100 letters, digits, - and _; "
+            f"{', '.join(sorted(_TAKEN))} are taken by other profiles."
+        )
+    return wanted
+
+
+@contextlib.contextmanager
+def _stop_on_signals() -> Iterator[threading.Event]:
+    """Have Ctrl-C and the like set an event: whatever is under way is finished first."""
+    stop = threading.Event()
+    names = ("SIGINT", "SIGTERM", "SIGBREAK")  # the last one is of Windows
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# A version that is just being copied in fails at first: it is tried again, each second.
+_FLAGS = ["--max_num_load_retries=10", "--load_retry_interval_micros=1000000"]
+
+
+def _service(name: str, found: Export) -> services.Service:
+    def arguments(folder: Path, models: Path, ports: Mapping[str, int]) -> list[str]:
+        return [
+            f"--port={ports['grpc']}",
+            f"--rest_api_port={ports['rest']}",
+            f"--model_name={name}",
+            f"--model_base_path={models}",
+            f"--prefer_tflite_model={str(found.light).lower()}",
+            "--enable_grpc_healthcheck_service=true",
+        ]
+
+    def answers(entry: Mapping[str, Any], seconds: float) -> bool:
+        endpoint = Endpoint("tfserving", grpc=entry["grpc"], rest=entry["rest"], model=name)
+        # gRPC waits after a connection that was refused; a plain one does not.
+        ports = (urlsplit(f"//{endpoint.grpc}").port, urlsplit(endpoint.rest).port)
+        if not all(port and processes.accepts(port) for port in ports):
+            return False
+        with contextlib.suppress(errors.CallError):
+            return all(
+                tfserving.status(endpoint, timeout=seconds, over=o) for o in ("grpc", "rest")
+            )
+        return False
+
+    return dataclasses.replace(
+        services.get("tfserving"),
+        name=name,
+        prepare=lambda folder, models: {},
+        arguments=arguments,
+        answers=answers,
+        troubled=False,
+    )
+
+
+def _start(own: launch.Launch, found: Export, stop: threading.Event) -> None:
+    name, seconds = own.service.name, 2.0 if found.light else 12.0
+    engine = "LiteRT" if found.light else "TensorFlow"
+    print(f"{found.path} is started as {name}. It runs on {engine}.", flush=True)
+    with progress.bar(f"Starting {name}", seconds, patience=0.5) as tick:
+
+        def look() -> None:
+            tick()
+            if stop.is_set():
+                raise KeyboardInterrupt
+            if reason := _reason(own.log):  # it would be tried again, as a new version is
+                raise state.PracticeError(f"{name} cannot be loaded from {found.path}:\n{reason}")
+
+        launch.bring_up([own], tick=look)
+
+
+def _reason(log: Path) -> str:
+    """Return the product's own text when the model was not loaded; it may have several lines."""
+    with contextlib.suppress(OSError):
+        text = log.read_text(encoding="utf-8", errors="replace")
+        _, found, rest = text.partition("Loading servable: ")
+        if found and rest.endswith("\n"):
+            return "\n".join(rest.partition(_FAILED)[2].splitlines()[:10])
+    return ""
+
+
+def _serve(own: launch.Launch, found: Export, stop: threading.Event) -> None:
+    name = own.service.name
+    endpoint = Endpoint(
+        "tfserving", rest=own.entry["rest"], grpc=own.entry["grpc"], model=name, models=(name,)
+    )
+    try:
+        _tell(endpoint, found)
+    except errors.CallError as error:
+        _check(own)
+        raise state.PracticeError(f"{name} cannot be asked for its signatures: {error}") from error
+    _watch(own, endpoint, stop)
+
+
+def _tell(endpoint: Endpoint, found: Export) -> None:
+    signatures = tfserving.signatures(endpoint)
+    print(f"\n{endpoint.model} is served.\n  gRPC  {endpoint.grpc}\n  REST  {endpoint.rest}\n")
+    print(signatures)
+    saved = _save(endpoint)
+    if signatures:
+        _tell_call(endpoint, found, signatures)
+    print(f"\n{saved}")
+    if found.newest:
+        print(
+            f"A new version in {found.path} is picked up while this runs. Copy it there under a "
+            "name of letters, then rename it to its number: half of one may count as whole."
+        )
+    print("Ctrl-C stops it.", flush=True)
+
+
+def _save(endpoint: Endpoint) -> str:
+    """Save the profile, but not over somebody's profile of something else; says what was done."""
+    name, where = endpoint.model, profiles.path()
+    known = profiles.read()[0].get(name)
+    if known and (known.kind != "tfserving" or known.model != name or not _is_here(known)):
+        return f"No profile was saved: {where} has another one called {name}. --name gives a name."
+    try:
+        profiles.save(name, endpoint)
+    except errors.BadInput as error:
+        return f"No profile was saved: {error}"
+    return f"Saved as profile {name} in {where}."
+
+
+def _is_here(endpoint: Endpoint) -> bool:
+    return endpoint.grpc.startswith(f"{processes.HOST}:")
+
+
+def _tell_call(endpoint: Endpoint, found: Export, signatures: Signatures) -> None:
+    name = DEFAULT_SIGNATURE if DEFAULT_SIGNATURE in signatures else next(iter(signatures))
+    signature = signatures[name]
+    known = {} if snippets.method(signature) == "predict" else features.read(found.saved_model)
+    values = snippets.stand_ins(signature, known)
+    code = snippets.python_call(_code(endpoint), name, signature, values)
+    print(f"\nCall it from Python:\n\n{code}")
+    bypassed = not urllib.request.getproxies() or urllib.request.proxy_bypass(processes.HOST)
+    curl = snippets.curl_call(
+        f"{endpoint.rest}/v1/models/{endpoint.model}",
+        name,
+        signature,
+        values,
+        shell="powershell" if sys.platform == "win32" else "sh",
+        options=[] if bypassed else ["--noproxy", processes.HOST],
+    )
+    if curl:
+        print(f"\nor from a terminal:\n\n{curl}")
+    if problem := _try(endpoint, name, signature, values):
+        print(f"\nThe values are stand-ins. To them, the model answers: {problem}")
+
+
+def _code(endpoint: Endpoint) -> str:
+    """Return Python that gives the endpoint: by its profile, if that leads here."""
+    with contextlib.suppress(errors.CallError):
+        loaded = endpoints.load("tfserving", endpoint.model)
+        if endpoint == loaded.replace(user="", password=""):
+            return f'endpoints.load("tfserving", "{endpoint.model}")'
+    return (
+        f'endpoints.Endpoint("tfserving", grpc="{endpoint.grpc}", rest="{endpoint.rest}", '
+        f'model="{endpoint.model}")'
+    )
+
+
+def _try(endpoint: Endpoint, name: str, signature: Signature, values: Any) -> str:
+    """Make the call that is shown; returns what is wrong with it, if anything."""
+    call = getattr(tfserving, snippets.method(signature))
+    try:
+        call(endpoint, values, signature_name=name)
+    except errors.CallError as error:
+        return error.details or str(error)
+    return ""
+
+
+def _watch(own: launch.Launch, endpoint: Endpoint, stop: threading.Event) -> None:
+    """Tell of versions that come and go. That it is asked keeps the service from idling out."""
+    before: dict[int, VersionStatus] = {}
+    while True:
+        _check(own)
+        with contextlib.suppress(errors.CallError):  # the next check says why, if it has ended
+            now = tfserving.status(endpoint)
+            for line in news(before or now, now):
+                print(line, flush=True)
+            before = now
+        if stop.wait(1.0):
+            return
+
+
+def _check(own: launch.Launch) -> None:
+    """Raise PracticeError when the service has ended by itself."""
+    status = own.process.poll() if own.process else None
+    if status is not None:
+        lines = "\n".join(f"    {line}" for line in state.last_lines(own.log, 15))
+        raise state.PracticeError(
+            f"{own.service.name} ended by itself, with status {status}. The last lines of its "
+            f"log:\n{lines}"
+        )
+
+
+def news(before: Mapping[int, VersionStatus], now: Mapping[int, VersionStatus]) -> Iterator[str]:
+    """Say which versions came and went, newest first."""
+    for version, status in now.items():
+        if version in before and before[version].state == status.state:
+            continue
+        if status.state == "AVAILABLE":
+            yield f"Version {version} is served now."
+        elif status.state == "END" and status.code == "OK":
+            yield f"Version {version} is no longer served."
+        elif status.state == "END":
+            yield f"Version {version} cannot be loaded: {status.message}"
