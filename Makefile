@@ -51,8 +51,9 @@ newman:  ## install newman into build: it runs Postman's collections without Pos
 notebooks: $(STAMP)  ## run the notebooks in place: outputs and widget state are kept, execution times are not
 	$(PY) tests/run_notebooks.py $(ARGS)
 
-protos: $(STAMP)  ## generate CCAI's gRPC messages and stubs from their .proto file
+protos: $(STAMP)  ## generate the message classes, and CCAI's stubs, from the .proto files
 	$(PY) -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. protos/inference_service.proto
+	$(PY) -m grpc_tools.protoc -I. --python_out=. --pyi_out=. protos/server_files.proto
 
 wheelhouse:  ## fill the folder WHEELS (default: wheels) for machines without network; there: make lab WHEELS=folder
 	$(CHECK)

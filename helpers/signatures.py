@@ -168,11 +168,17 @@ def _fit(name: str, value: ArrayLike, spec: TensorSpec) -> NDArray:
                 f"Input {name!r} is {_kind(array)}; expected {spec}. "
                 f"Convert it with .astype({str(spec.dtype)!r})."
             )
-    elif not text and array.size and not np.can_cast(array.dtype, spec.dtype, "same_kind"):
+    elif not text and array.size and not _can_be(array.dtype, spec.dtype):
         raise BadInput(f"Input {name!r} is {_kind(array)}; expected {spec}.")
     if not _fits(array.shape, spec.shape):
         raise BadInput(f"Input {name!r} has shape {list(array.shape)}; expected {spec}.")
     return as_array(value, None if text else spec.dtype)
+
+
+def _can_be(given: np.dtype, wanted: np.dtype) -> bool:
+    """Whether a list's numbers may become this dtype; whether they fit is seen in the cast."""
+    both_whole = given.kind in "iu" and wanted.kind in "iu"
+    return both_whole or np.can_cast(given, wanted, "same_kind")
 
 
 def _kind(array: NDArray) -> str:

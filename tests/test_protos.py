@@ -1,19 +1,23 @@
-"""The generated files are what grpcio-tools makes of the .proto file."""
+"""The generated files are what grpcio-tools makes of the .proto files."""
 
 import sys
 from pathlib import Path
 
+import pytest
 from grpc_tools import protoc
 
 ROOT = Path(__file__).parent.parent
-SOURCE = "protos/inference_service.proto"
+MESSAGES = ("python", "pyi")
+SOURCES = {"inference_service": (*MESSAGES, "grpc_python"), "server_files": MESSAGES}
 
 
-def test_generating_again_changes_nothing(tmp_path: Path) -> None:
-    outputs = [f"--{kind}_out={tmp_path}" for kind in ("python", "pyi", "grpc_python")]
-    assert protoc.main([sys.argv[0], f"-I{ROOT}", *outputs, str(ROOT / SOURCE)]) == 0
+@pytest.mark.parametrize("name", SOURCES)
+def test_generating_again_changes_nothing(name: str, tmp_path: Path) -> None:
+    outputs = [f"--{kind}_out={tmp_path}" for kind in SOURCES[name]]
+    source = str(ROOT / "protos" / f"{name}.proto")
+    assert protoc.main([sys.argv[0], f"-I{ROOT}", *outputs, source]) == 0
     made = sorted((tmp_path / "protos").iterdir())
-    assert len(made) == 3
+    assert len(made) == len(outputs)
     for path in made:
         kept = ROOT / "protos" / path.name
         assert path.read_text(encoding="utf-8") == kept.read_text(encoding="utf-8"), path.name

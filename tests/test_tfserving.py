@@ -11,6 +11,7 @@ import pytest
 from helpers import channels, errors, tfserving
 from helpers.endpoints import Endpoint
 from helpers.serving_api import predict_pb2, prediction_service_pb2_grpc
+from helpers.signatures import Signature, Signatures, TensorSpec, check_inputs
 from helpers.tensors import to_ndarray, to_tensor_proto
 
 IRIS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
@@ -245,3 +246,16 @@ def test_a_call_without_a_deadline_is_answered(iris: Endpoint) -> None:
     request.inputs["features"].CopyFrom(to_tensor_proto(IRIS, "float32"))
     stub = prediction_service_pb2_grpc.PredictionServiceStub(channels.channel(iris))
     assert stub.Predict(request).outputs
+
+
+@pytest.mark.parametrize(
+    ("numbers", "fits"), [([0, 255], True), ([256], False), ([-1], False), ([0.5], False)]
+)
+def test_whole_numbers_in_a_list_fit_unsigned_inputs(numbers: list[float], fits: bool) -> None:
+    takes = Signature({"x": TensorSpec(np.dtype("uint8"), (-1,))}, {})
+    known = Signatures("any", 1, {"serving_default": takes})
+    if fits:
+        assert check_inputs(known, "", {"x": numbers})["x"].dtype == np.uint8
+        return
+    with pytest.raises(errors.BadInput, match="uint8"):
+        check_inputs(known, "", {"x": numbers})
