@@ -5,7 +5,7 @@ own way. See tensorflow_serving/servables/tensorflow: predict_util.cc, classifie
 regressor.cc, multi_inference.cc.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,12 +82,7 @@ def classify(
     Failure
         For an unknown signature, one that is not made to classify, and no examples.
     """
-    signature = _find(servable, signature_name, "No signature was found with the name: ")
-    if servable.checks_methods and signature.method_name != CLASSIFY_METHOD:
-        raise _wrong_method("classification", CLASSIFY_METHOD, signature)
-    outputs = _classify_outputs(signature)
-    run = servable.model.run([Task(signature_name, outputs)], _inputs(examples), ends)
-    return _classes(run[0], len(examples))
+    return _infer(CLASSIFY_METHOD, servable, signature_name, examples, ends)
 
 
 def regress(
@@ -100,12 +95,7 @@ def regress(
     Failure
         For an unknown signature, one that is not made to regress, and no examples.
     """
-    signature = _find(servable, signature_name, "No signature was found with the name: ")
-    if servable.checks_methods and signature.method_name != REGRESS_METHOD:
-        raise _wrong_method("regression", REGRESS_METHOD, signature)
-    outputs = _regress_outputs(signature)
-    run = servable.model.run([Task(signature_name, outputs)], _inputs(examples), ends)
-    return _values(run[0], len(examples))
+    return _infer(REGRESS_METHOD, servable, signature_name, examples, ends)
 
 
 def multi_inference(
@@ -137,20 +127,17 @@ def multi_inference(
         if any(name == each.signature_name for each, _ in planned):
             raise _invalid(f"Duplicate evaluation of signature: {name}")
         signature = _find(servable, name, "Requested signature not found in model graph: ")
-        if task.method_name == CLASSIFY_METHOD:
-            outputs = _classify_outputs(signature)
-        elif task.method_name == REGRESS_METHOD:
-            outputs = _regress_outputs(signature)
-        else:
+        if task.method_name not in _METHODS:
             text = f"Unsupported signature method_name: {task.method_name}"
             raise Failure("UNIMPLEMENTED", text)
+        outputs = _METHODS[task.method_name].outputs(signature)
         tensors.add(signature.inputs["inputs"].name)
         if len(tensors) > 1:
             raise _invalid("Input tensor must be the same for all Signatures.")
         planned.append((Task(name, outputs), task.method_name))
     runs = servable.model.run([task for task, _ in planned], _inputs(examples), ends)
     return [
-        (task.signature_name, method, _read(method, outputs, len(examples)))
+        (task.signature_name, method, _METHODS[method].read(outputs, len(examples)))
         for (task, method), outputs in zip(planned, runs, strict=True)
     ]
 
@@ -158,6 +145,8 @@ def multi_inference(
 def check_names(signature: Any, names: Iterable[str]) -> None:
     """Raise Failure unless these are the signature's inputs; those with a default may be left."""
     sent, known = set(names), set(signature.inputs)
+    if sent == known:
+        return
     if len(sent) > len(known) or (len(sent) < len(known) and not signature.defaults):
         raise _invalid(
             f"input size does not match signature: {len(sent)}!={len(known)} "
@@ -195,6 +184,19 @@ def _wanted_outputs(signature: Any, output_filter: Sequence[str]) -> tuple[str, 
         if alias in output_filter[:index]:
             raise _invalid(f"duplicate output tensor alias: {alias}")
     return tuple(output_filter) or tuple(signature.outputs)
+
+
+def _infer(
+    method: str, servable: Servable, signature_name: str, examples: Sequence[bytes], ends: float
+) -> Any:
+    signature = _find(servable, signature_name, "No signature was found with the name: ")
+    name, outputs, read = _METHODS[method]
+    if servable.checks_methods and signature.method_name != method:
+        raise _invalid(
+            f"Expected {name} signature method_name to be {method}. Was: {signature.method_name}"
+        )
+    task = Task(signature_name, outputs(signature))
+    return read(servable.model.run([task], _inputs(examples), ends)[0], len(examples))
 
 
 def _find(servable: Servable, signature_name: str, text: str) -> Any:
@@ -246,10 +248,6 @@ def _inputs(examples: Sequence[bytes]) -> dict[str, NDArray]:
     return {"inputs": array}
 
 
-def _read(method: str, outputs: Mapping[str, NDArray], count: int) -> Classes | list[float]:
-    return _classes(outputs, count) if method == CLASSIFY_METHOD else _values(outputs, count)
-
-
 def _classes(outputs: Mapping[str, NDArray], count: int) -> Classes:
     labels, scores = outputs.get("classes"), outputs.get("scores")
     for name, array, kind in (("classes", labels, "O"), ("scores", scores, "f")):
@@ -299,11 +297,19 @@ def _shape(array: NDArray) -> str:
     return f"[{','.join(map(str, array.shape))}]"
 
 
-def _wrong_method(what: str, wanted: str, signature: Any) -> Failure:
-    return _invalid(
-        f"Expected {what} signature method_name to be {wanted}. Was: {signature.method_name}"
-    )
-
-
 def _invalid(text: str) -> Failure:
     return Failure("INVALID_ARGUMENT", text)
+
+
+class _Method(NamedTuple):
+    """What error texts call it, which outputs it wants, and how they are read."""
+
+    name: str
+    outputs: Callable[[Any], tuple[str, ...]]
+    read: Callable[[Mapping[str, NDArray], int], Any]
+
+
+_METHODS = {
+    CLASSIFY_METHOD: _Method("classification", _classify_outputs, _classes),
+    REGRESS_METHOD: _Method("regression", _regress_outputs, _values),
+}

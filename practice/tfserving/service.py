@@ -113,26 +113,16 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     @_answers_failures
     @_counted
     def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:
-        servable = _servable(self._models, request)
-        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
-        examples = _examples(request.input)
-        asked = name, examples, _ends(context)
-        classes = self._run("Classify", inference.classify, servable, *asked)
         response = classification_pb2.ClassificationResponse()
-        _fill_spec(response.model_spec, servable, name)
+        classes = self._infer("Classify", inference.classify, request, context, response)
         _fill_classes(response.result, classes)
         return response
 
     @_answers_failures
     @_counted
     def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:
-        servable = _servable(self._models, request)
-        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
-        examples = _examples(request.input)
-        asked = name, examples, _ends(context)
-        values = self._run("Regress", inference.regress, servable, *asked)
         response = regression_pb2.RegressionResponse()
-        _fill_spec(response.model_spec, servable, name)
+        values = self._infer("Regress", inference.regress, request, context, response)
         _fill_values(response.result, values)
         return response
 
@@ -165,6 +155,16 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             if field != "signature_def":
                 raise Failure("INVALID_ARGUMENT", f"Metadata field {field} is not supported")
         return metadata(self._models, request.model_spec)
+
+    def _infer(
+        self, method: str, function: Callable, request: Any, context: Any, response: Any
+    ) -> Any:
+        servable = _servable(self._models, request)
+        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+        asked = name, _examples(request.input), _ends(context)
+        result = self._run(method, function, servable, *asked)
+        _fill_spec(response.model_spec, servable, name)
+        return result
 
     def _run(self, method: str, function: Callable, servable: Servable, *asked: Any) -> Any:
         """Run, and note for the metrics how long it took and of how many examples."""
