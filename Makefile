@@ -14,7 +14,7 @@ OR_SAY := $(if $(WHEELS),|| { echo "pip could not install from the folder $(WHEE
     "($$($(PYTHON) --version)): make wheelhouse WHEELS=folder"; exit 1; })
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-all test-browser newman wheelhouse notebooks protos lint bench chaos quality lock clean
+.PHONY: help lab test test-all test-browser newman wheelhouse notebooks protos lint bench chaos soak quality lock clean
 
 help:  ## list these targets
 	@$(PYTHON) -c "import re; [print(f'  make {m[1]:<12} {m[2]}') for m in re.finditer(r'^([a-z-]+):.*?## (.*)$$', open('Makefile', encoding='utf-8').read(), re.M)]"
@@ -69,6 +69,9 @@ lint: $(STAMP)  ## ruff (notebooks too), mypy, and the size limits of helpers
 
 chaos: $(STAMP)  ## break the services on purpose while clients call them, and count what came of it; 7 minutes
 	$(PY) -m tests.chaos $(ARGS)
+
+soak: $(STAMP)  ## 100,000 requests to the practice TensorFlow Serving while its models change; 4 minutes
+	$(PY) -m tests.soak $(ARGS)
 
 bench: $(STAMP)  ## measure what README promises; for an idle machine
 	$(PY) -m tests.benchmarks $(ARGS)

@@ -1,5 +1,7 @@
 """NumPy arrays to TensorProto and back; what travels is TensorFlow's own message."""
 
+import functools
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -107,7 +109,7 @@ def to_ndarray(proto: Any) -> NDArray:
     else:
         values = _from_typed_field(getattr(proto, typed_field(dtype)), dtype)
         values = _broadcast(values, shape)
-    count = int(np.prod(shape, dtype=object))
+    count = math.prod(shape)
     if values.size != count:
         raise BadInput(f"A tensor of shape {list(shape)} has {count} values; {values.size} came.")
     return values.reshape(shape)
@@ -121,7 +123,11 @@ def to_data_type(dtype: DTypeLike) -> int:
     >>> to_data_type("float32")
     1
     """
-    wanted = np.dtype(_named(dtype))
+    return _data_type(np.dtype(_named(dtype)))
+
+
+@functools.cache
+def _data_type(wanted: np.dtype) -> int:
     name = "object" if wanted.kind in "SU" else wanted.name
     try:
         return types_pb2.DataType.Value(f"DT_{_TENSORFLOW_NAMES.get(name, name.upper())}")
@@ -131,6 +137,7 @@ def to_data_type(dtype: DTypeLike) -> int:
         ) from error
 
 
+@functools.cache
 def to_dtype(data_type: int) -> np.dtype:
     """Return the NumPy dtype for TensorFlow's number; text is `object`.
 
@@ -146,6 +153,7 @@ def to_dtype(data_type: int) -> np.dtype:
         raise BadInput(f"NumPy cannot hold values of TensorFlow's type {data_type}.") from error
 
 
+@functools.cache
 def typed_field(dtype: np.dtype) -> str:
     """Return the name of the TensorProto field that holds values of this dtype.
 
@@ -207,8 +215,12 @@ def _from_content(content: bytes, dtype: np.dtype) -> NDArray:
         )
     if dtype.kind == "b":
         return np.frombuffer(content, np.uint8) != 0
-    stored = dtype.newbyteorder(_LITTLE_ENDIAN) if dtype.itemsize > 1 else dtype
-    return np.frombuffer(content, stored).astype(dtype)
+    return np.frombuffer(content, _stored(dtype)).astype(dtype)
+
+
+@functools.cache
+def _stored(dtype: np.dtype) -> np.dtype:
+    return dtype.newbyteorder(_LITTLE_ENDIAN) if dtype.itemsize > 1 else dtype
 
 
 def _from_typed_field(field: Any, dtype: np.dtype) -> NDArray:
@@ -227,7 +239,7 @@ def _from_typed_field(field: Any, dtype: np.dtype) -> NDArray:
 
 
 def _broadcast(values: NDArray, shape: tuple[int, ...]) -> NDArray:
-    count = int(np.prod(shape, dtype=object))
+    count = math.prod(shape)
     if values.size >= count:
         return values
     if count * values.itemsize > _LARGEST_MESSAGE:

@@ -4,9 +4,10 @@ See tensorflow.org/tfx/serving/api_rest.
 """
 
 import base64
+import contextlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -38,11 +39,13 @@ def predict(
     columns = b",".join(json.dumps(n).encode() + b":" + to_json(v) for n, v in inputs.items())
     name = json.dumps(signature_name or DEFAULT_SIGNATURE).encode()
     body = b'{"signature_name":%b,"inputs":{%b}}' % (name, columns)
-    answer = _call(endpoint, "POST", ":predict", ends, body)["outputs"]
+    answer = _call(endpoint, "POST", ":predict", ends, body)
     known = signatures[signature_name or DEFAULT_SIGNATURE].outputs
-    if len(known) == 1:
-        answer = {next(iter(known)): answer}
-    return None, {each: _to_array(answer[each], spec) for each, spec in known.items()}
+    with _understood(endpoint):
+        outputs = answer["outputs"]
+        if len(known) == 1:
+            outputs = {next(iter(known)): outputs}
+        return None, {each: _to_array(outputs[each], spec) for each, spec in known.items()}
 
 
 def infer(
@@ -59,7 +62,11 @@ def infer(
         content["signature_name"] = signature_name
     if context:
         content["context"] = _plain(context)
-    return _call(endpoint, "POST", f":{method}", ends, json.dumps(content).encode())["results"]
+    answer = _call(endpoint, "POST", f":{method}", ends, json.dumps(content).encode())
+    with _understood(endpoint):
+        if method == "regress":
+            return [float(value) for value in answer["results"]]
+        return [[(str(label), float(score)) for label, score in row] for row in answer["results"]]
 
 
 def signatures(endpoint: Endpoint, ends: float) -> Signatures:
@@ -70,8 +77,9 @@ def signatures(endpoint: Endpoint, ends: float) -> Signatures:
 
     answer = _call(endpoint, "GET", "/metadata", ends)
     unpacked = get_model_metadata_pb2.SignatureDefMap()
-    json_format.ParseDict(answer["metadata"]["signature_def"], unpacked)
-    version = int(answer["model_spec"]["version"])
+    with _understood(endpoint):
+        json_format.ParseDict(answer["metadata"]["signature_def"], unpacked)
+        version = int(answer["model_spec"]["version"])
     return from_signature_defs(endpoint.model, version, unpacked.signature_def)
 
 
@@ -81,8 +89,10 @@ def status(endpoint: Endpoint, ends: float) -> Any:
 
     from helpers.serving_api import get_model_status_pb2
 
-    response = get_model_status_pb2.GetModelStatusResponse()
-    return json_format.ParseDict(_call(endpoint, "GET", "", ends), response)
+    answer = _call(endpoint, "GET", "", ends)
+    with _understood(endpoint):
+        versions = {"model_version_status": answer["model_version_status"]}
+        return json_format.ParseDict(versions, get_model_status_pb2.GetModelStatusResponse())
 
 
 def to_json(value: ArrayLike) -> bytes:
@@ -105,7 +115,8 @@ def to_json(value: ArrayLike) -> bytes:
         return json.dumps(array.tolist()).encode()  # NaN and Infinity, which are not quite JSON
     try:
         native = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
-        return orjson.dumps(native.reshape(array.shape), option=orjson.OPT_SERIALIZE_NUMPY)
+        text = orjson.dumps(native, option=orjson.OPT_SERIALIZE_NUMPY)
+        return text if array.ndim else text[1:-1]  # a scalar was made a list of one
     except orjson.JSONEncodeError as error:
         raise BadInput(f"REST does not carry {array.dtype}; gRPC does.") from error
 
@@ -120,18 +131,26 @@ def _call(endpoint: Endpoint, method: str, what: str, ends: float, body: bytes =
         url += f"/labels/{quote(endpoint.version_label, safe='')}"
     left = ends - time.monotonic()
     response = transport.request(endpoint, method, url + what, left, data=body or None)
-    where = {"service": endpoint.service, "endpoint": endpoint.rest}
     if response.status_code != 200:
+        where = {"service": endpoint.service, "endpoint": endpoint.rest}
         raise library_errors.from_rest(response, **where)
     try:
         return orjson.loads(response.content)
     except orjson.JSONDecodeError:
-        pass  # NaN and Infinity, perhaps
+        pass  # NaN, Infinity, or bytes that are no text: TensorFlow Serving writes all of them
+    with _understood(endpoint):
+        return json.loads(response.content.decode(errors="surrogateescape"))
+
+
+@contextlib.contextmanager
+def _understood(endpoint: Endpoint) -> Iterator[None]:
+    """Say that another server answers, when an answer does not read as TensorFlow Serving's."""
     try:
-        return json.loads(response.content)
-    except ValueError as error:
-        text = f"Something answers at {endpoint.rest}, but not with JSON: it is no {{service}}."
-        raise NotThisProtocol(text.format(**where), **where) from error
+        yield
+    except Exception as error:  # no JSON, other keys, other types: all the same to the caller
+        text = f"Something answers at {endpoint.rest}, but it is no {endpoint.service}."
+        where = {"service": endpoint.service, "endpoint": endpoint.rest}
+        raise NotThisProtocol(text, **where) from error
 
 
 def _to_array(value: Any, spec: TensorSpec) -> NDArray:
@@ -161,4 +180,6 @@ def _encoded(value: Any) -> dict[str, str]:
 
 
 def _decoded(value: Any) -> bytes:
-    return base64.b64decode(value["b64"]) if isinstance(value, dict) else value.encode()
+    if isinstance(value, dict):
+        return base64.b64decode(value["b64"])
+    return value.encode(errors="surrogateescape")  # as it was decoded

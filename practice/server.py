@@ -92,10 +92,10 @@ def grpc_server(
         futures.ThreadPoolExecutor(max_workers=threads or 4 * (os.cpu_count() or 1)),
         interceptors=[activity, *faults, *interceptors],
         options=[
+            *options,  # gRPC takes the first of two
             ("grpc.max_receive_message_length", -1),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),  # or two services would share one port unnoticed
-            *options,
         ],
     )
 

@@ -1,5 +1,6 @@
 """The LiteRT engine: runs a `model.tflite`, with one interpreter for each call under way."""
 
+import contextlib
 import os
 import queue
 import time
@@ -39,11 +40,10 @@ class LiteRTModel:
     def __init__(self, path: str, interpreters: int = 0) -> None:
         with open(path, "rb") as file:
             self._content = file.read()
-        self._pool: queue.LifoQueue[_Runner | None] = queue.LifoQueue()
-        for _ in range((interpreters or os.cpu_count() or 1) - 1):
-            self._pool.put(None)
         first = _Runner(self._content)
-        self._pool.put(first)
+        self._idle, self._free = [first], queue.SimpleQueue[None]()
+        for _ in range(interpreters or os.cpu_count() or 1):
+            self._free.put(None)
         self._from_table = False
         self.signatures = _from_metadata(self._content, first.interpreter)
         if not self.signatures and first.interpreter.get_signature_list():
@@ -51,6 +51,7 @@ class LiteRTModel:
             self.signatures = _from_table(first.interpreter)
         if not self.signatures:
             self.signatures = {DEFAULT_SIGNATURE: _from_tensors(first.interpreter)}
+        self._plans = {name: _Plan(each) for name, each in self.signatures.items()}
 
     def run(
         self, tasks: Sequence[Task], inputs: Mapping[str, NDArray], ends: float
@@ -62,10 +63,10 @@ class LiteRTModel:
         """The interpreters go with this object."""
 
     def _run(self, task: Task, inputs: Mapping[str, NDArray], ends: float) -> dict[str, NDArray]:
-        signature = self.signatures[task.signature_name]
-        fits = _fit(signature, inputs)
+        plan = self._plans[task.signature_name]
+        fits = plan.fits(inputs)
         if any(array.size == 0 for array in inputs.values()):
-            return _answer_empty(signature, task, fits)
+            return _answer_empty(self.signatures[task.signature_name], task, fits)
         idle = self._take(ends)
         back = None if fits else idle
         try:
@@ -74,21 +75,46 @@ class LiteRTModel:
                 named = runner.interpreter.get_signature_runner(task.signature_name)(**inputs)
                 outputs = {name: named[name] for name in task.outputs}
             else:
-                outputs = runner.run(signature, task.outputs, inputs)
+                outputs = runner.run(plan, task.outputs, inputs)
             if fits:
                 back = runner
             return outputs
         except (RuntimeError, ValueError) as error:
             raise Failure("INVALID_ARGUMENT", str(error)) from error
         finally:
-            self._pool.put(back)
+            if back is not None:
+                self._idle.append(back)
+            self._free.put(None)
 
     def _take(self, ends: float) -> "_Runner | None":
+        """Wait for one's turn; returns the runner that was used last, if one is idle."""
         wait = None if ends == float("inf") else max(ends - time.monotonic(), 0)
         try:
-            return self._pool.get(timeout=wait)
+            self._free.get(timeout=wait)
         except queue.Empty:
             raise Failure("DEADLINE_EXCEEDED", "Deadline exceeded while waiting to run.") from None
+        with contextlib.suppress(IndexError):
+            return self._idle.pop()
+        return None
+
+
+class _Plan:
+    """What a call needs of a signature: looking into the message each time takes longer."""
+
+    def __init__(self, signature: Any) -> None:
+        self.inputs = {alias: _bare(info.name) for alias, info in signature.inputs.items()}
+        self.outputs = {alias: _bare(info.name) for alias, info in signature.outputs.items()}
+        self._sizes = {alias: _sizes(info) for alias, info in signature.inputs.items()}
+
+    def fits(self, inputs: Mapping[str, NDArray]) -> bool:
+        """Whether the inputs have the shapes that the signature says."""
+        for alias, array in inputs.items():
+            wanted = self._sizes[alias]
+            if len(wanted) != array.ndim:
+                return False
+            if any(want not in (-1, size) for want, size in zip(wanted, array.shape, strict=True)):
+                return False
+        return True
 
 
 class _Runner:
@@ -101,13 +127,10 @@ class _Runner:
         self._shapes: dict[int, tuple[int, ...]] = {}
 
     def run(
-        self, signature: Any, outputs: Sequence[str], inputs: Mapping[str, NDArray]
+        self, plan: _Plan, outputs: Sequence[str], inputs: Mapping[str, NDArray]
     ) -> dict[str, NDArray]:
         """Feed inputs, run, and return the outputs that are wanted."""
-        fed = {
-            self._inputs[_bare(signature.inputs[alias].name)]["index"]: array
-            for alias, array in inputs.items()
-        }
+        fed = {self._inputs[plan.inputs[alias]]["index"]: each for alias, each in inputs.items()}
         shapes = {index: array.shape for index, array in fed.items()}
         if shapes != self._shapes:
             for index, shape in shapes.items():
@@ -117,10 +140,8 @@ class _Runner:
         for index, array in fed.items():
             self.interpreter.set_tensor(index, array)
         self.interpreter.invoke()
-        return {alias: self._output(signature.outputs[alias].name) for alias in outputs}
-
-    def _output(self, name: str) -> NDArray:
-        return self.interpreter.get_tensor(self._outputs[_bare(name)]["index"])
+        indexes = {alias: self._outputs[plan.outputs[alias]]["index"] for alias in outputs}
+        return {alias: self.interpreter.get_tensor(index) for alias, index in indexes.items()}
 
 
 def _from_metadata(content: bytes, interpreter: Interpreter) -> dict[str, Any]:
@@ -182,16 +203,6 @@ def _by_name(details: Sequence[Any]) -> dict[str, Any]:
 
 def _bare(name: str) -> str:
     return name.removesuffix(":0")
-
-
-def _fit(signature: Any, inputs: Mapping[str, NDArray]) -> bool:
-    for name, array in inputs.items():
-        wanted = _sizes(signature.inputs[name])
-        if len(wanted) != array.ndim:
-            return False
-        if any(want not in (-1, size) for want, size in zip(wanted, array.shape, strict=True)):
-            return False
-    return True
 
 
 def _sizes(info: Any) -> list[int]:

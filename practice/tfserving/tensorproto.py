@@ -41,8 +41,8 @@ def _packed(proto: Any, field: str, values: NDArray) -> bytes:
 
     `extend` would make a Python object of each number first.
     """
-    data = values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
-    tag = proto.DESCRIPTOR.fields_by_name[field].number << 3 | 2  # 2 means: a length follows
+    data = values.astype(f"<f{values.itemsize}", copy=False).tobytes()
+    tag = {"float_val": 5, "double_val": 6}[field] << 3 | 2  # 2 means: a length follows
     return _varint(tag) + _varint(len(data)) + data
 
 

@@ -17,6 +17,8 @@ QUESTIONS = (
     "ccai",
     "modelarts",
     "failures",
+    "serving",
+    "rest_json",
     "start_lab",
     "panel",
     "first_chapter",

@@ -1,0 +1,1 @@
+"""`make soak`: many clients for minutes, while models and versions come and go: nothing is lost."""
