@@ -145,7 +145,7 @@ def test_a_light_goes_out_and_on(start: Page) -> None:
     expect(light).to_contain_text("tfserving is off")
     start.get_by_role("button", name="Start tfserving", exact=True).click()
     expect(light).to_contain_text("tfserving is on")
-    start.get_by_role("button", name="Log tfserving").click()
+    start.get_by_role("button", name="Log tfserving", exact=True).click()
     expect(start.get_by_text("Running gRPC ModelServer").last).to_be_visible()
 
 
