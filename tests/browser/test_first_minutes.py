@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 IDLE = "Python 3 (ipykernel) | Idle"
 ERROR = "[data-mime-type='application/vnd.jupyter.stderr']"  # uncaught errors are shown as such
 FIELDS = [
-    "Profile", "gRPC address", "TLS", "CA file", "User", "Password", "Model",
+    "Profile", "REST address", "gRPC address", "TLS", "CA file", "User", "Password", "Model",
     "Version or label", "Signature", "Test connection", "Save as", "Save profile",
 ]  # fmt: skip
 
@@ -206,7 +206,7 @@ def test_the_keyboard_alone_reaches_every_field_in_order(start: Page) -> None:
 @pytest.mark.parametrize("width", [1280, 900])
 def test_the_panel_fits_beside_something_else(start: Page, width: int) -> None:
     start.set_viewport_size({"width": width, "height": 800})
-    boxes = [start.get_by_label(label).bounding_box() for label in FIELDS[:9]]
+    boxes = [start.get_by_label(label).bounding_box() for label in FIELDS[:10]]
     assert all(box and box["x"] + box["width"] <= width for box in boxes)
     rows = panel(start).locator(".widget-text, .widget-dropdown").all()
     assert max((row.bounding_box() or {"width": 0})["width"] for row in rows) <= 1280 / 2
