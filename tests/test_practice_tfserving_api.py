@@ -21,8 +21,10 @@ from helpers.serving_api import (
     model_management_pb2,
     predict_pb2,
     regression_pb2,
+    tensor_pb2,
 )
 from helpers.tensors import to_ndarray, to_tensor_proto
+from practice.tfserving import tensorproto
 from practice.tfserving.engine import CLASSIFY_METHOD, PREDICT_METHOD, REGRESS_METHOD
 from tests.tfserving import (
     AVAILABLE,
@@ -630,3 +632,18 @@ def test_compressed_requests_are_read(service: Running) -> None:
 def test_nothing_failed_unforeseen(service: Running, strict: Running) -> None:
     for one in (service, strict):
         assert "Traceback" not in one.log()
+
+
+@pytest.mark.parametrize("as_content", [False, True])
+@pytest.mark.parametrize(
+    "dtype", ["f2", "f4", "f8", "c8", "c16", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "?"]
+)
+def test_an_output_of_any_dtype_is_what_its_tensor_says(dtype: str, as_content: bool) -> None:
+    array = np.array([[0, 1, 2], [3, 0, 5]]).astype(dtype)
+    if array.dtype.kind == "c":
+        array += np.array(1.5j, dtype)
+    proto = tensor_pb2.TensorProto()
+    tensorproto.fill(proto, array, as_content=as_content)
+    read = to_ndarray(proto)
+    assert (read.dtype, bool(proto.tensor_content)) == (array.dtype, as_content)
+    np.testing.assert_array_equal(read, array)

@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 from helpers.tensors import to_data_type, to_tensor_proto, typed_field
 
+# Of the fields that hold floating-point numbers, in tensor.proto.
+_NUMBERS = {"float_val": 5, "double_val": 6, "scomplex_val": 9, "dcomplex_val": 12}
+
 
 def fill(proto: Any, array: NDArray, *, as_content: bool = False) -> None:
     """Fill a TensorProto by typed fields, the product's default, or by `tensor_content`."""
@@ -42,7 +45,7 @@ def _packed(proto: Any, field: str, values: NDArray) -> bytes:
     `extend` would make a Python object of each number first.
     """
     data = values.astype(f"<f{values.itemsize}", copy=False).tobytes()
-    tag = {"float_val": 5, "double_val": 6}[field] << 3 | 2  # 2 means: a length follows
+    tag = _NUMBERS[field] << 3 | 2  # 2 means: a length follows
     return _varint(tag) + _varint(len(data)) + data
 
 
