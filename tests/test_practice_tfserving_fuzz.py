@@ -500,7 +500,8 @@ def test_the_service_stays_well_whatever_it_is_sent(service: Running, share: flo
     assert service.process.poll() is None
     assert known_answers(service) == before
     assert process.memory_info().rss - memory < 40 * MEGABYTE
-    assert process.num_threads() <= threads + 2
+    # gRPC's and TensorFlow's own pools may still grow; a thread left by each request would be 400.
+    assert process.num_threads() <= threads + 8
     log = service.log()
     assert "Traceback" not in log
 

@@ -18,13 +18,13 @@ def test_wrong_answers_and_lost_calls_are_noticed(monkeypatch: pytest.MonkeyPatc
     real = tfserving.predict
 
     def predict(endpoint, inputs, *, over: str, **more):
-        if over == "rest":
-            raise ZeroDivisionError("for a try")
         found = real(endpoint, inputs, over=over, **more)
+        if over == "rest":  # after the call: whoever fails at once would take all requests
+            raise ZeroDivisionError("for a try")
         return {name: np.nextafter(a, 2) if a.dtype == "f4" else a for name, a in found.items()}
 
     monkeypatch.setattr(clients.tfserving, "predict", predict)
-    result = soak.run(100)
+    result = soak.run(600)
     assert result.outcomes["grpc"].wrong == result.outcomes["grpc"].calls > 0
     assert result.outcomes["rest"].lost.total() == result.outcomes["rest"].calls > 0
     assert any("ZeroDivisionError: for a try" in each for each in result.problems)
