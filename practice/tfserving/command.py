@@ -3,7 +3,6 @@
 import argparse
 import logging
 import threading
-from importlib import metadata
 
 from practice import server
 from practice.tfserving import config, doors
@@ -19,6 +18,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Load the models, open the ports, serve until told to end."""
     flags = parse(arguments)
     if flags.version:
+        from importlib import metadata  # only here: a start should be quick
+
         print(f"TensorFlow ModelServer: {metadata.version('tensorflow-serving-api')}")
         print(f"TensorFlow Library: {metadata.version('tensorflow')}")
         return 0

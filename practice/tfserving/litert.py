@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
+from flatbuffers import encode, number_types, packer
+from flatbuffers.table import Table
 from numpy.typing import NDArray
 
 from helpers.serving_api import meta_graph_pb2
@@ -148,15 +150,12 @@ def _from_metadata(content: bytes, interpreter: Interpreter) -> dict[str, Any]:
     """Read the SignatureDefs that the model's metadata has; none when it has none."""
     if _METADATA not in content:
         return {}
-    from ai_edge_litert import schema_py_generated as schema
     from flatbuffers import flexbuffers
 
-    model = schema.Model.GetRootAs(content)
-    entries = (model.Metadata(index) for index in range(model.MetadataLength()))
-    entry = next((each for each in entries if each.Name() == _METADATA), None)
-    if entry is None:
+    found = _metadata_buffer(content)
+    if found is None:
         return {}
-    table = flexbuffers.GetRoot(bytes(model.Buffers(entry.Buffer()).DataAsNumpy())).AsMap
+    table = flexbuffers.GetRoot(found).AsMap
     known = _by_name(interpreter.get_input_details() + interpreter.get_output_details())
     signatures = {}
     for key, value in zip(table.Keys, table.Values, strict=True):
@@ -167,6 +166,37 @@ def _from_metadata(content: bytes, interpreter: Interpreter) -> dict[str, Any]:
                 raise ValueError(f"signature {name} names a tensor that is not there: {info.name}")
         signatures[name] = signature
     return signatures
+
+
+def _metadata_buffer(content: bytes) -> bytes | None:
+    """Return the buffer that the model's metadata names; see tensorflow/lite/schema.fbs.
+
+    LiteRT's generated reader would do, and takes as long to import as a model to load.
+    """
+    model = _Table(content, encode.Get(packer.uoffset, content, 0))
+    for entry in model.tables(6):
+        if entry.text(0) == _METADATA:
+            index = entry.Get(number_types.Uint32Flags, entry.Pos + entry.Offset(6))
+            return model.tables(4)[index].text(0)
+    return None
+
+
+class _Table(Table):
+    """A FlatBuffers table, whose fields go by their number in the schema."""
+
+    def tables(self, field: int) -> "list[_Table]":
+        offset = self.Offset(4 + 2 * field)
+        if not offset:
+            return []
+        start, count = self.Vector(offset), self.VectorLen(offset)
+        return [_Table(self.Bytes, self.Indirect(start + 4 * each)) for each in range(count)]
+
+    def text(self, field: int) -> bytes:
+        offset = self.Offset(4 + 2 * field)
+        if not offset:
+            return b""
+        start = self.Vector(offset)
+        return self.Bytes[start : start + self.VectorLen(offset)]
 
 
 def _from_table(interpreter: Interpreter) -> dict[str, Any]:
