@@ -342,13 +342,7 @@ def build_digits() -> Scores:
         return {"probabilities": probabilities, "classes": tf.argmax(probabilities, axis=-1)}
 
     folder = save(model, "digits", "serving_default", classify, DIGIT_SPEC)
-    pixels, digits = digits_of("held-out")
-    images = pixels[..., np.newaxis]
-    answers = run_litert(folder, "serving_default", images=images)
-    return {
-        "accuracy": float(np.mean(answers["classes"] == digits)),
-        "litert_difference": litert_difference(folder, "serving_default", images=images),
-    }
+    return digit_scores(folder)
 
 
 def build_digits_2() -> Scores:
@@ -356,6 +350,10 @@ def build_digits_2() -> Scores:
     pixels, digits = digits_of("train")
     net = train_digit_net(pixels, digits, epochs=60)
     folder = save(net, "digits", "serving_default", answers_of(net), DIGIT_SPEC, version=2)
+    return digit_scores(folder)
+
+
+def digit_scores(folder: Path) -> Scores:
     pixels, digits = digits_of("held-out")
     images = pixels[..., np.newaxis]
     answers = run_litert(folder, "serving_default", images=images)

@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 from tqdm import tqdm
 
+from tests import readme
+
 QUESTIONS = (
     "import_client",
     "start_service",
@@ -24,8 +26,6 @@ QUESTIONS = (
     "first_chapter",
 )
 _HERE = Path(__file__).parent
-_README = _HERE.parents[1] / "README.md"
-_MARKS = ("<!-- bench: begin -->\n", "<!-- bench: end -->")
 
 
 def main() -> int:
@@ -58,11 +58,7 @@ def _write(rows: list, table: str) -> None:
     )
     results = {"machine": machine, "rows": [dataclasses.asdict(row) for row in rows]}
     (_HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    text = _README.read_text(encoding="utf-8")
-    before, rest = text.split(_MARKS[0])
-    after = rest.split(_MARKS[1])[1]
-    table = f"{table}\nMeasured on: {machine}.\n"
-    _README.write_text(f"{before}{_MARKS[0]}{table}{_MARKS[1]}{after}", encoding="utf-8")
+    readme.write("bench", f"{table}\nMeasured on: {machine}.\n")
 
 
 if __name__ == "__main__":

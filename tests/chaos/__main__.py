@@ -7,18 +7,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 import psutil
 from tqdm import tqdm
 
 from practice import manager, state
+from tests import readme
 from tests.chaos import scenarios
 from tests.chaos.clients import Outcome
 from tests.chaos.scenarios import SCENARIOS, NotRun
 
-_README = Path(__file__).parents[2] / "README.md"
-_MARKS = ("<!-- chaos: begin -->\n", "<!-- chaos: end -->")
 _PROMISED = {"tfserving": 0.999, "modelarts": 0.999}  # in scenarios a to c
 _HEAD = (
     "| | what happens | service | calls | right | errors of the tree | anything else | slowest |\n"
@@ -42,7 +40,7 @@ def main() -> int:
     table = _HEAD + "|---" * 8 + "|\n" + "".join(rows)
     print(table, *problems, sep="\n")
     if not flags.scenarios and flags.seconds >= 60:
-        _write(table)
+        readme.write("chaos", table)
     return len(problems)
 
 
@@ -136,13 +134,6 @@ def _sockets() -> int:
         each.status == psutil.CONN_ESTABLISHED
         for each in psutil.Process().net_connections(kind="tcp")
     )
-
-
-def _write(table: str) -> None:
-    text = _README.read_text(encoding="utf-8")
-    before, rest = text.split(_MARKS[0])
-    after = rest.split(_MARKS[1])[1]
-    _README.write_text(f"{before}{_MARKS[0]}{table}{_MARKS[1]}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -14,13 +14,12 @@ from typing import Any, NamedTuple
 import psutil
 from tqdm import tqdm
 
+from tests import readme
 from tests.soak.clients import Outcome, call_all, questions
 from tests.tfserving import AVAILABLE, END, MODELS, Running, eventually, running, write_config
 
 THREADS, REQUESTS = 16, 100_000
 _GROWTH = 0.05  # of memory, from when a tenth of the requests is done
-_README = Path(__file__).parents[2] / "README.md"
-_MARKS = ("<!-- soak: begin -->\n", "<!-- soak: end -->")
 
 
 class Result(NamedTuple):
@@ -43,7 +42,7 @@ def main() -> int:
     table = _table(result)
     print(table, *result.problems, sep="\n")
     if asked >= REQUESTS and not result.problems:
-        _write(table)
+        readme.write("soak", table)
     return len(result.problems)
 
 
@@ -174,13 +173,6 @@ def _table(result: Result) -> str:
         f"{result.reloads} reloads meanwhile. Memory: {before:.1f} MB after a tenth of the "
         f"requests, {after:.1f} MB in the end ({100 * (after / before - 1):+.1f} %).\n"
     )
-
-
-def _write(table: str) -> None:
-    text = _README.read_text(encoding="utf-8")
-    before, rest = text.split(_MARKS[0])
-    after = rest.split(_MARKS[1])[1]
-    _README.write_text(f"{before}{_MARKS[0]}{table}{_MARKS[1]}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":
