@@ -8,17 +8,13 @@ from typing import Any
 import grpc
 from numpy.typing import ArrayLike, NDArray
 
-from helpers import channels, transport
+from helpers import channels, codec, transport
 from helpers.endpoints import Endpoint
-from helpers.serving_api import (
-    get_model_metadata_pb2,
-    model_pb2,
-    predict_pb2,
-    prediction_service_pb2_grpc,
-)
+from helpers.errors import ServiceFailed
 from helpers.signatures import Signatures, from_signature_defs
-from helpers.tensors import to_ndarray, to_tensor_proto
 
+_PREDICT = "/tensorflow.serving.PredictionService/Predict"
+_predicts: "weakref.WeakKeyDictionary[grpc.Channel, Any]" = weakref.WeakKeyDictionary()
 _stubs: "weakref.WeakKeyDictionary[grpc.Channel, Any]" = weakref.WeakKeyDictionary()
 connection = channels.channel  # what is kept for one of these is forgotten with it
 
@@ -31,12 +27,19 @@ def predict(
     ends: float,
 ) -> tuple[int, dict[str, NDArray]]:
     """Return the version that answered, and the outputs."""
-    request = predict_pb2.PredictRequest(model_spec=_model_spec(endpoint, signature_name))
-    for name, value in inputs.items():
-        request.inputs[name].CopyFrom(to_tensor_proto(value))
-    response = _call(endpoint, "Predict", request, ends)
-    outputs = {name: to_ndarray(proto) for name, proto in response.outputs.items()}
-    return response.model_spec.version.value, outputs
+    request = codec.encode_predict(
+        endpoint.model,
+        inputs,
+        signature_name=signature_name,
+        version=endpoint.version,
+        version_label=endpoint.version_label,
+    )
+    answer = transport.unary(endpoint, _predict(endpoint), request, ends - time.monotonic())
+    try:
+        return codec.decode_answer(answer)
+    except ServiceFailed as error:  # with what gRPC says when a stub cannot read an answer
+        error.service, error.endpoint, error.code = endpoint.service, endpoint.grpc, "INTERNAL"
+        raise
 
 
 def infer(
@@ -71,6 +74,8 @@ def infer(
 
 def signatures(endpoint: Endpoint, ends: float) -> Signatures:
     """Ask what a model takes and gives."""
+    from helpers.serving_api import get_model_metadata_pb2  # only here: 60 modules come with it
+
     request = get_model_metadata_pb2.GetModelMetadataRequest(
         model_spec=_model_spec(endpoint), metadata_field=["signature_def"]
     )
@@ -89,6 +94,15 @@ def status(endpoint: Endpoint, ends: float) -> Any:
     return _call(endpoint, "GetModelStatus", request, ends)
 
 
+def _predict(endpoint: Endpoint) -> Any:
+    """Return the method that takes and gives bytes as they are."""
+    channel = channels.channel(endpoint)
+    method = _predicts.get(channel)
+    if method is None:
+        method = _predicts[channel] = channel.unary_unary(_PREDICT)
+    return method
+
+
 def _call(endpoint: Endpoint, method: str, request: Any, ends: float) -> Any:
     channel = channels.channel(endpoint)
     if method == "GetModelStatus":
@@ -98,17 +112,15 @@ def _call(endpoint: Endpoint, method: str, request: Any, ends: float) -> Any:
     else:
         stub = _stubs.get(channel)
         if stub is None:
+            from helpers.serving_api import prediction_service_pb2_grpc
+
             stub = _stubs[channel] = prediction_service_pb2_grpc.PredictionServiceStub(channel)
     return transport.unary(endpoint, getattr(stub, method), request, ends - time.monotonic())
 
 
 def _model_spec(endpoint: Endpoint, signature_name: str = "") -> Any:
-    spec = model_pb2.ModelSpec(name=endpoint.model, signature_name=signature_name)
-    if endpoint.version is not None:
-        spec.version.value = endpoint.version
-    elif endpoint.version_label:
-        spec.version_label = endpoint.version_label
-    return spec
+    which = endpoint.version, endpoint.version_label
+    return codec.model_spec(endpoint.model, signature_name, *which)
 
 
 def _fill(example: Any, features: Mapping[str, list]) -> None:

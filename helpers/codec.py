@@ -1,0 +1,296 @@
+"""A predict call as bytes: PredictRequest written and PredictResponse read around NumPy's memory.
+
+What protobuf's classes do well, all the small fields, is left to them. Only the payload, the
+one field that can be large, goes past them: it is copied once or not at all.
+
+See protobuf.dev/programming-guides/encoding.
+"""
+
+import functools
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from google.protobuf.message import DecodeError
+from numpy.typing import ArrayLike, NDArray
+
+from helpers.errors import BadInput, ServiceFailed, TooLarge
+from helpers.serving_api import model_pb2, predict_pb2, tensor_pb2, types_pb2
+from helpers.tensors import as_array, to_data_type, to_dtype, to_ndarray, to_tensor_proto
+
+# A tag is the field's number, shifted by three bits, and how its value is written.
+VARINT: Final = 0
+LEN: Final = 2  # a length follows, then so many bytes
+_KEY, _VALUE = 1 << 3 | LEN, 2 << 3 | LEN  # of a map's entry
+_INPUTS = 2 << 3 | LEN
+_OUTPUTS, _MODEL_SPEC = 1 << 3 | LEN, 2 << 3 | LEN
+_DTYPE, _SHAPE, _VERSION_NUMBER = 1 << 3 | VARINT, 2 << 3 | LEN, 3 << 3 | VARINT
+_CONTENT, _FLOAT_VAL, _DOUBLE_VAL = 4 << 3 | LEN, 5 << 3 | LEN, 6 << 3 | LEN
+# Fields that hold the values just as NumPy's memory does, and of which type.
+_PAYLOADS = {_CONTENT: None, _FLOAT_VAL: types_pb2.DT_FLOAT, _DOUBLE_VAL: types_pb2.DT_DOUBLE}
+_SMALL_FIELDS = {_DTYPE, _SHAPE, _VERSION_NUMBER}
+_LARGEST_MESSAGE = 2**31 - 1  # protobuf's own limit, bytes
+_MOST_FIELDS = 100  # of one message; what has more is read by protobuf's classes
+_SMALL = 1000  # bytes of a tensor that are not its payload, or of a ModelSpec
+_MOST_DIMENSIONS = 64  # NumPy's own limit
+_MOST_REPEATED = 2**26  # values of a tensor that need not all have come: the last one is repeated
+
+
+def encode_predict(
+    model: str,
+    inputs: Mapping[str, ArrayLike],
+    *,
+    signature_name: str = "",
+    version: int | None = None,
+    version_label: str = "",
+    output_filter: Iterable[str] = (),
+) -> bytes:
+    """Write a PredictRequest.
+
+    Parameters
+    ----------
+    model : str
+    inputs : mapping of str to array-like
+        By the signature's names.
+    signature_name : str, optional
+        The service's default is `serving_default`.
+    version : int, optional
+        The service's default is the newest.
+    version_label : str, optional
+        In place of a version.
+    output_filter : iterable of str, optional
+        Names of the outputs wanted; all when there are none.
+
+    Returns
+    -------
+    bytes
+        What protobuf makes of the same message; several inputs keep their order.
+
+    Raises
+    ------
+    BadInput
+        For what `tensors.to_tensor_proto` refuses.
+    TooLarge
+        For a tensor of 2 GiB, which no protobuf message can hold.
+
+    Examples
+    --------
+    >>> encode_predict("m", {"x": np.zeros(2, "float32")}).hex(" ", -4)
+    '0a030a01 6d12170a 01781212 08011204 12020802 22080000 00000000 0000'
+    """
+    parts: list[Any] = [_head(model, signature_name, version, version_label)]
+    for name, value in inputs.items():
+        array = as_array(value)
+        if array.dtype.kind in "OSU":
+            alone = predict_pb2.PredictRequest(inputs={name: to_tensor_proto(array)})
+            parts.append(alone.SerializeToString())  # messages joined are messages merged
+        else:
+            header, dtype = _header(name, array.dtype, array.shape)
+            parts += header, array.astype(dtype, "C", copy=False)
+    if output_filter:
+        tail = predict_pb2.PredictRequest(output_filter=output_filter)
+        parts.append(tail.SerializeToString())
+    return b"".join(parts)
+
+
+def decode_predict(data: bytes, copy: bool = True) -> dict[str, NDArray]:
+    """Read the outputs of a PredictResponse.
+
+    Parameters
+    ----------
+    data : bytes
+        As they came.
+    copy : bool
+        Whether the arrays get memory of their own. Otherwise they are read-only, and numbers
+        that came as `tensor_content`, `float_val` or `double_val` are views into `data`.
+
+    Returns
+    -------
+    dict of str to ndarray
+
+    Raises
+    ------
+    ServiceFailed
+        When the bytes are no PredictResponse, or one that contradicts itself: whatever is
+        wrong with an answer, it is not the caller's input.
+
+    Examples
+    --------
+    >>> response = predict_pb2.PredictResponse(outputs={"y": to_tensor_proto([1.5, 2.5])})
+    >>> decode_predict(response.SerializeToString())
+    {'y': array([1.5, 2.5])}
+    """
+    return decode_answer(data, copy).outputs
+
+
+class Answer(NamedTuple):
+    """What a PredictResponse says: the version that answered, and its outputs."""
+
+    version: int
+    outputs: dict[str, NDArray]
+
+
+def decode_answer(data: bytes, copy: bool = True) -> Answer:
+    """Read a PredictResponse as `decode_predict` does, and the version that answered, too."""
+    try:
+        try:
+            return _answer(data, copy)
+        except _Unusual:
+            response = predict_pb2.PredictResponse.FromString(data)
+            outputs = {name: _unpacked(proto, copy) for name, proto in response.outputs.items()}
+            return Answer(response.model_spec.version.value, outputs)
+    except (DecodeError, BadInput, ValueError) as error:  # ValueError: more than 64 dimensions
+        raise ServiceFailed(f"The service's answer cannot be read: {error}") from error
+
+
+def model_spec(model: str, signature_name: str, version: int | None, version_label: str) -> Any:
+    """Return a ModelSpec; a version goes before a label."""
+    spec = model_pb2.ModelSpec(name=model, signature_name=signature_name)
+    if version is not None:
+        spec.version.value = version
+    elif version_label:
+        spec.version_label = version_label
+    return spec
+
+
+def varint(number: int) -> bytes:
+    """Write a number as protobuf does: seven bits a byte, the highest bit says that more follow.
+
+    Examples
+    --------
+    >>> varint(300)
+    b'\\xac\\x02'
+    """
+    groups = []
+    while number > 0x7F:
+        groups.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*groups, number])
+
+
+@functools.lru_cache
+def _head(model: str, signature_name: str, version: int | None, version_label: str) -> bytes:
+    spec = model_spec(model, signature_name, version, version_label)
+    return predict_pb2.PredictRequest(model_spec=spec).SerializeToString()
+
+
+@functools.lru_cache
+def _header(name: str, dtype: np.dtype, shape: tuple[int, ...]) -> tuple[bytes, np.dtype]:
+    """Return an input's bytes up to where the array's own begin, and the dtype of those."""
+    proto = tensor_pb2.TensorProto(dtype=to_data_type(dtype))
+    for size in shape:
+        proto.tensor_shape.dim.add(size=size)
+    after = math.prod(shape) * dtype.itemsize
+    if after > _LARGEST_MESSAGE:
+        raise TooLarge(f"Input {name!r} has {after:,} bytes; a message holds {_LARGEST_MESSAGE:,}.")
+    header = proto.SerializeToString()
+    if after:
+        header += varint(_CONTENT) + varint(after)
+    header = varint(_VALUE) + varint(len(header) + after) + header
+    key = name.encode()
+    header = varint(_KEY) + varint(len(key)) + key + header
+    return varint(_INPUTS) + varint(len(header) + after) + header, dtype.newbyteorder("<")
+
+
+class _Unusual(Exception):
+    """Raised for bytes that protobuf's own classes are to read; it may refuse them, too."""
+
+
+def _answer(data: bytes, copy: bool) -> Answer:
+    version, tensors = 0, {}
+    for tag, _, start, end in _fields(data, 0, len(data)):
+        if tag == _OUTPUTS:
+            entry = _fields(data, start, end)
+            if [field[0] for field in entry] != [_KEY, _VALUE]:
+                raise _Unusual
+            (_, _, key, key_end), (_, _, value, value_end) = entry
+            name = data[key:key_end]
+            if name in tensors:
+                raise _Unusual
+            tensors[name] = value, value_end
+        elif tag == _MODEL_SPEC and not version and end - start < _SMALL:
+            version = _version(data[start:end])
+        else:
+            raise _Unusual
+    outputs = {key.decode(): _array(data, *where, copy) for key, where in tensors.items()}
+    return Answer(version, outputs)
+
+
+def _array(data: bytes, at: int, end: int, copy: bool) -> NDArray:
+    try:
+        view = _view(data, at, end)
+    except _Unusual:
+        return _unpacked(tensor_pb2.TensorProto.FromString(data[at:end]), copy)
+    return view.copy() if copy else view
+
+
+def _view(data: bytes, at: int, end: int) -> NDArray:
+    """Take the payload out of a TensorProto; what is left says how to see it."""
+    payload = None
+    for field in _fields(data, at, end):
+        if field[0] in _PAYLOADS and payload is None:
+            payload = field
+        elif field[0] not in _SMALL_FIELDS:
+            raise _Unusual
+    if payload is None:
+        raise _Unusual
+    tag, begin, start, stop = payload
+    if start == stop or begin - at + end - stop > _SMALL:
+        raise _Unusual
+    data_type, dtype, shape = _description(data[at:begin] + data[stop:end])
+    if math.prod(shape) * dtype.itemsize != stop - start:
+        raise _Unusual
+    if _PAYLOADS[tag] not in (None, data_type):
+        raise _Unusual
+    view = np.ndarray(shape, dtype, data, start)
+    if dtype.kind == "b" and view.view(np.uint8).max() > 1:
+        raise _Unusual  # NumPy's own have 0 and 1 only
+    return view
+
+
+@functools.lru_cache
+def _description(rest: bytes) -> tuple[int, np.dtype, tuple[int, ...]]:
+    """Read dtype and shape; answers of one model mostly have the same."""
+    proto = tensor_pb2.TensorProto.FromString(rest)
+    dtype, shape = to_dtype(proto.dtype), tuple(dim.size for dim in proto.tensor_shape.dim)
+    if dtype.kind == "O" or proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
+        raise _Unusual
+    return proto.dtype, dtype.newbyteorder("<"), shape
+
+
+@functools.lru_cache
+def _version(spec: bytes) -> int:
+    return model_pb2.ModelSpec.FromString(spec).version.value
+
+
+def _unpacked(proto: Any, copy: bool) -> NDArray:
+    """Unpack a tensor unless its shape, which is only a claim, asks for too much."""
+    shape = [dim.size for dim in proto.tensor_shape.dim]
+    if len(shape) > _MOST_DIMENSIONS:
+        raise BadInput(f"A tensor has {len(shape)} dimensions; NumPy holds {_MOST_DIMENSIONS}.")
+    if math.prod(shape) > max(_MOST_REPEATED, proto.ByteSize()):
+        raise BadInput(f"A tensor of shape {shape} came with far fewer values.")
+    array = to_ndarray(proto)
+    array.flags.writeable = copy
+    return array
+
+
+def _fields(data: bytes, at: int, end: int) -> list[tuple[int, int, int, int]]:
+    """Return each field's tag, where it begins, and where its content begins and ends.
+
+    Right for tags of one byte that say VARINT or LEN; whoever asks looks for these only.
+    """
+    found: list[tuple[int, int, int, int]] = []
+    while at < end - 1 and len(found) < _MOST_FIELDS:
+        begin, tag, size, start, shift = at, data[at], data[at + 1], at + 2, 7
+        while size >> shift:  # a byte's highest bit says that another one follows
+            if start == end or shift > 28:
+                raise _Unusual
+            size += (data[start] - 1) << shift
+            start, shift = start + 1, shift + 7
+        at = start + size if tag & 7 == LEN else start
+        found.append((tag, begin, start, at))
+    if at != end:
+        raise _Unusual
+    return found

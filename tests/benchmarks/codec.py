@@ -1,0 +1,138 @@
+"""What does it cost to write and read a predict call's bytes, against a copy and against others?"""
+
+import contextlib
+import functools
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from helpers import codec
+from helpers.serving_api import predict_pb2
+from practice.tfserving.tensorproto import fill
+from tests.benchmarks import contenders
+from tests.benchmarks.contenders import per_call
+from tests.benchmarks.contenders.codec import SHAPES
+from tests.benchmarks.measure import Row, interleaved, ratio
+
+_ROUNDS = 25
+_Ask = Callable[[str], Callable[[], float]]
+
+
+def measure() -> list[Row]:
+    """Let the contenders take turns, each in its own process."""
+    with contextlib.ExitStack() as stack:
+        others = [
+            stack.enter_context(contenders.running("codec", name))
+            for name in ("tensorflow", "ovmsclient")
+        ]
+        return [
+            *(_encode_large(size, others) for size in ("0.6 MB", "4.8 MB")),
+            _encode_small(others[1]),
+            *(_decode(form, others) for form in ("tensor_content", "float_val")),
+            _import(),
+        ]
+
+
+def _encode_large(size: str, others: Sequence[_Ask]) -> Row:
+    array = _array(size)
+    encode = functools.partial(codec.encode_predict, "iris", {"features": array})
+    theirs = [other(f"encode {size}") for other in others]
+    ours, copy, *rest = interleaved([per_call(encode), per_call(array.copy), *theirs], _ROUNDS)
+    slower, faster = ratio(ours, copy), [ratio(each, ours) for each in rest]
+    return Row(
+        f"`codec.encode_predict`, {size} of float32: against a memory copy; against "
+        "`tf.make_tensor_proto` and ovmsclient, both to bytes",
+        f"{slower:.2f}x ({_time(ours)}); {faster[0]:.1f}x and {faster[1]:.1f}x as fast",
+        "at most 2x; at least 5x",
+        slower <= 2 and min(faster) >= 5,
+    )
+
+
+def _encode_small(ovmsclient: _Ask) -> Row:
+    array = _array("(1, 4)")
+    encode = functools.partial(codec.encode_predict, "iris", {"features": array})
+    assert encode() == _by_hand(array)
+    by_hand = functools.partial(_by_hand, array)
+    contending = [per_call(encode), per_call(by_hand), ovmsclient("encode (1, 4)")]
+    ours, hand, other = interleaved(contending, _ROUNDS)
+    slower, faster = ratio(ours, hand), ratio(other, ours)
+    return Row(
+        "`codec.encode_predict`, shape (1, 4): against the official classes filled by hand; "
+        "against ovmsclient",
+        f"{slower:.2f}x ({_time(ours)}); {faster:.1f}x as fast",
+        "at most 1.5x; at least 2x",
+        slower <= 1.5 and faster >= 2,
+    )
+
+
+def _decode(form: str, others: Sequence[_Ask]) -> Row:
+    array = _array("0.6 MB")
+    response = predict_pb2.PredictResponse()
+    fill(response.outputs["y"], array, as_content=form == "tensor_content")
+    data = response.SerializeToString()
+    np.testing.assert_array_equal(codec.decode_predict(data)["y"], array)
+    mine = [per_call(functools.partial(codec.decode_predict, data, each)) for each in (False, True)]
+    theirs = [other(f"decode 0.6 MB {form}") for other in others]
+    view, copied, copy, *rest = interleaved([*mine, per_call(array.copy), *theirs], _ROUNDS)
+    seen, slower = ratio(view, copy), ratio(copied, copy)
+    faster = [ratio(each, copied) for each in rest]
+    demanded = form == "float_val"
+    return Row(
+        f"`codec.decode_predict`, 0.6 MB in `{form}`: as a view and copied, against a memory copy; "
+        "copied, against `tf.make_ndarray` and ovmsclient, both from bytes",
+        f"{seen:.2f}x ({_time(view)}) and {slower:.2f}x; {faster[0]:.1f}x and {faster[1]:.1f}x "
+        "as fast",
+        "at most 1x and 2x" + ("; at least 100x" if demanded else ""),
+        seen <= 1 and slower <= 2 and (min(faster) >= 100 or not demanded),
+    )
+
+
+def _import() -> Row:
+    ours, other = interleaved(
+        [
+            _seconds(sys.executable, "import helpers.tfserving"),
+            _seconds(contenders.python(), "import ovmsclient"),
+        ],
+        rounds=21,
+    )
+    part = ratio(ours, other)
+    return Row(
+        "`import helpers.tfserving` against `import ovmsclient`",
+        f"{part:.2f}x ({statistics.median(ours):.2f} s)", "at most 0.75x", part <= 0.75,
+    )  # fmt: skip
+
+
+def _array(size: str) -> np.ndarray:
+    return np.random.default_rng(9).random(SHAPES[size], np.float32)
+
+
+def _by_hand(array: np.ndarray) -> bytes:
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "iris"
+    proto = request.inputs["features"]
+    proto.dtype = 1
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    proto.tensor_content = array.tobytes()
+    return request.SerializeToString()
+
+
+def _seconds(python: str, code: str) -> Callable[[], float]:
+    # Of compiled files, as pip leaves them for the other's.
+    keeps = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+
+    def run() -> float:
+        started = time.perf_counter()
+        subprocess.run([python, "-c", code], check=True, capture_output=True, env=keeps)
+        return time.perf_counter() - started
+
+    return run
+
+
+def _time(figures: Sequence[float]) -> str:
+    return f"{1e6 * statistics.median(figures):.0f} microseconds"
