@@ -1,17 +1,18 @@
 """A gRPC channel or an HTTP session from an endpoint: TLS, user and proxy are settled here."""
 
+import asyncio
 import atexit
 import base64
 import os
 import re
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from helpers.endpoints import Endpoint
-from helpers.errors import BadInput
+from helpers.errors import BadInput, ConnectionFailed
 
 if TYPE_CHECKING:
     import requests
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 MAX_MESSAGE = 256 * 1024 * 1024  # bytes, both ways; gRPC's own limit for answers is 4,194,304
 
 _channels: dict[tuple, grpc.Channel] = {}
+_aio_channels: "dict[tuple, tuple[asyncio.AbstractEventLoop, grpc.aio.Channel]]" = {}
 _sessions: "dict[tuple, requests.Session]" = {}
 _lock = threading.Lock()
+_forked, _left = False, ()
 _TLS_ONLY = "User and password are sent over TLS only. Use TLS (https for REST), or leave them out."
 
 
@@ -42,17 +45,35 @@ def channel(endpoint: Endpoint) -> grpc.Channel:
     BadInput
         When there is no gRPC address, when the CA file cannot be read, and for a user
         without TLS.
+    ConnectionFailed
+        In a process that was forked after its parent had opened a channel.
     """
-    if not endpoint.grpc:
-        raise BadInput("This endpoint has no gRPC address. Set one: endpoint.replace(grpc=...).")
     key = _key(endpoint)
     known = _channels.get(key)
     if known is not None:
         return known
     with _lock:
         if key not in _channels:
-            _channels[key] = _open(endpoint)
+            _channels[key] = _open(endpoint, grpc)
         return _channels[key]
+
+
+def aio_channel(endpoint: Endpoint) -> "grpc.aio.Channel":
+    """Return the channel for `async` code; all callers in the running event loop share one.
+
+    Everything else is as for `channel`.
+    """
+    loop = asyncio.get_running_loop()
+    key = (id(loop), *_key(endpoint))
+    known = _aio_channels.get(key)
+    if known is not None and known[0] is loop:
+        return known[1]
+    with _lock:
+        for each, (other, _) in list(_aio_channels.items()):
+            if other.is_closed():
+                del _aio_channels[each]
+        _aio_channels[key] = loop, _open(endpoint, grpc.aio)
+        return _aio_channels[key][1]
 
 
 def session(endpoint: Endpoint) -> "requests.Session":
@@ -86,13 +107,16 @@ def session(endpoint: Endpoint) -> "requests.Session":
 
 
 def forget(endpoint: Endpoint) -> None:
-    """Drop the shared channel, so that the next call connects anew.
+    """Drop the shared channels, so that the next call connects anew.
 
     After a failed connection a channel waits before it tries again. Whoever has started
     the service in the meantime should not have to wait with it.
     """
+    key = _key(endpoint)
     with _lock:
-        _channels.pop(_key(endpoint), None)
+        _channels.pop(key, None)
+        for each in [each for each in _aio_channels if each[1:] == key]:
+            del _aio_channels[each]
 
 
 class BasicAuthenticationPlugin(grpc.AuthMetadataPlugin):
@@ -162,7 +186,15 @@ def _host_of_url(url: str) -> str:
     return urlsplit(url).hostname or ""
 
 
-def _open(endpoint: Endpoint) -> grpc.Channel:
+def _open(endpoint: Endpoint, kind: Any) -> Any:
+    """Open a channel of `grpc` or of `grpc.aio`."""
+    if _forked:
+        raise ConnectionFailed(
+            "This process was forked from one that had called over gRPC, and gRPC does not work "
+            "after that. Start processes anew: multiprocessing.get_context('spawn')."
+        )
+    if not endpoint.grpc:
+        raise BadInput("This endpoint has no gRPC address. Set one: endpoint.replace(grpc=...).")
     options = [
         ("grpc.max_send_message_length", MAX_MESSAGE),
         ("grpc.max_receive_message_length", MAX_MESSAGE),
@@ -176,14 +208,14 @@ def _open(endpoint: Endpoint) -> grpc.Channel:
     if not endpoint.tls:
         if endpoint.user:
             raise BadInput(_TLS_ONLY)
-        return grpc.insecure_channel(endpoint.grpc, options=options)
+        return kind.insecure_channel(endpoint.grpc, options=options)
     credentials = grpc.ssl_channel_credentials(root_certificates=_authority(endpoint.ca_file))
     if endpoint.user:
         plugin = BasicAuthenticationPlugin(endpoint.user, endpoint.password)
         credentials = grpc.composite_channel_credentials(
             credentials, grpc.metadata_call_credentials(plugin)
         )
-    return grpc.secure_channel(endpoint.grpc, credentials, options=options)
+    return kind.secure_channel(endpoint.grpc, credentials, options=options)
 
 
 def _open_session(endpoint: Endpoint) -> "requests.Session":
@@ -242,4 +274,20 @@ def close() -> None:
         for kept in _sessions.values():
             kept.close()
         _channels.clear()
+        _aio_channels.clear()  # the event loop closes what is left of them
         _sessions.clear()
+
+
+def _after_fork() -> None:
+    """Leave the parent's connections alone; a session can be opened anew, a channel cannot."""
+    global _lock, _forked, _left
+    _lock = threading.Lock()  # nobody is left who would release the parent's
+    _left = (*_channels.values(), *_aio_channels.values())  # so that nothing closes them
+    _forked = bool(_left)
+    _channels.clear()
+    _aio_channels.clear()
+    _sessions.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)

@@ -13,7 +13,7 @@ from helpers.endpoints import Endpoint
 from helpers.errors import ServiceFailed
 from helpers.signatures import Signatures, from_signature_defs
 
-_PREDICT = "/tensorflow.serving.PredictionService/Predict"
+PREDICT = "/tensorflow.serving.PredictionService/Predict"
 _predicts: "weakref.WeakKeyDictionary[grpc.Channel, Any]" = weakref.WeakKeyDictionary()
 _stubs: "weakref.WeakKeyDictionary[grpc.Channel, Any]" = weakref.WeakKeyDictionary()
 connection = channels.channel  # what is kept for one of these is forgotten with it
@@ -27,14 +27,33 @@ def predict(
     ends: float,
 ) -> tuple[int, dict[str, NDArray]]:
     """Return the version that answered, and the outputs."""
-    request = codec.encode_predict(
+    request = encode(endpoint, inputs, signature_name)
+    method, left = predict_method(endpoint), ends - time.monotonic()
+    return decode(endpoint, transport.unary(endpoint, method, request, left))
+
+
+def encode(endpoint: Endpoint, inputs: Mapping[str, ArrayLike], signature_name: str) -> bytes:
+    """Write the request."""
+    return codec.encode_predict(
         endpoint.model,
         inputs,
         signature_name=signature_name,
         version=endpoint.version,
         version_label=endpoint.version_label,
     )
-    answer = transport.unary(endpoint, _predict(endpoint), request, ends - time.monotonic())
+
+
+def predict_method(endpoint: Endpoint) -> Any:
+    """Return the method Predict of the shared channel, which takes and gives bytes."""
+    channel = channels.channel(endpoint)
+    known = _predicts.get(channel)
+    if known is None:
+        known = _predicts[channel] = channel.unary_unary(PREDICT)
+    return known
+
+
+def decode(endpoint: Endpoint, answer: bytes) -> tuple[int, dict[str, NDArray]]:
+    """Read the answer: the version, and the outputs."""
     try:
         return codec.decode_answer(answer)
     except ServiceFailed as error:  # with what gRPC says when a stub cannot read an answer
@@ -92,15 +111,6 @@ def status(endpoint: Endpoint, ends: float) -> Any:
 
     request = get_model_status_pb2.GetModelStatusRequest(model_spec=_model_spec(endpoint))
     return _call(endpoint, "GetModelStatus", request, ends)
-
-
-def _predict(endpoint: Endpoint) -> Any:
-    """Return the method that takes and gives bytes as they are."""
-    channel = channels.channel(endpoint)
-    method = _predicts.get(channel)
-    if method is None:
-        method = _predicts[channel] = channel.unary_unary(_PREDICT)
-    return method
 
 
 def _call(endpoint: Endpoint, method: str, request: Any, ends: float) -> Any:

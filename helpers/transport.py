@@ -24,14 +24,23 @@ def unary(endpoint: Endpoint, method: Callable, request: Any, timeout: float) ->
         try:
             return method(request, timeout=ends - time.monotonic())
         except grpc.RpcError as error:
-            if left and "Stream removed (Socket closed" in (error.details() or ""):
+            if left and _broke_off(error):
                 left -= 1  # without a pause: the service is there, the connection was not
                 continue
-            where = {"service": endpoint.service, "endpoint": endpoint.grpc}
-            known = library_errors.from_grpc(error, **where)
-            if isinstance(known, errors.ConnectionFailed):
-                channels.forget(endpoint)
-            raise known from error
+            raise _known(endpoint, error) from error
+
+
+async def unary_async(endpoint: Endpoint, method: Callable, request: Any, timeout: float) -> Any:
+    """Do as `unary` does, with a method of `grpc.aio`."""
+    ends, left = time.monotonic() + timeout, endpoint.retries
+    while True:
+        try:
+            return await method(request, timeout=ends - time.monotonic())
+        except grpc.RpcError as error:
+            if left and _broke_off(error):
+                left -= 1
+                continue
+            raise _known(endpoint, error) from error
 
 
 def request(
@@ -46,3 +55,15 @@ def request(
     except requests.RequestException as error:
         where = {"service": endpoint.service, "endpoint": endpoint.rest}
         raise library_errors.from_requests(error, **where) from error
+
+
+def _broke_off(error: Any) -> bool:
+    return "Stream removed (Socket closed" in (error.details() or "")
+
+
+def _known(endpoint: Endpoint, error: grpc.RpcError) -> errors.CallError:
+    where = {"service": endpoint.service, "endpoint": endpoint.grpc}
+    known = library_errors.from_grpc(error, **where)
+    if isinstance(known, errors.ConnectionFailed):
+        channels.forget(endpoint)
+    return known

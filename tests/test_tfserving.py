@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from helpers import channels, errors, tfserving
+from helpers import channels, errors, tfserving, tfserving_models
 from helpers.endpoints import Endpoint
 from helpers.serving_api import predict_pb2, prediction_service_pb2_grpc
 from helpers.signatures import Signature, Signatures, TensorSpec, check_inputs
@@ -61,7 +61,7 @@ def test_status_gives_the_state_of_each_version(iris: Endpoint) -> None:
 
 def test_signatures_are_asked_for_once(iris: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     tfserving.predict(iris, {"features": IRIS})
-    monkeypatch.setattr(tfserving, "signatures", None)  # asking again would fail now
+    monkeypatch.setattr(tfserving_models, "signatures", None)  # asking again would fail now
     tfserving.predict(iris, {"features": IRIS})
 
 
@@ -70,7 +70,7 @@ def test_another_version_answering_makes_them_asked_for_again(iris: Endpoint) ->
     cached.version = 7
     tfserving.predict(iris, {"features": IRIS})
     tfserving.predict(iris, {"features": IRIS})
-    kept = tfserving._connections[channels.channel(iris)]
+    kept = tfserving_models._connections[channels.channel(iris)]
     assert kept["iris", None, ""][0].version == 1
 
 
