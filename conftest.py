@@ -17,8 +17,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Start what the notebooks call: a progress bar on a slow machine is no stored output."""
+    """Start what the notebooks call, and draw no bars in them: they are no stored output."""
+    os.environ.pop("TQDM_DISABLE", None)
     if item.path.suffix == ".ipynb":
+        os.environ["TQDM_DISABLE"] = "1"
         from practice import manager
 
         manager.up()

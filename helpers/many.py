@@ -3,15 +3,19 @@
 import asyncio
 import collections
 import concurrent.futures
+import contextlib
 import functools
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sized
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
 from helpers import channels, errors, tfserving_grpc, tfserving_models, transport
 from helpers.endpoints import Endpoint
+from helpers.progress import bar
 
 Inputs = Mapping[str, ArrayLike]
 Outputs = dict[str, NDArray]
@@ -27,7 +31,7 @@ def predict_many(
     check: bool = True,
     collect_errors: bool = False,
     progress: bool = True,
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Send many batches over gRPC, several at once; yields the outputs in the batches' order.
 
     Parameters
@@ -113,27 +117,27 @@ def _in_order(
     batches: Iterable[Inputs],
     in_flight: int,
     collect_errors: bool,
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     calls: collections.deque[_Call] = collections.deque()
 
     def oldest() -> Outputs | errors.CallError:
         try:
-            return calls[0].outputs()
+            answer: Outputs | errors.CallError = calls[0].outputs()
         except errors.CallError as error:
-            if collect_errors:
-                return error
-            raise
+            if not collect_errors:
+                raise
+            answer = error
+        with _uninterrupted():
+            calls.popleft()
+        return answer
 
     try:
         for batch in batches:
             calls.append(begin(batch))
             if len(calls) == in_flight or calls[0].done():
-                answer = oldest()
-                calls.popleft()
-                yield answer
+                yield oldest()
         while calls:
             yield oldest()
-            calls.popleft()
     finally:  # also when the caller stops early, or Ctrl-C is pressed
         for call in calls:
             call.cancel()
@@ -171,7 +175,9 @@ class _Call:
         self._future.cancel()
 
     def _send(self, timeout: float) -> Any:
-        return tfserving_grpc.predict_method(self._endpoint).future(self._request, timeout=timeout)
+        method = tfserving_grpc.predict_method(self._endpoint)
+        with _uninterrupted():
+            return method.future(self._request, timeout=timeout)
 
     def _answer(self, request: bytes, timeout: float) -> bytes:
         if self._waited_for:  # its connection broke, and the endpoint has retries
@@ -180,13 +186,31 @@ class _Call:
         return self._future.result()
 
 
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait: gRPC's calls hang when it comes at their begin, and lose it at their end."""
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed: list[Any] = []
+    signal.signal(signal.SIGINT, lambda *received: pressed.append(received))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if pressed:
+            handler(*pressed[0])
+
+
 def _outputs(endpoint: Endpoint, answer: bytes) -> Outputs:
     version, outputs = tfserving_grpc.decode(endpoint, answer)
     tfserving_models.answered(endpoint, tfserving_grpc, version)
     return outputs
 
 
-def _with_bar(answers: Iterator[Any], total: int | None) -> Iterator[Any]:
-    from tqdm.auto import tqdm  # only here: few calls need no bar
-
-    yield from tqdm(answers, total=total, unit=" batches", delay=2, leave=False)
+def _with_bar(answers: Generator[Any, None, None], total: int | None) -> Generator[Any, None, None]:
+    with bar(total, " batches") as tick, contextlib.closing(answers):
+        for answer in answers:
+            tick()
+            yield answer

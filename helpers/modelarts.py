@@ -13,6 +13,7 @@ from helpers.endpoints import Endpoint
 from helpers.images import Image, file_bytes
 from helpers.modelarts_answers import CallsFailed, answer, lifetime
 from helpers.modelarts_signing import sign
+from helpers.progress import bar
 
 if TYPE_CHECKING:
     import requests
@@ -154,7 +155,6 @@ def infer_many(
     CallsFailed
         When any call failed: all of their exceptions, and the answers of the others.
     """
-    from tqdm.auto import tqdm  # only here: single calls need no bar
 
     def call(item: Any) -> Any:
         infer = infer_json if isinstance(item, Mapping) else infer_image
@@ -164,8 +164,9 @@ def infer_many(
         calls = [pool.submit(call, item) for item in inputs]
         done = futures.as_completed(calls)
         try:
-            for _ in tqdm(done, total=len(calls), delay=2, leave=False, disable=not progress):
-                pass
+            with bar(len(calls), " calls", progress) as tick:
+                for _ in done:
+                    tick()
         except BaseException:  # Ctrl-C: what has not begun never will
             pool.shutdown(wait=False, cancel_futures=True)
             raise

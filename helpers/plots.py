@@ -1,6 +1,6 @@
-"""Pictures of answers: boxes and points on an image, and the waveform of a sound."""
+"""Pictures of answers and of measurements: boxes on an image, a sound, times as bars."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +9,17 @@ from numpy.typing import ArrayLike
 if TYPE_CHECKING:
     from helpers.ccai_answers import Face, TextItem
     from helpers.speech import Speech
+    from helpers.timing import Timeline
+
+# Of Okabe and Ito, whom every eye can follow; the hatches tell the parts apart in grey, too.
+_PARTS = {
+    "encode": ("#E69F00", "//"),
+    "send": ("#56B4E9", ""),
+    "wait": ("#D0D0D0", ".."),
+    "receive": ("#009E73", "\\\\"),
+    "decode": ("#F0E442", "xx"),
+}
+_WIDE = 20  # from the smallest to the largest: more does not go on a linear axis
 
 
 def draw_boxes(
@@ -126,6 +137,91 @@ def draw_waveform(speech: "Speech", *, title: str = "") -> Any:
     axes.plot(seconds, speech.samples, color="black", lw=0.5)
     axes.set(xlabel="time (seconds)", ylabel="sample", title=title, ylim=(-1, 1))
     return axes
+
+
+def draw_ratios(
+    figures: Mapping[str, ArrayLike], *, title: str = "", quantity: str = "time"
+) -> Any:
+    """Draw a bar for each contender: how many times the first one's figure its own is.
+
+    Parameters
+    ----------
+    figures : mapping of str to number or array-like, shape (rounds,)
+        Such as `timing.compare` or `wire.sizes` give. Of several figures the median of the
+        quotients is drawn, round by round, and a line from their lower to their upper quartile.
+    title : str, optional
+        Above the picture.
+    quantity : str
+        What the figures are, for the axis.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Logarithmic, with bars that begin at 1, when the largest is over 20 times the smallest.
+    """
+    first = next(iter(figures))
+    base = np.asarray(figures[first], float)
+    quotients = [np.atleast_1d(np.asarray(each, float) / base) for each in figures.values()]
+    low, median, high = np.array([np.percentile(each, [25, 50, 75]) for each in quotients]).T
+    wide = median.max() > _WIDE * median.min()
+    axes = _bars(list(figures), title)
+    axes.set(xlabel=f"{quantity} (times {first})", xscale="log" if wide else "linear")
+    rows, left = range(len(median)), float(wide)
+    axes.barh(rows, median - left, left=left, height=0.6, color="#56B4E9", edgecolor="black")
+    if max(map(len, quotients)) > 1:
+        lines = [median - low, high - median]
+        axes.errorbar(median, rows, xerr=lines, fmt="none", ecolor="black", capsize=4)
+    axes.axvline(1, color="black", lw=0.8, ls=":")
+    for row, (value, start, end) in enumerate(zip(median, low, high, strict=True)):
+        x, away, side = (start, -6, "right") if value < left else (end, 6, "left")
+        where = {"xytext": (away, 0), "textcoords": "offset points", "ha": side, "va": "center"}
+        axes.annotate(f"{_short(value)}x", (x, row), **where)
+    axes.margins(x=0.2)  # room for the labels
+    return axes
+
+
+def draw_timeline(timelines: Mapping[str, "Timeline"], *, title: str = "") -> Any:
+    """Draw a bar for each call, with the share of each part; how long it took stands behind.
+
+    Parameters
+    ----------
+    timelines : mapping of str to Timeline
+        As `timing.timeline` gives them. `connect` is left out: a channel does it once.
+    title : str, optional
+        Above the picture.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    axes = _bars(list(timelines), title)
+    seconds = np.array([[getattr(each, part) for part in _PARTS] for each in timelines.values()])
+    whole = seconds.sum(axis=1)
+    shares = 100 * seconds.T / whole
+    begins = np.cumsum(shares, axis=0) - shares
+    rows, looks = range(len(whole)), {"height": 0.6, "edgecolor": "black"}
+    for (part, (colour, hatch)), share, left in zip(_PARTS.items(), shares, begins, strict=True):
+        axes.barh(rows, share, left=left, label=part, color=colour, hatch=hatch, **looks)
+    for row, each in enumerate(whole):
+        axes.text(101, row, f"{_short(1000 * each)} ms", va="center")
+    axes.set(xlabel="share of the call (%)", xlim=(0, 100))
+    axes.figure.legend(loc="outside lower center", ncols=len(_PARTS))
+    return axes
+
+
+def _bars(names: list[str], title: str) -> Any:
+    """Return axes for a bar each, the first one on top."""
+    import matplotlib.pyplot as plt  # only here: a call needs no picture
+
+    _, axes = plt.subplots(figsize=(7, 1.2 + 0.45 * len(names)), layout="constrained")
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_title(title)
+    return axes
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 9.95 else f"{number:.2g}"
 
 
 def _show(image: ArrayLike, title: str) -> Any:

@@ -12,8 +12,9 @@ from helpers.codec import decode_predict, encode_predict
 from helpers.errors import BadInput
 from helpers.explanations import cut
 from helpers.wire_rows import Row
+from helpers.wire_sizes import sizes
 
-__all__ = ["View", "decode_predict", "encode_predict", "show"]
+__all__ = ["View", "decode_predict", "encode_predict", "show", "sizes"]
 
 _MOST_ROWS = 300
 _FIRST, _LAST = 16, 8  # bytes of a content that is folded

@@ -25,6 +25,7 @@ def main() -> int:
     paths = parser.parse_args().notebooks or sorted(NOTEBOOKS.glob("*.ipynb"))
     with tempfile.TemporaryDirectory(prefix="otw-notebooks-") as folder:
         os.environ["OTW_STATE_DIR"] = folder
+        os.environ["TQDM_DISABLE"] = "1"  # a bar is no output to be stored
         try:
             manager.up(*services.SERVICES)
             for path in tqdm(paths, unit="notebook"):

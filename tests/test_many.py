@@ -114,7 +114,12 @@ def test_the_service_s_own_refusal_is_raised_too(iris: Endpoint) -> None:
 
 
 def test_errors_are_collected_by_choice(iris: Endpoint) -> None:
-    given = [{"features": FLOWERS[0]}, {"nothing": FLOWERS[0]}, [1], {"features": FLOWERS[1]}]
+    given: list[Any] = [
+        {"features": FLOWERS[0]},
+        {"nothing": FLOWERS[0]},
+        [1],
+        {"features": FLOWERS[1]},
+    ]
     first, second, third, last = predict_many(iris, given, collect_errors=True)
     assert "It takes" in str(second)
     assert "by name" in str(third)
@@ -234,7 +239,8 @@ def test_the_bar_has_a_rate_and_leaves_nothing(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
-def test_ctrl_c_ends_it_at_once(iris: Endpoint) -> None:
+@pytest.mark.parametrize("answers", [1, 2, 5, 50, 200])
+def test_ctrl_c_ends_it_at_once(iris: Endpoint, answers: int) -> None:
     code = """
         import itertools, sys
         import numpy as np
@@ -248,7 +254,8 @@ def test_ctrl_c_ends_it_at_once(iris: Endpoint) -> None:
     command = [sys.executable, "-c", textwrap.dedent(code)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
-        process.stdout.readline()
+        for _ in range(answers):
+            process.stdout.readline()
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)
     assert err.decode().rstrip().endswith("KeyboardInterrupt")
