@@ -38,7 +38,7 @@ def run_all(page: Page) -> None:
     menu(page, "Edit", "Clear Outputs of All Cells")
     expect(last).to_have_text("[ ]:")
     menu(page, "Run", "Run All Cells")
-    expect(last).to_have_text(re.compile(r"\[\d+\]:"), timeout=60_000)
+    expect(last).to_have_text(re.compile(r"\[\d+\]:"), timeout=240_000)
     expect(page.get_by_text(IDLE)).to_be_visible()
 
 
@@ -136,6 +136,16 @@ def test_chapter_07_runs_shows_cards_and_turns_its_dial(page: Page, lab: Lab) ->
     expect(page.get_by_text("Traceback (most recent call last)")).to_have_count(0)
     expect(page.get_by_text("with retries").last).to_be_visible()
     picture(page, "chapter-07", "9. A message that is too large")
+
+
+def test_chapter_08_runs_and_shows_a_message_beside_its_bytes(page: Page, lab: Lab) -> None:
+    errors = run_chapter(page, lab, "08-on-the-wire.ipynb", failures=4)
+    expect(errors.first).to_contain_text("Received message larger than max")
+    expect(errors.last).to_contain_text("BadInput: Input 'features' has shape [1, 5]")
+    messages = page.locator(".otw-wire")
+    expect(messages.first).to_contain_text("tensorflow.serving.PredictRequest, 52 bytes")
+    expect(messages.nth(2)).to_contain_text("*** stands for a secret")
+    picture(page, "chapter-08", "2. See what is sent")
 
 
 def test_a_light_goes_out_and_on(start: Page) -> None:
