@@ -14,7 +14,7 @@ OR_SAY := $(if $(WHEELS),|| { echo "pip could not install from the folder $(WHEE
     "($$($(PYTHON) --version)): make wheelhouse WHEELS=folder"; exit 1; })
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-all test-browser newman wheelhouse notebooks protos lint bench chaos soak quality lock clean
+.PHONY: help lab test test-all test-browser newman wheelhouse notebooks protos lint bench bench-check chaos soak quality lock clean
 
 help:  ## list these targets
 	@$(PYTHON) -c "import re; [print(f'  make {m[1]:<12} {m[2]}') for m in re.finditer(r'^([a-z-]+):.*?## (.*)$$', open('Makefile', encoding='utf-8').read(), re.M)]"
@@ -75,6 +75,9 @@ soak: $(STAMP)  ## 100,000 requests to the practice TensorFlow Serving while its
 
 bench: $(STAMP)  ## measure what README promises; for an idle machine
 	$(PY) -m tests.benchmarks $(ARGS)
+
+bench-check: $(STAMP)  ## fail when the client is 15 % slower than promised; for an idle machine
+	$(PY) -m tests.benchmarks --check $(ARGS)
 
 quality: $(STAMP)  ## measure how good the engines behind the practice CCAI are
 	$(PY) -m tests.quality

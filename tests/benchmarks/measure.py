@@ -1,21 +1,60 @@
 """Contenders take turns in one run, so that a machine that slows down slows all of them."""
 
 import dataclasses
+import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
+class Bound:
+    """A figure, and the limit that was promised for it."""
+
+    figure: float
+    side: str
+    limit: float
+    unit: str
+
+    def __str__(self) -> str:
+        return f"{self.side} {self.limit:g}{self.unit}"
+
+    @property
+    def missed(self) -> float:
+        """By what part of the limit the figure misses it; not above 0 when it is kept."""
+        over = self.figure / self.limit - 1
+        return over if self.side == "at most" else -over
+
+
+def at_most(figure: float, limit: float, unit: str = "x") -> Bound:
+    """Promise that a figure is not larger."""
+    return Bound(figure, "at most", limit, unit)
+
+
+def at_least(figure: float, limit: float, unit: str = "x") -> Bound:
+    """Promise that a figure is not smaller."""
+    return Bound(figure, "at least", limit, unit)
+
+
+@dataclasses.dataclass(frozen=True)
 class Row:
     """One line of README's table: a question, what was measured, and what was promised."""
 
     what: str
     measured: str
-    promised: str
-    kept: bool
+    bounds: Sequence[Bound] = ()
+    series: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def promised(self) -> str:
+        """Each promise, and whether it was missed."""
+        return "; ".join(f"{b}{'' if b.missed <= 0 else ' (MISSED)'}" for b in self.bounds)
+
+    def kept(self, tolerance: float = 0.0) -> bool:
+        """Whether no promise is missed by more than this part of it."""
+        return all(bound.missed <= tolerance for bound in self.bounds)
 
 
 def interleaved(contenders: Sequence[Callable[[], float]], rounds: int) -> list[list[float]]:
@@ -34,12 +73,19 @@ def ratio(ours: Sequence[float], other: Sequence[float]) -> float:
     return statistics.median(a / b for a, b in zip(ours, other, strict=True))
 
 
-def seconds(code: str) -> Callable[[], float]:
-    """Return a contender: a fresh Python that runs this code."""
+def timed(call: Callable[[], object]) -> Callable[[], float]:
+    """Return a contender: the seconds of one call."""
 
     def run() -> float:
         started = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+        call()
         return time.perf_counter() - started
 
     return run
+
+
+def seconds(code: str, python: str = sys.executable) -> Callable[[], float]:
+    """Return a contender: a fresh Python that runs this code, from compiled files as pip's are."""
+    variables = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    command = [python, "-c", code]
+    return timed(lambda: subprocess.run(command, check=True, capture_output=True, env=variables))

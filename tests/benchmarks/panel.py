@@ -3,15 +3,13 @@
 import os
 import statistics
 import tempfile
-import time
-from collections.abc import Callable
 
 import ipywidgets
 from IPython.display import display
 
 from helpers.widgets import EndpointPanel
 from practice import manager
-from tests.benchmarks.measure import Row, interleaved, ratio
+from tests.benchmarks.measure import Row, at_most, interleaved, ratio, timed
 
 
 def measure() -> list[Row]:
@@ -21,8 +19,8 @@ def measure() -> list[Row]:
         os.environ["OTW_STATE_DIR"] = folder
         try:
             manager.up("tfserving")
-            ours, bare = interleaved([_timed(_panel), _timed(_bare)], rounds=30)
-            (again,) = interleaved([_timed(lambda: manager.up("tfserving"))], rounds=50)
+            ours, bare = interleaved([timed(_panel), timed(_bare)], rounds=30)
+            (again,) = interleaved([timed(lambda: manager.up("tfserving"))], rounds=50)
         finally:
             manager.down()
             os.environ.pop("OTW_STATE_DIR") if before is None else os.environ.update(
@@ -31,19 +29,10 @@ def measure() -> list[Row]:
     slower, ready = ratio(ours, bare), 1000 * statistics.median(again)
     return [
         Row("the endpoint panel against a bare form with as many widgets",
-            f"{slower:.2f}x ({1000 * statistics.median(ours):.0f} ms)", "at most 1.5x",
-            slower <= 1.5),
-        Row("`ready()` when all is well", f"{ready:.1f} ms", "at most 20 ms", ready <= 20),
+            f"{slower:.2f}x ({1000 * statistics.median(ours):.0f} ms)",
+            [at_most(slower, 1.5)]),
+        Row("`ready()` when all is well", f"{ready:.1f} ms", [at_most(ready, 20, " ms")]),
     ]  # fmt: skip
-
-
-def _timed(do: Callable[[], object]) -> Callable[[], float]:
-    def run() -> float:
-        started = time.perf_counter()
-        do()
-        return time.perf_counter() - started
-
-    return run
 
 
 def _panel() -> None:

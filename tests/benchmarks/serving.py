@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 from helpers.serving_api import predict_pb2, prediction_service_pb2_grpc
 from helpers.tensors import to_ndarray, to_tensor_proto
 from practice import processes
-from tests.benchmarks.measure import Row, interleaved, ratio
+from tests.benchmarks.measure import Row, at_least, at_most, interleaved, ratio, timed
 
 _MODELS = Path(__file__).parents[2] / "data" / "models"
 _IN_FLIGHT = 32
@@ -78,17 +78,17 @@ def measure() -> list[Row]:
     return [
         Row(f"`digits` with {_IN_FLIGHT} requests in flight: LiteRT against TensorFlow, requests "
             "per second", f"{faster:.1f}x ({per_second[0]} against {per_second[1]})",
-            "at least 3x", faster >= 3),
+            [at_least(faster, 3)]),
         Row("the same: TensorFlow with `--enable_batching` against without",
             f"{together:.1f}x ({per_second[2]} against {per_second[1]})",
-            "at least 2x", together >= 2),
+            [at_least(together, 2)]),
         Row("p50 of `iris` on LiteRT, one request after the other, against a gRPC server that "
             "answers with a ready response",
             f"{slower:.2f}x ({1e6 * statistics.median(ours):.0f} microseconds)",
-            "at most 1.25x", slower <= 1.25),
+            [at_most(slower, 1.25)]),
         Row("TensorFlow engine, process start to first right answer, against "
             "`import tensorflow; tf.saved_model.load` and one call in a plain process",
-            f"{later:.2f}x ({statistics.median(first):.1f} s)", "at most 1.2x", later <= 1.2),
+            f"{later:.2f}x ({statistics.median(first):.1f} s)", [at_most(later, 1.2)]),
     ]  # fmt: skip
 
 
@@ -163,15 +163,8 @@ def _rate(channel: grpc.Channel, calls: int = 1000) -> float:
 
 def _p50(channel: grpc.Channel, calls: int = 300) -> float:
     stub, request = _stub(channel), _iris()
-    return statistics.median(
-        _timed(lambda: stub.Predict(request, timeout=60)) for _ in range(calls)
-    )
-
-
-def _timed(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
+    once = timed(lambda: stub.Predict(request, timeout=60))
+    return statistics.median(once() for _ in range(calls))
 
 
 def _first_answer() -> float:
@@ -185,4 +178,4 @@ def _first_answer() -> float:
 
 def _plain() -> float:
     command = [sys.executable, "-c", _PLAIN, str(_MODELS / "iris" / "1")]
-    return _timed(lambda: subprocess.run(command, check=True, capture_output=True))
+    return timed(lambda: subprocess.run(command, check=True, capture_output=True))()

@@ -2,16 +2,23 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import timeit
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+import numpy as np
 
 _ROOT = Path(__file__).parents[3]
 _FOLDER = _ROOT / "build" / "contenders"
 _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+_VARIABLES = {"no_grpc_proxy": "127.0.0.1", "TF_CPP_MIN_LOG_LEVEL": "2"}
 _LONG_ENOUGH = 0.005  # seconds, for a clock to tell them apart
+# From here on glibc keeps freed memory up to this size, as in a process that has worked a while;
+# otherwise most of the time would go into pages fresh from the system, for some and not others.
+bytes(31 << 20)
 
 
 def python() -> str:
@@ -40,11 +47,13 @@ def running(script: str, *arguments: str) -> Iterator[Callable[[str], Callable[[
     """
     command = [python(), "-m", f"{__name__}.{script}", *arguments]
     process = subprocess.Popen(
-        command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+        command, cwd=_ROOT, env=os.environ | _VARIABLES,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
 
     def ask(line: str) -> float:
-        print(line, file=process.stdin, flush=True)
+        with contextlib.suppress(BrokenPipeError):  # no answer comes then, either
+            print(line, file=process.stdin, flush=True)
         answer = process.stdout.readline()  # type: ignore[union-attr]
         if not answer:
             raise RuntimeError(f"{' '.join(command)} has ended; its reason is above")
@@ -53,8 +62,8 @@ def running(script: str, *arguments: str) -> Iterator[Callable[[str], Callable[[
     try:
         yield lambda line: lambda: ask(line)
     finally:
-        process.stdin.close()  # type: ignore[union-attr]
-        process.wait(timeout=60)
+        process.kill()
+        process.communicate()
 
 
 def per_call(function: Callable[[], object]) -> Callable[[], float]:
@@ -66,6 +75,11 @@ def per_call(function: Callable[[], object]) -> Callable[[], float]:
     timer = timeit.Timer(function)
     number = max(1, int(_LONG_ENOUGH / min(timer.repeat(5, 1))))
     return lambda: min(timer.repeat(3, number)) / number
+
+
+def array(shape: Sequence[int]) -> np.ndarray:
+    """Return the numbers that all contenders get."""
+    return np.random.default_rng(9).random(shape, np.float32)
 
 
 def answer(cases: dict[str, Callable[[], object]]) -> None:
