@@ -5,16 +5,15 @@ import collections
 import concurrent.futures
 import contextlib
 import functools
-import signal
-import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Generator, Iterable, Mapping, Sized
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
 from helpers import channels, errors, tfserving_grpc, tfserving_models, transport
 from helpers.endpoints import Endpoint
+from helpers.interrupts import Interrupts
 from helpers.progress import bar
 
 Inputs = Mapping[str, ArrayLike]
@@ -113,44 +112,45 @@ async def apredict(
 
 
 def _in_order(
-    begin: "Callable[[Inputs], _Call]",
+    begin: "Callable[[Interrupts, Inputs], _Call]",
     batches: Iterable[Inputs],
     in_flight: int,
     collect_errors: bool,
 ) -> Generator[Any, None, None]:
     calls: collections.deque[_Call] = collections.deque()
-
-    def oldest() -> Outputs | errors.CallError:
+    with Interrupts() as interrupts:
         try:
-            answer: Outputs | errors.CallError = calls[0].outputs()
-        except errors.CallError as error:
-            if not collect_errors:
-                raise
-            answer = error
-        with _uninterrupted():
-            calls.popleft()
-        return answer
+            for batch in batches:
+                calls.append(begin(interrupts, batch))
+                if len(calls) == in_flight or calls[0].done():
+                    yield calls[0].answer(collect_errors)
+                    interrupts.later(_drop_first, calls)
+            while calls:
+                yield calls[0].answer(collect_errors)
+                interrupts.later(_drop_first, calls)
+        finally:  # also when the caller stops early, or Ctrl-C is pressed
+            for call in calls:
+                call.cancel()
 
-    try:
-        for batch in batches:
-            calls.append(begin(batch))
-            if len(calls) == in_flight or calls[0].done():
-                yield oldest()
-        while calls:
-            yield oldest()
-    finally:  # also when the caller stops early, or Ctrl-C is pressed
-        for call in calls:
-            call.cancel()
+
+def _drop_first(calls: "collections.deque[_Call]") -> None:
+    calls.popleft()
 
 
 class _Call:
     """A call that has begun; what fails before it is sent is told with its outputs, too."""
 
     def __init__(
-        self, endpoint: Endpoint, signature_name: str, timeout: float, check: bool, batch: Inputs
+        self,
+        endpoint: Endpoint,
+        signature_name: str,
+        timeout: float,
+        check: bool,
+        interrupts: Interrupts,
+        batch: Inputs,
     ) -> None:
         self._endpoint, self._ends = endpoint, time.monotonic() + timeout
-        self._request, self._waited_for = b"", False
+        self._interrupts, self._request, self._waited_for = interrupts, b"", False
         try:
             inputs = tfserving_models.named(batch)
             if check:
@@ -162,11 +162,16 @@ class _Call:
             self._future = concurrent.futures.Future()
             self._future.set_exception(error)
 
-    def outputs(self) -> Outputs:
+    def answer(self, collect_errors: bool) -> Outputs | errors.CallError:
         left = self._ends - time.monotonic()
-        with tfserving_models.explained(self._endpoint, tfserving_grpc, self._ends):
-            answer = transport.unary(self._endpoint, self._answer, self._request, left)
-        return _outputs(self._endpoint, answer)
+        try:
+            with tfserving_models.explained(self._endpoint, tfserving_grpc, self._ends):
+                received = transport.unary(self._endpoint, self._receive, self._request, left)
+            return _outputs(self._endpoint, received)
+        except errors.CallError as error:
+            if collect_errors:
+                return error
+            raise
 
     def done(self) -> bool:
         return self._future.done()
@@ -176,31 +181,13 @@ class _Call:
 
     def _send(self, timeout: float) -> Any:
         method = tfserving_grpc.predict_method(self._endpoint)
-        with _uninterrupted():
-            return method.future(self._request, timeout=timeout)
+        return self._interrupts.later(method.future, self._request, timeout=timeout)
 
-    def _answer(self, request: bytes, timeout: float) -> bytes:
+    def _receive(self, request: bytes, timeout: float) -> bytes:
         if self._waited_for:  # its connection broke, and the endpoint has retries
             self._future = self._send(timeout)
         self._waited_for = True
         return self._future.result()
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C wait: gRPC's calls hang when it comes at their begin, and lose it at their end."""
-    handler = signal.getsignal(signal.SIGINT)
-    if not callable(handler) or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    pressed: list[Any] = []
-    signal.signal(signal.SIGINT, lambda *received: pressed.append(received))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-        if pressed:
-            handler(*pressed[0])
 
 
 def _outputs(endpoint: Endpoint, answer: bytes) -> Outputs:
