@@ -39,7 +39,7 @@ def run_all(page: Page) -> None:
     expect(last).to_have_text("[ ]:")
     menu(page, "Run", "Run All Cells")
     expect(last).to_have_text(re.compile(r"\[\d+\]:"), timeout=240_000)
-    expect(page.get_by_text(IDLE)).to_be_visible()
+    expect(page.get_by_text(IDLE)).to_be_visible(timeout=120_000)  # folded solutions run, too
 
 
 def run_chapter(page: Page, lab: Lab, notebook: str, failures: int) -> Locator:
