@@ -6,18 +6,14 @@ import concurrent.futures
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sized
+from collections.abc import Callable, Generator, Iterable, Sized
 from typing import Any
-
-from numpy.typing import ArrayLike, NDArray
 
 from helpers import channels, errors, tfserving_grpc, tfserving_models, transport
 from helpers.endpoints import Endpoint
 from helpers.interrupts import Interrupts
 from helpers.progress import bar
-
-Inputs = Mapping[str, ArrayLike]
-Outputs = dict[str, NDArray]
+from helpers.tfserving_models import Arrays, Inputs
 
 
 def predict_many(
@@ -86,7 +82,7 @@ async def apredict(
     signature_name: str = "",
     timeout: float = 10.0,
     check: bool = True,
-) -> Outputs:
+) -> Arrays:
     """Do as `tfserving.predict` does over gRPC, for code with `async` and `await`.
 
     Cancel its task, and the call is cancelled, too.
@@ -162,7 +158,7 @@ class _Call:
             self._future = concurrent.futures.Future()
             self._future.set_exception(error)
 
-    def answer(self, collect_errors: bool) -> Outputs | errors.CallError:
+    def answer(self, collect_errors: bool) -> Arrays | errors.CallError:
         left = self._ends - time.monotonic()
         try:
             with tfserving_models.explained(self._endpoint, tfserving_grpc, self._ends):
@@ -190,7 +186,7 @@ class _Call:
         return self._future.result()
 
 
-def _outputs(endpoint: Endpoint, answer: bytes) -> Outputs:
+def _outputs(endpoint: Endpoint, answer: bytes) -> Arrays:
     version, outputs = tfserving_grpc.decode(endpoint, answer)
     tfserving_models.answered(endpoint, tfserving_grpc, version)
     return outputs

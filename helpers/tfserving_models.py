@@ -140,9 +140,10 @@ def fitted(
 
 def answered(endpoint: Endpoint, way: ModuleType, version: int) -> None:
     """Forget the signatures when another version than theirs answers."""
-    kept = _kept(endpoint, way).get(_which(endpoint))
-    if kept is not None and kept[0].version != version:
-        _kept(endpoint, way).pop(_which(endpoint), None)
+    kept, which = _kept(endpoint, way), _which(endpoint)
+    entry = kept.get(which)
+    if entry is not None and entry[0].version != version:
+        kept.pop(which, None)  # another thread may have done it
 
 
 @contextlib.contextmanager

@@ -12,12 +12,11 @@ import grpc
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from helpers import channels, codec, errors, library_errors
+from helpers import channels, tfserving_grpc, tfserving_models, transport
 from helpers.endpoints import Endpoint
 from helpers.progress import bar
 
 _LEAST = 5e-3  # seconds of calls that make a figure; a clock's own steps are far below
-_PREDICT = "/tensorflow.serving.PredictionService/Predict"
 _SETTLED = {
     grpc.ChannelConnectivity.READY,
     grpc.ChannelConnectivity.TRANSIENT_FAILURE,  # a call says what it is that failed
@@ -154,29 +153,18 @@ def timeline(
     CallError
         The class of `helpers.errors` that fits, with the service's own text.
     """
-    if not isinstance(inputs, Mapping):
-        raise errors.BadInput("Inputs go by name, as in {'images': array}.")
+    inputs = tfserving_models.named(inputs)
     channel = channels.channel(endpoint)
     ends, moments = time.monotonic() + timeout, [time.perf_counter()]
     _connect(channel, timeout)
     moments.append(time.perf_counter())
-    request = codec.encode_predict(
-        endpoint.model,
-        inputs,
-        signature_name=signature_name or endpoint.signature_name,
-        version=endpoint.version,
-        version_label=endpoint.version_label,
-    )
+    request = tfserving_grpc.encode(endpoint, inputs, signature_name or endpoint.signature_name)
     moments.append(time.perf_counter())
     try:
         answer, *on_the_wire = _exchange(channel, request, ends - time.monotonic())
     except grpc.RpcError as error:
-        where = {"service": endpoint.service, "endpoint": endpoint.grpc}
-        known = library_errors.from_grpc(error, **where)
-        if isinstance(known, errors.ConnectionFailed):
-            channels.forget(endpoint)
-        raise known from error
-    outputs = codec.decode_predict(answer)
+        raise transport.known_error(endpoint, error) from error
+    _, outputs = tfserving_grpc.decode(endpoint, answer)
     moments += [*on_the_wire, time.perf_counter()]
     return Timeline._make([*np.diff(moments).tolist(), outputs])
 
@@ -205,7 +193,7 @@ def _exchange(channel: grpc.Channel, request: bytes, seconds: float) -> Any:
         yield request
         out.append(time.perf_counter())  # asked for another one: gRPC is done with the first
 
-    call = channel.stream_stream(_PREDICT)(requests(), timeout=seconds)
+    call = channel.stream_stream(tfserving_grpc.PREDICT)(requests(), timeout=seconds)
     try:
         call.initial_metadata()
         began = time.perf_counter()

@@ -27,7 +27,7 @@ def unary(endpoint: Endpoint, method: Callable, request: Any, timeout: float) ->
             if left and _broke_off(error):
                 left -= 1  # without a pause: the service is there, the connection was not
                 continue
-            raise _known(endpoint, error) from error
+            raise known_error(endpoint, error) from error
 
 
 async def unary_async(endpoint: Endpoint, method: Callable, request: Any, timeout: float) -> Any:
@@ -40,7 +40,7 @@ async def unary_async(endpoint: Endpoint, method: Callable, request: Any, timeou
             if left and _broke_off(error):
                 left -= 1
                 continue
-            raise _known(endpoint, error) from error
+            raise known_error(endpoint, error) from error
 
 
 def request(
@@ -61,7 +61,8 @@ def _broke_off(error: Any) -> bool:
     return "Stream removed (Socket closed" in (error.details() or "")
 
 
-def _known(endpoint: Endpoint, error: grpc.RpcError) -> errors.CallError:
+def known_error(endpoint: Endpoint, error: grpc.RpcError) -> errors.CallError:
+    """Return the error of the tree; after a failed connection the next call connects anew."""
     where = {"service": endpoint.service, "endpoint": endpoint.grpc}
     known = library_errors.from_grpc(error, **where)
     if isinstance(known, errors.ConnectionFailed):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from nbclient import NotebookClient
 
-from helpers import channels, codec, errors, timing
+from helpers import channels, codec, errors, tfserving_grpc
 from helpers.endpoints import Endpoint
 from helpers.timing import compare, ratios, timeline
 
@@ -161,7 +161,7 @@ def relay(iris: Endpoint) -> Iterator[Relay]:
 
 
 def test_the_answer_is_the_one_of_an_ordinary_call(iris: Endpoint) -> None:
-    method = channels.channel(iris).unary_unary(timing._PREDICT)
+    method = channels.channel(iris).unary_unary(tfserving_grpc.PREDICT)
     plain = codec.decode_predict(method(codec.encode_predict("iris", IRIS), timeout=10))
     outputs = timeline(iris, IRIS).outputs
     assert outputs.keys() == plain.keys()

@@ -7,7 +7,7 @@ import statistics
 import grpc
 import numpy as np
 
-from helpers import codec, tfserving
+from helpers import codec, tfserving, tfserving_grpc
 from helpers.endpoints import Endpoint
 from tests.benchmarks import contenders, ready
 from tests.benchmarks.contenders import per_call
@@ -15,7 +15,6 @@ from tests.benchmarks.contenders.round_trip import IMAGE
 from tests.benchmarks.measure import Row, at_least, at_most, interleaved, ratio
 
 _SERVER = "a gRPC server that answers with ready bytes"
-_PREDICT = "/tensorflow.serving.PredictionService/Predict"
 _ROUNDS = 51
 
 
@@ -28,7 +27,7 @@ def _one() -> Row:
     with contextlib.ExitStack() as stack:
         endpoint = stack.enter_context(ready.served(IMAGE, (1, 1000)))
         channel = grpc.insecure_channel(endpoint.grpc, [("grpc.enable_http_proxy", 0)])
-        call = stack.enter_context(channel).unary_unary(_PREDICT)
+        call = stack.enter_context(channel).unary_unary(tfserving_grpc.PREDICT)
         inputs = {"x": contenders.array((1, *IMAGE))}
         content = codec.encode_predict(endpoint.model, inputs)
         ours, ready_made, bare, ovmsclient = interleaved(
