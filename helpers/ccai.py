@@ -246,6 +246,15 @@ def check(endpoint: Endpoint, *, timeout: float = TIMEOUT) -> None:
             )
 
 
+def services(endpoint: Endpoint, *, timeout: float = TIMEOUT) -> list[str]:
+    """Ask which services there are; returns their paths, such as `fcgi_py_ocr`.
+
+    See CCAI's path `fcgi_apiinfo`.
+    """
+    lines = send(endpoint, "fcgi_apiinfo", {}, timeout).splitlines()
+    return sorted(line.rpartition("/")[2] for line in lines if line.startswith("/cgi-bin/"))
+
+
 def sign(parameters: Mapping[str, Any], app_key: str) -> str:
     """Sign form parameters, as CCAI's sample clients do for the cloud behind it.
 

@@ -138,7 +138,7 @@ def proxy(endpoint: Endpoint) -> str:
     `channel` and `session` see to it.
     """
     host = host_of(endpoint)
-    if endpoint.no_proxy or _is_loopback(host):
+    if endpoint.no_proxy or is_loopback(host):
         return ""
     url = _proxy_of_grpc(host) if endpoint.grpc else _proxy_of_requests(endpoint.rest)
     if not url:
@@ -199,7 +199,7 @@ def _open(endpoint: Endpoint, kind: Any) -> Any:
         ("grpc.max_send_message_length", MAX_MESSAGE),
         ("grpc.max_receive_message_length", MAX_MESSAGE),
     ]
-    if endpoint.no_proxy or _is_loopback(endpoint.grpc.rpartition(":")[0]):
+    if endpoint.no_proxy or is_loopback(endpoint.grpc.rpartition(":")[0]):
         options.append(("grpc.enable_http_proxy", 0))  # no proxy reaches this machine's inside
     if endpoint.retries:
         from helpers.retries import channel_options  # only here: most calls are made once
@@ -231,7 +231,7 @@ def _open_session(endpoint: Endpoint) -> "requests.Session":
     else:
         new = requests.Session()
     # No proxy reaches this machine's inside.
-    new.trust_env = not (endpoint.no_proxy or _is_loopback(_host_of_url(endpoint.rest)))
+    new.trust_env = not (endpoint.no_proxy or is_loopback(_host_of_url(endpoint.rest)))
     if secure and endpoint.ca_file:
         _authority(endpoint.ca_file)  # says what is wrong with it
         new.verify = os.path.expanduser(endpoint.ca_file)
@@ -261,7 +261,8 @@ def _authority(ca_file: str) -> bytes | None:
     return pem
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by what it is called."""
     return host in ("localhost", "[::1]", "::1") or host.startswith("127.")
 
 

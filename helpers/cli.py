@@ -4,6 +4,7 @@
 import argparse
 import json
 import sys
+from typing import Any
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -13,8 +14,8 @@ def main(argv: list[str] | None = None) -> int:
     if rest and arguments.run is not _lab:
         parser.error(f"unknown argument: {rest[0]}. `otw --help` tells what there is.")
     arguments.rest = [word for word in rest if word != "--"]
-    if arguments.run is _doctor:
-        return _doctor(arguments)  # before the imports: it is asked when one of them fails
+    if arguments.run in (_doctor, _describe, _predict):
+        return arguments.run(arguments)  # they work where the practice services do not
     from practice import services, state
 
     try:
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="for programs to read")
     doctor.set_defaults(run=_doctor)
     _add_serve(commands)
+    _add_calls(commands)
     practice = commands.add_parser("practice", help="start, stop and watch the practice services")
     _add_practice(practice.add_subparsers(metavar="COMMAND", required=True))
     return parser
@@ -71,6 +73,72 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     serve.add_argument("--name", default="", help="of model and profile (default: the folder's)")
     serve.set_defaults(run=_serve)
+
+
+def _add_calls(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    from helpers.explorer import terminal
+
+    manner: dict[str, Any] = {
+        "allow_abbrev": False,
+        "epilog": terminal.EPILOG,
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+    }
+    describe = commands.add_parser(
+        "describe",
+        help="tell what a model at an endpoint takes and gives",
+        description="Tell the state of a model's versions, and its signatures.",
+        **manner,
+    )
+    _add_endpoint(describe)
+    describe.set_defaults(run=_describe)
+    predict = commands.add_parser(
+        "predict",
+        help="call a model at an endpoint",
+        description="Call a model. VALUE is a number, a list as JSON, a table, or text for string\n"
+        "inputs; @FILE is a .npy, .csv, .json or text file or a picture, and @- is\n"
+        "standard input. An input given several times makes a call for each.",
+        **manner,
+    )
+    _add_endpoint(predict)
+    predict.add_argument("--input", metavar="NAME=VALUE", action="append", default=[],
+                         help="what the model gets, such as images=@digit.png")  # fmt: skip
+    predict.add_argument("--signature", default="", help="default: serving_default")
+    predict.add_argument("--save", metavar="FOLDER", default="",
+                         help="write each output there as a .npy file, too")  # fmt: skip
+    predict.set_defaults(run=_predict)
+
+
+def _add_endpoint(command: argparse.ArgumentParser) -> None:
+    def add(name: str, help_text: str, **more: Any) -> None:
+        command.add_argument(name, help=help_text, **more)
+
+    add("address", "the gRPC port, or http://HOST:PORT for REST", metavar="HOST:PORT")
+    add("model", "the model's name", metavar="MODEL")
+    which = command.add_mutually_exclusive_group()
+    which.add_argument("--version", type=_count, help="default: what the service chooses")
+    which.add_argument("--label", default="", help="a version label, such as stable")
+    add("--over", "whose port HOST:PORT is (default: gRPC's)", choices=["grpc", "rest"], default="")
+    add("--tls", "encrypt; for REST write https://", action="store_true")
+    add("--ca-file", "PEM file of the authority to trust; sets --tls", metavar="FILE", default="")
+    add("--user", "the password is in the variable OTW_PASSWORD", default="")
+    add("--timeout", "seconds for each call (default: 10)", type=_seconds, default=10.0)
+    add("--json", "for programs to read; one line for each call", action="store_true")
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 2**63):
+        raise argparse.ArgumentTypeError(f"a version is a whole number, not {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e6:
+        raise argparse.ArgumentTypeError(f"seconds are a number above 0, not {text!r}")
+    return seconds
 
 
 def _add_practice(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -125,6 +193,20 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     _replace_unprintable()  # folders and tensors may have any name
     return serve.run(arguments.path, arguments.name)
+
+
+def _describe(arguments: argparse.Namespace) -> int:
+    from helpers.explorer import terminal
+
+    _replace_unprintable()  # models and tensors may have any name
+    return terminal.describe(arguments)
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    from helpers.explorer import terminal
+
+    _replace_unprintable()
+    return terminal.predict(arguments)
 
 
 def _replace_unprintable() -> None:

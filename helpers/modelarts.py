@@ -36,6 +36,7 @@ class Token:
     value: str = dataclasses.field(repr=False)
     expires_at: str
     ends: float = dataclasses.field(repr=False)  # by time.monotonic, whatever this machine's clock
+    project_id: str = ""
 
     @property
     def remaining(self) -> float:
@@ -173,6 +174,34 @@ def infer_many(
     return CallsFailed.answers_of(calls)
 
 
+def services(
+    endpoint: Endpoint, address: str = "", *, timeout: float = TIMEOUT
+) -> list[dict[str, Any]]:
+    """List the real-time services of a project, with `access_address` for those that run.
+
+    Parameters
+    ----------
+    endpoint : Endpoint
+        With what a token needs.
+    address : str, optional
+        Of ModelArts' management, `https://modelarts...`; without it the endpoint's own host.
+    timeout : float
+
+    Returns
+    -------
+    list of dict
+        As ModelArts describes them: `service_name`, `status`, `access_address`, ...
+
+    See ModelArts' `GET /v1/{project_id}/services` and `GET /v1/{project_id}/services/{id}`.
+    """
+    host = address.rstrip("/") or endpoint.rest.partition("/v1/")[0]
+    every = f"{host}/v1/{get_token(endpoint, timeout=timeout).project_id}/services"
+    listed = _get(endpoint.replace(rest=every), timeout)["services"]
+    return [
+        _get(endpoint.replace(rest=f"{every}/{each['service_id']}"), timeout) for each in listed
+    ]
+
+
 def check(endpoint: Endpoint, *, timeout: float = TIMEOUT) -> None:
     """Ask whether a service runs and lets you in, without an inference; CallError if not."""
     try:
@@ -200,10 +229,17 @@ def _post(endpoint: Endpoint, timeout: float, **content: Any) -> Any:
     return answer(endpoint, response)
 
 
-def _send(endpoint: Endpoint, timeout: float, proof: Callable, **content: Any) -> Any:
+def _get(endpoint: Endpoint, timeout: float) -> Any:
+    by_token = _proof(endpoint.replace(auth=""), timeout)
+    return answer(endpoint, _send(endpoint, timeout, by_token, "GET"))
+
+
+def _send(
+    endpoint: Endpoint, timeout: float, proof: Callable, method: str = "POST", **content: Any
+) -> Any:
     # No redirect is followed: the proof would go along.
     return transport.request(
-        endpoint, "POST", endpoint.rest, timeout, auth=proof, allow_redirects=False, **content
+        endpoint, method, endpoint.rest, timeout, auth=proof, allow_redirects=False, **content
     )
 
 
@@ -246,7 +282,8 @@ def _fetch(endpoint: Endpoint, timeout: float) -> Token:
     told = answer(iam, response)
     try:
         seconds, expires_at = lifetime(told["token"]), told["token"]["expires_at"]
-        return Token(response.headers["X-Subject-Token"], expires_at, began + seconds)
+        project_id = told["token"].get("project", {}).get("id", "")
+        return Token(response.headers["X-Subject-Token"], expires_at, began + seconds, project_id)
     except (KeyError, TypeError, ValueError) as error:
         raise errors.NotThisProtocol(
             f"Something answers at {endpoint.iam}, but not as IAM does: there is no token.",

@@ -22,6 +22,19 @@ class TensorSpec(NamedTuple):
         dtype = "string" if self.dtype.kind == "O" else str(self.dtype)
         return f"{dtype} {'of any shape' if self.shape is None else list(self.shape)}"
 
+    def takes(self, shape: tuple[int, ...]) -> bool:
+        """Whether an array of this shape fits as it is.
+
+        Examples
+        --------
+        >>> TensorSpec(np.dtype("float32"), (-1, 4)).takes((150, 4))
+        True
+        """
+        if self.shape is None:
+            return True
+        same_rank = len(shape) == len(self.shape)
+        return same_rank and all(want in (-1, n) for n, want in zip(shape, self.shape, strict=True))
+
 
 class Signature(NamedTuple):
     """One way to call a model: its inputs and outputs by name."""
@@ -170,7 +183,7 @@ def _fit(name: str, value: ArrayLike, spec: TensorSpec) -> NDArray:
             )
     elif not text and array.size and not _can_be(array.dtype, spec.dtype):
         raise BadInput(f"Input {name!r} is {_kind(array)}; expected {spec}.")
-    if not _fits(array.shape, spec.shape):
+    if not spec.takes(array.shape):
         raise BadInput(f"Input {name!r} has shape {list(array.shape)}; expected {spec}.")
     return as_array(value, None if text else spec.dtype)
 
@@ -187,10 +200,3 @@ def _kind(array: NDArray) -> str:
     first = array.reshape(-1)[:1].tolist()
     texts = all(isinstance(value, str | bytes) for value in first)
     return "text" if texts else type(first[0]).__name__
-
-
-def _fits(shape: tuple[int, ...], wanted: tuple[int, ...] | None) -> bool:
-    if wanted is None:
-        return True
-    same_rank = len(shape) == len(wanted)
-    return same_rank and all(want in (-1, size) for size, want in zip(shape, wanted, strict=True))

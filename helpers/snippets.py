@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from helpers import literals
 from helpers.signatures import DEFAULT_SIGNATURE, Signature, TensorSpec
 
 _LISTED = 16  # values; NumPy makes more
-_LONGEST = 300  # characters of JSON that a person still wants in a command
+LONGEST = 300  # characters of JSON that a person still wants in a command
 _PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mP4DwABAQEAHLCMmQAAAABJRU5ErkJggg=="
 )  # the smallest PNG
@@ -84,13 +85,12 @@ def python_call(
     """
     call = method(signature)
     what = "inputs" if call == "predict" else "examples"
-    written = _python(stand_ins(signature) if values is None else values)
+    written = literals.python(stand_ins(signature) if values is None else values)
     named = signature_name != DEFAULT_SIGNATURE
-    more = f", signature_name={_python(signature_name)}" if named else ""
-    imports = {"base64.": "import base64", "np.": "import numpy as np"}
+    more = f", signature_name={literals.python(signature_name)}" if named else ""
     return "\n".join(
         [
-            *(line for word, line in imports.items() if word in written),
+            *(line for group in literals.imports(written) for line in group),
             "from helpers import endpoints, tfserving",
             f"endpoint = {endpoint}",
             f"{what} = {written}",
@@ -135,23 +135,76 @@ def curl_call(
     """
     call = method(signature)
     values = stand_ins(signature) if values is None else values
-    specs = [*signature.inputs.values(), *signature.outputs.values()]
-    carried = all(spec.dtype.name in _IN_JSON for spec in specs)
-    if not carried or _count(values) > _LONGEST:
+    if not_in_json(signature) or _count(values) > LONGEST:
         return ""
-    body = {} if signature_name == DEFAULT_SIGNATURE else {"signature_name": signature_name}
-    body["inputs" if call == "predict" else "examples"] = values
-    text = json.dumps(body, default=_json)
-    if len(text) > _LONGEST:
-        return ""
-    if shell == "powershell":  # older ones lose the quotes in a program's arguments
-        words = [*options, "-d", "@-", f"{url}:{call}"]
-        return f"{_powershell(text)} | curl.exe {' '.join(map(_powershell, words))}"
-    return shlex.join(["curl", *options, "-d", text, f"{url}:{call}"])
+    text = json.dumps(json_body(signature_name, call, values), default=_json)
+    return curl(f"{url}:{call}", text, shell, options) if len(text) <= LONGEST else ""
 
 
-def _powershell(word: str) -> str:
-    return f"'{word.replace(chr(39), chr(39) * 2)}'"
+def curl(
+    url: str, body: str, shell: str = "sh", options: Sequence[str] = (), words: str = ""
+) -> str:
+    """Write a command that posts a text.
+
+    Parameters
+    ----------
+    url : str
+    body : str
+        A long one goes through standard input. `@name` is the file of that name.
+    shell : str
+        Whose quotes: `sh` or `powershell`.
+    options : list of str
+        More words for curl.
+    words : str
+        More of them, as the shell is to read them: with variables.
+
+    Examples
+    --------
+    >>> curl("http://127.0.0.1:8501/v1/models/m:predict", "@body.json", words='-u "$USER"')
+    'curl -u "$USER" -d @body.json http://127.0.0.1:8501/v1/models/m:predict'
+    """
+    from_input = command([*options, "-d", "@-", url], shell, words)
+    if shell == "powershell" and body[0] != "@":
+        # As an argument it would lose its quotes with older ones.
+        return f"{quoted([body], shell)} | {from_input}"
+    if len(body) <= LONGEST:
+        return command([*options, "-d", body, url], shell, words)
+    return f"{from_input} <<'EOF'\n{body}\nEOF"
+
+
+def command(words: Sequence[str], shell: str = "sh", raw: str = "") -> str:
+    """Write a command of curl: words to quote after those that the shell is to read itself."""
+    return " ".join(filter(None, ["curl.exe" if shell == "powershell" else "curl", raw,
+                                  quoted(words, shell)]))  # fmt: skip
+
+
+def quoted(words: Sequence[str], shell: str) -> str:
+    """Return words as `sh` or `powershell` reads them back."""
+    if shell == "powershell":
+        return " ".join(f"'{word.replace(chr(39), chr(39) * 2)}'" for word in words)
+    return shlex.join(words)
+
+
+def json_body(signature_name: str, call: str, values: Any) -> dict[str, Any]:
+    """Return what is posted: inputs by name for `predict`, else examples."""
+    named = signature_name not in ("", DEFAULT_SIGNATURE)
+    body = {"signature_name": signature_name} if named else {}
+    return body | {"inputs" if call == "predict" else "examples": values}
+
+
+def not_in_json(signature: Signature) -> str:
+    """Say why REST does not carry a signature's tensors, if it does not.
+
+    Examples
+    --------
+    >>> not_in_json(Signature({"x": TensorSpec(np.dtype("float16"), ())}, {}))
+    "REST does not carry float16, which input 'x' is. gRPC does."
+    """
+    for way, specs in (("input", signature.inputs), ("output", signature.outputs)):
+        for name, spec in specs.items():
+            if spec.dtype.name not in _IN_JSON:
+                return f"REST does not carry {spec.dtype}, which {way} {name!r} is. gRPC does."
+    return ""
 
 
 def _stand_in(name: str, spec: TensorSpec) -> Any:
@@ -164,27 +217,6 @@ def _stand_in(name: str, spec: TensorSpec) -> Any:
     if 0 < array.size <= _LISTED and spec.dtype.kind != "u":
         return array.tolist()
     return array if spec.dtype.kind == "O" else np.zeros(shape, spec.dtype)
-
-
-def _python(value: Any) -> str:
-    match value:
-        case dict():
-            items = [f"{_python(name)}: {_python(each)}" for name, each in value.items()]
-            if sum(map(len, items)) < 80:
-                return f"{{{', '.join(items)}}}"
-            return "{\n" + "".join(f"    {item},\n" for item in items) + "}"
-        case list():
-            return f"[{', '.join(map(_python, value))}]"
-        case bytes():
-            return f'base64.b64decode("{base64.b64encode(value).decode()}")'
-        case str():
-            return json.dumps(value, ensure_ascii=False)
-        case np.ndarray() if value.dtype.kind == "O":
-            first = _python(next(iter(value.flat), "text"))
-            return f"np.full({value.shape}, {first}, object)"
-        case np.ndarray():
-            return f'np.zeros({value.shape}, "{value.dtype}")'
-    return repr(value)
 
 
 def _json(value: Any) -> Any:

@@ -9,11 +9,11 @@ from pathlib import Path
 HELPERS = Path(__file__).parent.parent / "helpers"
 # A module counts with all its lines; the package and a function without their documentation,
 # or the limit would reward leaving it out.
-PACKAGE_LINES, MODULE_LINES, FUNCTION_LINES = 2450, 300, 40
+PACKAGE_LINES, MODULE_LINES, FUNCTION_LINES = 2500, 300, 40
 # The tools around the calls, which no call that succeeds imports.
 TOOLS = {
     "explorer", "explanations.py", "widgets.py", "machine.py", "cli.py", "plots.py", "profiles.py",
-    "snippets.py", "timing.py", "wire.py", "wire_rows.py", "wire_sizes.py",
+    "snippets.py", "literals.py", "timing.py", "wire.py", "wire_rows.py", "wire_sizes.py",
 }  # fmt: skip
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _NO_CODE = {

@@ -199,15 +199,15 @@ def _environment(changes: dict[str, str]) -> Iterator[None]:
 @contextlib.contextmanager
 def _through(url: str) -> Iterator[None]:
     """Let calls go through a proxy that would never get them: loopback passes it by."""
-    is_loopback = channels._is_loopback
+    is_loopback = channels.is_loopback
     names = ("no_proxy", "NO_PROXY", "no_grpc_proxy")
     with _environment({"http_proxy": url, "https_proxy": url, "grpc_proxy": url}):
         for name in names:
             os.environ.pop(name, None)
-        channels._is_loopback = lambda host: False
+        channels.is_loopback = lambda host: False
         channels.close()
         try:
             yield
         finally:
-            channels._is_loopback = is_loopback
+            channels.is_loopback = is_loopback
             channels.close()

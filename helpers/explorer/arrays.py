@@ -1,0 +1,133 @@
+"""Numbers and text as the array that an input takes: cast without loss, with its batch axis."""
+
+import io
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from helpers.errors import BadInput
+from helpers.signatures import DEFAULT_SIGNATURE, Signature, Signatures, TensorSpec, check_inputs
+from helpers.tensors import as_array
+
+NPY = b"\x93NUMPY"  # how a .npy file begins
+_ORDER = "ifc"  # kinds of numbers; each holds those before it
+
+
+def fit(name: str, value: ArrayLike, spec: TensorSpec) -> NDArray:
+    """Make a value what `check_inputs` accepts, or raise BadInput that says why it cannot be.
+
+    Parameters
+    ----------
+    name : str
+        The input's, for sentences.
+    value : array-like
+        Numbers may become another dtype of their kind, and integers floats, if all of them fit.
+        An axis of size 1 is put before them where only the batch is missing.
+    spec : TensorSpec
+
+    Examples
+    --------
+    >>> fit("x", [1, 2], TensorSpec(np.dtype("float32"), (-1, 2)))
+    array([[1., 2.]], dtype=float32)
+    """
+    try:
+        array = as_array(value)
+    except BadInput as error:
+        raise BadInput(f"Input {name!r}: {error} Expected {spec}.") from error
+    array = _cast(name, array, spec)
+    if not spec.takes(array.shape) and spec.takes((1, *array.shape)):
+        array = array[np.newaxis]
+    one = Signatures("", 0, {DEFAULT_SIGNATURE: Signature({name: spec}, {})})
+    return check_inputs(one, DEFAULT_SIGNATURE, {name: array})[name]
+
+
+def one(value: str | bytes, spec: TensorSpec) -> NDArray:
+    """Make an array of one string, with as many axes as the spec has if each may have size 1."""
+    array = np.empty((), object)
+    array[()] = value
+    ones = (1,) * len(spec.shape or ())
+    return array.reshape(ones) if spec.takes(ones) else array
+
+
+def from_npy(name: str, content: bytes, spec: TensorSpec) -> NDArray:
+    """Read a `.npy` file; its header is not believed before it agrees with the file's size."""
+    try:
+        shape, fortran_order, dtype, start = _header(content)
+    except Exception as error:  # NumPy evaluates the header, which fails in its own ways
+        raise BadInput(
+            f"Input {name!r}: this is no .npy file with numbers. Write one with numpy.save."
+        ) from error
+    if dtype.hasobject or not dtype.itemsize:
+        raise BadInput(
+            f"Input {name!r}: the .npy file holds {dtype}; expected {spec}. Objects are not read: "
+            "they would have to be unpickled, which can run anything. Save numbers or text."
+        )
+    count, size = math.prod(shape), len(content) - start
+    damaged = BadInput(
+        f"Input {name!r}: the .npy file is damaged. Its header says {dtype} of shape "
+        f"{str(list(shape))[:80]}, but {size:,} bytes follow."
+    )
+    if min(shape, default=0) < 0 or count * dtype.itemsize != size:
+        raise damaged
+    if dtype.kind == "V" and spec.dtype.kind == "V" and dtype.itemsize == spec.dtype.itemsize:
+        dtype = spec.dtype  # numpy.save keeps nothing of bfloat16 and the like but the size
+    values = np.frombuffer(content, dtype, count, start) if count else np.empty(0, dtype)
+    try:
+        return values.reshape(shape, order="F" if fortran_order else "C").copy()
+    except (ValueError, OverflowError) as error:  # too many axes, or one beside a 0 that is huge
+        raise damaged from error
+
+
+def kind(dtype: np.dtype) -> str:
+    """Return b, i, f, c or O, also for the dtypes of `ml_dtypes`; others as NumPy says.
+
+    Examples
+    --------
+    >>> kind(np.dtype("uint8"))
+    'i'
+    """
+    if dtype.kind == "V":
+        return {"b": "f", "f": "f", "i": "i", "u": "i"}.get(dtype.name[0], "V")
+    return {"u": "i", "S": "O", "U": "O"}.get(dtype.kind, dtype.kind)
+
+
+def is_near(given: str, wanted: str) -> bool:
+    """Whether numbers of one kind may become another kind."""
+    return given == wanted or (given in _ORDER and given in _ORDER[: _ORDER.find(wanted) + 1])
+
+
+def _cast(name: str, array: NDArray, spec: TensorSpec) -> NDArray:
+    given, wanted = kind(array.dtype), kind(spec.dtype)
+    if given == "O" and wanted == "i" and isinstance(next(array.flat, ""), int):
+        raise BadInput(f"Input {name!r} has a number of over 64 bits; expected {spec}.")
+    if array.dtype == spec.dtype or "O" in (given, wanted):
+        return array  # what is neither text nor numbers is told by check_inputs
+    if array.size == 0 and array.dtype == np.float64:
+        return array.astype(spec.dtype)  # an empty list, which NumPy takes for floats
+    if not is_near(given, wanted):
+        hint = {"b": " Write true or false.", "i": " Write whole numbers."}.get(wanted, "")
+        raise BadInput(f"Input {name!r} is {array.dtype}; expected {spec}.{hint}")
+    with np.errstate(all="ignore"):
+        cast = array.astype(spec.dtype)
+        if wanted == "i":
+            wrong = cast.astype(array.dtype) != array
+            wrong |= (cast < 0) != (array < 0)
+        else:
+            wrong = np.isinf(cast) & ~np.isinf(array)
+            if spec.dtype.kind == "V":
+                wrong |= np.isnan(cast) & ~np.isnan(array)  # some have no infinity
+    if wrong.any():
+        first = array[wrong].reshape(-1)[0]
+        raise BadInput(f"Input {name!r}: {first} does not fit in {spec.dtype}; expected {spec}.")
+    return cast
+
+
+def _header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+    file = io.BytesIO(content)
+    version = np.lib.format.read_magic(file)
+    known = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    return *known[version](file), file.tell()

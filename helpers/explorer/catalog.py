@@ -1,0 +1,127 @@
+"""What is served at an endpoint: models with their versions and signatures, or services."""
+
+import dataclasses
+import os
+from collections.abc import Iterable
+
+from helpers import ccai, modelarts, tfserving
+from helpers.endpoints import Endpoint
+from helpers.errors import BadInput, CallError
+from helpers.signatures import Signatures
+from helpers.tfserving import VersionStatus
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One thing that can be called.
+
+    Parameters
+    ----------
+    name : str
+        A model, a path of CCAI, or a service of ModelArts.
+    endpoint : Endpoint
+        Set to it.
+    states : dict of int to VersionStatus
+        Of TensorFlow Serving's models only.
+    signatures : Signatures or None
+        Of TensorFlow Serving's models that are loaded.
+    note : str
+        What else is known of it.
+    error : CallError or None
+        Why there are no signatures.
+    """
+
+    name: str
+    endpoint: Endpoint
+    states: dict[int, VersionStatus] = dataclasses.field(default_factory=dict)
+    signatures: Signatures | None = None
+    note: str = ""
+    error: CallError | None = None
+
+
+def entries(endpoint: Endpoint, names: Iterable[str] = (), *, timeout: float = 10.0) -> list[Entry]:
+    """Ask what is served.
+
+    Parameters
+    ----------
+    endpoint : Endpoint
+    names : iterable of str
+        Models to look for, besides those that the endpoint names: TensorFlow Serving cannot list
+        what it serves.
+    timeout : float
+        Seconds for each question.
+
+    Returns
+    -------
+    list of Entry
+        Of a model that cannot be called, with the error.
+
+    Raises
+    ------
+    CallError
+        When nobody answers, or nobody may ask.
+    """
+    if endpoint.kind == "ccai":
+        return _paths(endpoint, timeout)
+    if endpoint.kind == "modelarts":
+        return _services(endpoint, timeout)
+    known = dict.fromkeys(filter(None, [endpoint.model, *names, *endpoint.models]))
+    return [entry(endpoint.replace(model=name), timeout=timeout) for name in known]
+
+
+def entry(endpoint: Endpoint, *, timeout: float = 10.0) -> Entry:
+    """Ask for one model of TensorFlow Serving: its versions, states and signatures."""
+    every = endpoint.replace(version=None, version_label="")
+    try:
+        states = tfserving.status(every, timeout=timeout)
+        signatures = tfserving.signatures(endpoint, timeout=timeout)
+    except CallError as error:
+        return Entry(endpoint.model, endpoint, error=error)
+    return Entry(endpoint.model, endpoint, states, signatures)
+
+
+def _paths(endpoint: Endpoint, timeout: float) -> list[Entry]:
+    if not endpoint.rest:  # gRPC's service is one for all, and has the methods of its .proto
+        return [Entry("Inference", endpoint, note="over gRPC")]
+    return [Entry(path, endpoint) for path in ccai.services(endpoint, timeout=timeout)]
+
+
+def _services(endpoint: Endpoint, timeout: float) -> list[Entry]:
+    here = Entry(endpoint.rest.rpartition("/")[2], endpoint, note="this endpoint")
+    if endpoint.auth:  # only a token may list
+        return [here]
+    found = modelarts.services(endpoint, timeout=timeout)
+    return [
+        Entry(
+            each["service_name"],
+            endpoint.replace(rest=each.get("access_address", "")),
+            note=each["status"],
+        )
+        for each in found
+    ] or [here]
+
+
+def names_of_config(path: str | os.PathLike[str]) -> list[str]:
+    """Read the models' names of a file as `--model_config_file` takes it.
+
+    Raises
+    ------
+    BadInput
+        When it cannot be read, or is no such file.
+
+    See tensorflow_serving/config/model_server_config.proto.
+    """
+    from google.protobuf import text_format
+
+    from helpers.serving_api import model_server_config_pb2
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+        raise BadInput(
+            f"{path} cannot be read as a config file of TensorFlow Serving "
+            f"(model_config_list {{ config {{ name: ... }} }}): {error}"
+        ) from error
+    return [each.name for each in config.model_config_list.config]

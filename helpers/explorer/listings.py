@@ -1,0 +1,179 @@
+"""What `otw describe` and `otw predict` print and save: a tree, a table, JSON, `.npy` files."""
+
+import base64
+import json
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helpers.channels import MAX_MESSAGE
+from helpers.errors import CallError
+from helpers.explorer.arrays import kind
+from helpers.signatures import Signature, Signatures, TensorSpec
+from helpers.tfserving import VersionStatus
+from helpers.tfserving_rest import to_json
+
+_FIRST = 6  # values of an array that are shown
+_LONGEST = 60  # letters of a string that are shown
+
+
+def tree(states: Mapping[int, VersionStatus], signatures: Signatures) -> str:
+    """Write the states and signatures of a model for a person."""
+    lines = []
+    for number, each in states.items():
+        why = f"  {printable(each.message)}" if each.message else ""
+        lines.append(f"  version {number}  {each.state}{why}")
+    lines.append(f"signatures of version {signatures.version}")
+    for name, signature in signatures.items():
+        lines.append(f"  {printable(name)}")
+        for way, specs in (("inputs", signature.inputs), ("outputs", signature.outputs)):
+            optional = signature.optional if way == "inputs" else frozenset()
+            rows = [
+                (f"      {printable(each)}", f"{spec}{'  (optional)' if each in optional else ''}")
+                for each, spec in specs.items()
+            ]
+            lines += [f"    {way}", *_columns(rows)]
+    return "\n".join(lines)
+
+
+def tree_as_json(states: Mapping[int, VersionStatus], signatures: Signatures) -> str:
+    """Write the same for a program."""
+    return json.dumps(
+        {
+            "model": signatures.model,
+            "version": signatures.version,
+            "versions": [{"version": n, **each._asdict()} for n, each in states.items()],
+            "signatures": {name: _as_json(each) for name, each in signatures.items()},
+        }
+    )
+
+
+def table(outputs: Mapping[str, NDArray]) -> str:
+    """Write arrays for a person: dtype, shape and the first values of each.
+
+    Examples
+    --------
+    >>> print(table({"probabilities": np.array([[0.25, 0.75]], np.float32)}))
+    output         dtype    shape   values
+    probabilities  float32  [1, 2]  0.25  0.75
+    """
+    rows = [("output", "dtype", "shape", "values")]
+    for name, array in sorted(outputs.items()):
+        first = array.reshape(-1)[:_FIRST]
+        more = f"  ... {array.size - _FIRST:,} more" if array.size > _FIRST else ""
+        shown = "  ".join(map(_shown, first)) + more
+        rows.append((printable(name), _dtype(array.dtype), str(list(array.shape)), shown))
+    return "\n".join(_columns(rows))
+
+
+def as_json(outputs: Mapping[str, NDArray]) -> str:
+    """Write arrays for a program, in one line of JSON.
+
+    NaN and Infinity are written as TensorFlow Serving's REST does. Bytes that are no text are
+    `{"b64": ...}`; a complex number is a pair.
+
+    Examples
+    --------
+    >>> as_json({"y": np.array([0.1, 2], np.float32)})
+    '{"y": {"dtype": "float32", "shape": [2], "values": [0.1,2.0]}}'
+    """
+    parts = (
+        f'{json.dumps(name)}: {{"dtype": "{_dtype(array.dtype)}", '
+        f'"shape": {list(array.shape)}, "values": {_values(array)}}}'
+        for name, array in sorted(outputs.items())
+    )
+    return f"{{{', '.join(parts)}}}"
+
+
+def save(folder: str, before: str, outputs: Mapping[str, NDArray]) -> None:
+    """Write each array as a `.npy` file into a folder.
+
+    Parameters
+    ----------
+    folder : str
+    before : str
+        What the files' names begin with; the outputs' names follow, made safe.
+    outputs : mapping of str to ndarray
+
+    Raises
+    ------
+    CallError
+        For bytes that end with NUL or differ much in length: `.npy` would pad them.
+    """
+    for name, array in sorted(outputs.items()):
+        path = os.path.join(folder, f"{before}{quote(name, safe='')}.npy")
+        np.save(path, _of_one_length(name, array), allow_pickle=False)
+
+
+def printable(text: str) -> str:
+    """Replace what a terminal would obey: names and messages come from a server.
+
+    Examples
+    --------
+    >>> printable("a\\x1b[2Jb")
+    'a\\\\x1b[2Jb'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _columns(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+def _as_json(signature: Signature) -> dict[str, Any]:
+    def listed(specs: Mapping[str, TensorSpec]) -> dict[str, Any]:
+        return {
+            name: {"dtype": _dtype(spec.dtype), "shape": spec.shape} for name, spec in specs.items()
+        }
+
+    return {
+        "method_name": signature.method_name,
+        "inputs": listed(signature.inputs),
+        "outputs": listed(signature.outputs),
+        "optional": sorted(signature.optional),
+    }
+
+
+def _dtype(dtype: np.dtype) -> str:
+    return "string" if dtype.kind == "O" else dtype.name
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bytes):
+        short = value[:_LONGEST]
+        text = repr(short.decode(errors="backslashreplace"))
+        return text if len(value) <= _LONGEST else f"{text}... ({len(value):,} bytes)"
+    return f"{value:.6g}" if kind(np.asarray(value).dtype) in "fc" else str(value)
+
+
+def _values(array: NDArray) -> str:
+    if array.dtype.kind == "O":
+        return json.dumps(array.tolist(), default=_text)
+    if array.dtype.kind == "c":
+        array = np.stack([array.real, array.imag], -1)
+    if array.dtype.kind == "V":  # of ml_dtypes
+        array = array.astype(np.float32 if kind(array.dtype) == "f" else np.int8)
+    return to_json(array).decode()
+
+
+def _text(value: bytes) -> Any:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"b64": base64.b64encode(value).decode()}
+
+
+def _of_one_length(name: str, array: NDArray) -> NDArray:
+    if array.dtype.kind != "O":
+        return array
+    values = array.reshape(-1).tolist()
+    longest = max(map(len, values), default=0)
+    if longest * len(values) > MAX_MESSAGE or any(each.endswith(b"\0") for each in values):
+        raise CallError(f"Output {name!r} has bytes that .npy cannot keep. Take --json for them.")
+    return array.astype(f"S{max(longest, 1)}")

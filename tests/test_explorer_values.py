@@ -1,0 +1,350 @@
+"""What a reader types, pastes or uploads: as an array that fits, or refused in a sentence."""
+
+import contextlib
+import io
+import json
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.errors import BadInput
+from helpers.explorer import values
+from helpers.explorer.pictures import Preprocessing
+from helpers.signatures import Signature, Signatures, TensorSpec, check_inputs
+from helpers.tensors import to_data_type, to_dtype, to_ndarray, to_tensor_proto
+
+DTYPES = [
+    "float16", "float32", "float64", "bfloat16", "float8_e5m2", "float8_e4m3fn", "int4", "uint4",
+    "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool", "object",
+    "complex64", "complex128",
+]  # fmt: skip
+
+
+def takes(dtype: str, *shape: int) -> TensorSpec:
+    return TensorSpec(to_dtype(to_data_type(dtype)), shape)
+
+
+def npy(array: Any) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def npy_that_says(header: dict[str, Any], content: bytes = b"") -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.getvalue() + content
+
+
+def check(array: np.ndarray, spec: TensorSpec) -> np.ndarray:
+    """Return what the client itself makes of it, and what the wire does."""
+    known = Signatures("any", 1, {"serving_default": Signature({"x": spec}, {})})
+    checked = check_inputs(known, "", {"x": array})["x"]
+    assert isinstance(array, np.ndarray)
+    assert checked.dtype == spec.dtype or checked.dtype.kind in "SU"
+    return to_ndarray(to_tensor_proto(checked))
+
+
+@pytest.mark.parametrize(
+    ("text", "spec", "expected"),
+    [
+        ("5", takes("float32"), 5),
+        ("-1.5e3", takes("float64"), -1500),
+        (" 5\n", takes("int32", -1), [5]),
+        ("5", takes("int32", -1, 1), [[5]]),
+        ("5", TensorSpec(np.dtype("int8"), None), 5),
+        ("nan inf", takes("float32", 2), [np.nan, np.inf]),
+        ("[[1, 2], [3, 4]]", takes("float32", -1, 2), [[1, 2], [3, 4]]),
+        ("[1, 2]", takes("float32", -1, 2), [[1, 2]]),
+        ("[]", takes("int32", -1), []),
+        ("1 2\t\n", takes("int32", 2), [1, 2]),
+        ("1\n2\r\n\n3", takes("uint8", -1), [1, 2, 3]),
+        ("1, 2,3", takes("int32", -1), [1, 2, 3]),
+        ("1;2\n3;4", takes("int64", -1, 2), [[1, 2], [3, 4]]),
+        ("1\t2\n3\t4", takes("int64", -1, 2, 2), [[[1, 2], [3, 4]]]),
+        ("\ufeffwidth;height\n1.5;2", takes("float32", -1, 2), [[1.5, 2]]),
+        ('"a;b","c"\n"1","2"', takes("float32", -1, 2), [[1, 2]]),
+        ("3,5", takes("float32", -1, 2), [[3, 5]]),
+        ("3,5", takes("int32", -1), [3, 5]),
+        ("true", takes("bool"), True),
+        ("True FALSE", takes("bool", -1), [True, False]),
+        ("[true, false]", takes("bool", -1), [True, False]),
+        ("1+2j", takes("complex64"), 1 + 2j),
+        ("18446744073709551615", takes("uint64", -1), [2**64 - 1]),
+        ("-8 7", takes("int4", -1), [-8, 7]),
+        ("1.5", takes("bfloat16", -1), [1.5]),
+    ],
+)  # fmt: skip
+def test_text_becomes_numbers(text: str, spec: TensorSpec, expected: Any) -> None:
+    array = check(values.from_text("x", text, spec), spec)
+    np.testing.assert_array_equal(array, np.array(expected, spec.dtype))
+
+
+@pytest.mark.parametrize(
+    ("text", "spec", "expected"),
+    [
+        ("grüße, all", takes("object"), "grüße, all"),
+        (" two\nlines ", takes("object", -1), [" two\nlines "]),
+        ("a", takes("object", -1, 1), [["a"]]),
+        ("", takes("object", -1), [""]),
+        ("a", TensorSpec(np.dtype(object), None), "a"),
+        ('["a", "bc"]', takes("object", -1), ["a", "bc"]),
+        ('[["a", "b"]]', takes("object", -1, 2), [["a", "b"]]),
+        ('["a", "b"]', takes("object"), '["a", "b"]'),
+        ('"[1]"', takes("object", -1), ["[1]"]),
+        ("[1, 2]", takes("object", -1), ["[1, 2]"]),
+        ("[not JSON", takes("object", -1), ["[not JSON"]),
+        ('{"a": 1}', takes("object", -1), ['{"a": 1}']),
+        ("[" * 100_000, takes("object", -1), ["[" * 100_000]),
+    ],
+)
+def test_text_is_itself_or_a_list_of_texts(text: str, spec: TensorSpec, expected: Any) -> None:
+    array = check(values.from_text("x", text, spec), spec)
+    assert np.array_equal(array, np.char.encode(np.array(expected, str), "utf-8").astype(object))
+
+
+@pytest.mark.parametrize(
+    ("text", "spec", "sentence"),
+    [
+        ("", takes("float32"), "'x' is empty; expected float32 "),
+        ("many", takes("float32", -1), "row 1, column 1: 'many' is no number. The input takes"),
+        ("1.5", takes("int32"), "'1.5' is no whole number"),
+        ("[1.5]", takes("int32", -1), r"float64; expected int32 \[-1\]. Write whole numbers"),
+        ("1", takes("bool"), "'1' is no true or false"),
+        ("[1]", takes("bool", -1), "Write true or false"),
+        ("[true]", takes("float32", -1), "'x' is bool; expected float32"),
+        ("1_000", takes("int32"), "'1_000' is no whole number"),
+        ("300", takes("uint8"), "300 does not fit in uint8"),
+        ("-1", takes("uint64"), "-1 does not fit in uint64"),
+        ("[100, 1]", takes("int4", -1), "100 does not fit in int4"),
+        ("[1.5]", takes("int4", -1), "float64; expected int4"),
+        ("1e39", takes("float32"), "1e.39 does not fit in float32"),
+        ("1e9", takes("float8_e4m3fn"), "does not fit in float8_e4m3fn"),
+        ("1" * 30, takes("int64"), "over 64 bits; expected int64"),
+        (f"[{'1' * 5000}]", takes("int64", -1), "is no JSON: Exceeds the limit"),
+        ("1 2 3", takes("float32", -1, 4), r"has shape \[1, 3\]; expected float32 \[-1, 4\]"),
+        ("1 2", takes("float32"), r"has shape \[1, 2\]; expected float32 \[\]"),
+        ("1 2\n3", takes("float32", -1, 2), "row 2 has 1 values, and row 1 has 2"),
+        ("1,,3", takes("float32", -1), "column 2: '' is no number"),
+        ("3,5", takes("float32", -1), "'3,5' can be one number or two. Write '3.5' .*'3, 5'"),
+        ("3,5\n4,5", takes("float32", -1, -1), "can be one number or two"),
+        ("3,5\n4,5", takes("float32", -1), "can be one number or two"),
+        ("5,1;3,5", takes("float32", -1, 2), "'5,1' is no number. Write decimals with a point"),
+        ("5,1\t3,5", takes("float32", -1, 2), "Write decimals with a point"),
+        ("5,1 3,5", takes("float32", -1, 2), "'1 3' is no number. Write decimals with a point"),
+        ("[[1, 2], [3]]", takes("float32", -1, 2), "same length. Expected float32"),
+        ("[1, 2", takes("float32", -1), "is no JSON: .*Write lists as"),
+        ("[None]", takes("float32", -1), "is no JSON"),
+        ("[null]", takes("float32", -1), "is NoneType; expected float32"),
+        ('["a"]', takes("float32", -1), "is text; expected float32"),
+        ('{"x": [1]}', takes("float32", -1), "is a JSON object; expected .* of its values alone"),
+        ("[" * 100_000, takes("float32", -1), "too many brackets|is no JSON"),
+        ("[" * 90 + "]" * 90, takes("float32", -1), "'x'"),
+        ('1,"' + "2" * 200_000, takes("float32", -1), "is no table: field larger"),
+        ("half \ud800", takes("object"), "half a character"),
+        ('["half \\ud800"]', takes("object", -1), "half a character"),
+        ('["a", "b"]', takes("object", 3), r"has shape \[2\]; expected string \[3\]"),
+        ("a", takes("object", 3), r"has shape \[\]; expected string \[3\]"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_told_in_a_sentence(
+    text: str, spec: TensorSpec, sentence: str
+) -> None:
+    with pytest.raises(BadInput, match=sentence) as caught:
+        values.from_text("x", text, spec)
+    assert len(str(caught.value)) < 400
+
+
+@given(
+    st.text(alphabet='0123456789.,;+-eEjntrufals[]{}": \t\n"\\_', max_size=30),
+    st.sampled_from(DTYPES),
+    st.none() | st.lists(st.sampled_from([-1, 1, 2]), max_size=3),
+)
+def test_any_text_is_an_array_or_a_sentence(text: str, dtype: str, shape: list[int] | None) -> None:
+    spec = takes(dtype)._replace(shape=None if shape is None else tuple(shape))
+    with contextlib.suppress(BadInput):  # any other error fails the test
+        check(values.from_text("x", text, spec), spec)
+
+
+@pytest.mark.parametrize(
+    ("filename", "content", "spec", "expected"),
+    [
+        ("a.npy", npy(np.ones((2, 3), "float32")), takes("float32", -1, 3), np.ones((2, 3))),
+        ("a.npy", npy(np.ones(3)), takes("float32", -1, 3), np.ones((1, 3))),
+        ("a.npy", npy(np.asfortranarray([[1, 2], [3, 4]])), takes("int8", 2, 2), [[1, 2], [3, 4]]),
+        ("a.npy", npy(np.array([1, 2], ">i4")), takes("float64", -1), [1, 2]),
+        ("a.npy", npy(np.zeros((5, 0), "float32")), takes("float32", -1, 0), np.zeros((5, 0))),
+        ("a.npy", npy(np.float32(3)), takes("float32"), 3),
+        ("", npy(np.array([1, 2], "int32")), takes("int32", -1), [1, 2]),
+        ("a.dat", npy(np.array([1, 2], "int32")), takes("int32", -1), [1, 2]),
+        ("A.CSV", b"\xef\xbb\xbfa;b\r\n1.5;2\r\n", takes("float32", -1, 2), [[1.5, 2]]),
+        ("a.tsv", b"1\t2\n", takes("int32", 2), [1, 2]),
+        ("a.json", b"[1, 2]", takes("int32", 2), [1, 2]),
+        ("", b"1 2", takes("int32", 2), [1, 2]),
+        ("numbers", b"1 2", takes("int32", 2), [1, 2]),
+    ],
+)
+def test_a_file_is_read_as_what_it_is(
+    filename: str, content: bytes, spec: TensorSpec, expected: Any
+) -> None:
+    array = values.from_file("x", filename, content, spec)
+    np.testing.assert_array_equal(check(array, spec), np.array(expected, spec.dtype))
+    array[...] = 0  # it is the reader's own
+
+
+@pytest.mark.parametrize("filename", ["a.png", "a.bin", "a.csv", "a.txt", "", "a.npz"])
+def test_for_a_string_input_a_file_is_its_bytes(filename: str) -> None:
+    content = b"\x89PNG\r\n\x1a\n\0 and not a picture\0"
+    array = values.from_file("x", filename, content, takes("object", -1))
+    assert check(array, takes("object", -1)).tolist() == [content]
+
+
+def test_for_a_string_input_json_and_npy_are_read() -> None:
+    spec = takes("object", -1)
+    assert values.from_file("x", "a.json", b'["a", "b"]', spec).tolist() == ["a", "b"]
+    array = values.from_file("x", "a.npy", npy(np.array(["ä", "b"])), spec)
+    assert check(array, spec).tolist() == ["ä".encode(), b"b"]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn", "int4"])
+def test_npy_files_keep_dtypes_that_numpy_does_not_know(dtype: str) -> None:
+    spec = takes(dtype, 3)
+    array = np.array([0, 1, 2]).astype(spec.dtype)
+    np.testing.assert_array_equal(values.from_file("x", "a.npy", npy(array), spec), array)
+
+
+@pytest.mark.parametrize(
+    ("filename", "content", "sentence"),
+    [
+        ("a.npy", b"", "no .npy file"),
+        ("a.npy", b"PK\3\4", "no .npy file with numbers. Write one with numpy.save"),
+        ("a.npy", npy(np.ones(4, "f4"))[:-1], r"damaged. .*shape \[4\], but 15 bytes follow"),
+        ("a.npy", npy(np.ones(4, "f4")) + b"0", "but 17 bytes follow"),
+        ("a.npy", npy(np.array([{}, None])), "Objects are not read"),
+        ("a.npy", npy(np.array(["a"])), "is text; expected float32"),
+        ("a.npy", npy(np.ones(4, bool)), r"is bool; expected float32 \[-1, 4\]"),
+        ("a.npy", npy(np.ones(4, "complex64")), "is complex64; expected float32"),
+        ("a.npy", npy(np.full(4, 1e300)), "does not fit in float32"),
+        ("a.npy", npy(np.ones(4, "M8[s]")), "datetime64"),
+        ("a.npy", npy(np.ones(4, [("a", "f4")])), "'x' is"),
+        ("a.npy", npy(np.ones(5, "f4")), r"has shape \[5\]; expected float32 \[-1, 4\]"),
+        ("a.npz", b"PK\3\4\xff", "a.npz is no array, no picture, and no text in UTF-8. Give .npy"),
+        ("", b"\xff\xfe1\0", "this is no array"),
+        ("a.csv", "1\u00e4".encode("latin-1"), "no text in UTF-8"),
+        ("a.csv", b"", "is empty"),
+        ("a.json", b"[1,", "is no JSON"),
+        ("a.png", b"1 2 3 4", "does not look like a picture"),
+    ],
+)  # fmt: skip
+def test_a_file_that_does_not_fit_is_told_in_a_sentence(filename, content, sentence) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        values.from_file("x", filename, content, takes("float32", -1, 4))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"descr": "<f4", "fortran_order": False, "shape": (10**15,)},
+        {"descr": "<f4", "fortran_order": False, "shape": (10**9, 10**9, 10**9)},
+        {"descr": "<f4", "fortran_order": False, "shape": (-1, -4)},
+        {"descr": "<f4", "fortran_order": True, "shape": (0, 10**30)},
+        {"descr": "<f4", "fortran_order": False, "shape": (1,) * 100},
+        {"descr": "|S0", "fortran_order": False, "shape": (10**12,)},
+        {"descr": "<U1000000000", "fortran_order": False, "shape": (10**6,)},
+        {"descr": "|O", "fortran_order": False, "shape": (1,)},
+    ],
+)
+def test_a_header_is_not_believed(header: dict[str, Any]) -> None:
+    content = npy_that_says(header, b"abcd")
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadInput, match="'x'"):
+            values.from_file("x", "a.npy", content, takes("float32", -1))
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@given(st.data())
+def test_a_damaged_npy_file_is_an_array_or_a_sentence(data: st.DataObject) -> None:
+    content = bytearray(npy(np.arange(6, dtype="float32").reshape(2, 3)))
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    spec = TensorSpec(np.dtype("float32"), None)
+    with contextlib.suppress(BadInput):  # any other error fails the test
+        check(values.from_file("x", "a.npy", bytes(content), spec), spec)
+
+
+def test_too_large_a_file_is_not_even_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(values, "MAX_MESSAGE", 10)
+    with pytest.raises(BadInput, match="has 11 bytes; at most 10 fit"):
+        values.from_file("x", "a.txt", b"1" * 11, takes("object"))
+
+
+def test_a_picture_is_preprocessed_as_suggested_or_as_asked() -> None:
+    file = io.BytesIO()
+    PIL.Image.new("RGB", (20, 10), "white").save(file, "PNG")
+    spec = takes("float32", -1, 16, 16, 3)
+    for filename in ("a.png", "", "a.PNG", "upload"):
+        array = values.from_file("x", filename, file.getvalue(), spec)
+        assert (check(array, spec) == np.ones((1, 16, 16, 3))).all()
+    asked = Preprocessing(16, 16, resize="fit", scale="-1..1")
+    array = values.from_file("x", "a.png", file.getvalue(), spec, asked)
+    assert (array[0, 0] == -1).all(), "padded with black"
+    with pytest.raises(BadInput, match="Input 'x': The picture becomes shape"):
+        values.from_file("x", "a.png", file.getvalue(), spec, Preprocessing(8, 8))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("shape", "sizes"), [((), []), ((-1, 3), [5]), ((2, -1, -1), [3, 0]), (None, [4, 2])]
+)
+def test_random_values_fit_and_come_again(dtype: str, shape: Any, sizes: list[int]) -> None:
+    spec = takes(dtype)._replace(shape=shape)
+    array = values.at_random(spec, sizes, seed=3)
+    check(array, spec)
+    assert values.at_random(spec, sizes, seed=3).tolist() == array.tolist()
+
+
+def test_random_values_are_spread_over_their_range() -> None:
+    spec = takes("float32", -1)
+    floats = values.at_random(spec, [1000])
+    assert 0 <= floats.min() < 0.1 < 0.9 < floats.max() <= 1
+    assert (floats != values.at_random(spec, [1000], seed=1)).any()
+    for dtype, expected in [("int32", range(10)), ("int4", range(8)), ("uint8", range(10))]:
+        found = values.at_random(takes(dtype, -1), [1000]).astype(int)
+        assert set(found.tolist()) == set(expected)
+    assert set(values.at_random(takes("bool", -1), [100]).tolist()) == {True, False}
+    words = values.at_random(takes("object", -1), [100])
+    assert all(isinstance(word, str) and word.isalpha() for word in words)
+    assert len(set(words)) > 5
+
+
+@pytest.mark.parametrize(
+    ("spec", "sizes", "seed", "sentence"),
+    [
+        (takes("float32", -1, 2), [], 0, r"float32 \[-1, 2\] has 1 sizes to choose, but 0"),
+        (takes("float32", 2), [1], 0, "has 0 sizes to choose, but 1"),
+        (takes("float32", -1), [-1], 0, "from 0 on"),
+        (takes("float32", -1), [1], -1, "from 0 on"),
+        (takes("float32", -1), [10**12], 0, "too large"),
+        (takes("object", -1, -1), [10**5, 10**5], 0, "too large"),
+        (takes("float32", 10**6, 10**6), [], 0, "too large"),
+        (takes("float32", -1, -1), [0, 10**30], 0, "too large"),
+        (TensorSpec(np.dtype("int8"), None), [1] * 70, 0, "too large"),
+    ],
+)
+def test_sizes_are_checked_before_anything_is_made(spec, sizes, seed, sentence: str) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        values.at_random(spec, sizes, seed)
+
+
+def test_json_written_by_python_reads_back() -> None:
+    array = np.random.default_rng(1).normal(size=(3, 2)).astype("float32")
+    spec = takes("float32", -1, 2)
+    assert (values.from_text("x", json.dumps(array.tolist()), spec) == array).all()
