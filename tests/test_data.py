@@ -203,6 +203,18 @@ def test_the_second_version_tells_digits_better(tensorflow: ModuleType) -> None:
     assert {m: scores[m]["accuracy"] for m in right} == pytest.approx(right, abs=0.003)
 
 
+def test_the_labelled_digits_are_those_that_were_held_out() -> None:
+    pytest.importorskip("sklearn")
+    from data import build_models
+
+    pixels, digits = build_models.digits_of("held-out")
+    shipped = np.load(DATA / "labelled" / "digits.npy")
+    labels = np.loadtxt(DATA / "labelled" / "digits.csv", int, skiprows=1)
+    assert shipped.shape == (450, 8, 8, 1)
+    assert np.array_equal(shipped[..., 0], pixels)
+    assert np.array_equal(labels, digits)
+
+
 def test_the_single_digit_is_read_from_its_file(encoded: SavedModel) -> None:
     answer = read_files(encoded, [(DATA / "images" / "digit.png").read_bytes()])
     assert answer["classes"].tolist() == [4]
