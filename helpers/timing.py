@@ -153,23 +153,28 @@ def timeline(
     CallError
         The class of `helpers.errors` that fits, with the service's own text.
     """
-    inputs = tfserving_models.named(inputs)
+    inputs, watch = tfserving_models.named(inputs), transport.WATCH.get()
     channel = channels.channel(endpoint)
     ends, moments = time.monotonic() + timeout, [time.perf_counter()]
-    _connect(channel, timeout)
+    connect(channel, timeout)
     moments.append(time.perf_counter())
     request = tfserving_grpc.encode(endpoint, inputs, signature_name or endpoint.signature_name)
     moments.append(time.perf_counter())
     try:
         answer, *on_the_wire = _exchange(channel, request, ends - time.monotonic())
     except grpc.RpcError as error:
+        if watch and watch.cancelled:  # of a call that had hardly begun, gRPC never tells more
+            raise
         raise transport.known_error(endpoint, error) from error
     _, outputs = tfserving_grpc.decode(endpoint, answer)
     moments += [*on_the_wire, time.perf_counter()]
+    if watch:
+        for part, moment in zip(Timeline._fields, moments[1:], strict=False):
+            watch.note(part, moment)
     return Timeline._make([*np.diff(moments).tolist(), outputs])
 
 
-def _connect(channel: grpc.Channel, seconds: float) -> None:
+def connect(channel: grpc.Channel, seconds: float) -> None:
     """Wait until the channel is ready or has failed, unlike grpc.channel_ready_future."""
     if channel in _watched:
         return
@@ -194,6 +199,8 @@ def _exchange(channel: grpc.Channel, request: bytes, seconds: float) -> Any:
         out.append(time.perf_counter())  # asked for another one: gRPC is done with the first
 
     call = channel.stream_stream(tfserving_grpc.PREDICT)(requests(), timeout=seconds)
+    if watch := transport.WATCH.get():
+        watch.begin(call.cancel)
     try:
         call.initial_metadata()
         began = time.perf_counter()

@@ -1,5 +1,7 @@
 """One call over the shared channel or session; what goes wrong is an error of the tree."""
 
+import contextvars
+import functools
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,11 @@ from helpers.endpoints import Endpoint
 if TYPE_CHECKING:
     import requests
 
+    from helpers.watching import Watch
+
+# The watch of the call that this thread is making, if there is one: see `helpers.watching`.
+WATCH: "contextvars.ContextVar[Watch | None]" = contextvars.ContextVar("watch", default=None)
+
 
 def unary(endpoint: Endpoint, method: Callable, request: Any, timeout: float) -> Any:
     """Call a stub's method; returns the message, or raises CallError.
@@ -20,6 +27,8 @@ def unary(endpoint: Endpoint, method: Callable, request: Any, timeout: float) ->
     is added here.
     """
     ends, left = time.monotonic() + timeout, endpoint.retries
+    if watch := WATCH.get():
+        method = functools.partial(watch.unary, channels.channel(endpoint), method)
     while True:
         try:
             return method(request, timeout=ends - time.monotonic())
@@ -51,6 +60,8 @@ def request(
 
     session = channels.session(endpoint)
     try:
+        if watch := WATCH.get():
+            return watch.request(session, method, url, timeout, **content)
         return session.request(method, url, timeout=timeout, verify=session.verify, **content)
     except requests.RequestException as error:
         where = {"service": endpoint.service, "endpoint": endpoint.rest}

@@ -10,6 +10,7 @@ import ipywidgets as w
 from helpers import channels, endpoints, profiles, tfserving
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput, CallError, explain
+from helpers.fields import LAMPS, Fields, status
 
 _NEWEST = "newest"
 _WAYS = [
@@ -18,11 +19,8 @@ _WAYS = [
     ("AppCode, as the password", "appcode"),
 ]
 _KEPT = ("models", "verify", "no_proxy", "retries")  # of a profile, without a field here
-_STYLE = {"description_width": "9em"}
-_LAYOUT = w.Layout(width="auto", max_width="36em")
 _TIMEOUT = 5.0  # seconds for a test of the connection
 _PAUSE = 0.4  # seconds without a key after which what was typed is tried
-_LAMPS = {"grey": "○", "green": "●", "red": "✕"}  # beside the colour, for who sees none
 
 
 class EndpointPanel(w.VBox):
@@ -87,35 +85,36 @@ class EndpointPanel(w.VBox):
         return f"EndpointPanel({self._kind!r})"
 
     def _make_fields(self) -> None:
-        self.profile = _field(w.Dropdown, "Profile", "Where the fields below come from")
-        self.rest = _field(w.Text, "REST address", "http://host:port or https://host:port")
-        self.address = _field(w.Text, "gRPC address", "host:port, such as 127.0.0.1:8500")
-        self.tls = _field(w.Checkbox, "TLS", "Whether the connection is encrypted", indent=True)
-        self.ca_file = _field(w.Text, "CA file", "PEM file of your own authority, if it has one")
-        self.user = _field(w.Text, "User", "Who you are there; empty if nobody asks")
-        self.password = _field(
+        field = Fields()
+        self.profile = field(w.Dropdown, "Profile", "Where the fields below come from")
+        self.rest = field(w.Text, "REST address", "http://host:port or https://host:port")
+        self.address = field(w.Text, "gRPC address", "host:port, such as 127.0.0.1:8500")
+        self.tls = field(w.Checkbox, "TLS", "Whether the connection is encrypted", indent=True)
+        self.ca_file = field(w.Text, "CA file", "PEM file of your own authority, if it has one")
+        self.user = field(w.Text, "User", "Who you are there; empty if nobody asks")
+        self.password = field(
             w.Password, "Password", "Kept in this kernel's memory only", continuous_update=False
         )
-        self.auth = _field(w.Dropdown, "Way in", "How you prove who you are", options=_WAYS)
-        self.iam = _field(w.Text, "IAM address", "https://host: where tokens come from")
-        self.domain = _field(w.Text, "Domain", "The name of the account that the user belongs to")
-        self.project = _field(w.Text, "Project", "The name of the project, often the region's")
+        self.auth = field(w.Dropdown, "Way in", "How you prove who you are", options=_WAYS)
+        self.iam = field(w.Text, "IAM address", "https://host: where tokens come from")
+        self.domain = field(w.Text, "Domain", "The name of the account that the user belongs to")
+        self.project = field(w.Text, "Project", "The name of the project, often the region's")
         self._plain = {  # what an endpoint's field of that name has
             "rest": self.rest, "grpc": self.address, "tls": self.tls, "ca_file": self.ca_file,
             "user": self.user, "auth": self.auth, "iam": self.iam, "domain": self.domain,
             "project": self.project,
         }  # fmt: skip
-        self.model = _field(w.Combobox, "Model", "The model's name; choose one or type it")
-        self.version = _field(
+        self.model = field(w.Combobox, "Model", "The model's name; choose one or type it")
+        self.version = field(
             w.Combobox, "Version or label", "A version from the server's list, or a label",
             options=[_NEWEST], value=_NEWEST,
         )  # fmt: skip
-        self.signature = _field(w.Dropdown, "Signature", "Filled from the server", options=[""])
+        self.signature = field(w.Dropdown, "Signature", "Filled from the server", options=[""])
         self.hint = w.HTML(layout=w.Layout(margin="0 0 0 9em"))
-        self.proxy = w.HTML(description="Proxy", style=_STYLE)
+        self.proxy = w.HTML(description="Proxy", style={"description_width": "9em"})
         self.test = w.Button(description="Test connection", tooltip="Ask whether it answers")
         self.lamp, self.why = w.HTML(), w.HTML()
-        self.name = _field(w.Text, "Save as", "A name for this profile", placeholder="mine")
+        self.name = field(w.Text, "Save as", "A name for this profile", placeholder="mine")
         self.save = w.Button(description="Save profile", tooltip="All fields but the password")
         self.saved = w.HTML()
         self._show("grey", "not tested")
@@ -202,7 +201,7 @@ class EndpointPanel(w.VBox):
             else:
                 self._ask(_PAUSE if typing else 0.0)
         except BadInput as error:
-            self.hint.value = escape(f"{_LAMPS['red']} {error}")
+            self.hint.value = escape(f"{LAMPS['red']} {error}")
             self._show("grey", "not tested")
 
     def _ask(self, pause: float = 0.0) -> None:
@@ -267,7 +266,7 @@ class EndpointPanel(w.VBox):
         try:
             profiles.save(self.name.value.strip(), self.endpoint)
         except BadInput as error:
-            self.saved.value = escape(f"{_LAMPS['red']} {error}")
+            self.saved.value = escape(f"{LAMPS['red']} {error}")
             return
         self.saved.value = "Saved in endpoints.toml, without the password."
         self._filling = True
@@ -276,12 +275,8 @@ class EndpointPanel(w.VBox):
 
     def _show(self, colour: str, words: str) -> None:
         self.why.value = ""
-        sign = {"grey": "#595959", "green": "#1a7f37", "red": "#b3261e"}[colour]
-        self.lamp.value = (
-            f"<span role='status'><span style='color:{sign}'>{_LAMPS[colour]}</span> "
-            f"{escape({'green': 'Ready', 'red': 'Failed', 'grey': 'Unknown'}[colour])}: "
-            f"{escape(words)}</span>"
-        )
+        state = {"green": "Ready", "red": "Failed", "grey": "Unknown"}[colour]
+        self.lamp.value = status(colour, f"{state}: {words}")
 
 
 _ASK = {
@@ -293,8 +288,3 @@ _ASK = {
 
 def _answered(started: float) -> str:
     return f"answered in {1000 * (time.perf_counter() - started):.0f} ms"
-
-
-def _field(kind: type, label: str, tooltip: str, **options: Any) -> Any:
-    options = {"style": _STYLE, "layout": _LAYOUT, **options}
-    return kind(description=label, tooltip=tooltip, **options)

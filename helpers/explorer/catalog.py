@@ -6,9 +6,19 @@ from collections.abc import Iterable
 
 from helpers import ccai, modelarts, tfserving
 from helpers.endpoints import Endpoint
-from helpers.errors import BadInput, CallError
+from helpers.errors import (
+    BadInput,
+    CallError,
+    ConnectionFailed,
+    DeadlineExceeded,
+    NotAuthenticated,
+    NotThisProtocol,
+)
+from helpers.images import file_bytes
 from helpers.signatures import Signatures
 from helpers.tfserving import VersionStatus
+
+_NOT_THE_MODEL = ConnectionFailed, DeadlineExceeded, NotAuthenticated, NotThisProtocol
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +75,12 @@ def entries(endpoint: Endpoint, names: Iterable[str] = (), *, timeout: float = 1
         return _paths(endpoint, timeout)
     if endpoint.kind == "modelarts":
         return _services(endpoint, timeout)
-    known = dict.fromkeys(filter(None, [endpoint.model, *names, *endpoint.models]))
-    return [entry(endpoint.replace(model=name), timeout=timeout) for name in known]
+    found = []
+    for name in dict.fromkeys(filter(None, [endpoint.model, *names, *endpoint.models])):
+        found.append(entry(endpoint.replace(model=name), timeout=timeout))
+        if isinstance(found[-1].error, _NOT_THE_MODEL):
+            raise found[-1].error  # the next one would end the same way
+    return found
 
 
 def entry(endpoint: Endpoint, *, timeout: float = 10.0) -> Entry:
@@ -81,8 +95,11 @@ def entry(endpoint: Endpoint, *, timeout: float = 10.0) -> Entry:
 
 
 def _paths(endpoint: Endpoint, timeout: float) -> list[Entry]:
-    if not endpoint.rest:  # gRPC's service is one for all, and has the methods of its .proto
-        return [Entry("Inference", endpoint, note="over gRPC")]
+    if not endpoint.rest:  # only REST tells what there is; gRPC has the methods of its .proto
+        from protos import inference_service_pb2 as messages
+
+        methods = messages.DESCRIPTOR.services_by_name["Inference"].methods
+        return [Entry(each.name, endpoint) for each in methods if each.input_type.name == "Input"]
     return [Entry(path, endpoint) for path in ccai.services(endpoint, timeout=timeout)]
 
 
@@ -101,8 +118,12 @@ def _services(endpoint: Endpoint, timeout: float) -> list[Entry]:
     ] or [here]
 
 
-def names_of_config(path: str | os.PathLike[str]) -> list[str]:
+def names_of_config(file: str | os.PathLike[str] | bytes) -> list[str]:
     """Read the models' names of a file as `--model_config_file` takes it.
+
+    Parameters
+    ----------
+    file : path, or the bytes of a file
 
     Raises
     ------
@@ -116,12 +137,11 @@ def names_of_config(path: str | os.PathLike[str]) -> list[str]:
     from helpers.serving_api import model_server_config_pb2
 
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
+        text = file_bytes(file).decode()
         config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+    except (UnicodeDecodeError, text_format.ParseError) as error:
         raise BadInput(
-            f"{path} cannot be read as a config file of TensorFlow Serving "
+            "This cannot be read as a config file of TensorFlow Serving "
             f"(model_config_list {{ config {{ name: ... }} }}): {error}"
         ) from error
     return [each.name for each in config.model_config_list.config]

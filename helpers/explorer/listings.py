@@ -1,4 +1,4 @@
-"""What `otw describe` and `otw predict` print and save: a tree, a table, JSON, `.npy` files."""
+"""Models and answers as text: a tree, a table, JSON for programs and for people, `.npy` files."""
 
 import base64
 import json
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from helpers.channels import MAX_MESSAGE
 from helpers.errors import CallError
 from helpers.explorer.arrays import kind
+from helpers.explorer.transcripts import plain
 from helpers.signatures import Signature, Signatures, TensorSpec
 from helpers.tfserving import VersionStatus
 from helpers.tfserving_rest import to_json
@@ -62,12 +63,21 @@ def table(outputs: Mapping[str, NDArray]) -> str:
     probabilities  float32  [1, 2]  0.25  0.75
     """
     rows = [("output", "dtype", "shape", "values")]
-    for name, array in sorted(outputs.items()):
-        first = array.reshape(-1)[:_FIRST]
-        more = f"  ... {array.size - _FIRST:,} more" if array.size > _FIRST else ""
-        shown = "  ".join(map(_shown, first)) + more
-        rows.append((printable(name), _dtype(array.dtype), str(list(array.shape)), shown))
+    rows += [(printable(name), *described(array)) for name, array in sorted(outputs.items())]
     return "\n".join(_columns(rows))
+
+
+def described(array: NDArray) -> tuple[str, str, str]:
+    """Return dtype, shape and the first values of an array.
+
+    Examples
+    --------
+    >>> described(np.zeros(9))
+    ('float64', '[9]', '0  0  0  0  0  0  ... 3 more')
+    """
+    first = array.flat[:_FIRST]
+    more = f"  ... {array.size - _FIRST:,} more" if array.size > _FIRST else ""
+    return _dtype(array.dtype), str(list(array.shape)), "  ".join(map(_shown, first)) + more
 
 
 def as_json(outputs: Mapping[str, NDArray]) -> str:
@@ -155,11 +165,7 @@ def _shown(value: Any) -> str:
 def _values(array: NDArray) -> str:
     if array.dtype.kind == "O":
         return json.dumps(array.tolist(), default=_text)
-    if array.dtype.kind == "c":
-        array = np.stack([array.real, array.imag], -1)
-    if array.dtype.kind == "V":  # of ml_dtypes
-        array = array.astype(np.float32 if kind(array.dtype) == "f" else np.int8)
-    return to_json(array).decode()
+    return to_json(plain(array)).decode()
 
 
 def _text(value: bytes) -> Any:

@@ -1,0 +1,208 @@
+"""One editor for each input: typed, pasted, uploaded, or made by chance."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as w
+import numpy as np
+from numpy.typing import NDArray
+
+from helpers.errors import BadInput, CallError
+from helpers.explorer import pictures, values
+from helpers.explorer.adjusting import Adjusting
+from helpers.explorer.arrays import fit
+from helpers.explorer.uploads import Upload
+from helpers.fields import Fields, status
+from helpers.images import file_bytes
+from helpers.signatures import TensorSpec
+
+TYPED, PASTED, UPLOADED, RANDOM = "typed", "pasted table", "file", "random"
+GIVEN, LEFT_OUT = "given by a cell", "left out"
+_LARGEST = 1_000_000  # of a size
+
+
+class Editor(w.VBox):
+    """What one input is to be; `read` gives the array.
+
+    Parameters
+    ----------
+    name : str
+    spec : TensorSpec
+    fields : Fields
+    changed : callable
+        Called without arguments after each change.
+    optional : bool
+        Whether the input can be left out.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        spec: TensorSpec,
+        fields: Fields,
+        changed: Callable[[], object],
+        *,
+        optional: bool = False,
+    ) -> None:
+        self.name, self.spec, self._field, self._changed = name, spec, fields, changed
+        self._upload = Upload(name, self._touched, multiple=True)
+        self._given: Any = None
+        self._known: NDArray | CallError | None = None
+        self._adjusting: Adjusting | None = None
+        self._suggested = pictures.suggest(spec)
+        ways = [UPLOADED, RANDOM, PASTED] if self._suggested else [RANDOM, TYPED, PASTED, UPLOADED]
+        if spec.dtype.kind == "O":
+            ways = [TYPED, PASTED, UPLOADED, RANDOM]
+        ways = [LEFT_OUT, *ways] if optional else ways
+        self.way = fields(w.Dropdown, name[:60], f"{name} takes {spec}", options=ways)
+        self.told = fields(w.HTML, " ", "")
+        super().__init__(layout=fields.box)
+        self.way.observe(lambda _: self._show_way(), "value")
+        self._show_way()
+
+    def fill(self, value: Any) -> None:
+        """Take a value from a cell.
+
+        Parameters
+        ----------
+        value : array-like, bytes or path
+            Bytes are those of a file, as those at a path are. Everything else, text too, is the
+            input's value.
+        """
+        if isinstance(value, bytes | os.PathLike):
+            name = os.path.basename(value) if isinstance(value, os.PathLike) else "a cell"
+            self._upload.files = [(str(name), file_bytes(value))]
+            self._switch(UPLOADED)
+            return
+        self._given = value
+        if GIVEN not in self.way.options:
+            self.way.options = [*self.way.options, GIVEN]
+        self._switch(GIVEN)
+
+    def read(self) -> NDArray | None:
+        """Return the array, or None when the input is left out; BadInput when there is none."""
+        if self._known is None and self.way.value != LEFT_OUT:
+            try:
+                self._known = self._read()
+            except CallError as error:
+                self._known = error
+        if isinstance(self._known, CallError):
+            raise self._known
+        return self._known
+
+    def check(self) -> bool:
+        """Show what is wrong, or dtype and shape of what is right; returns which of both."""
+        array, words, colour = None, "left out: the model has a value of its own", "grey"
+        try:
+            array = self.read()
+            if array is not None:
+                dtype = "string" if array.dtype.kind in "OSU" else str(array.dtype)
+                words, colour = f"{dtype} {list(array.shape)}", "green"
+        except CallError as error:
+            words, colour = str(error), "red"
+        if self.way.value == UPLOADED and self._upload.files and colour == "green":
+            words += f" of {', '.join(name for name, _ in self._upload.files)[:200]}"
+        if self._adjusting:
+            uploaded = self.way.value == UPLOADED and self._is_picture()
+            self._adjusting.show(array if uploaded else None)
+        self.told.value = status(colour, words)
+        return colour != "red"
+
+    def _read(self) -> NDArray:
+        way = self.way.value
+        if way == GIVEN:
+            return fit(self.name, self._given, self.spec)
+        if way == RANDOM:
+            sizes = [field.value for field in self._sizes]
+            if self.spec.shape is None:
+                sizes = _shape(self._shape.value)
+            return values.at_random(self.spec, sizes, self._seed.value)
+        if way != UPLOADED:
+            return values.from_text(self.name, self._text.value, self.spec)
+        if not self._upload.files:
+            raise BadInput(f"Input {self.name!r} has no file yet. Choose one.")
+        how = self._adjusting.preprocessing if self._adjusting else None
+        read = [values.from_file(self.name, *each, self.spec, how) for each in self._upload.files]
+        return read[0] if len(read) == 1 else self._batch(read)
+
+    def _batch(self, arrays: list[NDArray]) -> NDArray:
+        if not self.spec.shape or self.spec.shape[0] != -1:
+            raise BadInput(
+                f"Input {self.name!r} takes {self.spec}: one file, not {len(arrays)}. Choose one."
+            )
+        try:
+            return np.concatenate(arrays)
+        except ValueError as error:
+            shapes = ", ".join(str(list(each.shape)) for each in arrays[:5])
+            raise BadInput(
+                f"Input {self.name!r}: the files become arrays of different shapes ({shapes}). "
+                "One batch takes files of the same shape. Choose a size to resize pictures to."
+            ) from error
+
+    def _is_picture(self) -> bool:
+        return bool(self._upload.files) and pictures.is_picture(self._upload.files[0][1])
+
+    def _switch(self, way: str) -> None:
+        if self.way.value == way:
+            self._touched()
+        else:
+            self.way.value = way
+
+    def _show_way(self) -> None:
+        """Make the fields of the way chosen; the others are not made before they are wanted."""
+        make = {
+            UPLOADED: self._upload_fields,
+            RANDOM: self._random_fields,
+            GIVEN: list,
+            LEFT_OUT: list,
+        }
+        self.children = [self.way, *make.get(self.way.value, self._text_fields)(), self.told]
+        self._touched()
+
+    def _text_fields(self) -> list[w.Widget]:
+        many = self.way.value == PASTED
+        self._text = self._field(
+            w.Textarea if many else w.Text, "Value", f"{self.name} takes {self.spec}",
+            placeholder="rows, with commas or tabs" if many else "1.5, or [[1, 2], [3, 4]]",
+        )  # fmt: skip
+        self._watch(self._text)
+        return [self._text]
+
+    def _upload_fields(self) -> list[w.Widget]:
+        if self._suggested and self._adjusting is None:
+            self._adjusting = Adjusting(self._suggested, self._field, self._touched)
+        return [self._upload, *filter(None, [self._adjusting])]
+
+    def _random_fields(self) -> list[w.Widget]:
+        self._sizes = [
+            self._field(
+                w.BoundedIntText, f"Size {axis}", f"Of dimension {axis}, which may be any",
+                value=1, min=0, max=_LARGEST,
+            )
+            for axis in values.ask_sizes(self.spec)
+        ]  # fmt: skip
+        asked = list(self._sizes)
+        if self.spec.shape is None:
+            self._shape = self._field(w.Text, "Shape", "Any, such as 1, 28, 28", value="1")
+            asked.append(self._shape)
+        self._seed = self._field(
+            w.BoundedIntText, "Seed", "The same seed gives the same numbers", min=0, max=2**31
+        )
+        self._watch(*asked, self._seed)
+        return [*asked, self._seed]
+
+    def _watch(self, *fields: w.Widget) -> None:
+        for field in fields:
+            field.observe(lambda _: self._touched(), "value")
+
+    def _touched(self) -> None:
+        self._known = None
+        self._changed()
+
+
+def _shape(text: str) -> list[int]:
+    sizes = text.replace("[", " ").replace("]", " ").replace(",", " ").split()
+    if not all(size.isascii() and size.isdigit() for size in sizes):
+        raise BadInput(f"A shape is whole numbers, such as 1, 28, 28, not {text!r}.")
+    return [int(size) for size in sizes]

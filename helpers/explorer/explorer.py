@@ -1,0 +1,268 @@
+"""The explorer: what is served, a form for it, the call as code, its answer, all calls so far."""
+
+import functools
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import ipywidgets as w
+
+from helpers.errors import BadInput, CallError, DeadlineExceeded
+from helpers.explorer import addresses, forms
+from helpers.explorer.calls import WAYS, Record, Request, Sending
+from helpers.explorer.chooser import Chooser
+from helpers.explorer.connections import TITLES, Preview
+from helpers.explorer.panes import AnswerPane, HistoryPane, PreviewPane
+from helpers.fields import Fields, status
+
+_BOTH = "gRPC and REST"
+_PACE = 0.1  # seconds between two looks at the progress of a batch
+
+
+class Explorer(w.VBox):
+    """Explore what an endpoint serves, without writing code.
+
+    Parameters
+    ----------
+    where : EndpointPanel, Endpoint or str
+        Of an address such as `127.0.0.1:8500` or `http://127.0.0.1:8501`, the profile that has
+        it says more: the other address, and the models' names.
+    names : sequence of str
+        Models to look for: TensorFlow Serving cannot list what it serves.
+    timeout : float
+        Seconds for each question about what is served.
+
+    Examples
+    --------
+    >>> Explorer("127.0.0.1:8500", names=["digits"])  # doctest: +SKIP
+    """
+
+    def __init__(self, where: Any, *, names: Sequence[str] = (), timeout: float = 10.0) -> None:
+        self._where, self._timeout, self._names = addresses.place_of(where), timeout, names
+        # One thread: what is asked is done in order, and never blocks the kernel.
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="explorer")
+        self._open, self._idle = 0, threading.Condition()
+        self._looks, self._told_at = 0, 0.0
+        self._sending: Sending | None = None
+        self._shown: tuple | None = None
+        self.form: Any = None
+        self._make_parts()
+        super().__init__(self._rows())
+        self.send_button.on_click(lambda _: self._later(self._send))
+        self.cancel_button.on_click(lambda _: self.cancel())
+        self.chooser.refresh()
+
+    def choose(self, name: str, signature: str = "") -> None:
+        """Choose a model, path or service, and a signature, from a cell."""
+        self._now(lambda: self.chooser.choose(name, signature))
+
+    def fill(self, *value: Any, **inputs: Any) -> None:
+        """Fill in the form from a cell.
+
+        Parameters
+        ----------
+        *value
+            For services that take one thing.
+        **inputs
+            For signatures: array-likes, bytes of files, or paths, by the inputs' names.
+        """
+        self._now(lambda: self._form().fill(*value, **inputs))
+
+    def code(self, title: str) -> str:
+        """Return the call as code, from a cell: one of `connections.TITLES`, such as `curl`."""
+        self.wait()
+        return self.preview.text(title)
+
+    def send(self, over: str = "") -> Any:
+        """Send from a cell; returns the answer, or raises what went wrong.
+
+        Parameters
+        ----------
+        over : str
+            `grpc` or `rest`; without it, what the form says. Of several calls, the first error
+            counts, or else the last answer.
+        """
+        self.wait()
+        if over:
+            if (over,) not in [value for _, value in self.way.options]:
+                raise BadInput(f"This cannot be called over {over!r}.")
+            self.way.value = (over,)
+        before = len(self.history.records)
+        self._now(lambda: self._form().requests())  # raises when something is missing
+        self._later(self._send)
+        self.wait()
+        made = self.history.records[before:]
+        for each in made:
+            if each.error:
+                raise each.error
+        return made[-1].answer
+
+    def cancel(self) -> None:
+        """End the call that is under way; an answer that still comes is thrown away."""
+        if self._sending:
+            self._sending.cancel()
+
+    def wait(self, timeout: float = 60.0) -> None:
+        """Wait until everything that was asked for is done."""
+        with self._idle:
+            if not self._idle.wait_for(lambda: self._open == 0, timeout):
+                raise DeadlineExceeded(f"The explorer is still busy after {timeout:g} seconds.")
+
+    def close(self) -> None:
+        """Remove it from the page, and end its thread."""
+        if hasattr(self, "_pool"):  # else it was never made
+            self._pool.shutdown(wait=False, cancel_futures=True)
+        super().close()
+
+    def __repr__(self) -> str:
+        return "Explorer()"
+
+    def _make_parts(self) -> None:
+        fields = self._fields = Fields()
+        self.chooser = Chooser(
+            self._where, self._names, fields, self._later, self._show_form, self._timeout
+        )
+        self._slot = w.VBox()
+        self.preview = PreviewPane(fields)
+        self.way = fields(w.Dropdown, "Over", "The protocol")
+        self.send_button = w.Button(
+            description="Send", button_style="primary", tooltip="Make the call", disabled=True
+        )
+        self.cancel_button = w.Button(
+            description="Cancel", tooltip="Do not wait for the answer", disabled=True
+        )
+        self.told = w.HTML()
+        self.answer = AnswerPane()
+        self.history = HistoryPane(fields, lambda each: self._later(lambda: self._show([each])),
+                                   self._send_again)  # fmt: skip
+
+    def _rows(self) -> list[w.Widget]:
+        wrap = w.Layout(flex_flow="row wrap", align_items="center")
+        buttons = w.HBox([self.send_button, self.cancel_button, self.told], layout=wrap)
+        parts: list[tuple[str, list[w.Widget]]] = [
+            ("What is served", [self.chooser]),
+            ("Inputs", [self._slot]),
+            ("Call", [self.preview, self.way, buttons]),
+            ("Answer", [self.answer]),
+            ("History", [self.history]),
+        ]
+        return [each for title, row in parts for each in (w.HTML(f"<h3>{title}</h3>"), *row)]
+
+    def _form(self) -> Any:
+        if self.form is None:
+            raise BadInput("There is no form yet: nothing that can be called was found.")
+        return self.form
+
+    def _show_form(self) -> None:
+        """Make the form of what is chosen; what is filled in stays, if it still fits."""
+        entry, name = self.chooser.meant, self.chooser.signature.value or ""
+        key = None if entry is None else (entry.name, entry.endpoint, name, entry.signatures)
+        if key == self._shown:
+            return
+        self._shown = key
+        self.form = forms.make(entry, name, self._fields, self._changed) if entry else None
+        self._slot.children = [self.form] if self.form else []
+        ways = self.form.ways if self.form else ()
+        options = [(WAYS[each], (each,)) for each in ways]
+        self.way.options = [*options, (_BOTH, tuple(ways))] if len(ways) == 2 else options
+        self.way.value = ways[:1] or None
+        self._changed()
+
+    def _changed(self) -> None:
+        self._looks += 1
+        self._later(functools.partial(self._look, self._looks))
+
+    def _look(self, number: int) -> None:
+        """Check the form and write the call as code, unless the form changed again since."""
+        if number != self._looks:
+            return
+        if self.form is None:
+            self.send_button.disabled = True
+            self.preview.show(Preview({}, {}, {}))
+            return
+        fits = self.form.check()
+        self.send_button.disabled = not fits or bool(self._sending)
+        try:
+            requests = self.form.requests()
+            shown = requests[0].preview()
+        except CallError as error:
+            shown = Preview({}, dict.fromkeys(TITLES, str(error)), {})
+        self.preview.show(shown)
+
+    def _send(self) -> None:
+        try:
+            self._start(self._form().requests(), self.way.value or ())
+        except CallError as error:
+            self.answer.fail(error)
+
+    def _send_again(self, record: Record) -> None:
+        self._later(lambda: self._start([record.request], (record.over,)))
+
+    def _start(self, requests: Sequence[Request], ways: Sequence[str]) -> None:
+        if self._sending or not ways:
+            return
+        self._sending = Sending(requests, ways, self._told)
+        self.send_button.disabled, self.cancel_button.disabled = True, False
+        self.told.value = status("grey", "waiting ...")
+        self.answer.clear()
+        self._begin()
+        self._sending.start()
+
+    def _told(self, sending: Sending) -> None:
+        """Hear of a call that ended; in any thread."""
+        now = time.monotonic()
+        if sending.over or now - self._told_at > _PACE:
+            self._told_at = now
+            self._later(functools.partial(self._progress, sending))
+
+    def _progress(self, sending: Sending) -> None:
+        if sending is not self._sending:
+            return
+        done = len(sending.records)
+        if not sending.over:
+            self.told.value = (
+                f"<progress aria-label='calls made' max='{sending.total}' value='{done}'>"
+                f"</progress> {done} of {sending.total} calls"
+            )
+            return
+        self._sending = None
+        self.history.add(sending.records)
+        self._show(sending.records)
+        colour = "green" if {each.status for each in sending.records} == {"OK"} else "red"
+        self.told.value = status(colour, f"{done} of {sending.total} calls made")
+        self.send_button.disabled, self.cancel_button.disabled = False, True
+        self._end()
+
+    def _show(self, records: Sequence[Record]) -> None:
+        self.answer.show(records)
+
+    def _now(self, do: Callable[[], Any]) -> Any:
+        """Do something in the explorer's thread, and wait for it."""
+        self.wait()
+        found = self._pool.submit(do).result()
+        self.wait()
+        return found
+
+    def _later(self, do: Callable[[], Any]) -> None:
+        """Do something in the explorer's thread, after what was asked for before."""
+        self._begin()
+        self._pool.submit(self._guarded, do)
+
+    def _guarded(self, do: Callable[[], Any]) -> None:
+        try:
+            do()
+        except Exception as error:  # whatever it is, the reader should see it, not the log
+            self.answer.fail(error)
+        finally:
+            self._end()
+
+    def _begin(self) -> None:
+        with self._idle:
+            self._open += 1
+
+    def _end(self) -> None:
+        with self._idle:
+            self._open -= 1
+            self._idle.notify_all()

@@ -1,0 +1,182 @@
+"""The form of a path of CCAI, and the requests that it makes."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import ipywidgets as w
+
+from helpers import ccai, ccai_wire
+from helpers import ccai_answers as answers
+from helpers.endpoints import Endpoint
+from helpers.errors import BadInput, CallError
+from helpers.explorer import pictures
+from helpers.explorer.calls import Request
+from helpers.explorer.preview_ccai import preview
+from helpers.explorer.uploads import Upload
+from helpers.fields import Fields, status
+from helpers.images import file_bytes
+from helpers.speech import Speech
+
+
+class _Service(NamedTuple):
+    """A service that there is a function for: what it is given, and its method over gRPC."""
+
+    gets: str
+    method: str
+    call: Callable[..., Any]
+
+
+_SERVICES = {
+    "tts": _Service("text", "", ccai.text_to_speech),
+    "asr": _Service("speech", "ASR", ccai.speech_to_text),
+    "ocr": _Service("image", "OCR", ccai.ocr),
+    "face_detection": _Service("image", "FaceDetection", ccai.detect_faces),
+    "facial_landmark": _Service("image", "FacialLandmark", ccai.facial_landmarks),
+    "classification": _Service("image", "Classification", ccai.classify),
+    "ppocr": _Service("image", "", partial(ccai.read_text, service="ppocr")),
+    "digitalnote": _Service("image", "", partial(ccai.read_text, service="digitalnote")),
+    "handwritten": _Service("image", "", partial(ccai.read_text, service="handwritten")),
+}
+METHODS = tuple(each.method for each in _SERVICES.values() if each.method)
+
+
+class CcaiForm(w.VBox):
+    """What one path of CCAI takes: a text, or a file; for others, the fields of the form.
+
+    Parameters
+    ----------
+    endpoint : Endpoint
+    path : str
+        Such as `fcgi_py_ocr`; or a method of its gRPC service, such as `OCR`.
+    fields : Fields
+    changed : callable
+        Called without arguments after each change.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, path: str, fields: Fields, changed: Callable[[], object]
+    ) -> None:
+        self.endpoint, self.path = endpoint, path
+        self._service = _find(path)
+        gets = self._service.gets if self._service else "form"
+        has_method = bool(self._service and self._service.method)
+        over = {
+            "rest": endpoint.rest and path.startswith("fcgi"),
+            "grpc": endpoint.grpc and has_method,
+        }
+        self.ways = tuple(way for way, possible in over.items() if possible)
+        label = {"text": "Text", "form": "Other fields"}.get(gets, "")
+        hint = {"text": "What to say", "form": 'as JSON: {"name": "value"}'}.get(gets, "")
+        self.text = fields(w.Textarea, label, "What is sent", placeholder=hint)
+        self.upload = Upload("the field image" if gets == "form" else gets, changed)
+        self.timeout = fields(
+            w.BoundedFloatText, "Timeout (s)", "Seconds until a call is given up",
+            value=ccai.TIMEOUT, min=0.001, max=86_400,
+        )  # fmt: skip
+        self.told = fields(w.HTML, " ", "")
+        shown = {"text": [self.text], "form": [self.upload, self.text]}.get(gets, [self.upload])
+        super().__init__([*shown, self.told, self.timeout])
+        for field in (self.text, self.timeout):
+            field.observe(lambda _: changed(), "value")
+
+    def fill(self, value: Any) -> None:
+        """Give the text, or a file by its path or bytes, from a cell."""
+        if self._service and self._service.gets == "text":
+            self.text.value = value
+        else:
+            self.upload.take([("a cell", file_bytes(value))])
+
+    def check(self) -> bool:
+        """Show whether it can be sent; returns it."""
+        try:
+            form = self._form()
+        except CallError as error:
+            self.told.value = status("red", str(error))
+            return False
+        parts = (
+            f"{name}: {len(value):,} bytes" if isinstance(value, bytes) else name
+            for name, value in form.items()
+        )
+        self.told.value = status("green", ", ".join(parts) or "no fields")
+        return True
+
+    def requests(self) -> list[Request]:
+        """Return the request; BadInput when it cannot be made."""
+        form, timeout = self._form(), self.timeout.value
+        file = next((value for value in form.values() if isinstance(value, bytes)), b"")
+        method = self._service.method if self._service else ""
+        show = partial(
+            preview, self.endpoint, self.path if self.path.startswith("fcgi") else "", form,
+            method=method, content=self.upload.content, timeout=timeout,
+        )  # fmt: skip
+        given = form.get("text", "") if not file else self.upload.content
+        call = partial(self._call, form, timeout)
+        return [Request(self.endpoint, self.path, given, self.ways, call, show)]
+
+    def _form(self) -> dict[str, Any]:
+        gets = self._service.gets if self._service else "form"
+        if gets == "text":
+            if not self.text.value.strip():
+                raise BadInput("There is no text yet. Write what to say.")
+            return {"text": self.text.value}
+        content = self.upload.content
+        if gets != "form" and not content:
+            raise BadInput("There is no file yet. Choose one.")
+        if gets == "speech":
+            heard = Speech.read(content).resampled(16000)
+            more = {"realtime": "OFFLINE", "language": "ENGLISH", "rate": 16000, "samplewidth": 2}
+            return {**more, "speech": heard.pcm()}
+        if gets == "image" and not pictures.is_picture(content):
+            raise BadInput("The file is no picture. Choose a JPEG or PNG file.")
+        others = _fields_of(self.text.value) if gets == "form" else {}
+        return {**others, **({"image": content} if content else {})}
+
+    def _call(self, form: dict[str, Any], timeout: float, way: str) -> Any:
+        if self._service is None:
+            return _posted(self.endpoint, self.path, form, timeout)
+        how: dict[str, Any] = {"timeout": timeout}
+        if self._service.method:
+            how["transport"] = way
+        if self._service.gets == "image" and self._service.method and way == "rest":
+            how["dialect"] = "py" if self.path.startswith("fcgi_py_") else "cpp"
+        given = {"text": form.get("text"), "image": self.upload.content}
+        value = given.get(self._service.gets)
+        if self._service.gets == "speech":
+            value = Speech.read(self.upload.content)
+        return self._service.call(self.endpoint, value, **how)
+
+
+def _find(path: str) -> _Service | None:
+    if path in METHODS:
+        return next(each for each in _SERVICES.values() if each.method == path)
+    name = path.removeprefix("fcgi_").removeprefix("py_")
+    found = _SERVICES.get(name)
+    python_only = found is not None and (not found.method or found.gets == "speech")
+    if python_only and not path.startswith("fcgi_py_"):
+        return None
+    return found
+
+
+def _fields_of(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text) if text.strip() else {}
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"The fields are no JSON: {error}.") from error
+    known = isinstance(found, dict) and all(
+        isinstance(v, str | int | float) for v in found.values()
+    )
+    if not known:
+        raise BadInput('The fields are an object of texts and numbers, such as {"text": "a"}.')
+    return found
+
+
+def _posted(endpoint: Endpoint, path: str, form: dict[str, Any], timeout: float) -> Any:
+    """Return the data of an answer, or its text, where it is no JSON."""
+    fields = {
+        name: answers.base64_text(value) if isinstance(value, bytes) else value
+        for name, value in form.items()
+    }
+    text = ccai_wire.send(endpoint, path, fields, timeout)
+    return answers.data_of(text) if text.lstrip()[:1] in ("{", "[") else text

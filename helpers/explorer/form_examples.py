@@ -1,0 +1,109 @@
+"""The form of a signature for Classify or Regress: examples, as `tf.train.Example` has them."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import ipywidgets as w
+import numpy as np
+from numpy.typing import NDArray
+
+from helpers import snippets, tfserving
+from helpers.endpoints import Endpoint
+from helpers.errors import BadInput, CallError
+from helpers.examples import features_of
+from helpers.explorer.calls import Request
+from helpers.explorer.form import target, ways_of
+from helpers.explorer.preview import preview
+from helpers.fields import Fields, status
+from helpers.signatures import Signature
+
+
+class ExamplesForm(w.VBox):
+    """Examples as JSON; the parameters are those of `helpers.explorer.form.Form`."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        signature_name: str,
+        signature: Signature,
+        fields: Fields,
+        changed: Callable[[], object],
+    ) -> None:
+        self.endpoint = endpoint.replace(signature_name=signature_name)
+        self.signature, self.method = signature, snippets.method(signature)
+        self.ways = ways_of(endpoint, signature)
+        self.examples = fields(
+            w.Textarea, "Examples", "A list of examples, each with its features",
+            placeholder='[{"height": 1.5, "name": "a"}]: numbers, texts, or lists of them',
+        )  # fmt: skip
+        self.timeout = fields(
+            w.BoundedFloatText, "Timeout (s)", "Seconds until a call is given up",
+            value=10.0, min=0.001, max=86_400,
+        )  # fmt: skip
+        self.told = fields(w.HTML, " ", "")
+        super().__init__([self.examples, self.told, self.timeout])
+        for field in (self.examples, self.timeout):
+            field.observe(lambda _: changed(), "value")
+
+    def fill(self, examples: list[dict[str, Any]]) -> None:
+        """Give the examples from a cell."""
+        self.examples.value = json.dumps(examples)
+
+    def check(self) -> bool:
+        """Show whether the examples can be sent; returns it."""
+        try:
+            found = self._read()
+        except CallError as error:
+            self.told.value = status("red", str(error))
+            return False
+        self.told.value = status("green", f"{len(found)} examples")
+        return True
+
+    def requests(self) -> list[Request]:
+        """Return the request; BadInput when it cannot be made."""
+        examples, endpoint, timeout = self._read(), self.endpoint, self.timeout.value
+        return [
+            Request(
+                endpoint,
+                target(endpoint),
+                examples,
+                self.ways,
+                partial(_infer, self.method, endpoint, examples, timeout),
+                partial(
+                    preview, endpoint, "", self.signature, {}, examples=examples, timeout=timeout
+                ),
+            )
+        ]
+
+    def _read(self) -> list[dict[str, Any]]:
+        text = self.examples.value.strip()
+        try:
+            found = json.loads(text) if text else []
+        except (ValueError, RecursionError) as error:
+            raise BadInput(f"The examples are no JSON: {error}.") from error
+        found = [found] if isinstance(found, dict) else found
+        if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+            raise BadInput('Examples are a list of objects, such as [{"height": 1.5}].')
+        if not found:
+            raise BadInput('There is no example yet. Write one, such as [{"height": 1.5}].')
+        for each in found:
+            features_of(each)  # raises for what is no feature
+        return found
+
+
+def _infer(
+    method: str, endpoint: Endpoint, examples: list[dict[str, Any]], timeout: float, way: str
+) -> dict[str, NDArray]:
+    """Return what was answered as arrays: classes and scores, or values."""
+    if method == "regress":
+        return {"value": tfserving.regress(endpoint, examples, timeout=timeout, over=way)}
+    rows = tfserving.classify(endpoint, examples, timeout=timeout, over=way)
+    longest = max(map(len, rows), default=0)
+    classes = np.full((len(rows), longest), "", object)
+    scores = np.zeros((len(rows), longest), np.float32)
+    for number, row in enumerate(rows):
+        for place, each in enumerate(row):
+            classes[number, place], scores[number, place] = each.label, each.score
+    return {"classes": classes, "scores": scores}

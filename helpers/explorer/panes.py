@@ -1,0 +1,209 @@
+"""What is below the form: the call as code, the answer, and the calls so far."""
+
+import base64
+import dataclasses
+import os
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+import ipywidgets as w
+
+from helpers.errors import BadInput, explain
+from helpers.explorer import answers
+from helpers.explorer.calls import PARTS, WAYS, Record, to_csv
+from helpers.explorer.connections import TITLES, Preview
+from helpers.explorer.merging import are_arrays, difference, joined
+from helpers.fields import Fields, status
+
+_KEPT = 256 * 1024 * 1024  # bytes of what was sent and answered; of older calls only their row
+_LISTED = 100  # calls to choose from; the CSV has all
+_COPY = "navigator.clipboard.writeText(this.parentNode.querySelector('code').textContent)"
+
+
+class PreviewPane(w.VBox):
+    """A call as code to copy; files beside it are written when asked for."""
+
+    def __init__(self, fields: Fields) -> None:
+        self._shown = Preview({}, {}, {})
+        self.way = fields(w.Dropdown, "The same call as", "How the call is written", options=TITLES)
+        self.code, self.saved = w.HTML(), w.HTML()
+        self.save = w.Button(description="Save files", tooltip="Write the files that it reads")
+        super().__init__([self.way, self.code])
+        self.way.observe(lambda _: self._show(), "value")
+        self.save.on_click(lambda _: self._save())
+
+    def show(self, preview: Preview) -> None:
+        """Show another call."""
+        self._shown, self.saved.value = preview, ""
+        self._show()
+
+    def text(self, title: str) -> str:
+        """Return the code under a title; BadInput when there is none, with the reason."""
+        if title in self._shown.code:
+            return self._shown.code[title]
+        reasons = dict.fromkeys(TITLES, "Fill in the form first.") | self._shown.reasons
+        known = f"There is no {title!r}; there are: {', '.join(TITLES)}."
+        raise BadInput(reasons.get(title, known))
+
+    def _show(self) -> None:
+        title = self.way.value
+        code, files = self._shown.code.get(title), self._shown.files
+        if code is None:
+            self.code.value = escape(self._shown.reasons.get(title, "Fill in the form first."))
+        else:
+            self.code.value = (
+                f"<div class='otw-code'><button onclick=\"{_COPY}\">Copy</button>"
+                f"<pre tabindex='0' style='max-height:24em;overflow:auto'><code>{escape(code)}"
+                "</code></pre></div>"
+            )
+        used = [name for name in files if code and name in code]
+        self.save.description = f"Save {', '.join(used)}"[:60]
+        self.children = [self.way, self.code, *([self.save, self.saved] if used else [])]
+
+    def _save(self) -> None:
+        code = self._shown.code.get(self.way.value, "")
+        try:
+            for name, content in self._shown.files.items():
+                if name in code:
+                    with open(name, "wb") as file:
+                        file.write(content())
+        except OSError as error:
+            self.saved.value = status("red", f"Not saved: {error.strerror}.")
+            return
+        self.saved.value = status("green", f"Saved in the folder {os.path.basename(os.getcwd())}.")
+
+
+class AnswerPane(w.VBox):
+    """What was answered, by what it is; or why there is no answer."""
+
+    def __init__(self) -> None:
+        self.html = w.HTML()
+        super().__init__([self.html])
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self.html.value = ""
+
+    def fail(self, error: Exception) -> None:
+        """Show why there was no call."""
+        self.html.value = explain(error)._repr_html_()
+
+    def show(self, records: Sequence[Record]) -> None:
+        """Show what came of calls that belong together: the parts of a batch, and both ways."""
+        by_way: dict[str, list[Record]] = {}
+        for each in records:
+            by_way.setdefault(each.over, []).append(each)
+        found = [f"<h4>{WAYS[way]}</h4>{_times(each)}" for way, each in by_way.items()]
+        failed = [each for each in records if each.error]
+        found += [explain(each.error)._repr_html_() for each in failed if each.error]
+        found += ["<p>Cancelled.</p>" for each in records if each.cancelled]
+        well = [joined(each) for each in by_way.values() if {r.status for r in each} == {"OK"}]
+        if len(well) == 2:
+            found.append(f"<p>{escape(difference(well[0][1], well[1][1]))}</p>")
+        if well:
+            given, answer = well[0]
+            if are_arrays(answer):
+                found.append(answers.table(answer))
+            found += [
+                f"<h4>{escape(part.title)}</h4>{part.html}" for part in answers.show(answer, given)
+            ]
+            found.append(
+                "<details><summary>As JSON</summary><pre tabindex='0' "
+                f"style='max-height:24em;overflow:auto'>{escape(answers.raw(answer))}</pre>"
+                "</details>"
+            )
+        self.html.value = "".join(found)
+
+
+class HistoryPane(w.VBox):
+    """Every call so far: look at its answer, send it again, export all as CSV.
+
+    Parameters
+    ----------
+    fields : Fields
+    look : callable
+        Given a record, shows its answer.
+    send : callable
+        Given a record, sends its request again.
+    """
+
+    def __init__(
+        self, fields: Fields, look: Callable[[Record], None], send: Callable[[Record], None]
+    ) -> None:
+        self.records: list[Record] = []
+        self._look, self._send = look, send
+        self.calls = fields(w.Dropdown, "Calls", "The calls so far, the last one first")
+        self.show = w.Button(description="Show answer", tooltip="Show what came of this call")
+        self.again = w.Button(description="Send again", tooltip="The same inputs to the same place")
+        self.export = w.Button(description="Export CSV", tooltip="All calls, without their arrays")
+        self.told = w.HTML()
+        wrap = w.Layout(flex_flow="row wrap")
+        super().__init__(
+            [self.calls, w.HBox([self.show, self.again, self.export], layout=wrap), self.told]
+        )
+        self.show.on_click(lambda _: self._with_chosen(self._look))
+        self.again.on_click(lambda _: self._with_chosen(self._send))
+        self.export.on_click(lambda _: self._export())
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Remember calls."""
+        self.records += records
+        kept = 0
+        for place in range(len(self.records) - 1, -1, -1):
+            each = self.records[place]
+            kept += _size(each.request.given) + _size(each.answer)
+            if kept > _KEPT and each is not self.records[-1]:
+                request = each.request._replace(given=None)
+                self.records[place] = dataclasses.replace(each, request=request, answer=None)
+        last = len(self.records)
+        listed = range(last, max(last - _LISTED, 0), -1)
+        self.calls.options = [(_line(n, self.records[n - 1]), n) for n in listed]
+        self.calls.value = last
+
+    def _with_chosen(self, do: Callable[[Record], None]) -> None:
+        if not self.records:
+            self.told.value = status("grey", "No call has been made yet.")
+            return
+        record = self.records[self.calls.value - 1]
+        if record.request.given is None:
+            self.told.value = status("grey", "Its arrays were dropped, to save memory.")
+            return
+        self.told.value = ""
+        do(record)
+
+    def _export(self) -> None:
+        content = base64.b64encode(to_csv(self.records).encode("utf-8-sig")).decode()
+        self.told.value = (
+            f"<a download='calls.csv' href='data:text/csv;base64,{content}'>"
+            f"Download calls.csv, {len(self.records)} calls</a>"
+        )
+
+
+def _line(number: int, record: Record) -> str:
+    seconds = sum(record.seconds.values())
+    when = record.began.strftime("%H:%M:%S")
+    what = f"{record.request.target}, {WAYS[record.over]}"
+    return f"{number}. {when} {what}: {record.status}, {1000 * seconds:.0f} ms"
+
+
+def _times(records: Sequence[Record]) -> str:
+    """Write where the time went, as a table; of several calls, the sums."""
+    sums = {
+        part: sum(each.seconds[part] for each in records if part in each.seconds)
+        for part in PARTS
+        if any(part in each.seconds for each in records)
+    }
+    head = "".join(f"<th scope='col'>{part}</th>" for part in (*sums, "total"))
+    row = "".join(f"<td>{1000 * each:.1f} ms</td>" for each in (*sums.values(), sum(sums.values())))
+    calls = f"{len(records)} calls" if len(records) > 1 else "1 call"
+    return (
+        f"<table class='otw-times'><caption>Where the time went: {calls}</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody><tr>{row}</tr></tbody></table>"
+    )
+
+
+def _size(values: Any) -> int:
+    if isinstance(values, Mapping):
+        return sum(getattr(each, "nbytes", 0) for each in values.values())
+    return len(values) if isinstance(values, bytes | str) else 0

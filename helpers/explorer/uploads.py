@@ -1,0 +1,47 @@
+"""A button to choose files; what was chosen stays in the kernel's memory."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ipywidgets as w
+
+File = tuple[str, bytes]
+
+
+class Upload(w.FileUpload):
+    """A FileUpload whose files are not stored with the notebook.
+
+    Parameters
+    ----------
+    what : str
+        What the files are for.
+    changed : callable
+        Called without arguments after each change.
+    multiple : bool
+        Whether several files can be chosen at once.
+    """
+
+    def __init__(self, what: str, changed: Callable[[], object], *, multiple: bool = False) -> None:
+        super().__init__(
+            description="Choose files" if multiple else "Choose a file", multiple=multiple,
+            tooltip=f"For {what}", layout=w.Layout(margin="0 0 0 9.5em", width="12em"),
+        )  # fmt: skip
+        self.files: list[File] = []
+        self._told = changed
+        self.observe(self._take, "value")
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of the first file; empty when there is none."""
+        return self.files[0][1] if self.files else b""
+
+    def take(self, files: Sequence[File]) -> None:
+        """Take files as names and contents."""
+        self.files = list(files)
+        self._told()
+
+    def _take(self, change: dict[str, Any]) -> None:
+        if change["new"]:
+            files = [(file["name"], bytes(file["content"])) for file in change["new"]]
+            self.value = ()  # what a widget holds is stored with the notebook
+            self.take(files)

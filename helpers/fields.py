@@ -1,0 +1,50 @@
+"""Form fields that look alike, and the sign beside them that says how it is."""
+
+from html import escape
+from typing import Any
+
+import ipywidgets as w
+
+LAMPS = {"grey": "○", "green": "●", "red": "✕"}  # beside the colour, for who sees none
+_COLOURS = {"grey": "#595959", "green": "#1a7f37", "red": "#b3261e"}
+
+
+class Fields:
+    """Makes fields; they share one layout and one style of each kind, so that many are cheap."""
+
+    def __init__(self) -> None:
+        self.box = w.Layout(margin="0 0 0.5em 0")
+        self._layout = w.Layout(width="auto", max_width="36em")
+        self._styles: dict[type, Any] = {}
+
+    def __call__(self, kind: type, label: str, tooltip: str, **options: Any) -> Any:
+        """Make a widget with its label before it.
+
+        Parameters
+        ----------
+        kind : type
+            Such as `ipywidgets.Text`.
+        label, tooltip : str
+        **options
+            Of that widget.
+        """
+        known = self._styles.get(kind)
+        style = {"description_width": "9em"} if known is None else known
+        options = {"style": style, "layout": self._layout, **options}
+        made = kind(description=label, tooltip=tooltip, **options)
+        self._styles.setdefault(kind, made.style)
+        return made
+
+
+def status(colour: str, words: str) -> str:
+    """Write a lamp and what it means, as HTML that a screen reader tells by itself.
+
+    Parameters
+    ----------
+    colour : str
+        `grey`, `green` or `red`.
+    words : str
+        Plain text.
+    """
+    sign = f"<span style='color:{_COLOURS[colour]}'>{LAMPS[colour]}</span>"
+    return f"<span role='status'>{sign} {escape(words)}</span>"

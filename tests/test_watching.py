@@ -1,0 +1,110 @@
+"""A call's parts, and its early end, on the real service."""
+
+import threading
+from collections.abc import Iterator
+
+import grpc
+import numpy as np
+import pytest
+
+import practice
+from helpers import ccai, modelarts, tfserving, timing, transport
+from helpers.endpoints import Endpoint, load
+from helpers.errors import UnknownModel
+from helpers.watching import Watch
+from practice.instance import PrivateEndpoint
+
+FLOWER = {"features": np.ones((1, 4), "float32")}
+WHOLE = ["encode", "connect", "send", "wait", "receive", "decode"]
+
+
+@pytest.fixture(scope="module")
+def private() -> Iterator[PrivateEndpoint]:
+    with practice.private("tfserving") as found:
+        yield found
+
+
+@pytest.fixture
+def iris(private: PrivateEndpoint) -> Iterator[Endpoint]:
+    yield private.replace(model="iris")
+    private.trouble()
+
+
+def test_nobody_watches_unless_asked(iris: Endpoint) -> None:
+    assert transport.WATCH.get() is None
+    with Watch() as watch:
+        assert transport.WATCH.get() is watch
+    assert transport.WATCH.get() is None
+
+
+def test_a_call_over_rest_is_told_in_parts_and_answers_as_ever(iris: Endpoint) -> None:
+    with Watch() as watch:
+        outputs = tfserving.predict(iris, FLOWER, over="rest")
+    assert list(watch.seconds) == WHOLE
+    assert all(seconds >= 0 for seconds in watch.seconds.values())
+    plain = tfserving.predict(iris, FLOWER, over="rest")
+    assert np.array_equal(outputs["probabilities"], plain["probabilities"])
+
+
+def test_a_call_over_grpc_is_told_in_parts(iris: Endpoint) -> None:
+    with Watch() as watch:
+        tfserving.predict(iris, FLOWER, over="grpc")
+    assert list(watch.seconds) == ["encode", "connect", "wait", "receive", "decode"]
+
+
+def test_a_timeline_tells_the_watch_its_own_parts(iris: Endpoint) -> None:
+    with Watch() as watch:
+        found = timing.timeline(iris, FLOWER)
+    parts = {name: getattr(found, name) for name in timing.Timeline._fields[:-1]}
+    assert list(parts) == ["connect", *(part for part in WHOLE if part != "connect")]
+    for name in ("send", "wait", "receive"):
+        assert watch.seconds[name] == pytest.approx(parts[name])
+
+
+def test_the_parts_are_the_whole_call(iris: Endpoint) -> None:
+    with Watch() as watch:
+        tfserving.predict(iris, FLOWER, over="rest")
+    assert sum(watch.seconds.values()) == pytest.approx(watch._moments["decode"] - watch._began)
+
+
+def test_forms_and_files_are_sent_as_ever() -> None:
+    practice.ready("ccai", "modelarts")
+    with Watch() as watch:
+        speech = ccai.text_to_speech(load("ccai"), "hello")
+    assert speech.seconds > 0.2
+    assert list(watch.seconds) == WHOLE
+    with Watch() as watch:
+        digit = modelarts.infer_image(load("modelarts", "practice-digits"), "data/images/digit.png")
+    assert digit["predicted_label"] == "4"
+    assert list(watch.seconds) == WHOLE
+
+
+def test_an_error_stays_an_error_of_the_tree(iris: Endpoint) -> None:
+    for over in ("grpc", "rest"):
+        with pytest.raises(UnknownModel, match="irsi"), Watch() as watch:
+            tfserving.predict(iris.replace(model="irsi"), FLOWER, over=over, check=False)
+        assert "wait" in watch.seconds
+
+
+@pytest.mark.parametrize("call", [tfserving.predict, timing.timeline])
+def test_a_call_over_grpc_ends_when_it_is_cancelled(
+    private: PrivateEndpoint, iris: Endpoint, call
+) -> None:
+    tfserving.predict(iris, FLOWER)
+    private.trouble(delay=60)
+    watch, found = Watch(), list[BaseException]()
+
+    def make() -> None:
+        try:
+            with watch:
+                call(iris, FLOWER, timeout=60)
+        except BaseException as error:
+            found.append(error)
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    watch.cancel()  # before, during or after the call begins: all are the same
+    thread.join(20)
+    assert not thread.is_alive()
+    assert isinstance(found[0], grpc.FutureCancelledError | Exception)
+    assert watch.cancelled
