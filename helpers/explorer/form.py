@@ -126,5 +126,7 @@ def _is_batched(spec: TensorSpec) -> bool:
 
 def _predict(endpoint: Endpoint, inputs: Arrays, timeout: float, way: str) -> dict[str, NDArray]:
     if way == "grpc":  # in parts, which `predict` does not tell
-        return timing.timeline(endpoint, inputs, timeout=timeout).outputs
-    return tfserving.predict(endpoint, inputs, timeout=timeout, over=way)
+        outputs = timing.timeline(endpoint, inputs, timeout=timeout).outputs
+    else:
+        outputs = tfserving.predict(endpoint, inputs, timeout=timeout, over=way)
+    return dict(sorted(outputs.items()))  # gRPC keeps no order

@@ -10,13 +10,14 @@ from typing import Any
 import ipywidgets as w
 
 from helpers.errors import BadInput, explain
-from helpers.explorer import answers
+from helpers.explorer import answers, drawings
 from helpers.explorer.calls import PARTS, WAYS, Record, to_csv
 from helpers.explorer.connections import TITLES, Preview
 from helpers.explorer.merging import are_arrays, difference, joined
 from helpers.fields import Fields, status
 
 _KEPT = 256 * 1024 * 1024  # bytes of what was sent and answered; of older calls only their row
+_UNTITLED = ("boxes", "image", "sound", "series", "text")  # parts that do not say their name
 _LISTED = 100  # calls to choose from; the CSV has all
 _COPY = "navigator.clipboard.writeText(this.parentNode.querySelector('code').textContent)"
 
@@ -94,26 +95,30 @@ class AnswerPane(w.VBox):
         by_way: dict[str, list[Record]] = {}
         for each in records:
             by_way.setdefault(each.over, []).append(each)
-        found = [f"<h4>{WAYS[way]}</h4>{_times(each)}" for way, each in by_way.items()]
-        failed = [each for each in records if each.error]
-        found += [explain(each.error)._repr_html_() for each in failed if each.error]
-        found += ["<p>Cancelled.</p>" for each in records if each.cancelled]
+        found = [explain(each.error)._repr_html_() for each in records if each.error]
+        found += ["<p>Cancelled: nobody waits for the answer.</p>" for r in records if r.cancelled]
         well = [joined(each) for each in by_way.values() if {r.status for r in each} == {"OK"}]
         if len(well) == 2:
             found.append(f"<p>{escape(difference(well[0][1], well[1][1]))}</p>")
         if well:
-            given, answer = well[0]
-            if are_arrays(answer):
-                found.append(answers.table(answer))
-            found += [
-                f"<h4>{escape(part.title)}</h4>{part.html}" for part in answers.show(answer, given)
-            ]
-            found.append(
-                "<details><summary>As JSON</summary><pre tabindex='0' "
-                f"style='max-height:24em;overflow:auto'>{escape(answers.raw(answer))}</pre>"
-                "</details>"
-            )
-        self.html.value = "".join(found)
+            found += _shown(*well[0])
+        self.html.value = "".join([*found, _times(by_way)])
+
+
+def _shown(given: Any, answer: Any) -> list[str]:
+    """Write an answer by what it is, then its arrays, then all of it as JSON."""
+    found = [
+        f"<h4>{escape(part.title)}</h4>{part.html}" if part.kind in _UNTITLED else part.html
+        for part in answers.show(answer, given)
+    ]
+    if are_arrays(answer):
+        found.append(answers.table(answer))
+    json = escape(answers.raw(answer))
+    found.append(
+        "<details><summary>As JSON</summary><pre tabindex='0' "
+        f"style='max-height:24em;overflow:auto'>{json}</pre></details>"
+    )
+    return found
 
 
 class HistoryPane(w.VBox):
@@ -187,20 +192,18 @@ def _line(number: int, record: Record) -> str:
     return f"{number}. {when} {what}: {record.status}, {1000 * seconds:.0f} ms"
 
 
-def _times(records: Sequence[Record]) -> str:
+def _times(by_way: Mapping[str, Sequence[Record]]) -> str:
     """Write where the time went, as a table; of several calls, the sums."""
-    sums = {
-        part: sum(each.seconds[part] for each in records if part in each.seconds)
-        for part in PARTS
-        if any(part in each.seconds for each in records)
-    }
-    head = "".join(f"<th scope='col'>{part}</th>" for part in (*sums, "total"))
-    row = "".join(f"<td>{1000 * each:.1f} ms</td>" for each in (*sums.values(), sum(sums.values())))
-    calls = f"{len(records)} calls" if len(records) > 1 else "1 call"
-    return (
-        f"<table class='otw-times'><caption>Where the time went: {calls}</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody><tr>{row}</tr></tbody></table>"
-    )
+    known = {part for each in by_way.values() for record in each for part in record.seconds}
+    parts = [part for part in PARTS if part in known]
+    rows = []
+    for way, records in by_way.items():
+        sums = {p: sum(r.seconds.get(p, 0.0) for r in records) for p in parts}
+        there = {part for record in records for part in record.seconds}
+        cells = [f"{1000 * sums[part]:.1f}" if part in there else "" for part in parts]
+        rows.append([WAYS[way], str(len(records)), *cells, f"{1000 * sum(sums.values()):.1f}"])
+    head = ["over", "calls", *parts, "total"]
+    return drawings.grid("Where the time went, in milliseconds", head, rows)
 
 
 def _size(values: Any) -> int:
