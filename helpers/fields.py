@@ -36,6 +36,13 @@ class Fields:
         return made
 
 
+def close(widget: w.Widget) -> None:
+    """Remove a form and all that is in it; what it held is not stored with the notebook."""
+    for child in getattr(widget, "children", ()):
+        close(child)
+    widget.close()
+
+
 def status(colour: str, words: str) -> str:
     """Write a lamp and what it means, as HTML that a screen reader tells by itself.
 

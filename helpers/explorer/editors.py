@@ -1,5 +1,6 @@
 """One editor for each input: typed, pasted, uploaded, or made by chance."""
 
+import functools
 import os
 from collections.abc import Callable
 from typing import Any
@@ -46,7 +47,6 @@ class Editor(w.VBox):
         optional: bool = False,
     ) -> None:
         self.name, self.spec, self._field, self._changed = name, spec, fields, changed
-        self._upload = Upload(name, self._touched, multiple=True)
         self._given: Any = None
         self._known: NDArray | CallError | None = None
         self._adjusting: Adjusting | None = None
@@ -60,6 +60,10 @@ class Editor(w.VBox):
         super().__init__(layout=fields.box)
         self.way.observe(lambda _: self._show_way(), "value")
         self._show_way()
+
+    @functools.cached_property
+    def _upload(self) -> Upload:
+        return Upload(self.name, self._touched, multiple=True)
 
     def fill(self, value: Any) -> None:
         """Take a value from a cell.

@@ -15,7 +15,7 @@ from helpers.explorer.calls import WAYS, Record, Request, Sending
 from helpers.explorer.chooser import Chooser
 from helpers.explorer.connections import TITLES, Preview
 from helpers.explorer.panes import AnswerPane, HistoryPane, PreviewPane
-from helpers.fields import Fields, status
+from helpers.fields import Fields, close, status
 
 _BOTH = "gRPC and REST"
 _PACE = 0.1  # seconds between two looks at the progress of a batch
@@ -161,9 +161,11 @@ class Explorer(w.VBox):
         key = None if entry is None else (entry.name, entry.endpoint, name, entry.signatures)
         if key == self._shown:
             return
-        self._shown = key
+        self._shown, before = key, self.form
         self.form = forms.make(entry, name, self._fields, self._changed) if entry else None
         self._slot.children = [self.form] if self.form else []
+        if before:
+            close(before)
         ways = self.form.ways if self.form else ()
         options = [(WAYS[each], (each,)) for each in ways]
         self.way.options = [*options, (_BOTH, tuple(ways))] if len(ways) == 2 else options

@@ -31,6 +31,7 @@ QUESTIONS = (
     "rest_json",
     "start_lab",
     "panel",
+    "explorer",
     "first_chapter",
 )
 _TOLERANCE = 0.15
