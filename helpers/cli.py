@@ -14,7 +14,7 @@ def main(argv: list[str] | None = None) -> int:
     if rest and arguments.run is not _lab:
         parser.error(f"unknown argument: {rest[0]}. `otw --help` tells what there is.")
     arguments.rest = [word for word in rest if word != "--"]
-    if arguments.run in (_doctor, _describe, _predict):
+    if arguments.run in (_doctor, _describe, _predict, _explore):
         return arguments.run(arguments)  # they work where the practice services do not
     from practice import services, state
 
@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.set_defaults(run=_doctor)
     _add_serve(commands)
     _add_calls(commands)
+    _add_explore(commands)
     practice = commands.add_parser("practice", help="start, stop and watch the practice services")
     _add_practice(practice.add_subparsers(metavar="COMMAND", required=True))
     return parser
@@ -89,7 +90,7 @@ def _add_calls(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="Tell the state of a model's versions, and its signatures.",
         **manner,
     )
-    _add_endpoint(describe)
+    _add_model(describe)
     describe.set_defaults(run=_describe)
     predict = commands.add_parser(
         "predict",
@@ -99,13 +100,46 @@ def _add_calls(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "standard input. An input given several times makes a call for each.",
         **manner,
     )
-    _add_endpoint(predict)
+    _add_model(predict)
     predict.add_argument("--input", metavar="NAME=VALUE", action="append", default=[],
-                         help="what the model gets, such as images=@digit.png")  # fmt: skip
+                         help="what the model gets, such as images=@digit.png; --input=NAME=VALUE "
+                         "where the name begins with -")  # fmt: skip
     predict.add_argument("--signature", default="", help="default: serving_default")
     predict.add_argument("--save", metavar="FOLDER", default="",
                          help="write each output there as a .npy file, too")  # fmt: skip
     predict.set_defaults(run=_predict)
+
+
+def _add_explore(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    explore = commands.add_parser(
+        "explore",
+        allow_abbrev=False,
+        help="explore a server's models in the browser, without a notebook",
+        description="Open the explorer in the browser: what the models take, a form for it, the "
+        "call as code, the answer. It listens on this machine only, and the address that it "
+        "prints has a token in it. Ctrl-C ends it.",
+    )
+    _add_endpoint(explore)
+    explore.add_argument("--model", dest="models", metavar="NAME", action="append", default=[],
+                         help="a model to look for; may be given several times")  # fmt: skip
+    explore.add_argument("--config", metavar="FILE", default="",
+                         help="look for the models of this file, as TensorFlow Serving's "
+                         "--model_config_file takes it")  # fmt: skip
+    explore.add_argument("--port", type=_port, default=0,
+                         help="of the page (default: 8866, or a free one)")  # fmt: skip
+    explore.add_argument("--no-browser", dest="browser", action="store_false",
+                         help="only print the page's address")  # fmt: skip
+    explore.set_defaults(run=_explore, model="", version=None, label="")
+
+
+def _add_model(command: argparse.ArgumentParser) -> None:
+    _add_endpoint(command)
+    command.add_argument("model", help="the model's name", metavar="MODEL")
+    which = command.add_mutually_exclusive_group()
+    which.add_argument("--version", type=_count, help="default: what the service chooses")
+    which.add_argument("--label", default="", help="a version label, such as stable")
+    command.add_argument("--json", action="store_true",
+                         help="for programs to read; one line for each call")  # fmt: skip
 
 
 def _add_endpoint(command: argparse.ArgumentParser) -> None:
@@ -113,21 +147,22 @@ def _add_endpoint(command: argparse.ArgumentParser) -> None:
         command.add_argument(name, help=help_text, **more)
 
     add("address", "the gRPC port, or http://HOST:PORT for REST", metavar="HOST:PORT")
-    add("model", "the model's name", metavar="MODEL")
-    which = command.add_mutually_exclusive_group()
-    which.add_argument("--version", type=_count, help="default: what the service chooses")
-    which.add_argument("--label", default="", help="a version label, such as stable")
     add("--over", "whose port HOST:PORT is (default: gRPC's)", choices=["grpc", "rest"], default="")
     add("--tls", "encrypt; for REST write https://", action="store_true")
     add("--ca-file", "PEM file of the authority to trust; sets --tls", metavar="FILE", default="")
     add("--user", "the password is in the variable OTW_PASSWORD", default="")
     add("--timeout", "seconds for each call (default: 10)", type=_seconds, default=10.0)
-    add("--json", "for programs to read; one line for each call", action="store_true")
 
 
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) < 2**63):
         raise argparse.ArgumentTypeError(f"a version is a whole number, not {text!r}")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"a port is a whole number from 1 to 65535, not {text!r}")
     return int(text)
 
 
@@ -207,6 +242,13 @@ def _predict(arguments: argparse.Namespace) -> int:
 
     _replace_unprintable()
     return terminal.predict(arguments)
+
+
+def _explore(arguments: argparse.Namespace) -> int:
+    from helpers.explorer import app
+
+    _replace_unprintable()
+    return app.explore(arguments)
 
 
 def _replace_unprintable() -> None:

@@ -14,6 +14,7 @@ class Fields:
 
     def __init__(self) -> None:
         self.box = w.Layout(margin="0 0 0.5em 0")
+        self.row = w.Layout(flex_flow="row wrap", align_items="center", margin="0 0 0 9.3em")
         self._layout = w.Layout(width="auto", max_width="36em")
         self._styles: dict[type, Any] = {}
 
@@ -34,6 +35,12 @@ class Fields:
         made = kind(description=label, tooltip=tooltip, **options)
         self._styles.setdefault(kind, made.style)
         return made
+
+
+def scrolling(content: str) -> str:
+    """Write HTML with its line ends, in a part of the page that scrolls, by keyboard too."""
+    style = "max-height:24em;overflow:auto;line-height:1.4"
+    return f"<pre tabindex='0' style='{style}'>{content}</pre>"
 
 
 def close(widget: w.Widget) -> None:

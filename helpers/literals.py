@@ -1,8 +1,8 @@
 """Values as code: NumPy arrays written in Python and as what JSON carries."""
 
 import base64
-import cmath
 import io
+import itertools
 import json
 import math
 import re
@@ -24,6 +24,7 @@ _LISTED = 64  # values; of more, code shows their bytes
 _CARRIED = 8_000  # characters of code for one value; above, it is loaded from a file
 _PACKED = 250_000  # bytes that are worth a try to make them short
 _WIDTH = 80
+_RESERVED = re.compile(r"|con|prn|aux|nul|com\d|lpt\d", re.IGNORECASE)  # in any Windows folder
 
 
 def python(value: Any, name: str = "value", files: Files | None = None) -> str:
@@ -67,7 +68,7 @@ def python(value: Any, name: str = "value", files: Files | None = None) -> str:
             return _quoted(value)
         case bytes():
             return _bytes(value)
-        case complex() if not cmath.isfinite(value):
+        case complex():  # as a sum, it would lose the sign of zeros
             return f"complex({python(value.real)}, {python(value.imag)})"
         case float() if not math.isfinite(value):
             return "np.nan" if math.isnan(value) else f"{'-' if value < 0 else ''}np.inf"
@@ -111,24 +112,24 @@ def listed(array: NDArray) -> Any:
 def imports(code: str) -> list[list[str]]:
     """Return the imports that a piece of code needs: Python's own, and those of packages."""
     return [
-        [line for word, line in group.items() if re.search(rf"(?<![\w.]){re.escape(word)}", code)]
+        [line for word, line in group.items() if re.search(rf"{word}(?<![\w.]{word})", code)]
         for group in _IMPORTS
     ]
 
 
 _IMPORTS = (
     {
-        "base64.": "import base64",
-        "json.": "import json",
-        "os.": "import os",
-        "zlib.": "import zlib",
-        "Path(": "from pathlib import Path",
+        r"base64\.": "import base64",
+        r"json\.": "import json",
+        r"os\.": "import os",
+        r"zlib\.": "import zlib",
+        r"Path\(": "from pathlib import Path",
     },
     {
-        "grpc.": "import grpc",
-        "ml_dtypes.": "import ml_dtypes",
-        "np.": "import numpy as np",
-        "requests.": "import requests",
+        r"grpc\.": "import grpc",
+        r"ml_dtypes\.": "import ml_dtypes",
+        r"np\.": "import numpy as np",
+        r"requests\.": "import requests",
     },
 )
 
@@ -194,20 +195,22 @@ def _length(array: NDArray) -> int:
 def _save(array: NDArray, name: str, files: Files | None) -> str:
     if files is None:
         raise BadInput(f"{name!r} is too long to be written as code: {array.size} values.")
-    stem = file_stem(name)
-    number = next(n for n in range(1, len(files) + 2) if _numbered(stem, n) not in files)
-    file = _numbered(stem, number)
+    file = file_name(file_stem(name), ".npy", files)
     files[file] = lambda: npy(array)
     return file
 
 
-def _numbered(stem: str, number: int) -> str:
-    return f"{stem}.npy" if number == 1 else f"{stem}_{number}.npy"
-
-
 def file_stem(name: str) -> str:
-    """Return a name that any system takes for a file, of an input's or a field's."""
+    """Return letters that any system takes for a file, of an input's or a field's name."""
     return re.sub(r"\W+", "_", name, flags=re.ASCII)[:50]
+
+
+def file_name(stem: str, ending: str, taken: Iterable[str]) -> str:
+    """Return a file's name that Windows takes too, and that is not taken in another case."""
+    stem = f"{stem}_" if _RESERVED.fullmatch(stem) else stem
+    known = {each.lower() for each in taken}
+    numbered = (f"{stem}_{number}{ending}" for number in itertools.count(2))
+    return next(e for e in itertools.chain([f"{stem}{ending}"], numbered) if e.lower() not in known)
 
 
 def npy(array: NDArray) -> bytes:

@@ -62,7 +62,8 @@ class Signatures(dict[str, Signature]):
         ]
 
     def __repr__(self) -> str:
-        rows = [("signature", "", "name", "dtype and shape"), *self._rows()]
+        head = "signature", "", "name", "dtype and shape"
+        rows = [head, *(tuple(map(printable, row)) for row in self._rows())]
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
         lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
         return "\n".join((f"{self.model}, version {self.version}", *lines))
@@ -78,6 +79,17 @@ class Signatures(dict[str, Signature]):
         )  # fmt: skip
         caption = f"<caption>{escape(self.model)}, version {self.version}</caption>"
         return f"<table>{caption}{head}{rows}</table>"
+
+
+def printable(text: str) -> str:
+    """Replace what a terminal would obey: names and messages come from a server.
+
+    Examples
+    --------
+    >>> printable("a\\x1b[2Jb")
+    'a\\\\x1b[2Jb'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def from_signature_defs(model: str, version: int, signature_defs: Mapping[str, Any]) -> Signatures:

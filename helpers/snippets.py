@@ -125,7 +125,7 @@ def curl_call(
     Returns
     -------
     str
-        Empty for dtypes that REST does not carry, and when the JSON would be long.
+        Empty for what REST does not carry, and when the JSON would be long.
 
     Examples
     --------
@@ -193,13 +193,15 @@ def json_body(signature_name: str, call: str, values: Any) -> dict[str, Any]:
 
 
 def not_in_json(signature: Signature) -> str:
-    """Say why REST does not carry a signature's tensors, if it does not.
+    """Say why a signature cannot be called over REST, if it cannot.
 
     Examples
     --------
     >>> not_in_json(Signature({"x": TensorSpec(np.dtype("float16"), ())}, {}))
     "REST does not carry float16, which input 'x' is. gRPC does."
     """
+    if not signature.inputs:
+        return "REST refuses a signature that takes no input. gRPC does not."
     for way, specs in (("input", signature.inputs), ("output", signature.outputs)):
         for name, spec in specs.items():
             if spec.dtype.name not in _IN_JSON:

@@ -159,7 +159,7 @@ def _to_array(value: Any, spec: TensorSpec) -> NDArray:
     else:
         shape = np.shape(np.array(value, object))
         array = np.array(_map(_decoded, value), object).reshape(shape)
-    if array.size == 0 and spec.shape:
+    if array.size == 0 and spec.shape and not spec.takes(array.shape):
         return array.reshape([max(size, 0) for size in spec.shape])
     return array
 

@@ -50,7 +50,8 @@ def _jupyter_command(given: list[str]) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    # A classroom has no internet: .jupyter tells JupyterLab not to ask for news and updates.
+    # A classroom has no internet: .jupyter tells JupyterLab not to ask for news and updates. And
+    # that uploads may be large; in a file, where the user's own files add to it.
     # Its terminals and cells find `otw` without the virtual environment activated.
     first = {"JUPYTER_CONFIG_PATH": services.ROOT / ".jupyter", "PATH": Path(sys.executable).parent}
     return os.environ | {

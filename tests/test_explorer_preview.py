@@ -3,27 +3,23 @@
 import base64
 import json
 import os
-import pickle
+import re
 import runpy
 import shlex
-import shutil
-import subprocess
-import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
-import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import ccai, ccai_wire, endpoints, images, literals, modelarts, tfserving
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput
-from helpers.explorer import preview_ccai, preview_modelarts
+from helpers.explorer import catalog, connections, preview_ccai, preview_modelarts
 from helpers.explorer.connections import CURL, GRPC, JSON, REQUESTS, TITLES, Preview
 from helpers.explorer.preview import preview
 from helpers.serving_api import example_pb2
@@ -31,6 +27,21 @@ from helpers.signatures import DEFAULT_SIGNATURE, Signature, Signatures, TensorS
 from helpers.speech import Speech
 from helpers.tensors import to_ndarray
 from practice import manager, services
+from practice.modelarts import published as modelarts_services
+from tests import ccai as shared
+from tests.explorer import (
+    SH,
+    assert_all_the_same,
+    assert_json,
+    before,
+    curl,
+    decoded,
+    json_of,
+    put_files,
+    run,
+    run_here,
+    same_values,
+)
 from tests.tfserving import make_odd_models, running
 
 DATA = services.MODELS.parent
@@ -54,7 +65,6 @@ SHAPES = {
     "empty": (0, 3),
 }
 ON_REST = ["float32", "float64", "int8", "int32", "int64", "uint8", "uint64", "bool"]
-SH = sys.platform != "win32" and shutil.which("curl") and shutil.which("sh")
 NAMES = ["plain", "it's", 'a "b"', "two\nlines", "数字 ☃", "\\", "../up", "$HOME `id`", "np.x", ""]
 
 
@@ -79,15 +89,6 @@ def random_array(dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
     return np.asarray(random.integers(0, 2, shape)).astype(dtype)
 
 
-def before(code: str, line: str) -> dict[str, Any]:
-    """Run a program up to the line that calls; returns what it has defined."""
-    start, found, _ = code.partition(line)
-    assert found, code
-    defined: dict[str, Any] = {}
-    exec(compile(start, "preview", "exec"), defined)
-    return defined
-
-
 def sent_by_grpc(found: Preview) -> dict[str, np.ndarray]:
     request = before(found.code[GRPC], "\noptions = ")["request"]
     return {name: to_ndarray(tensor) for name, tensor in request.inputs.items()}
@@ -95,11 +96,6 @@ def sent_by_grpc(found: Preview) -> dict[str, np.ndarray]:
 
 def sent_by_requests(found: Preview) -> Any:
     return before(found.code[REQUESTS], "\nresponse = ")["body"]
-
-
-def put_files(found: Preview, folder: Path) -> None:
-    for name, content in found.files.items():
-        (folder / name).write_bytes(content())
 
 
 def same(one: np.ndarray, other: np.ndarray) -> bool:
@@ -158,19 +154,11 @@ def test_text_and_bytes_arrive_over_both(values: list, times: int, folder: Path)
     found = shown({"x": array})
     put_files(found, folder)
     assert sent_by_grpc(found)["x"].tolist() == as_sent
-    for body in (sent_by_requests(found), json.loads(file_or_text(found))):
+    for body in (sent_by_requests(found), json.loads(json_of(found))):
         posted = body["inputs"]["x"]
         assert [decoded(each) for each in posted] == as_sent
     if times == 1:
         assert found.files == {}
-
-
-def file_or_text(found: Preview) -> str:
-    return found.code.get(JSON) or found.files["body.json"]().decode()
-
-
-def decoded(value: Any) -> bytes:
-    return base64.b64decode(value["b64"]) if isinstance(value, dict) else value.encode()
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", BFLOAT16], ids=str)
@@ -182,6 +170,13 @@ def test_what_is_no_number_arrives_too(dtype: Any, times: int) -> None:
     if np.dtype(dtype).name in ON_REST:
         assert same(np.array(sent_by_requests(found)["inputs"]["x"], dtype), array)
         assert "[NaN, Infinity, -Infinity, -0.0, 0.1" in found.code[JSON]
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_the_signs_of_zeros_arrive(dtype: str) -> None:
+    parts = [0.0, -0.0, 1.5, -1.5]
+    array = np.array([complex(real, imag) for real in parts for imag in parts], dtype)
+    assert same(sent_by_grpc(shown({"x": array}))["x"], array)
 
 
 @pytest.mark.parametrize("value", [0, 1, np.nan, np.inf])
@@ -202,7 +197,7 @@ def test_odd_names_of_inputs_and_signatures_are_kept(folder: Path) -> None:
             n: a.tolist() for n, a in values.items()
         }
         body = sent_by_requests(found)
-        assert body == json.loads(file_or_text(found))
+        assert body == json.loads(json_of(found))
         assert body["signature_name"] == 'sig\'s "name"\n☃'
     assert len(found.files) == 0
     assert shlex.split(shown({"it's": np.array([1])}, shell="sh").code[CURL])[2] == (
@@ -217,6 +212,20 @@ def test_each_long_input_has_a_file_of_its_own_within_the_folder() -> None:
     for name in found.files:
         told = f"# Save {name} from the Explorer first"
         assert any(told in code for code in found.code.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "taken", "file"),
+    [
+        ("a", [], "a.npy"),
+        ("a", ["A.npy", "a_2.npy"], "a_3.npy"),  # some systems ignore case
+        ("aux", [], "aux_.npy"),
+        ("Con", ["con_.npy"], "Con__2.npy"),
+        ("", [], "_.npy"),
+    ],
+)
+def test_a_files_name_is_one_on_every_system(name: str, taken: list[str], file: str) -> None:
+    assert literals.file_name(name, ".npy", taken) == file
 
 
 @pytest.mark.parametrize(
@@ -351,32 +360,6 @@ def test_modelarts_says_what_cannot_be_posted() -> None:
     assert "cannot sign" in preview_modelarts.preview(signing, {"x": 1}).reasons[CURL]
 
 
-RUN = (
-    "import json, pickle, runpy, sys; found = runpy.run_path(sys.argv[1]); "
-    "pickle.dump({name: found[name] for name in ('outputs', 'answer') if name in found}, "
-    "open('found.pickle', 'wb'))"
-)
-
-
-def run(found: Preview, title: str, folder: Path, **variables: str) -> Any:
-    """Run a preview as it stands, in a fresh process; returns what it ends with."""
-    put_files(found, folder)
-    if title == CURL:
-        words = ["sh", "-c", found.code[CURL]]
-    else:
-        (folder / "call.py").write_text(found.code[title], encoding="utf-8")
-        words = [sys.executable, "-c", RUN, "call.py"]
-    done = subprocess.run(
-        words, capture_output=True, text=True, check=False, timeout=60, cwd=folder,
-        env=os.environ | variables,
-    )  # fmt: skip
-    assert done.returncode == 0, found.code[title][:5000] + done.stdout + done.stderr
-    assert done.stdout.strip()
-    if title == CURL:
-        return json.loads(done.stdout)
-    return next(iter(pickle.loads((folder / "found.pickle").read_bytes()).values()))
-
-
 PICTURE = np.asarray(np.random.default_rng(1).integers(0, 256, (8, 8)), np.uint8)
 FLOWER = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 
@@ -396,34 +379,42 @@ def example() -> Any:
     return made
 
 
-SHIPPED = [("tfserving", "practice", m) for m in ("digits", "digits_detector", "iris")] + [
-    ("tfserving-tf", "practice-tf", model) for model in ("digits_encoded", "iris_examples")
-]
+PROFILES = {"tfserving": "practice", "tfserving-tf": "practice-tf"}
+SHIPPED = [
+    ("tfserving", "digits", 1), ("tfserving", "digits", None),
+    ("tfserving", "digits_detector", None), ("tfserving", "iris", None),
+    ("tfserving-tf", "digits", 1), ("tfserving-tf", "digits", None),
+    ("tfserving-tf", "digits_detector", None), ("tfserving-tf", "digits_encoded", None),
+    ("tfserving-tf", "iris", None), ("tfserving-tf", "iris_examples", None),
+]  # fmt: skip
 
 
-def test_all_shipped_models_are_looked_at() -> None:
-    assert {m for _, _, m in SHIPPED} == {p.name for p in services.MODELS.iterdir() if p.is_dir()}
+@pytest.mark.parametrize("service", PROFILES)
+def test_all_shipped_models_are_looked_at(service: str) -> None:
+    manager.up(service)
+    endpoint = endpoints.load("tfserving", PROFILES[service])
+    served = {
+        (service, each.name, version)
+        for each in catalog.entries(endpoint)
+        for version in [*list(each.states)[1:], None]  # the newest one without its number
+    }
+    assert served == {each for each in SHIPPED if each[0] == service}
 
 
-@pytest.mark.parametrize(("service", "profile", "model"), SHIPPED, ids=[m for *_, m in SHIPPED])
+@pytest.mark.parametrize(("service", "model", "version"), SHIPPED, ids=str)
 def test_every_preview_of_a_shipped_model_gives_the_same_answer(
-    service: str, profile: str, model: str, folder: Path
+    service: str, model: str, version: int | None, folder: Path
 ) -> None:
     manager.up(service)
-    endpoint = endpoints.load("tfserving", profile).replace(model=model)
+    endpoint = endpoints.load("tfserving", PROFILES[service]).replace(model=model, version=version)
     for name, signature in tfserving.signatures(endpoint).items():
         inputs = {n: value_of(n, spec, signature) for n, spec in signature.inputs.items()}
         expected = tfserving.predict(endpoint, inputs, signature_name=name)
         found = preview(endpoint, name, signature, inputs, shell="sh")
         assert set(found.reasons) <= {JSON}, "only a long body is not shown"
-        outputs = run(found, GRPC, folder)
-        assert outputs.keys() == expected.keys()
-        assert all(same_values(outputs[each], expected[each]) for each in expected)
-        assert_json(run(found, REQUESTS, folder), expected)
-        answer = requests.post(rest_url(found), file_or_text(found), timeout=30).json()
-        assert_json(answer["outputs"], expected)
-        if SH:
-            assert run(found, CURL, folder) == answer
+        # A fresh process takes long: once for each model is enough.
+        fresh = service == "tfserving" or name == "predict"
+        assert_all_the_same(found, expected, folder, fresh=fresh, rtol=1e-6)
 
 
 @pytest.mark.slow
@@ -449,25 +440,6 @@ def test_every_dtype_is_echoed_to_its_previews(
         assert capsys.readouterr().out
 
 
-def rest_url(found: Preview) -> str:
-    return before(found.code[REQUESTS], "\nresponse = ")["url"]
-
-
-def same_values(one: np.ndarray, other: np.ndarray) -> bool:
-    return one.dtype == other.dtype and one.tolist() == other.tolist()
-
-
-def assert_json(outputs: Any, expected: Mapping[str, np.ndarray]) -> None:
-    if len(expected) == 1:
-        outputs = {next(iter(expected)): outputs}
-    assert outputs.keys() == expected.keys()
-    for name, array in expected.items():
-        if array.dtype.kind == "O":
-            assert [decoded(v) for v in np.ravel(outputs[name])] == array.ravel().tolist()
-        else:
-            np.testing.assert_allclose(np.array(outputs[name], array.dtype), array, rtol=1e-6)
-
-
 @pytest.mark.parametrize("call", ["classify", "regress"])
 def test_the_previews_of_examples_give_the_same_answer(call: str, tmp_path: Path) -> None:
     manager.up("tfserving-tf")
@@ -481,7 +453,7 @@ def test_the_previews_of_examples_give_the_same_answer(call: str, tmp_path: Path
         outputs = run(found, title, tmp_path)
         np.testing.assert_allclose([score_of(each) for each in outputs], wanted, rtol=1e-6)
     if SH:
-        outputs = run(found, CURL, tmp_path)["results"]
+        outputs = curl(found, tmp_path)["results"]
         np.testing.assert_allclose([score_of(each) for each in outputs], wanted, rtol=1e-6)
 
 
@@ -517,28 +489,108 @@ def test_a_preview_runs_with_a_proxy_in_the_environment(
     found = preview(endpoint, "", signature, {"features": np.ones((1, 4), "float32")}, shell="sh")
     wanted = tfserving.predict(endpoint, {"features": [[1.0] * 4]})["probabilities"].tolist()
     np.testing.assert_allclose(run(found, GRPC, tmp_path)["probabilities"], wanted)
-    np.testing.assert_allclose(run(found, CURL, tmp_path)["outputs"], wanted, rtol=1e-6)
+    np.testing.assert_allclose(curl(found, tmp_path)["outputs"], wanted, rtol=1e-6)
     np.testing.assert_allclose(run(found, REQUESTS, tmp_path), wanted, rtol=1e-6)
 
 
-@pytest.mark.parametrize("profile", ["practice", "practice-secure"])
-def test_every_preview_of_ccai_gives_the_same_answer(profile: str, tmp_path: Path) -> None:
-    manager.up("ccai")
-    endpoint, variables = endpoints.load("ccai", profile), manager.variables("ccai")
-    face = (DATA / "photos" / "astronaut.png").read_bytes()
-    found = preview_ccai.preview(
-        endpoint, "fcgi_py_face_detection", {"image": face}, method="FaceDetection",
-        content=face, shell="sh",
-    )  # fmt: skip
-    assert set(found.files) == {"image.png", "content.png"}
-    assert_no_secret(found, endpoint)
-    expected = json.loads(ccai_wire.send(endpoint, "fcgi_py_face_detection", form(face), 30))
-    assert run(found, REQUESTS, tmp_path, **variables)["data"] == expected["data"]
+FACE = (DATA / "photos" / "astronaut.png").read_bytes()
+PAGE = shared.written("Meeting\nat ten")
+SOUND = Speech.read(DATA / "audio" / "go-forward.wav")
+HEARD = {
+    "realtime": "OFFLINE", "language": "ENGLISH", "rate": 16000, "samplewidth": 2,
+    "speech": SOUND.pcm(),
+}  # fmt: skip
+NO_JSON = ("cpuinfo", "gpuinfo", "meminfo", "apiinfo", "policy")
+FORMS: dict[str, dict[str, Any]] = {
+    **{name: {} for name in NO_JSON},
+    "asr": HEARD, "tts": {"text": "it's & \"so\" ü"}, "policy": {"device": "CPU", "local": 1},
+}  # fmt: skip
+FORMS |= {name: {"image": PAGE} for name in ("ocr", "ppocr", "digitalnote", "handwritten")}
+PATHS = [path for path in shared.PATHS if path != "/cgi-bin/streaming"]
+METHODS = {
+    "OCR": PAGE, "FaceDetection": FACE, "FacialLandmark": FACE, "Classification": FACE,
+    "ASR": SOUND.wav(),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def own_ccai() -> Iterator[shared.Running]:
+    with shared.running() as service:
+        yield service
+
+
+def test_every_path_and_method_of_ccai_is_looked_at(own_ccai: shared.Running) -> None:
+    named = {f"/cgi-bin/{each.name}" for each in catalog.entries(own_ccai.plain)}
+    assert named - {"/cgi-bin/streaming", "/cgi-bin/smartphoto"} == set(PATHS), "those take JSON"
+    methods = {each.name for each in catalog.entries(own_ccai.plain.replace(rest=""))}
+    assert methods == set(METHODS)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_both_previews_of_a_path_of_ccai_give_the_same_answer(
+    path: str, own_ccai: shared.Running, tmp_path: Path
+) -> None:
+    endpoint, name = own_ccai.plain, path.rpartition("/")[2]
+    form = FORMS.get(name.removeprefix("fcgi_").removeprefix("py_"), {"image": FACE})
+    found = preview_ccai.preview(endpoint, name, form, shell="sh")
+    posted = {n: shared.text64(v) if isinstance(v, bytes) else v for n, v in form.items()}
+    expected = comparable(ccai_wire.send(endpoint, name, posted, 60))
+    assert expected
+    answer = run_here(found, REQUESTS, tmp_path)
+    assert isinstance(answer, dict) == (name.rpartition("_")[2] not in NO_JSON)
+    assert comparable(answer) == expected
     if SH:
-        assert run(found, CURL, tmp_path, **variables)["data"] == expected["data"]
-    answer = run(found, GRPC, tmp_path, **variables)
-    faces = ccai.answers.faces(ccai.answers.parse(answer))
-    assert faces == ccai.detect_faces(endpoint, face, transport="grpc") != []
+        assert comparable(run(found, CURL, tmp_path)) == expected
+
+
+def comparable(answer: Any) -> Any:
+    """Return an answer without what differs from call to call: times and frequencies."""
+    if isinstance(answer, dict):
+        return {name: value for name, value in answer.items() if name != "time"}
+    try:
+        read = json.loads(answer, strict=False)
+    except ValueError:
+        return re.sub(r"\d+", "N", answer).strip()
+    return comparable(read) if isinstance(read, dict) else read
+
+
+@pytest.mark.parametrize("door", ["plain", "secure"])
+@pytest.mark.parametrize("method", METHODS)
+def test_the_preview_of_a_method_of_ccai_gives_the_same_answer(
+    method: str, door: str, own_ccai: shared.Running, tmp_path: Path
+) -> None:
+    endpoint = getattr(own_ccai, door)
+    content = METHODS[method]
+    found = preview_ccai.preview(endpoint, "", {}, method=method, content=content)
+    assert set(found.reasons) == {REQUESTS, CURL, JSON}
+    expected = ccai_wire.call(endpoint, method, content, 60)
+    answer = run(found, GRPC, tmp_path, **user_of(endpoint, found))
+    assert ccai.answers.parse(answer) == expected != []
+
+
+@pytest.mark.parametrize("name", ["fcgi_py_face_detection", "fcgi_ocr"])
+def test_the_previews_go_through_ccais_secure_doors(
+    name: str, own_ccai: shared.Running, tmp_path: Path
+) -> None:
+    endpoint = own_ccai.secure
+    found = preview_ccai.preview(
+        endpoint, name, {"image": FACE}, method="FaceDetection", content=FACE, shell="sh"
+    )
+    assert set(found.files) == {"image.png", "content.png"}
+    variables = user_of(endpoint, found)
+    expected = comparable(ccai_wire.send(endpoint, name, form(FACE), 60))
+    assert comparable(run(found, REQUESTS, tmp_path, **variables)) == expected
+    if SH:
+        assert comparable(run(found, CURL, tmp_path, **variables)) == expected
+    assert run(found, GRPC, tmp_path, **variables)
+
+
+def user_of(endpoint: Endpoint, found: Preview) -> dict[str, str]:
+    """Return the variables that code reads, after a look that it holds no secret itself."""
+    assert_no_secret(found, endpoint)
+    fields = ("user", "password", "domain", "project")
+    known = {field: getattr(endpoint, field) for field in fields if getattr(endpoint, field)}
+    return {connections.variable(endpoint, field): value for field, value in known.items()}
 
 
 def form(content: bytes) -> dict[str, str]:
@@ -558,41 +610,55 @@ def test_ccai_takes_text_with_quotes_and_a_short_file(tmp_path: Path) -> None:
     expected = json.loads(ccai_wire.send(endpoint, "fcgi_py_classification", form(picture), 30))
     assert run(small, REQUESTS, tmp_path)["data"] == expected["data"]
     if SH:
-        assert run(said, CURL, tmp_path)["data"]["speech"] == wav
-        assert run(small, CURL, tmp_path)["data"] == expected["data"]
+        assert curl(said, tmp_path)["data"]["speech"] == wav
+        assert curl(small, tmp_path)["data"] == expected["data"]
     sound = Speech.read(DATA / "audio" / "go-forward.wav").wav()
     heard = preview_ccai.preview(endpoint, "", {}, method="ASR", content=sound)
     assert set(heard.files) == {"content.wav"}
     assert "go forward" in run(heard, GRPC, tmp_path).lower()
 
 
-@pytest.mark.parametrize("profile", ["practice", "practice-signature", "practice-appcode"])
-def test_every_preview_of_modelarts_gives_the_same_answer(profile: str, tmp_path: Path) -> None:
-    manager.up("modelarts")
-    endpoint, variables = endpoints.load("modelarts", profile), manager.variables("modelarts")
-    body = {"data": {"req_data": [FLOWER]}}
-    found = preview_modelarts.preview(endpoint, body, shell="sh")
-    assert_no_secret(found, endpoint)
-    expected = modelarts.infer_json(endpoint, body)["data"]
-    assert json.loads(found.code[JSON]) == body
-    assert run(found, REQUESTS, tmp_path, **variables)["data"] == expected
-    if SH and CURL in found.code:
-        assert run(found, CURL, tmp_path, **variables)["data"] == expected
-    assert (CURL in found.reasons) == (profile == "practice-signature")
+SERVICES: dict[str, Any] = {
+    "iris": {"data": {"req_data": [FLOWER]}},
+    "digits": (DATA / "images" / "digit.png").read_bytes(),
+    "digits_detector": (DATA / "images" / "digits-02.png").read_bytes(),
+}
 
 
-def test_the_previews_of_a_file_for_modelarts_give_the_same_answer(tmp_path: Path) -> None:
+def test_every_service_of_modelarts_is_looked_at() -> None:
     manager.up("modelarts")
-    endpoint = endpoints.load("modelarts", "practice-digits")
-    variables = manager.variables("modelarts")
-    picture = (DATA / "images" / "digit.png").read_bytes()
-    found = preview_modelarts.preview(endpoint, content=picture, shell="sh")
-    assert_no_secret(found, endpoint)
-    expected = modelarts.infer_image(endpoint, picture)
+    entries = catalog.entries(endpoints.load("modelarts"))
+    assert {each.name for each in entries} == set(SERVICES)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize(
+    "auth", ["", "signature", "appcode"], ids=["token", "signature", "appcode"]
+)
+def test_every_preview_of_modelarts_gives_the_same_answer(
+    auth: str, service: str, tmp_path: Path
+) -> None:
+    manager.up("modelarts")
+    published, sent = modelarts_services.SERVICES[service], SERVICES[service]
+    endpoint = endpoints.load("modelarts", f"practice-{auth}" if auth else "practice")
+    host = endpoint.rest.partition("/v1/")[0]
+    path = published.app_path if auth == "appcode" else published.path
+    endpoint = endpoint.replace(rest=f"{host}{path}")
+    if isinstance(sent, bytes):
+        found = preview_modelarts.preview(endpoint, content=sent, shell="sh")
+        expected = modelarts.infer_image(endpoint, sent)
+        assert set(found.reasons) - {CURL} == {GRPC, JSON}
+    else:
+        found = preview_modelarts.preview(endpoint, sent, shell="sh")
+        expected = modelarts.infer_json(endpoint, sent)
+        assert json.loads(found.code[JSON]) == sent
+    variables = user_of(endpoint, found)
     assert run(found, REQUESTS, tmp_path, **variables) == expected
-    if SH:
-        assert run(found, CURL, tmp_path, **variables) == expected
+    assert (CURL in found.reasons) == (auth == "signature")
+    if SH and CURL in found.code:
+        assert curl(found, tmp_path, **variables) == expected
 
 
 def assert_no_secret(found: Preview, endpoint: Endpoint) -> None:
-    assert endpoint.password not in "".join(found.code.values()) or not endpoint.password
+    told = "".join([*found.code.values(), *found.reasons.values()])
+    assert endpoint.password not in told or not endpoint.password

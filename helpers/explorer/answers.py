@@ -149,8 +149,9 @@ def _of_json(answer: Any, inputs: Mapping[str, NDArray], labels: Sequence[str]) 
 def _leaves(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
     """Give the values within objects, by their paths such as `data.resp_data`."""
     if isinstance(value, Mapping) and depth < _DEEPEST:
-        for name, each in value.items():
-            yield from _leaves(each, f"{path}.{name}" if path else str(name), depth + 1)
+        for each in value:
+            name = str(each).encode(errors="replace").decode()  # half a character cannot be sent
+            yield from _leaves(value[each], f"{path}.{name}" if path else name, depth + 1)
     else:
         yield path or "answer", value
 

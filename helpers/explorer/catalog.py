@@ -100,7 +100,8 @@ def _paths(endpoint: Endpoint, timeout: float) -> list[Entry]:
 
         methods = messages.DESCRIPTOR.services_by_name["Inference"].methods
         return [Entry(each.name, endpoint) for each in methods if each.input_type.name == "Input"]
-    return [Entry(path, endpoint) for path in ccai.services(endpoint, timeout=timeout)]
+    paths = ccai.services(endpoint, timeout=timeout)
+    return [Entry(path, endpoint) for path in paths if path.startswith("fcgi")]  # others take JSON
 
 
 def _services(endpoint: Endpoint, timeout: float) -> list[Entry]:

@@ -10,7 +10,7 @@ from helpers.errors import BadInput, CallError, explain
 from helpers.explorer import catalog, listings
 from helpers.explorer.catalog import Entry
 from helpers.explorer.uploads import Upload
-from helpers.fields import Fields, status
+from helpers.fields import Fields, scrolling, status
 from helpers.signatures import DEFAULT_SIGNATURE
 
 _NEWEST = "the service's choice"
@@ -53,8 +53,11 @@ class Chooser(w.VBox):
         )  # fmt: skip
         self.config = Upload("a model config file, as --model_config_file takes it", self._take)
         self.config.description = "Config file"
+        self.config.layout = w.Layout(width="12em")
         self.look = w.Button(description="Look again", tooltip="Ask what is served now")
         self.told, self.card = w.HTML(), w.HTML()
+        self._buttons = w.HBox([self.config, self.look], layout=fields.row)
+        self._look_alone = w.HBox([self.look], layout=fields.row)
         self.entry = fields(w.Dropdown, "Model", "What is served there")
         self.version = fields(w.Dropdown, "Version", "A version or a label", options=[_NEWEST])
         self.signature = fields(w.Dropdown, "Signature", "One way to call the model")
@@ -98,14 +101,19 @@ class Chooser(w.VBox):
     def _find(self) -> None:
         wanted, found = self.entry.value, list[Entry]()
         self.told.value, self.card.value = status("grey", "asking ..."), ""
-        self.children = [self.look, self.told, self.card]  # until it is known what to ask for
+        self.children = [
+            self._look_alone,
+            self.told,
+            self.card,
+        ]  # until it is known what to ask for
         try:
             endpoint = self._endpoint()
             self._rows(endpoint)
             found = catalog.entries(endpoint, self._names(), timeout=self._timeout)
-            some = f"{len(found)} found" if found else "Name a model, or give the config file"
+            there = sum(each.error is None for each in found)
+            some = f"{there} found" if found else "Name a model, or give the config file"
             where = endpoint.grpc or endpoint.rest
-            self.told.value = status("green" if found else "grey", f"{where}: {some}.")
+            self.told.value = status("green" if there else "grey", f"{where}: {some}.")
             wanted = wanted or next((e.name for e in found if e.endpoint == endpoint), None)
         except Exception as error:  # whatever it is, the reader should see it, not the log
             self._tell(error)
@@ -119,9 +127,9 @@ class Chooser(w.VBox):
     def _rows(self, endpoint: Endpoint) -> None:
         served = endpoint.kind == "tfserving"
         self.entry.description = "Model" if served else "Service"
-        ask = [self.names, self.config] if served else []
+        ask = [self.names, self._buttons] if served else [self._look_alone]
         which = [self.version, self.signature] if served else []
-        self.children = [*ask, self.look, self.told, self.card, self.entry, *which, self.tree]
+        self.children = [*ask, self.told, self.card, self.entry, *which, self.tree]
 
     def _choose(self) -> None:
         entry = self.meant
@@ -168,7 +176,7 @@ class Chooser(w.VBox):
             tree = escape(listings.tree(entry.states, entry.signatures))
             self.tree.value = (
                 f"<details><summary>{escape(entry.name)}: versions and signatures</summary>"
-                f"<pre tabindex='0' style='max-height:24em;overflow:auto'>{tree}</pre></details>"
+                f"{scrolling(tree)}</details>"
             )
         elif entry and entry.note:
             self.tree.value = escape(entry.note)

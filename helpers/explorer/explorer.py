@@ -139,8 +139,7 @@ class Explorer(w.VBox):
                                    self._send_again)  # fmt: skip
 
     def _rows(self) -> list[w.Widget]:
-        wrap = w.Layout(flex_flow="row wrap", align_items="center")
-        buttons = w.HBox([self.send_button, self.cancel_button, self.told], layout=wrap)
+        buttons = w.HBox([self.send_button, self.cancel_button, self.told], layout=self._fields.row)
         parts: list[tuple[str, list[w.Widget]]] = [
             ("What is served", [self.chooser]),
             ("Inputs", [self._slot]),
@@ -148,7 +147,8 @@ class Explorer(w.VBox):
             ("Answer", [self.answer]),
             ("History", [self.history]),
         ]
-        return [each for title, row in parts for each in (w.HTML(f"<h3>{title}</h3>"), *row)]
+        head = "<h3 style='margin:0.5em 0 0'>{}</h3>"
+        return [each for title, row in parts for each in (w.HTML(head.format(title)), *row)]
 
     def _form(self) -> Any:
         if self.form is None:

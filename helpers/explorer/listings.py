@@ -10,16 +10,18 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from helpers import literals
 from helpers.channels import MAX_MESSAGE
 from helpers.errors import CallError
 from helpers.explorer.arrays import kind
 from helpers.explorer.transcripts import plain
-from helpers.signatures import Signature, Signatures, TensorSpec
+from helpers.signatures import Signature, Signatures, TensorSpec, printable
 from helpers.tfserving import VersionStatus
 from helpers.tfserving_rest import to_json
 
 _FIRST = 6  # values of an array that are shown
 _LONGEST = 60  # letters of a string that are shown
+_LONGEST_STEM = 200  # of a file's name, which has 255 at most
 
 
 def tree(states: Mapping[int, VersionStatus], signatures: Signatures) -> str:
@@ -106,7 +108,7 @@ def save(folder: str, before: str, outputs: Mapping[str, NDArray]) -> None:
     ----------
     folder : str
     before : str
-        What the files' names begin with; the outputs' names follow, made safe.
+        What the files' names begin with; the outputs' names follow, made safe and short.
     outputs : mapping of str to ndarray
 
     Raises
@@ -114,20 +116,11 @@ def save(folder: str, before: str, outputs: Mapping[str, NDArray]) -> None:
     CallError
         For bytes that end with NUL or differ much in length: `.npy` would pad them.
     """
+    taken: list[str] = []
     for name, array in sorted(outputs.items()):
-        path = os.path.join(folder, f"{before}{quote(name, safe='')}.npy")
+        taken.append(literals.file_name(quote(name, safe="")[:_LONGEST_STEM], ".npy", taken))
+        path = os.path.join(folder, f"{before}{taken[-1]}")
         np.save(path, _of_one_length(name, array), allow_pickle=False)
-
-
-def printable(text: str) -> str:
-    """Replace what a terminal would obey: names and messages come from a server.
-
-    Examples
-    --------
-    >>> printable("a\\x1b[2Jb")
-    'a\\\\x1b[2Jb'
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _columns(rows: Iterable[tuple[str, ...]]) -> list[str]:

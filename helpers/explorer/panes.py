@@ -14,12 +14,18 @@ from helpers.explorer import answers, drawings
 from helpers.explorer.calls import PARTS, WAYS, Record, to_csv
 from helpers.explorer.connections import TITLES, Preview
 from helpers.explorer.merging import are_arrays, difference, joined
-from helpers.fields import Fields, status
+from helpers.fields import Fields, scrolling, status
 
 _KEPT = 256 * 1024 * 1024  # bytes of what was sent and answered; of older calls only their row
 _UNTITLED = ("boxes", "image", "sound", "series", "text")  # parts that do not say their name
 _LISTED = 100  # calls to choose from; the CSV has all
-_COPY = "navigator.clipboard.writeText(this.parentNode.querySelector('code').textContent)"
+# A page that came over plain HTTP from elsewhere has no clipboard: there the code is selected.
+_COPY = (
+    "const code = this.parentNode.querySelector('code');"
+    "if (navigator.clipboard) {"
+    " navigator.clipboard.writeText(code.textContent); this.textContent = 'Copied' }"
+    "else getSelection().selectAllChildren(code)"
+)
 
 
 class PreviewPane(w.VBox):
@@ -55,8 +61,7 @@ class PreviewPane(w.VBox):
         else:
             self.code.value = (
                 f"<div class='otw-code'><button onclick=\"{_COPY}\">Copy</button>"
-                f"<pre tabindex='0' style='max-height:24em;overflow:auto'><code>{escape(code)}"
-                "</code></pre></div>"
+                f"{scrolling(f'<code>{escape(code)}</code>')}</div>"
             )
         used = [name for name in files if code and name in code]
         self.save.description = f"Save {', '.join(used)}"[:60]
@@ -113,11 +118,8 @@ def _shown(given: Any, answer: Any) -> list[str]:
     ]
     if are_arrays(answer):
         found.append(answers.table(answer))
-    json = escape(answers.raw(answer))
-    found.append(
-        "<details><summary>As JSON</summary><pre tabindex='0' "
-        f"style='max-height:24em;overflow:auto'>{json}</pre></details>"
-    )
+    json = scrolling(escape(answers.raw(answer)))
+    found.append(f"<details><summary>As JSON</summary>{json}</details>")
     return found
 
 
@@ -143,10 +145,8 @@ class HistoryPane(w.VBox):
         self.again = w.Button(description="Send again", tooltip="The same inputs to the same place")
         self.export = w.Button(description="Export CSV", tooltip="All calls, without their arrays")
         self.told = w.HTML()
-        wrap = w.Layout(flex_flow="row wrap")
-        super().__init__(
-            [self.calls, w.HBox([self.show, self.again, self.export], layout=wrap), self.told]
-        )
+        buttons = w.HBox([self.show, self.again, self.export], layout=fields.row)
+        super().__init__([self.calls, buttons, self.told])
         self.show.on_click(lambda _: self._with_chosen(self._look))
         self.again.on_click(lambda _: self._with_chosen(self._send))
         self.export.on_click(lambda _: self._export())

@@ -94,7 +94,7 @@ def preview(
         found.code[GRPC] = _predict(endpoint, signature_name, inputs, timeout, found.files)
     else:
         found.code[GRPC] = _infer(endpoint, signature_name, call, examples, timeout)
-    reason = connections.refusal(endpoint, "rest") or _not_in_json(signature, inputs)
+    reason = connections.refusal(endpoint, "rest") or _not_in_json(signature, inputs, examples)
     if reason:
         found.reasons.update(dict.fromkeys((REQUESTS, CURL, JSON), reason))
         return found
@@ -281,10 +281,15 @@ def _url(endpoint: Endpoint) -> str:
     return url
 
 
-def _not_in_json(signature: Signature, inputs: Mapping[str, NDArray]) -> str:
+def _not_in_json(
+    signature: Signature, inputs: Mapping[str, NDArray], examples: Sequence[Any]
+) -> str:
     if reason := snippets.not_in_json(signature):
         return reason
     for name, array in inputs.items():
         if 0 in array.shape[:-1]:
             return f"JSON cannot tell the shape {list(array.shape)} of input {name!r}. gRPC can."
+    missing = [name for name in signature.inputs if name not in inputs]
+    if missing and not examples:
+        return f"REST wants every input; {missing[0]!r} is left out. Over gRPC it may be."
     return ""

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import quote_plus
 
 from helpers import literals, snippets
 from helpers.endpoints import Endpoint
@@ -11,6 +12,8 @@ from helpers.explorer import connections
 from helpers.explorer.connections import CURL, GRPC, JSON, REQUESTS, Preview
 
 _CARRIED = 2_000  # bytes of a file that code carries along
+# Paths, by their last word, that answer with a sentence or a page.
+_NO_JSON = {"apiinfo", "cpuinfo", "gpuinfo", "meminfo", "policy"}
 
 
 def preview(
@@ -130,9 +133,19 @@ def _requests(
         [],
         [f"url = {literals.python(url)}", f"form = {literals.block(items)}"],
         connections.call_lines("response = requests.post", arguments) + connections.STOP,
-        ["answer = json.loads(response.content)", "print(answer)"],
+        [*_read(url.rpartition("/")[2]), "print(answer)"],
         files=own,
     )
+
+
+def _read(path: str) -> list[str]:
+    """Write how an answer is read."""
+    if path.rpartition("_")[2] in _NO_JSON:
+        return ["answer = response.content.decode()"]
+    if path.startswith("fcgi_py_"):
+        return ["answer = json.loads(response.content)"]
+    note = "# CCAI's C++ services break lines within texts, which is not quite JSON."
+    return [note, "answer = json.loads(response.content, strict=False)"]
 
 
 def _field(name: str, value: Any, files: literals.Files) -> str:
@@ -145,13 +158,16 @@ def _curl(
     endpoint: Endpoint, url: str, form: Mapping[str, Any], shell: str, files: literals.Files
 ) -> str:
     words, start = connections.curl_options(endpoint), ""
+    if not form:
+        words += ["--request", "POST"]
     for name, value in form.items():
+        field = quote_plus(name)  # which curl does for the value only
         if not isinstance(value, bytes):
-            words += ["--data-urlencode", f"{name}={value}"]
+            words += ["--data-urlencode", f"{field}={value}"]
         elif len(value) <= snippets.LONGEST:
-            words += ["--data-urlencode", f"{name}={base64.b64encode(value).decode()}"]
+            words += ["--data-urlencode", f"{field}={base64.b64encode(value).decode()}"]
         else:
-            words += ["--data-urlencode", f"{name}@-"]
+            words += ["--data-urlencode", f"{field}@-"]
             start = _encoded(add_file(value, name, files), shell)
     user = connections.curl_user(endpoint, shell)
     return f"{start}{snippets.command([*words, url], shell, user)}"

@@ -46,12 +46,12 @@ EPILOG = "exit status:\n" + "\n".join(f"  {number:>3}  {words}" for number, word
 
 def describe(arguments: argparse.Namespace) -> int:
     """Show the states of a model's versions, and its signatures; returns the exit status."""
-    return _guarded(_describe, arguments)
+    return guarded(_describe, arguments)
 
 
 def predict(arguments: argparse.Namespace) -> int:
     """Call a model, once or for each value of an input; returns the exit status."""
-    return _guarded(_predict, arguments)
+    return guarded(_predict, arguments)
 
 
 def status_of(error: errors.CallError) -> int:
@@ -66,18 +66,19 @@ def status_of(error: errors.CallError) -> int:
     return next(known[kind] for kind in type(error).__mro__ if kind in known)
 
 
-class _AskedWrongly(Exception):
+class AskedWrongly(Exception):
     """The command line cannot be done, whatever the service says."""
 
 
-def _guarded(
+def guarded(
     command: Callable[[Endpoint, argparse.Namespace], None], arguments: argparse.Namespace
 ) -> int:
+    """Run a command on the endpoint that the arguments name; returns the exit status."""
     try:
         command(_endpoint(arguments), arguments)
         sys.stdout.flush()
         return 0
-    except _AskedWrongly as error:
+    except AskedWrongly as error:
         return _fail(str(error), _ASKED_WRONGLY)
     except errors.CallError as error:
         return _fail(f"{error}{_hint(error, arguments)}", status_of(error))
@@ -126,14 +127,14 @@ def _endpoint(arguments: argparse.Namespace) -> Endpoint:
         address = f"{'https' if arguments.tls or arguments.ca_file else 'http'}://{address}"
     if "://" in address:
         if arguments.over == "grpc":
-            raise _AskedWrongly("gRPC takes HOST:PORT, without http://, and has its own port.")
+            raise AskedWrongly("gRPC takes HOST:PORT, without http://, and has its own port.")
         if address.startswith("http://") and (arguments.tls or arguments.ca_file):
-            raise _AskedWrongly("http:// is not encrypted. Write https://, or leave TLS out.")
+            raise AskedWrongly("http:// is not encrypted. Write https://, or leave TLS out.")
         where["rest"] = address
     else:
         where["grpc"] = address
     if arguments.user and PASSWORD not in os.environ:
-        raise _AskedWrongly(f"--user needs a password in the environment variable {PASSWORD}.")
+        raise AskedWrongly(f"--user needs a password in the environment variable {PASSWORD}.")
     from helpers import channels
 
     try:
@@ -150,7 +151,7 @@ def _endpoint(arguments: argparse.Namespace) -> Endpoint:
         )
         (channels.session if endpoint.rest else channels.channel)(endpoint)
     except errors.BadInput as error:
-        raise _AskedWrongly(str(error)) from error
+        raise AskedWrongly(str(error)) from error
     return endpoint
 
 
@@ -203,7 +204,7 @@ def _make_folder(folder: str) -> None:
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
-        raise _AskedWrongly(f"The folder {folder} cannot be made: {error.strerror}.") from error
+        raise AskedWrongly(f"The folder {folder} cannot be made: {error.strerror}.") from error
 
 
 class _Given(NamedTuple):
@@ -222,7 +223,7 @@ def _given(arguments: argparse.Namespace, signatures: "Signatures") -> tuple[lis
         check_inputs(signatures, arguments.signature, {})  # raises, and says which there are
     wanted = signatures[arguments.signature or DEFAULT_SIGNATURE]
     if sum(word.endswith("=@-") for word in arguments.input) > 1:
-        raise _AskedWrongly("Standard input can be read once only, so @- is for one input.")
+        raise AskedWrongly("Standard input can be read once only, so @- is for one input.")
     texts: dict[str, list[str]] = {}
     for word in arguments.input:
         fitting = [name for name in wanted.inputs if word.startswith(f"{name}=")]
@@ -235,7 +236,7 @@ def _given(arguments: argparse.Namespace, signatures: "Signatures") -> tuple[lis
     count = max(map(len, texts.values()), default=1)
     for name, each in texts.items():
         if len(each) not in (1, count):
-            raise _AskedWrongly(
+            raise AskedWrongly(
                 f"Input {name!r} is given {len(each)} times and another one {count} times. "
                 "Give an input once, for all calls, or once for each."
             )

@@ -1,0 +1,94 @@
+"""`otw explore`: the explorer in the browser without a notebook, until Ctrl-C."""
+
+# What takes long to import is imported when all that was asked for is right.
+import argparse
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import tempfile
+import threading
+import webbrowser
+from collections.abc import Iterator
+from pathlib import Path
+
+from helpers.endpoints import Endpoint
+from helpers.errors import BadInput
+from helpers.explorer import terminal
+
+HOST, PORT = "127.0.0.1", 8866
+
+
+def explore(arguments: argparse.Namespace) -> int:
+    """Show the explorer in the browser until Ctrl-C; returns the exit status."""
+    return terminal.guarded(_explore, arguments)
+
+
+def _explore(endpoint: Endpoint, arguments: argparse.Namespace) -> None:
+    names = [*arguments.models, *_names(arguments.config)]
+    where = arguments.address.rpartition("//")[2]
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(_listen(arguments.port))
+        from helpers.explorer import page
+
+        stop = stack.enter_context(_stop_on_signals())
+        made = tempfile.TemporaryDirectory(prefix="otw-explore-", ignore_cleanup_errors=True)
+        folder = Path(stack.enter_context(made))
+        token = secrets.token_hex(24)
+        notebook = page.notebook(f"Explorer · {where}", endpoint, names, arguments.timeout)
+        os.environ.update(page.environment(folder))
+        voila = page.voila(notebook, folder, token)
+
+        def ready() -> None:
+            url = f"http://{HOST}:{listener.getsockname()[1]}/?token={token}"
+            print(f"The explorer of {where} is at\n  {url}\nCtrl-C ends it.", flush=True)
+            if arguments.browser:
+                _open(url, folder)
+
+        asyncio.run(page.serve(voila, listener, ready, stop))
+    print(f"\nThe explorer of {where} has ended.")
+
+
+def _names(config_file: str) -> list[str]:
+    if not config_file:
+        return []
+    from helpers.explorer import catalog
+
+    try:
+        return catalog.names_of_config(config_file)
+    except BadInput as error:
+        raise terminal.AskedWrongly(str(error)) from error
+
+
+def _listen(port: int) -> socket.socket:
+    try:
+        return socket.create_server((HOST, port or PORT))
+    except OSError as error:
+        if port:
+            raise terminal.AskedWrongly(
+                f"Port {port} cannot be had: {error.strerror}. Without --port, a free one is taken."
+            ) from error
+        return socket.create_server((HOST, 0))
+
+
+def _open(url: str, folder: Path) -> None:
+    # As JupyterLab does it: on a command line, the token would be everybody's to read.
+    file = folder / "open.html"
+    file.write_text(f'<meta http-equiv="refresh" content="0; url={url}">', encoding="utf-8")
+    threading.Thread(target=webbrowser.open, args=(file.as_uri(),), daemon=True).start()
+
+
+@contextlib.contextmanager
+def _stop_on_signals() -> Iterator[threading.Event]:
+    """Have Ctrl-C and the like set an event: whatever is under way is finished first."""
+    stop = threading.Event()
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # no system has all of them
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
