@@ -1,12 +1,11 @@
 """The Explorer's parts against a model that nobody would expect, served by `otw serve` itself."""
 
-import contextlib
-import io
+import ast
+import html
 import json
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,15 +18,17 @@ from helpers.endpoints import Endpoint
 from helpers.errors import BadInput
 from helpers.explorer import Explorer, answers, catalog, listings, values
 from helpers.explorer.connections import CURL, GRPC, JSON, REQUESTS, TITLES, Preview
+from helpers.explorer.editors import Editor
 from helpers.explorer.preview import preview
 from helpers.images import png
 from helpers.signatures import Signature, Signatures, TensorSpec, check_inputs
 from helpers.tensors import to_dtype
-from practice import features
+from practice import export, features, serve
 from tests import odd_models
 from tests.explorer import SH, assert_all_the_same, curl, decoded, post_json, run_here, same_values
 from tests.odd_models import DTYPES, EVERY, IN_A_SHELL, MANY, NAMES, ON_REST, SHAPES
-from tests.test_serve import Served, serving
+from tests.test_serve import CURL as CURL_CALL
+from tests.test_serve import PYTHON, Served, serving
 
 Arrays = dict[str, np.ndarray]
 ECHOES = [name for name in EVERY if name not in ("no input", "to classify", "to regress")]
@@ -313,29 +314,30 @@ def test_previews_of_examples_with_odd_features_give_the_same_answer(
 
 
 def test_the_stand_ins_of_otw_serve_are_answered_for_every_signature(
-    endpoint: Endpoint, signatures: Signatures, model: Path, tmp_path: Path
+    endpoint: Endpoint, signatures: Signatures, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    known = features.read(model / "saved_model.pb")
-    assert set(known) == {"a number", "ein Wört"}
-    where = f"endpoints.Endpoint('tfserving', grpc={endpoint.grpc!r}, model={endpoint.model!r})"
+    found, over = export.find(str(model)), set()
+    assert set(features.read(found.saved_model)) == {"a number", "ein Wört"}
     for name, signature in signatures.items():
-        call = snippets.method(signature)
-        stand_ins = snippets.stand_ins(signature, known if call != "predict" else None)
-        code = snippets.python_call(where, name, signature, stand_ins)
-        with contextlib.redirect_stdout(io.StringIO()) as told:
-            exec(compile(code, "call", "exec"), {})
-        assert told.getvalue().strip()
-        url = f"{endpoint.rest}/v1/models/{endpoint.model}"
-        if SH and (command := snippets.curl_call(url, name, signature, stand_ins)):
+        serve._tell_call(endpoint, found, Signatures(endpoint.model, 1, {name: signature}))
+        told = capsys.readouterr().out
+        assert "stand-ins" not in told, told
+        [code] = re.findall(PYTHON, told, re.DOTALL)
+        exec(compile(code, "call", "exec"), {})
+        assert capsys.readouterr().out.strip()
+        over.add("rest" if "import requests" in code else "grpc")
+        if SH and (command := re.search(CURL_CALL, told)):
             done = subprocess.run(
-                ["sh", "-c", command], capture_output=True, check=True, timeout=30
+                ["sh", "-c", command[1]], capture_output=True, check=True, timeout=30
             )
             assert json.loads(done.stdout).keys() <= {"outputs", "results"}, done.stdout
+            over.add("curl")
+    assert over == {"rest", "grpc"} | ({"curl"} if SH else set())
 
 
 def test_what_otw_serve_printed_runs(served: Served) -> None:
     assert "stand-ins" not in served.told
-    assert "array(" in served.run_python()
+    assert ast.literal_eval(served.run_python()) == [[0.0, 0.0]]
     assert "Traceback" not in served.errors
 
 
@@ -372,14 +374,31 @@ def test_every_signature_has_a_form_whose_values_come_back(
     assert all("no file yet" in asked[name] for name in pictures)
 
 
-def test_the_form_of_two_hundred_inputs_is_there_within_a_second(explorer: Explorer) -> None:
-    def choose() -> None:
-        explorer.choose("odd", "two hundred")
+def test_of_two_hundred_inputs_twenty_are_shown_at_once_and_all_are_sent(
+    explorer: Explorer,
+) -> None:
+    explorer.choose("odd", "two hundred")
+    form = explorer.form
+    names = list(form.signature.inputs)
+    assert list(form.editors) == names[:20]
+    shown = []
+    for _, page in form.page.options:
+        form.page.value = page
         explorer.wait()
-        assert len(explorer.form.editors) == MANY
-        explorer.choose("odd", "float32 rows")
+        shown += [each.name for each in form.children if isinstance(each, Editor)]
+    assert shown == names
+    explorer.fill(**{names[-1]: np.full((1, 5), 7, "float32")})
+    outputs = explorer.send()
+    assert len(outputs) == MANY
+    assert outputs[names[-1]].tolist() == [[7] * 5]
 
-    assert fastest(choose) < 1
+
+def test_what_is_wrong_on_a_page_that_is_not_shown_is_told(explorer: Explorer) -> None:
+    explorer.choose("odd", "two hundred")
+    last = list(explorer.form.signature.inputs)[-1]
+    explorer.fill(**{last: [1, 2]})
+    assert f"Input {last!r} has shape [2]" in html.unescape(explorer.form.told.value)
+    assert explorer.send_button.disabled
 
 
 # The terminal
@@ -446,29 +465,3 @@ def test_otw_predict_names_the_signature_that_was_meant(endpoint: Endpoint) -> N
     assert status == 4
     assert "Did you mean 'two words'?" in errors
     assert not [letter for letter in errors if not letter.isprintable() and letter != "\n"]
-
-
-# Numbers
-
-
-def fastest(function: Any) -> float:
-    """Return the seconds of the best of some runs: the machine may be busy."""
-    seconds = []
-    for _ in range(5):
-        began = time.perf_counter()
-        function()
-        seconds.append(time.perf_counter() - began)
-    return min(seconds)
-
-
-def test_two_hundred_inputs_take_milliseconds(endpoint: Endpoint, signatures: Signatures) -> None:
-    signature = signatures["two hundred"]
-    alone = Signatures("odd", 1, {"two hundred": signature})
-    inputs = random_inputs(signature)
-    assert fastest(lambda: listings.tree({}, alone)) < 0.05
-    assert fastest(lambda: random_inputs(signature)) < 0.05
-    assert fastest(lambda: check_inputs(alone, "two hundred", inputs)) < 0.05
-    assert fastest(lambda: answers.table(inputs)) < 0.1
-    assert fastest(lambda: answers.show(inputs, inputs)) < 0.2
-    assert fastest(lambda: preview(endpoint, "two hundred", signature, inputs)) < 0.3
-    assert fastest(lambda: catalog.entries(endpoint)) < 0.5

@@ -51,10 +51,7 @@ class Editor(w.VBox):
         self._known: NDArray | CallError | None = None
         self._adjusting: Adjusting | None = None
         self._suggested = pictures.suggest(spec)
-        ways = [UPLOADED, RANDOM, PASTED] if self._suggested else [RANDOM, TYPED, PASTED, UPLOADED]
-        if spec.dtype.kind == "O":
-            ways = [TYPED, PASTED, UPLOADED, RANDOM]
-        ways = [LEFT_OUT, *ways] if optional else ways
+        ways = _ways(spec, optional)
         self.way = fields(w.Dropdown, name[:60], f"{name} takes {spec}", options=ways)
         self.told = fields(w.HTML, " ", "")
         super().__init__(layout=fields.box)
@@ -125,7 +122,7 @@ class Editor(w.VBox):
         if way != UPLOADED:
             return values.from_text(self.name, self._text.value, self.spec)
         if not self._upload.files:
-            raise BadInput(f"Input {self.name!r} has no file yet. Choose one.")
+            raise _no_file(self.name)
         how = self._adjusting.preprocessing if self._adjusting else None
         read = [values.from_file(self.name, *each, self.spec, how) for each in self._upload.files]
         return read[0] if len(read) == 1 else self._batch(read)
@@ -203,6 +200,44 @@ class Editor(w.VBox):
     def _touched(self) -> None:
         self._known = None
         self._changed()
+
+
+def untouched(name: str, spec: TensorSpec, *, optional: bool = False) -> NDArray | None:
+    """Return what an editor gives that nobody has touched, without making one.
+
+    Raises
+    ------
+    BadInput
+        Where nothing can be given unasked, as for pictures.
+
+    Examples
+    --------
+    >>> untouched("x", TensorSpec(np.dtype("float32"), (-1, 3))).shape
+    (1, 3)
+    """
+    match _ways(spec, optional)[0]:
+        case "left out":
+            return None
+        case "random":
+            axes = values.ask_sizes(spec) if spec.shape is not None else [0]
+            return values.at_random(spec, [1] * len(axes))
+        case "file":
+            raise _no_file(name)
+    return values.from_text(name, "", spec)
+
+
+def _ways(spec: TensorSpec, optional: bool) -> list[str]:
+    """List the ways to give an input, the usual one first."""
+    ways = [RANDOM, TYPED, PASTED, UPLOADED]
+    if pictures.suggest(spec):
+        ways = [UPLOADED, RANDOM, PASTED]
+    elif spec.dtype.kind == "O":
+        ways = [TYPED, PASTED, UPLOADED, RANDOM]
+    return [LEFT_OUT, *ways] if optional else ways
+
+
+def _no_file(name: str) -> BadInput:
+    return BadInput(f"Input {name!r} has no file yet. Choose one.")
 
 
 def _shape(text: str) -> list[int]:

@@ -9,14 +9,28 @@ from numpy.typing import NDArray
 
 from helpers import snippets, tfserving, timing
 from helpers.endpoints import Endpoint
-from helpers.errors import BadInput
+from helpers.errors import BadInput, CallError
 from helpers.explorer.calls import Request
-from helpers.explorer.editors import Editor
+from helpers.explorer.editors import Editor, untouched
 from helpers.explorer.preview import preview
-from helpers.fields import Fields
+from helpers.fields import Fields, status
 from helpers.signatures import Signature, TensorSpec
 
 Arrays = Mapping[str, NDArray]
+
+_PAGE = 20  # editors shown at once: each of them costs a browser milliseconds
+
+
+class _Editors(dict[str, Editor]):
+    """Editors by the inputs' names, made when they are asked for."""
+
+    def __init__(self, make: Callable[[str], Editor]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, name: str) -> Editor:
+        self[name] = self._make(name)
+        return self[name]
 
 
 class Form(w.VBox):
@@ -44,10 +58,9 @@ class Form(w.VBox):
         self.endpoint = endpoint.replace(signature_name=signature_name)
         self.signature = signature
         self.ways = ways_of(endpoint, signature)
-        self.editors = {
-            name: Editor(name, spec, fields, changed, optional=name in signature.optional)
-            for name, spec in signature.inputs.items()
-        }
+        self._fields, self._changed = fields, changed
+        self._untouched: dict[str, NDArray | CallError | None] = {}
+        self.editors = _Editors(self._make)
         self.per_call = fields(
             w.BoundedIntText, "Examples a call", "0 sends all of them in one call",
             min=0, max=1_000_000,
@@ -59,26 +72,70 @@ class Form(w.VBox):
         for field in (self.per_call, self.timeout):
             field.observe(lambda _: changed(), "value")
         batched = any(map(_is_batched, signature.inputs.values()))
-        last = [self.per_call, self.timeout] if batched else [self.timeout]
-        super().__init__([*self.editors.values(), *last])
+        self._last = [self.per_call, self.timeout] if batched else [self.timeout]
+        names = list(signature.inputs)
+        self._pages = [names[at : at + _PAGE] for at in range(0, len(names), _PAGE)]
+        self.page = fields(
+            w.Dropdown, "Inputs", f"Of {len(names)} inputs, {_PAGE} are shown at once",
+            options=[(f"{each[0][:40]} to {each[-1][:40]}", each) for each in self._pages],
+        )  # fmt: skip
+        self.told = fields(w.HTML, " ", "")
+        super().__init__()
+        self.page.observe(lambda _: self._show_page(), "value")
+        self._show_page()
 
     def fill(self, **values: Any) -> None:
         """Give inputs their values from a cell: array-likes, bytes of files, or paths."""
         for name, value in values.items():
-            if name not in self.editors:
-                raise BadInput(f"There is no input {name!r}; there are {list(self.editors)}.")
+            if name not in self.signature.inputs:
+                known = list(self.signature.inputs)
+                raise BadInput(f"There is no input {name!r}; there are {known}.")
             self.editors[name].fill(value)
 
     def check(self) -> bool:
         """Show beside each input whether it fits; returns whether all do."""
-        found = [editor.check() for editor in self.editors.values()]
-        return all(found)
+        fit = [editor.check() for editor in list(self.editors.values())]
+        self.told.value = ""
+        try:
+            for name in self.signature.inputs:
+                self._read(name)
+        except CallError as error:
+            self.told.value = status("red", str(error))
+            return False
+        return all(fit)
 
     def requests(self) -> list[Request]:
         """Return what is to be sent, one request for each call; BadInput when it cannot be."""
-        read = {name: editor.read() for name, editor in self.editors.items()}
+        read = {name: self._read(name) for name in self.signature.inputs}
         inputs = {name: array for name, array in read.items() if array is not None}
         return [self._request(part) for part in self._split(inputs)]
+
+    def _make(self, name: str) -> Editor:
+        optional = name in self.signature.optional
+        spec = self.signature.inputs[name]
+        return Editor(name, spec, self._fields, self._changed, optional=optional)
+
+    def _show_page(self) -> None:
+        """Show some of the editors; they are made when they are first shown, or filled."""
+        top = [self.page, self.told] if len(self._pages) > 1 else []
+        shown = self.page.value or []
+        self.children = [*top, *(self.editors[name] for name in shown), *self._last]
+
+    def _read(self, name: str) -> NDArray | None:
+        if name in self.editors:
+            return self.editors[name].read()
+        if name not in self._untouched:
+            optional = name in self.signature.optional
+            try:
+                value = untouched(name, self.signature.inputs[name], optional=optional)
+            except CallError as error:
+                self._untouched[name] = error
+            else:
+                self._untouched[name] = value
+        found = self._untouched[name]
+        if isinstance(found, CallError):
+            raise found
+        return found
 
     def _split(self, inputs: dict[str, NDArray]) -> list[dict[str, NDArray]]:
         size = self.per_call.value

@@ -28,7 +28,7 @@ explorer = Explorer(Endpoint("tfserving", grpc={grpc!r}, rest={rest!r}), names=[
 explorer.choose("odd", "serving_default")
 started = time.perf_counter()
 explorer.choose("odd", "two hundred")
-print(len(explorer.form.editors), time.perf_counter() - started)
+print(len(explorer.form.signature.inputs), time.perf_counter() - started)
 """
 _CALL = """
 import numpy as np
