@@ -1,7 +1,6 @@
-"""Code to paste: a call of a model, in Python and for curl, with stand-ins for its values."""
+"""What a call to paste is made of: stand-ins for its values, what REST carries, and curl."""
 
 import base64
-import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -10,10 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from helpers import literals
 from helpers.signatures import DEFAULT_SIGNATURE, Signature, TensorSpec
 
-_LISTED = 16  # values; NumPy makes more
 LONGEST = 300  # characters of JSON that a person still wants in a command
 _PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mP4DwABAQEAHLCMmQAAAABJRU5ErkJggg=="
@@ -33,7 +30,9 @@ def method(signature: Signature) -> str:
     return kind if fits else "predict"
 
 
-def stand_ins(signature: Signature, features: Mapping[str, TensorSpec] | None = None) -> Any:
+def stand_ins(
+    signature: Signature, features: Mapping[str, TensorSpec] | None = None
+) -> tuple[dict[str, NDArray], list[dict[str, Any]]]:
     """Return values that a signature takes: zeros, the word text, or a picture of one pixel.
 
     Parameters
@@ -45,100 +44,18 @@ def stand_ins(signature: Signature, features: Mapping[str, TensorSpec] | None = 
 
     Returns
     -------
-    dict or list of dict
-        Inputs by name for `predict`; else one example.
+    dict of str to ndarray, list of dict
+        Inputs for `predict`, else one example; the other is empty.
 
     Examples
     --------
     >>> stand_ins(Signature({"x": TensorSpec(np.dtype("float32"), (-1, 2))}, {}))
-    {'x': [[0.0, 0.0]]}
+    ({'x': array([[0., 0.]], dtype=float32)}, [])
     """
     if method(signature) == "predict":
-        return {name: _stand_in(name, spec) for name, spec in signature.inputs.items()}
+        return {name: _stand_in(name, spec) for name, spec in signature.inputs.items()}, []
     known = features or {"feature": TensorSpec(np.dtype(np.float32), ())}
-    flat = {name: _stand_in(name, spec) for name, spec in known.items()}
-    return [{name: np.ravel(v).tolist() if np.ndim(v) else v for name, v in flat.items()}]
-
-
-def python_call(
-    endpoint: str, signature_name: str, signature: Signature, values: Any = None
-) -> str:
-    """Write a call with `helpers.tfserving` that prints the answer.
-
-    Parameters
-    ----------
-    endpoint : str
-        Python that gives the endpoint: `endpoints.load("tfserving", "mine")`.
-    signature_name : str
-    signature : Signature
-    values : optional
-        As `stand_ins` returns them.
-
-    Examples
-    --------
-    >>> signature = Signature({"x": TensorSpec(np.dtype("float32"), (-1, 2))}, {})
-    >>> print(python_call('endpoints.load("tfserving")', "serving_default", signature))
-    from helpers import endpoints, tfserving
-    endpoint = endpoints.load("tfserving")
-    inputs = {"x": [[0.0, 0.0]]}
-    print(tfserving.predict(endpoint, inputs))
-    """
-    call = method(signature)
-    what = "inputs" if call == "predict" else "examples"
-    written = literals.python(stand_ins(signature) if values is None else values)
-    named = signature_name != DEFAULT_SIGNATURE
-    more = f", signature_name={literals.python(signature_name)}" if named else ""
-    return "\n".join(
-        [
-            *(line for group in literals.imports(written) for line in group),
-            "from helpers import endpoints, tfserving",
-            f"endpoint = {endpoint}",
-            f"{what} = {written}",
-            f"print(tfserving.{call}(endpoint, {what}{more}))",
-        ]
-    )
-
-
-def curl_call(
-    url: str,
-    signature_name: str,
-    signature: Signature,
-    values: Any = None,
-    shell: str = "sh",
-    options: Sequence[str] = (),
-) -> str:
-    """Write the same call for curl.
-
-    Parameters
-    ----------
-    url : str
-        The model's: `http://127.0.0.1:8501/v1/models/digits`.
-    signature_name : str
-    signature : Signature
-    values : optional
-        As `stand_ins` returns them.
-    shell : str
-        Whose quotes: `sh` or `powershell`.
-    options : list of str
-        More words for curl.
-
-    Returns
-    -------
-    str
-        Empty for what REST does not carry, and when the JSON would be long.
-
-    Examples
-    --------
-    >>> signature = Signature({"x": TensorSpec(np.dtype("float32"), (-1, 2))}, {})
-    >>> print(curl_call("http://127.0.0.1:8501/v1/models/m", "serving_default", signature))
-    curl -d '{"inputs": {"x": [[0.0, 0.0]]}}' http://127.0.0.1:8501/v1/models/m:predict
-    """
-    call = method(signature)
-    values = stand_ins(signature) if values is None else values
-    if not_in_json(signature) or _count(values) > LONGEST:
-        return ""
-    text = json.dumps(json_body(signature_name, call, values), default=_json)
-    return curl(f"{url}:{call}", text, shell, options) if len(text) <= LONGEST else ""
+    return {}, [{name: _stand_in(name, spec).ravel().tolist() for name, spec in known.items()}]
 
 
 def curl(
@@ -209,24 +126,8 @@ def not_in_json(signature: Signature) -> str:
     return ""
 
 
-def _stand_in(name: str, spec: TensorSpec) -> Any:
-    """Return a list where `predict` takes one and it is short, else an array."""
+def _stand_in(name: str, spec: TensorSpec) -> NDArray:
     shape = (1,) if spec.shape is None else tuple(1 if n < 0 else n for n in spec.shape)
-    image = _PIXEL if _IMAGE.search(name) else "text"
-    zero = {"O": image, "i": 0, "b": False}.get(spec.dtype.kind, 0.0)
-    array: NDArray = np.full(shape, zero, object)
-    # A list of ints is not taken for unsigned ones.
-    if 0 < array.size <= _LISTED and spec.dtype.kind != "u":
-        return array.tolist()
-    return array if spec.dtype.kind == "O" else np.zeros(shape, spec.dtype)
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return {"b64": base64.b64encode(value).decode()}
-    return value.tolist()
-
-
-def _count(values: Any) -> int:
-    rows = [values] if isinstance(values, dict) else values
-    return sum(np.size(value) for row in rows for value in row.values())
+    if spec.dtype.kind != "O":
+        return np.zeros(shape, spec.dtype)
+    return np.full(shape, _PIXEL if _IMAGE.search(name) else "text", object)

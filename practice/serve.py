@@ -5,9 +5,7 @@ import dataclasses
 import re
 import shutil
 import signal
-import sys
 import threading
-import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,8 @@ from urllib.parse import urlsplit
 
 from helpers import endpoints, errors, profiles, snippets, tfserving
 from helpers.endpoints import Endpoint
+from helpers.explorer.connections import CURL, GRPC, JSON, REQUESTS, Preview
+from helpers.explorer.preview import preview
 from helpers.signatures import DEFAULT_SIGNATURE, Signature, Signatures
 from helpers.tfserving import VersionStatus
 from practice import export, features, instance, launch, processes, progress, services, state
@@ -167,6 +167,9 @@ def _tell(endpoint: Endpoint, found: Export) -> None:
     if signatures:
         _tell_call(endpoint, found, signatures)
     print(f"\n{saved}")
+    if _is_loaded(endpoint):
+        print(f'endpoints.load("tfserving", "{endpoint.model}") finds it in a notebook.')
+    print(f"otw explore {endpoint.grpc} --model={endpoint.model} opens a form for it.")
     if found.newest:
         print(
             f"A new version in {found.path} is picked up while this runs. Copy it there under a "
@@ -192,45 +195,39 @@ def _is_here(endpoint: Endpoint) -> bool:
     return endpoint.grpc.startswith(f"{processes.HOST}:")
 
 
+def _is_loaded(endpoint: Endpoint) -> bool:
+    """Whether the profile leads here: the environment goes before it."""
+    with contextlib.suppress(errors.CallError):
+        loaded = endpoints.load("tfserving", endpoint.model)
+        return endpoint == loaded.replace(user="", password="")
+    return False
+
+
 def _tell_call(endpoint: Endpoint, found: Export, signatures: Signatures) -> None:
     name = DEFAULT_SIGNATURE if DEFAULT_SIGNATURE in signatures else next(iter(signatures))
     signature = signatures[name]
     known = {} if snippets.method(signature) == "predict" else features.read(found.saved_model)
-    values = snippets.stand_ins(signature, known)
-    code = snippets.python_call(_code(endpoint), name, signature, values)
-    print(f"\nCall it from Python:\n\n{code}")
-    bypassed = not urllib.request.getproxies() or urllib.request.proxy_bypass(processes.HOST)
-    curl = snippets.curl_call(
-        f"{endpoint.rest}/v1/models/{endpoint.model}",
-        name,
-        signature,
-        values,
-        shell="powershell" if sys.platform == "win32" else "sh",
-        options=[] if bypassed else ["--noproxy", processes.HOST],
-    )
-    if curl:
-        print(f"\nor from a terminal:\n\n{curl}")
-    if problem := _try(endpoint, name, signature, values):
+    inputs, examples = snippets.stand_ins(signature, known)
+    shown = preview(endpoint, name, signature, inputs, examples=examples)
+    print(f"\n{to_paste(shown)}", end="")
+    over = "rest" if REQUESTS in shown.code else "grpc"
+    if problem := _try(endpoint, name, signature, examples or inputs, over):
         print(f"\nThe values are stand-ins. To them, the model answers: {problem}")
 
 
-def _code(endpoint: Endpoint) -> str:
-    """Return Python that gives the endpoint: by its profile, if that leads here."""
-    with contextlib.suppress(errors.CallError):
-        loaded = endpoints.load("tfserving", endpoint.model)
-        if endpoint == loaded.replace(user="", password=""):
-            return f'endpoints.load("tfserving", "{endpoint.model}")'
-    return (
-        f'endpoints.Endpoint("tfserving", grpc="{endpoint.grpc}", rest="{endpoint.rest}", '
-        f'model="{endpoint.model}")'
-    )
+def to_paste(shown: Preview) -> str:
+    """Return the call in Python, without this project if REST carries it, and a short curl."""
+    told = f"Call it from Python:\n\n{shown.code.get(REQUESTS) or shown.code[GRPC]}"
+    if 0 < len(shown.code.get(JSON, "")) <= snippets.LONGEST:
+        told += f"\nor from a terminal:\n\n{shown.code[CURL]}\n"
+    return told
 
 
-def _try(endpoint: Endpoint, name: str, signature: Signature, values: Any) -> str:
+def _try(endpoint: Endpoint, name: str, signature: Signature, values: Any, over: str) -> str:
     """Make the call that is shown; returns what is wrong with it, if anything."""
     call = getattr(tfserving, snippets.method(signature))
     try:
-        call(endpoint, values, signature_name=name)
+        call(endpoint, values, signature_name=name, over=over)
     except errors.CallError as error:
         return error.details or str(error)
     return ""

@@ -1,5 +1,6 @@
 """`otw serve`: models of one's own, served by the real command, called as it says."""
 
+import ast
 import contextlib
 import json
 import os
@@ -11,22 +12,27 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import ml_dtypes
 import numpy as np
 import psutil
 import pytest
 
-from helpers import cli, snippets
+from helpers import cli, endpoints, snippets
 from helpers.endpoints import Endpoint
+from helpers.explorer import addresses, catalog
+from helpers.explorer.preview import preview
 from helpers.signatures import DEFAULT_SIGNATURE, Signature, Signatures, TensorSpec, check_inputs
 from helpers.tfserving import VersionStatus
 from practice import export, features, processes, serve, services, state
+from tests.explorer import before
 
 MODELS = services.MODELS
+HERE = Endpoint("tfserving", grpc="127.0.0.1:8500", rest="http://127.0.0.1:8501", model="m")
 READY = "Ctrl-C stops it."
 ENDED = "is no longer served."
+PYTHON = r"from Python:\n\n(.*?\nprint\(outputs\)\n)"
+CURL = r"from a terminal:\n\n([^\n]*)\n"
 unix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
 
 
@@ -60,11 +66,11 @@ class Served:
 
     @property
     def python(self) -> str:
-        return self._first(r"from Python:\n\n(.*?\))\n\n")
+        return self._first(PYTHON)
 
     @property
     def curl(self) -> str:
-        return self._first(r"from a terminal:\n\n(.*?)\n\n")
+        return self._first(CURL)
 
     @property
     def rest(self) -> str:
@@ -203,10 +209,15 @@ def test_the_engine_the_addresses_and_the_signatures_are_told(served: Served) ->
 
 
 def test_the_python_that_is_shown_runs(served: Served) -> None:
-    assert "endpoints.load(" in served.python
-    answer = served.run_python()
-    expected = {"versions": "Class(label=", "odd": "'same_word': array(b'texttext'"}
-    assert expected.get(served.kind, "'probabilities': array([[") in answer
+    assert "helpers" not in served.python, "it runs without this project"
+    answer = ast.literal_eval(served.run_python())
+    if served.kind == "versions":
+        assert {label for label, _ in answer[0]} == {"setosa", "versicolor", "virginica"}
+    elif served.kind == "odd":
+        assert answer["same_word"] == "texttext"
+    else:
+        [row] = answer["probabilities"] if served.kind == "SavedModel" else answer
+        assert sum(row) == pytest.approx(1)
 
 
 @unix
@@ -220,12 +231,27 @@ def test_the_curl_command_that_is_shown_runs(served: Served) -> None:
     assert json.loads(called.stdout).keys() <= {"outputs", "results"}
 
 
-def test_the_profile_leads_there(served: Served) -> None:
+def test_the_profile_leads_there(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     assert f"Saved as profile {served.name} in {served.endpoints}." in served.told
     text = served.endpoints.read_text(encoding="utf-8")
     assert f"[{served.name}]\n" in text
     assert f'rest = "{served.rest}"\n' in text
     assert f'model = "{served.name}"\n' in text
+    monkeypatch.setenv("OTW_ENDPOINTS", str(served.endpoints))
+    assert f'\nendpoints.load("tfserving", "{served.name}") finds it' in served.told
+    assert endpoints.load("tfserving", served.name).rest == served.rest
+
+
+def test_the_explorer_finds_the_model_with_or_without_the_profile(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = re.search(r"^otw explore (\S+) --model=(\S+) opens a form", served.told, re.MULTILINE)
+    assert told, served.told
+    for path in (served.endpoints, served.endpoints.with_name("none.toml")):
+        monkeypatch.setenv("OTW_ENDPOINTS", str(path))
+        [entry] = catalog.entries(addresses.endpoint_at(told[1]), [told[2]])
+        assert (entry.name, entry.error) == (served.name, None)
+        assert entry.signatures
 
 
 @unix
@@ -291,8 +317,8 @@ def test_two_at_once_take_different_ports(light: Path, versions: Path, tmp_path:
     ):
         assert one.rest != two.rest
         assert "[my-flowers]" in one.endpoints.read_text(encoding="utf-8")
-        assert "probabilities" in one.run_python()
-        assert "probabilities" in two.run_python()
+        assert_probabilities(one)
+        assert_probabilities(two)
 
 
 def test_a_new_version_is_picked_up_while_it_runs(versions: Path, tmp_path: Path) -> None:
@@ -305,7 +331,7 @@ def test_a_new_version_is_picked_up_while_it_runs(versions: Path, tmp_path: Path
         while "version: 2} failed" not in log.read_text(encoding="utf-8"):
             assert time.monotonic() < limit
             time.sleep(0.02)
-        assert "probabilities" in served.run_python()
+        assert_probabilities(served)
         copy_version(versions / "2")
         served.wait_for("Version 2 is served now.")
         served.wait_for("Version 1 is no longer served.")
@@ -336,8 +362,8 @@ def test_a_broken_profile_file_is_left_and_the_model_served(light: Path, tmp_pat
     (tmp_path / "endpoints.toml").write_text("[broken\n", encoding="utf-8")
     with serving(light, tmp_path) as served:
         assert "No profile was saved: endpoints.toml was left as it is" in served.told
-        assert "endpoints.Endpoint(" in served.python
-        assert "probabilities" in served.run_python()
+        assert "endpoints.load(" not in served.told
+        assert_probabilities(served)
         assert served.endpoints.read_text(encoding="utf-8") == "[broken\n"
 
 
@@ -347,7 +373,8 @@ def test_a_profile_of_something_else_is_not_replaced(light: Path, tmp_path: Path
     with serving(light, tmp_path) as served:
         assert "No profile was saved" in served.told
         assert "--name" in served.told
-        assert "probabilities" in served.run_python()
+        assert "endpoints.load(" not in served.told
+        assert_probabilities(served)
         assert served.endpoints.read_text(encoding="utf-8") == text
 
 
@@ -355,15 +382,15 @@ def test_an_address_in_the_environment_does_not_mislead_the_call(
     light: Path, tmp_path: Path
 ) -> None:
     with serving(light, tmp_path, OTW_TFSERVING_GRPC="127.0.0.1:1") as served:
-        assert "endpoints.Endpoint(" in served.python
-        assert "probabilities" in served.run_python()
+        assert "endpoints.load(" not in served.told
+        assert_probabilities(served)
 
 
 def test_a_proxy_in_the_environment_is_gone_past(light: Path, tmp_path: Path) -> None:
     proxies = {"http_proxy": "http://127.0.0.1:1", "no_proxy": "", "NO_PROXY": ""}
     with serving(light, tmp_path, **proxies) as served:
         assert "--noproxy" in served.curl
-        assert "probabilities" in served.run_python()
+        assert_probabilities(served)
 
 
 def test_a_call_that_wants_other_values_is_said_to(tmp_path: Path) -> None:
@@ -376,6 +403,12 @@ def test_a_call_that_wants_other_values_is_said_to(tmp_path: Path) -> None:
         assert '"some_string": ["text"]' in served.python
         assert "The values are stand-ins. To them, the model answers:" in served.told
         assert "Unknown image file format" in served.told
+
+
+def assert_probabilities(served: Served) -> None:
+    """Run the Python that is shown, of the model that has flowers for its classes."""
+    [row] = ast.literal_eval(served.run_python())
+    assert (len(row), sum(row)) == (3, pytest.approx(1))
 
 
 def empty(folder: Path) -> Path:
@@ -495,14 +528,23 @@ def test_the_inputs_that_are_shown_are_ones_the_signature_takes(
     dtype: np.dtype, shape: tuple[int, ...] | None
 ) -> None:
     signature = Signature({"x": TensorSpec(dtype, shape), 'a "b"': TensorSpec(dtype, shape)}, {})
-    code = snippets.python_call("None", DEFAULT_SIGNATURE, signature)
+    code = shown(PYTHON, signature)
     assert max(map(len, code.splitlines())) <= 100
-    defined: dict[str, Any] = {}
-    exec(code.rpartition("\n")[0], defined)
-    known = Signatures("m", 1, {DEFAULT_SIGNATURE: signature})
-    sent = check_inputs(known, "", defined["inputs"])
+    assert "# Save" not in code, "there is no file beside it"
+    inputs = before(code, "\nresponse = " if "import requests" in code else "\noptions = ")[
+        "inputs"
+    ]
+    sent = check_inputs(Signatures("m", 1, {DEFAULT_SIGNATURE: signature}), "", inputs)
     wanted = (1,) if shape is None else tuple(1 if size < 0 else size for size in shape)
     assert {each.shape for each in sent.values()} == {wanted}
+
+
+def shown(pattern: str, signature: Signature) -> str:
+    """Return what is shown of a call that nothing answers; empty if there is none."""
+    inputs, examples = snippets.stand_ins(signature)
+    told = serve.to_paste(preview(HERE, "s", signature, inputs, examples=examples))
+    found = re.search(pattern, told, re.DOTALL)
+    return found[1] if found else ""
 
 
 @pytest.mark.parametrize(
@@ -513,16 +555,8 @@ def test_there_is_no_curl_for_what_json_does_not_carry_or_a_line_not_hold(
     dtype: str, shape: tuple[int, ...]
 ) -> None:
     signature = Signature({"x": TensorSpec(np.dtype(dtype), shape)}, {})
-    assert snippets.curl_call("http://a/v1/models/m", "s", signature) == ""
-
-
-def test_curl_in_powershell_gets_its_json_past_the_quotes() -> None:
-    signature = Signature({"it's": TensorSpec(np.dtype("object"), ())}, {})
-    told = snippets.curl_call("http://a/v1/models/m", "s", signature, shell="powershell")
-    assert told == (
-        """'{"signature_name": "s", "inputs": {"it''s": "text"}}' """
-        "| curl.exe '-d' '@-' 'http://a/v1/models/m:predict'"
-    )
+    assert shown(PYTHON, signature)
+    assert shown(CURL, signature) == ""
 
 
 def test_a_classify_signature_of_another_form_is_shown_as_predict() -> None:
