@@ -160,6 +160,34 @@ def test_a_wrong_shape_says_the_right_one_and_nothing_is_sent(explorer: Explorer
     assert not explorer.history.records
 
 
+def test_what_no_address_can_carry_is_refused_with_the_reason(private: PrivateEndpoint) -> None:
+    explorer = Explorer(private.replace(rest=""))
+    explorer.choose("iris")
+    with pytest.raises(BadInput, match="cannot be called over 'rest'"):
+        explorer.send("rest")
+    explorer.form.ways = ()
+    explorer.way.options = ()
+    explorer.send_button.click()
+    explorer.wait()
+    assert "cannot be sent to the addresses" in explorer.answer.html.value
+
+
+def test_an_answer_that_cannot_be_shown_leaves_the_explorer_usable(
+    explorer: Explorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ValueError("nobody has thought of this")
+
+    explorer.choose("iris")
+    monkeypatch.setattr("helpers.explorer.answers.show", fail)
+    explorer.send_button.click()
+    explorer.wait()
+    assert "nobody has thought of this" in explorer.answer.html.value
+    monkeypatch.undo()
+    explorer.send()
+    assert "probabilities" in explorer.answer.html.value
+
+
 def test_random_values_follow_their_size_and_seed(explorer: Explorer) -> None:
     explorer.choose("iris")
     editor = explorer.form.editors["features"]

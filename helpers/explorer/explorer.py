@@ -135,8 +135,7 @@ class Explorer(w.VBox):
         )
         self.told = w.HTML()
         self.answer = AnswerPane()
-        self.history = HistoryPane(fields, lambda each: self._later(lambda: self._show([each])),
-                                   self._send_again)  # fmt: skip
+        self.history = HistoryPane(fields, self._look_back, self._send_again)
 
     def _rows(self) -> list[w.Widget]:
         buttons = w.HBox([self.send_button, self.cancel_button, self.told], layout=self._fields.row)
@@ -194,17 +193,22 @@ class Explorer(w.VBox):
         self.preview.show(shown)
 
     def _send(self) -> None:
-        try:
-            self._start(self._form().requests(), self.way.value or ())
-        except CallError as error:
-            self.answer.fail(error)
+        self._start(self._form().requests(), self.way.value or ())
+
+    def _look_back(self, record: Record) -> None:
+        self._later(lambda: self.answer.show([record]))
 
     def _send_again(self, record: Record) -> None:
         self._later(lambda: self._start([record.request], (record.over,)))
 
     def _start(self, requests: Sequence[Request], ways: Sequence[str]) -> None:
-        if self._sending or not ways:
+        if self._sending:
             return
+        if not ways:
+            raise BadInput(
+                "This cannot be sent to the addresses that the endpoint has. The reason stands "
+                "where the call would be shown as code."
+            )
         self._sending = Sending(requests, ways, self._told)
         self.send_button.disabled, self.cancel_button.disabled = True, False
         self.told.value = status("grey", "waiting ...")
@@ -230,15 +234,15 @@ class Explorer(w.VBox):
             )
             return
         self._sending = None
-        self.history.add(sending.records)
-        self._show(sending.records)
-        colour = "green" if {each.status for each in sending.records} == {"OK"} else "red"
-        self.told.value = status(colour, f"{done} of {sending.total} calls made")
-        self.send_button.disabled, self.cancel_button.disabled = False, True
-        self._end()
-
-    def _show(self, records: Sequence[Record]) -> None:
-        self.answer.show(records)
+        try:
+            self.history.add(sending.records)
+            colour = "green" if {each.status for each in sending.records} == {"OK"} else "red"
+            self.told.value = status(colour, f"{done} of {sending.total} calls made")
+            self.answer.show(sending.records)
+        finally:
+            self.cancel_button.disabled = True
+            self._look(self._looks)
+            self._end()
 
     def _now(self, do: Callable[[], Any]) -> Any:
         """Do something in the explorer's thread, and wait for it."""
