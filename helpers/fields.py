@@ -36,6 +36,13 @@ class Fields:
         self._styles.setdefault(kind, made.style)
         return made
 
+    def timeout(self, seconds: float) -> w.BoundedFloatText:
+        """Make the field for the seconds until a call is given up."""
+        return self(
+            w.BoundedFloatText, "Timeout (s)", "Seconds until a call is given up",
+            value=seconds, min=0.001, max=86_400,
+        )  # fmt: skip
+
 
 def scrolling(content: str) -> str:
     """Write HTML with its line ends, in a part of the page that scrolls, by keyboard too."""

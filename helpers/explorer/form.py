@@ -65,10 +65,7 @@ class Form(w.VBox):
             w.BoundedIntText, "Examples a call", "0 sends all of them in one call",
             min=0, max=1_000_000,
         )  # fmt: skip
-        self.timeout = fields(
-            w.BoundedFloatText, "Timeout (s)", "Seconds until a call is given up",
-            value=10.0, min=0.001, max=86_400,
-        )  # fmt: skip
+        self.timeout = fields.timeout(10.0)
         for field in (self.per_call, self.timeout):
             field.observe(lambda _: changed(), "value")
         batched = any(map(_is_batched, signature.inputs.values()))

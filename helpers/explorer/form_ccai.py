@@ -10,12 +10,13 @@ import ipywidgets as w
 from helpers import ccai, ccai_wire
 from helpers import ccai_answers as answers
 from helpers.endpoints import Endpoint
-from helpers.errors import BadInput, CallError
+from helpers.errors import BadInput
 from helpers.explorer import pictures
 from helpers.explorer.calls import Request
+from helpers.explorer.form_base import OneThing
 from helpers.explorer.preview_ccai import preview
 from helpers.explorer.uploads import Upload
-from helpers.fields import Fields, status
+from helpers.fields import Fields
 from helpers.images import file_bytes
 from helpers.speech import Speech
 
@@ -42,7 +43,7 @@ _SERVICES = {
 METHODS = tuple(each.method for each in _SERVICES.values() if each.method)
 
 
-class CcaiForm(w.VBox):
+class CcaiForm(OneThing):
     """What one path of CCAI takes: a text, or a file; for others, the fields of the form.
 
     Parameters
@@ -71,15 +72,10 @@ class CcaiForm(w.VBox):
         hint = {"text": "What to say", "form": 'as JSON: {"name": "value"}'}.get(gets, "")
         self.text = fields(w.Textarea, label, "What is sent", placeholder=hint)
         self.upload = Upload("the field image" if gets == "form" else gets, changed)
-        self.timeout = fields(
-            w.BoundedFloatText, "Timeout (s)", "Seconds until a call is given up",
-            value=ccai.TIMEOUT, min=0.001, max=86_400,
-        )  # fmt: skip
-        self.told = fields(w.HTML, " ", "")
         shown = {"text": [self.text], "form": [self.upload, self.text]}.get(gets, [self.upload])
-        super().__init__([*shown, self.told, self.timeout])
-        for field in (self.text, self.timeout):
-            field.observe(lambda _: changed(), "value")
+        super().__init__(fields, ccai.TIMEOUT, changed)
+        self.children = [*shown, self.told, self.timeout]
+        self._watch(self.text)
 
     def fill(self, value: Any) -> None:
         """Give the text, or a file by its path or bytes, from a cell."""
@@ -88,19 +84,13 @@ class CcaiForm(w.VBox):
         else:
             self.upload.take([("a cell", file_bytes(value))])
 
-    def check(self) -> bool:
-        """Show whether it can be sent; returns it."""
-        try:
-            form = self._form()
-        except CallError as error:
-            self.told.value = status("red", str(error))
-            return False
+    def summary(self) -> str:
+        """Name the fields that would be sent; BadInput when one is missing."""
         parts = (
             f"{name}: {len(value):,} bytes" if isinstance(value, bytes) else name
-            for name, value in form.items()
+            for name, value in self._form().items()
         )
-        self.told.value = status("green", ", ".join(parts) or "no fields")
-        return True
+        return ", ".join(parts) or "no fields"
 
     def requests(self) -> list[Request]:
         """Return the request; BadInput when it cannot be made."""

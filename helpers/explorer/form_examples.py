@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 
 from helpers import snippets, tfserving
 from helpers.endpoints import Endpoint
-from helpers.errors import BadInput, CallError
+from helpers.errors import BadInput
 from helpers.examples import features_of
 from helpers.explorer.calls import Request
 from helpers.explorer.form import target, ways_of
+from helpers.explorer.form_base import OneThing
 from helpers.explorer.preview import preview
-from helpers.fields import Fields, status
+from helpers.fields import Fields
 from helpers.signatures import Signature
 
 
-class ExamplesForm(w.VBox):
+class ExamplesForm(OneThing):
     """Examples as JSON; the parameters are those of `helpers.explorer.form.Form`."""
 
     def __init__(
@@ -38,28 +39,17 @@ class ExamplesForm(w.VBox):
             w.Textarea, "Examples", "A list of examples, each with its features",
             placeholder='[{"height": 1.5, "name": "a"}]: numbers, texts, or lists of them',
         )  # fmt: skip
-        self.timeout = fields(
-            w.BoundedFloatText, "Timeout (s)", "Seconds until a call is given up",
-            value=10.0, min=0.001, max=86_400,
-        )  # fmt: skip
-        self.told = fields(w.HTML, " ", "")
-        super().__init__([self.examples, self.told, self.timeout])
-        for field in (self.examples, self.timeout):
-            field.observe(lambda _: changed(), "value")
+        super().__init__(fields, 10.0, changed)
+        self.children = [self.examples, self.told, self.timeout]
+        self._watch(self.examples)
 
     def fill(self, examples: list[dict[str, Any]]) -> None:
         """Give the examples from a cell."""
         self.examples.value = json.dumps(examples)
 
-    def check(self) -> bool:
-        """Show whether the examples can be sent; returns it."""
-        try:
-            found = self._read()
-        except CallError as error:
-            self.told.value = status("red", str(error))
-            return False
-        self.told.value = status("green", f"{len(found)} examples")
-        return True
+    def summary(self) -> str:
+        """Say how many examples there are; BadInput when they are none."""
+        return f"{len(self._read())} examples"
 
     def requests(self) -> list[Request]:
         """Return the request; BadInput when it cannot be made."""

@@ -9,17 +9,18 @@ import ipywidgets as w
 
 from helpers import modelarts
 from helpers.endpoints import Endpoint
-from helpers.errors import BadInput, CallError
+from helpers.errors import BadInput
 from helpers.explorer.calls import Request
+from helpers.explorer.form_base import OneThing
 from helpers.explorer.preview_modelarts import preview
 from helpers.explorer.uploads import Upload
-from helpers.fields import Fields, status
+from helpers.fields import Fields
 from helpers.images import file_bytes
 
 _JSON, _FILE = "JSON", "file"
 
 
-class ModelArtsForm(w.VBox):
+class ModelArtsForm(OneThing):
     """JSON or a file for a service; its page in ModelArts says what it takes.
 
     Parameters
@@ -36,7 +37,7 @@ class ModelArtsForm(w.VBox):
     def __init__(
         self, endpoint: Endpoint, name: str, fields: Fields, changed: Callable[[], object]
     ) -> None:
-        self.endpoint, self._target, self._changed = endpoint, name, changed
+        self.endpoint, self._target = endpoint, name
         self.ways = ("rest",) if endpoint.rest else ()  # one that is stopped has no address
         self.way = fields(w.Dropdown, "What is sent", "JSON or a file", options=[_JSON, _FILE])
         self.body = fields(
@@ -45,14 +46,8 @@ class ModelArtsForm(w.VBox):
         )  # fmt: skip
         self.field = fields(w.Text, "Field", "The form's field that has the file", value="images")
         self.upload = Upload("the service", changed)
-        self.timeout = fields(
-            w.BoundedFloatText, "Timeout (s)", "Seconds until a call is given up",
-            value=modelarts.TIMEOUT, min=0.001, max=86_400,
-        )  # fmt: skip
-        self.told = fields(w.HTML, " ", "")
-        super().__init__()
-        for field in (self.body, self.field, self.timeout):
-            field.observe(lambda _: changed(), "value")
+        super().__init__(fields, modelarts.TIMEOUT, changed)
+        self._watch(self.body, self.field)
         self.way.observe(lambda _: self._show_way(), "value")
         self._show_way()
 
@@ -64,16 +59,10 @@ class ModelArtsForm(w.VBox):
             self.way.value = _FILE
             self.upload.take([("a cell", file_bytes(value))])
 
-    def check(self) -> bool:
-        """Show whether it can be sent; returns it."""
-        try:
-            given = self._given()
-        except CallError as error:
-            self.told.value = status("red", str(error))
-            return False
-        words = f"{len(given):,} bytes" if isinstance(given, bytes) else "JSON"
-        self.told.value = status("green", words)
-        return True
+    def summary(self) -> str:
+        """Say what would be sent; BadInput when nothing can be."""
+        given = self._given()
+        return f"{len(given):,} bytes" if isinstance(given, bytes) else "JSON"
 
     def requests(self) -> list[Request]:
         """Return the request; BadInput when it cannot be made."""
