@@ -108,6 +108,8 @@ def test_examples_are_sent_in_several_calls_and_come_together(explorer: Explorer
     flowers = np.random.default_rng(1).random((7, 4)).astype("float32")
     explorer.fill(features=flowers)
     explorer.form.per_call.value = 3
+    explorer.wait()
+    assert "This is the first of 3 calls." in explorer.preview.code.value
     explorer.send_button.click()
     explorer.wait()
     assert "3 of 3 calls made" in explorer.told.value
@@ -270,6 +272,7 @@ def test_cancel_frees_the_form_at_once(explorer: Explorer, private: PrivateEndpo
         waited(lambda: explorer.cancel_button.disabled is False)
         explorer.cancel_button.click()
         explorer.wait(20)
+        assert "cancelled after 0 of 1 calls" in explorer.told.value
         assert explorer.history.records[-1].status == "cancelled"
         assert "Cancelled" in explorer.answer.html.value
         assert not explorer.send_button.disabled
@@ -397,6 +400,15 @@ def test_what_is_filled_in_stays_when_the_service_is_looked_at_again(explorer: E
     assert explorer.form is form
 
 
+def test_another_model_takes_the_answer_of_the_last_one_away(explorer: Explorer) -> None:
+    explorer.choose("iris")
+    explorer.send()
+    assert explorer.answer.html.value
+    explorer.choose("digits")
+    assert not explorer.answer.html.value
+    assert not explorer.told.value
+
+
 def test_an_unknown_name_says_what_there_is(explorer: Explorer) -> None:
     with pytest.raises(UnknownModel, match="'irsi' is not served"):
         explorer.choose("irsi")
@@ -451,6 +463,8 @@ def test_ccai_and_modelarts_have_forms_of_their_own() -> None:
     practice.ready("ccai", "modelarts")
     spoken = Explorer(endpoints.load("ccai", "practice-secure"))
     spoken.choose("fcgi_py_tts")
+    spoken.fill("hello")
+    assert spoken.preview.way.value == REQUESTS  # there is no method for it over gRPC
     spoken.fill("hello")
     assert spoken.send().seconds > 0.2
     spoken.choose("fcgi_py_ocr")

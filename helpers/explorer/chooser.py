@@ -99,13 +99,10 @@ class Chooser(w.VBox):
             self.signature.value = signature
 
     def _find(self) -> None:
-        wanted, found = self.entry.value, list[Entry]()
+        found, usual = list[Entry](), None
         self.told.value, self.card.value = status("grey", "asking ..."), ""
-        self.children = [
-            self._look_alone,
-            self.told,
-            self.card,
-        ]  # until it is known what to ask for
+        # Until it is known what to ask for.
+        self.children = [self._look_alone, self.told, self.card]
         try:
             endpoint = self._endpoint()
             self._rows(endpoint)
@@ -114,10 +111,11 @@ class Chooser(w.VBox):
             some = f"{there} found" if found else "Name a model, or give the config file"
             where = endpoint.grpc or endpoint.rest
             self.told.value = status("green" if there else "grey", f"{where}: {some}.")
-            wanted = wanted or next((e.name for e in found if e.endpoint == endpoint), None)
+            usual = next((each.name for each in found if each.endpoint == endpoint), None)
         except Exception as error:  # whatever it is, the reader should see it, not the log
             self._tell(error)
         self.entries = {each.name: each for each in found}
+        wanted = self.entry.value or usual
         self._filling = True
         self.entry.options = list(self.entries)
         self.entry.value = wanted if wanted in self.entries else next(iter(self.entries), None)

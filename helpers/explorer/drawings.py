@@ -24,7 +24,9 @@ BARS = 10  # highest scores that are shown
 _POINTS = 1000  # of a line, each with the smallest and the largest value there
 TEXTS, _CHARACTERS = 20, 2_000  # that are shown
 _SECONDS = 30  # of a sound that are carried along
-_CELL = "padding:2px 8px;text-align:left;vertical-align:top;overflow-wrap:anywhere"
+_CELL = "padding:2px 8px;text-align:left;vertical-align:top"
+_WORD = 24  # letters; longer words are broken where a table would become too wide
+_BREAK = ";overflow-wrap:anywhere;min-width:12em"
 _BLUE, _ORANGE = "#0072B2", "#E69F00"  # of Okabe and Ito, whom every eye can follow
 Pixels = NDArray[np.uint8]  # of shape (height, width, 1, 3 or 4)
 
@@ -174,15 +176,18 @@ def grid(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> st
 
     def cell(text: str, tag: str = "td", more: str = "") -> str:
         shown = text if isinstance(text, Html) else escaped(text)
-        return f"<{tag}{more} style='{_CELL}'>{shown}</{tag}>"
+        long = max(map(len, text.split()), default=0) > _WORD
+        return f"<{tag}{more} style='{_CELL}{_BREAK if long else ''}'>{shown}</{tag}>"
 
     first = "".join(cell(text, "th", " scope='col'") for text in head)
     lines = (cell(row[0], "th", " scope='row'") + "".join(map(cell, row[1:])) for row in rows)
     body = "".join(f"<tr>{line}</tr>" for line in lines)
+    name = escaped(caption)
     return (
+        f"<div tabindex='0' role='group' aria-label='{name}' style='overflow-x:auto'>"
         "<table style='border-collapse:collapse;margin:4px 0'>"
-        f"<caption style='text-align:left;font-weight:bold'>{escaped(caption)}</caption>"
-        f"<thead><tr>{first}</tr></thead><tbody>{body}</tbody></table>"
+        f"<caption style='text-align:left;font-weight:bold'>{name}</caption>"
+        f"<thead><tr>{first}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 

@@ -165,6 +165,9 @@ class Explorer(w.VBox):
         self._slot.children = [self.form] if self.form else []
         if before:
             close(before)
+        if not self._sending:  # the answer of another form would be taken for this one's
+            self.answer.clear()
+            self.told.value = ""
         ways = self.form.ways if self.form else ()
         options = [(WAYS[each], (each,)) for each in ways]
         self.way.options = [*options, (_BOTH, tuple(ways))] if len(ways) == 2 else options
@@ -185,12 +188,13 @@ class Explorer(w.VBox):
             return
         fits = self.form.check()
         self.send_button.disabled = not fits or bool(self._sending)
+        count = 1
         try:
             requests = self.form.requests()
-            shown = requests[0].preview()
+            shown, count = requests[0].preview(), len(requests)
         except CallError as error:
             shown = Preview({}, dict.fromkeys(TITLES, str(error)), {})
-        self.preview.show(shown)
+        self.preview.show(shown, count)
 
     def _send(self) -> None:
         self._start(self._form().requests(), self.way.value or ())
@@ -236,8 +240,7 @@ class Explorer(w.VBox):
         self._sending = None
         try:
             self.history.add(sending.records)
-            colour = "green" if {each.status for each in sending.records} == {"OK"} else "red"
-            self.told.value = status(colour, f"{done} of {sending.total} calls made")
+            self.told.value = _outcome(sending)
             self.answer.show(sending.records)
         finally:
             self.cancel_button.disabled = True
@@ -272,3 +275,13 @@ class Explorer(w.VBox):
         with self._idle:
             self._open -= 1
             self._idle.notify_all()
+
+
+def _outcome(sending: Sending) -> str:
+    """Say how many calls were made, and whether they went well."""
+    statuses = [each.status for each in sending.records]
+    if statuses[-1] == "cancelled":
+        return status("grey", f"cancelled after {len(statuses) - 1} of {sending.total} calls")
+    made, failed = f"{len(statuses)} of {sending.total} calls made", len(statuses)
+    failed -= statuses.count("OK")
+    return status("red", f"{made}, {failed} failed") if failed else status("green", made)

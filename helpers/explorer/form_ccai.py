@@ -86,8 +86,9 @@ class CcaiForm(OneThing):
 
     def summary(self) -> str:
         """Name the fields that would be sent; BadInput when one is missing."""
+        file = self.upload.files[0][0] if self.upload.files else ""
         parts = (
-            f"{name}: {len(value):,} bytes" if isinstance(value, bytes) else name
+            f"{name}: {len(value):,} bytes of {file}" if isinstance(value, bytes) else name
             for name, value in self._form().items()
         )
         return ", ".join(parts) or "no fields"

@@ -62,7 +62,9 @@ class ModelArtsForm(OneThing):
     def summary(self) -> str:
         """Say what would be sent; BadInput when nothing can be."""
         given = self._given()
-        return f"{len(given):,} bytes" if isinstance(given, bytes) else "JSON"
+        if not isinstance(given, bytes):
+            return "JSON"
+        return f"{len(given):,} bytes of {self.upload.files[0][0]}"
 
     def requests(self) -> list[Request]:
         """Return the request; BadInput when it cannot be made."""

@@ -19,6 +19,7 @@ from helpers.fields import Fields, scrolling, status
 _KEPT = 256 * 1024 * 1024  # bytes of what was sent and answered; of older calls only their row
 _UNTITLED = ("boxes", "image", "sound", "series", "text")  # parts that do not say their name
 _LISTED = 100  # calls to choose from; the CSV has all
+_BUTTON = "lm-Widget jupyter-widgets jupyter-button widget-button"
 # A page that came over plain HTTP from elsewhere has no clipboard: there the code is selected.
 _COPY = (
     "const code = this.parentNode.querySelector('code');"
@@ -32,7 +33,7 @@ class PreviewPane(w.VBox):
     """A call as code to copy; files beside it are written when asked for."""
 
     def __init__(self, fields: Fields) -> None:
-        self._shown = Preview({}, {}, {})
+        self._shown, self._count = Preview({}, {}, {}), 1
         self.way = fields(w.Dropdown, "The same call as", "How the call is written", options=TITLES)
         self.code, self.saved = w.HTML(), w.HTML()
         self.save = w.Button(description="Save files", tooltip="Write the files that it reads")
@@ -40,9 +41,11 @@ class PreviewPane(w.VBox):
         self.way.observe(lambda _: self._show(), "value")
         self.save.on_click(lambda _: self._save())
 
-    def show(self, preview: Preview) -> None:
-        """Show another call."""
-        self._shown, self.saved.value = preview, ""
+    def show(self, preview: Preview, count: int = 1) -> None:
+        """Show another call, the first one of so many."""
+        self._shown, self._count, self.saved.value = preview, count, ""
+        if preview.code and self.way.value not in preview.code:
+            self.way.value = next(title for title in TITLES if title in preview.code)
         self._show()
 
     def text(self, title: str) -> str:
@@ -59,8 +62,10 @@ class PreviewPane(w.VBox):
         if code is None:
             self.code.value = escape(self._shown.reasons.get(title, "Fill in the form first."))
         else:
+            first = f"<p>This is the first of {self._count} calls.</p>" if self._count > 1 else ""
             self.code.value = (
-                f"<div class='otw-code'><button onclick=\"{_COPY}\">Copy</button>"
+                f"{first}<div class='otw-code'>"
+                f"<button class='{_BUTTON}' onclick=\"{_COPY}\">Copy</button>"
                 f"{scrolling(f'<code>{escape(code)}</code>')}</div>"
             )
         used = [name for name in files if code and name in code]

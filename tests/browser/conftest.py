@@ -86,8 +86,9 @@ def _wait(lab: Lab, process: subprocess.Popen) -> None:
 def browser() -> Iterator:
     if CHROMIUM is None:
         pytest.skip("not run: there is no Chromium here (Debian: apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=20_000)
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
@@ -98,7 +99,13 @@ def browser() -> Iterator:
 
 @pytest.fixture
 def page(browser) -> Iterator:
-    opened = browser.new_page(viewport={"width": 1280, "height": 800})
-    opened.set_default_timeout(30_000)
+    opened = new_page(browser)
     yield opened
     opened.close()
+
+
+def new_page(browser):
+    """Open a page in a window of the size that screenshots have."""
+    opened = browser.new_page(viewport={"width": 1280, "height": 800})
+    opened.set_default_timeout(30_000)
+    return opened

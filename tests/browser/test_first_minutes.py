@@ -1,45 +1,19 @@
 """A person's first minutes: open a chapter, run it, use the lights and the panel, come back."""
 
-import os
 import re
-from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
 from practice import manager
-from tests.browser.conftest import ROOT, Lab
+from tests.browser.conftest import Lab
+from tests.browser.pages import ERROR, open_chapter, picture, run_all, saved, serious_faults
 
 pytestmark = pytest.mark.browser
-IDLE = "Python 3 (ipykernel) | Idle"
-ERROR = "[data-mime-type='application/vnd.jupyter.stderr']"  # uncaught errors are shown as such
 FIELDS = [
     "Profile", "REST address", "gRPC address", "TLS", "CA file", "User", "Password", "Model",
     "Version or label", "Signature", "Test connection", "Save as", "Save profile",
 ]  # fmt: skip
-
-
-def open_chapter(page: Page, lab: Lab, notebook: str) -> None:
-    page.goto(lab.url(notebook))
-    # Run All before the kernel is there would open a dialog.
-    expect(page.get_by_text(IDLE)).to_be_visible(timeout=60_000)
-
-
-def menu(page: Page, name: str, entry: str) -> None:
-    page.get_by_role("menuitem", name=name, exact=True).click()
-    page.get_by_text(entry, exact=True).click()
-
-
-def run_all(page: Page) -> None:
-    """Run every cell, stored outputs cleared first so that none is taken for a new one."""
-    # A folded solution has no number to wait for.
-    last = page.locator(".jp-CodeCell .jp-InputPrompt:not(.jp-Placeholder-prompt)").last
-    menu(page, "Edit", "Clear Outputs of All Cells")
-    expect(last).to_have_text("[ ]:")
-    menu(page, "Run", "Run All Cells")
-    expect(last).to_have_text(re.compile(r"\[\d+\]:"), timeout=240_000)
-    expect(page.get_by_text(IDLE)).to_be_visible(timeout=120_000)  # folded solutions run, too
 
 
 def run_chapter(page: Page, lab: Lab, notebook: str, failures: int) -> Locator:
@@ -49,13 +23,6 @@ def run_chapter(page: Page, lab: Lab, notebook: str, failures: int) -> Locator:
     errors = page.locator(ERROR)
     expect(errors).to_have_count(failures)
     return errors
-
-
-def saved(page: Page, lab: Lab, notebook: str) -> str:
-    """Save a chapter; returns what its file holds."""
-    page.keyboard.press("Control+s")
-    expect(page.locator(".jp-mod-dirty")).to_have_count(0)
-    return (lab.root / "notebooks" / notebook).read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -225,15 +192,4 @@ def test_the_panel_fits_beside_something_else(start: Page, width: int) -> None:
 
 
 def test_axe_finds_no_serious_fault_in_our_widgets(start: Page) -> None:
-    found = Axe().run(start, context=".jp-OutputArea-output .widget-vbox").response["violations"]
-    serious = [each for each in found if each["impact"] in ("serious", "critical")]
-    assert not serious, [(each["id"], each["nodes"][0]["html"]) for each in serious]
-
-
-def picture(page: Page, name: str, heading: str) -> None:
-    """Take a screenshot from a heading on; `UPDATE_SCREENSHOTS=1` makes it README's."""
-    page.keyboard.press("Control+b")  # the file browser away
-    page.get_by_role("heading", name=heading).evaluate("e => e.scrollIntoView()")
-    update = os.environ.get("UPDATE_SCREENSHOTS")
-    folder = ROOT / "data" / "screenshots" if update else Path("build/screenshots")
-    page.screenshot(path=ROOT / folder / f"{name}.png")
+    assert not serious_faults(start, ".jp-OutputArea-output .widget-vbox")
