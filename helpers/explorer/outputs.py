@@ -213,7 +213,8 @@ def _drawn(
         marks.append(f"{name} {score:.2f}" if name.isascii() and name else str(number))
         rows.append([str(number), name, f"{score:.3f}", *(f"{each:.1f}" for each in box)])
     head = ("box", "class", "score", "xmin", "ymin", "xmax", "ymax")
-    caption = f"{len(rows)} boxes with a score of {detections.SURE} or more, in pixels"
+    boxes = "1 box" if len(rows) == 1 else f"{len(rows)} boxes"
+    caption = f"{boxes} with a score of {detections.SURE} or more, in pixels"
     listed = drawings.grid(caption, head, rows)
     told = " ".join(filter(None, [found.reading, told]))
     return drawings.boxes(title, pixels, found.boxes.tolist(), marks, listed, told)

@@ -118,7 +118,9 @@ class AnswerPane(w.VBox):
 def _shown(given: Any, answer: Any) -> list[str]:
     """Write an answer by what it is, then its arrays, then all of it as JSON."""
     found = [
-        f"<h4>{escape(part.title)}</h4>{part.html}" if part.kind in _UNTITLED else part.html
+        f"<h4 style='margin:0'>{escape(part.title)}</h4>{part.html}"
+        if part.kind in _UNTITLED
+        else part.html
         for part in answers.show(answer, given)
     ]
     if are_arrays(answer):

@@ -274,7 +274,7 @@ def test_chapter_09_runs_and_its_explorer_finds_the_digits(page: Page, lab: Lab)
     expect(explorer.told("of digits-08.png")).to_be_visible()
     explorer.send()
     assert np.allclose(explorer.boxes(), true_boxes("digits-08.png"), atol=3)
-    picture(page, "chapter-09", "1. Look, fill in, send")
+    picture(page, "chapter-09", "Answer")
 
 
 def test_a_picture_is_uploaded_and_its_boxes_are_read_from_the_page(explorer: Explorer) -> None:
