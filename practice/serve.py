@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import re
 import shutil
-import signal
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from helpers import endpoints, errors, profiles, snippets, tfserving
 from helpers.endpoints import Endpoint
 from helpers.explorer.connections import CURL, GRPC, JSON, REQUESTS, Preview
 from helpers.explorer.preview import preview
+from helpers.signals import stop_on_signals
 from helpers.signatures import DEFAULT_SIGNATURE, Signature, Signatures
 from helpers.tfserving import VersionStatus
 from practice import export, features, instance, launch, processes, progress, services, state
@@ -44,7 +44,7 @@ def run(path: str, name: str = "") -> int:
     found = export.find(path)
     name = _name(found, name)
     with contextlib.ExitStack() as stack:
-        stop = stack.enter_context(_stop_on_signals())
+        stop = stack.enter_context(stop_on_signals())
         folder = instance.make_folder(name)
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         base = found.lay_out(folder / "models" / name)
@@ -67,20 +67,6 @@ def _name(found: Export, wanted: str) -> str:
             f"{', '.join(sorted(_TAKEN))} are taken by other profiles."
         )
     return wanted
-
-
-@contextlib.contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    """Have Ctrl-C and the like set an event: whatever is under way is finished first."""
-    stop = threading.Event()
-    names = ("SIGINT", "SIGTERM", "SIGBREAK")  # the last one is of Windows
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 # A version that is just being copied in fails at first: it is tried again, each second.

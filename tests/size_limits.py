@@ -13,8 +13,8 @@ PACKAGE_LINES, MODULE_LINES, FUNCTION_LINES = 2500, 300, 40
 # The tools around the calls, which no call that succeeds imports.
 TOOLS = {
     "explorer", "explanations.py", "fields.py", "widgets.py", "machine.py", "cli.py", "plots.py",
-    "profiles.py", "snippets.py", "literals.py", "timing.py", "watching.py", "wire.py",
-    "wire_rows.py", "wire_sizes.py",
+    "profiles.py", "signals.py", "snippets.py", "literals.py", "timing.py", "watching.py",
+    "wire.py", "wire_rows.py", "wire_sizes.py",
 }  # fmt: skip
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _NO_CODE = {

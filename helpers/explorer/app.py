@@ -6,17 +6,16 @@ import asyncio
 import contextlib
 import os
 import secrets
-import signal
 import socket
 import tempfile
 import threading
 import webbrowser
-from collections.abc import Iterator
 from pathlib import Path
 
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput
 from helpers.explorer import terminal
+from helpers.signals import stop_on_signals
 
 HOST, PORT = "127.0.0.1", 8866
 
@@ -33,7 +32,7 @@ def _explore(endpoint: Endpoint, arguments: argparse.Namespace) -> None:
         listener = stack.enter_context(_listen(arguments.port))
         from helpers.explorer import page
 
-        stop = stack.enter_context(_stop_on_signals())
+        stop = stack.enter_context(stop_on_signals())
         made = tempfile.TemporaryDirectory(prefix="otw-explore-", ignore_cleanup_errors=True)
         folder = Path(stack.enter_context(made))
         token = secrets.token_hex(24)
@@ -78,17 +77,3 @@ def _open(url: str, folder: Path) -> None:
     file = folder / "open.html"
     file.write_text(f'<meta http-equiv="refresh" content="0; url={url}">', encoding="utf-8")
     threading.Thread(target=webbrowser.open, args=(file.as_uri(),), daemon=True).start()
-
-
-@contextlib.contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    """Have Ctrl-C and the like set an event: whatever is under way is finished first."""
-    stop = threading.Event()
-    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # no system has all of them
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
