@@ -20,6 +20,7 @@ from playwright.sync_api import FilePayload, Locator, Page, expect
 import practice
 from practice import manager
 from practice.instance import PrivateEndpoint
+from tests import odd_models
 from tests.browser.conftest import ROOT, Lab, new_page
 from tests.browser.pages import (
     ERROR,
@@ -30,6 +31,7 @@ from tests.browser.pages import (
     saved,
     serious_faults,
 )
+from tests.tfserving import AVAILABLE, Running, eventually, running
 
 pytestmark = pytest.mark.browser
 CHAPTER = "09-explore-any-model.ipynb"
@@ -525,3 +527,41 @@ def test_axe_finds_no_serious_fault(explorer: Explorer, service: PrivateEndpoint
         explorer.has_ended(number, "DeadlineExceeded")
     expect(explorer.card).to_be_visible()
     assert not faults()
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Return a service with a model that nobody would expect."""
+    folder = tmp_path_factory.mktemp("odd")
+    odd_models.make(folder / "odd" / "1")
+    flags = ["--model_name=odd", f"--model_base_path={folder / 'odd'}"]
+    with running(folder, *flags) as served:
+        eventually(lambda: served.states("odd") == {1: AVAILABLE})
+        yield served
+
+
+def test_a_model_that_nobody_would_expect_is_explored(page: Page, lab: Lab, odd: Running) -> None:
+    open_notebook(page, lab, "odd.ipynb", IMPORTS, f'Explorer("{odd.grpc}", names=["odd"])')
+    explorer = Explorer(page)
+    forms = {
+        "float32 scalar": "float32 []",
+        "string scalar": "string []",
+        "int8 any": "int8 [1]",
+        "bfloat16 rows": "bfloat16 [1, 2]",
+        "of shape: several": "float32 [1, 2, 1, 1]",
+    }
+    for signature, told in forms.items():
+        explorer.field("Signature").select_option(signature)
+        expect(explorer.told(told)).to_be_visible()
+        explorer.send()
+        expect(explorer.part.get_by_role("table").filter(has_text="first values")).to_be_visible()
+    explorer.field("Signature").select_option("two hundred")
+    expect(explorer.field("input 019")).to_be_visible()
+    expect(explorer.field("input 020")).to_have_count(0)
+    explorer.field("Inputs").select_option(index=9)
+    expect(explorer.field("input 199")).to_be_visible()
+    explorer.send()
+    explorer.field("Signature").select_option("odd names")
+    expect(explorer.field("<b onclick='x'>&amp;</b>")).to_be_visible()
+    explorer.send()
+    assert page.locator("b[onclick]").count() == 0  # a name is text, whatever is in it
