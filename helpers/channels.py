@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import requests
 
 MAX_MESSAGE = 256 * 1024 * 1024  # bytes, both ways; gRPC's own limit for answers is 4,194,304
+# Of a file on its way from a browser: more, so that a form can still say that it is too large.
+MAX_UPLOAD = 2 * MAX_MESSAGE
 
 _channels: dict[tuple, grpc.Channel] = {}
 _aio_channels: "dict[tuple, tuple[asyncio.AbstractEventLoop, grpc.aio.Channel]]" = {}

@@ -44,6 +44,15 @@ class Fields:
         )  # fmt: skip
 
 
+def read_version(text: str, newest: str) -> dict[str, Any]:
+    """Return what an endpoint has of a version or a label; `newest` is neither of them."""
+    number = text.isascii() and text.isdigit()
+    return {
+        "version": int(text) if number else None,
+        "version_label": "" if number or text == newest else text,
+    }
+
+
 def scrolling(content: str) -> str:
     """Write HTML with its line ends, in a part of the page that scrolls, by keyboard too."""
     style = "max-height:24em;overflow:auto;line-height:1.4"

@@ -116,12 +116,16 @@ def infer_json(endpoint: Endpoint, body: Any, *, timeout: float = TIMEOUT) -> An
     body : dict
         Such as `{"data": {"req_data": [...]}}`; what is in it depends on the model.
     """
+    headers = {"Content-Type": "application/json"}
+    return _post(endpoint, timeout, data=to_json(body).encode(), headers=headers)
+
+
+def to_json(body: Any) -> str:
+    """Write a request's body; BadInput for what JSON does not have."""
     try:
-        text = json.dumps(body, allow_nan=False)
+        return json.dumps(body, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise errors.BadInput(f"This cannot be written as JSON: {error}.") from error
-    headers = {"Content-Type": "application/json"}
-    return _post(endpoint, timeout, data=text.encode(), headers=headers)
 
 
 def infer_many(

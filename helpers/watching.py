@@ -1,6 +1,7 @@
 """Watches one call, whatever makes it: where its time goes, and a way to end it early."""
 
 import io
+import itertools
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -47,9 +48,9 @@ class Watch:
 
         Over gRPC, where a call does not tell when it is sent, `send` is in `wait`.
         """
-        ends = list(self._moments.values())
-        begins = [self._began, *ends]
-        return {part: end - begin for part, end, begin in zip(self._moments, ends, begins)}  # noqa: B905
+        spans = itertools.pairwise([self._began, *self._moments.values()])
+        parts = zip(self._moments, spans, strict=True)
+        return {part: end - begin for part, (begin, end) in parts}
 
     def note(self, part: str, moment: float | None = None) -> None:
         """Note that a part ended, now or at a moment of `time.perf_counter`."""

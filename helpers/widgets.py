@@ -10,7 +10,7 @@ import ipywidgets as w
 from helpers import channels, endpoints, profiles, tfserving
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput, CallError, explain
-from helpers.fields import LAMPS, Fields, status
+from helpers.fields import LAMPS, Fields, read_version, status
 
 _NEWEST = "newest"
 _WAYS = [
@@ -62,16 +62,13 @@ class EndpointPanel(w.VBox):
     @property
     def endpoint(self) -> Endpoint:
         """The endpoint as the fields say it now; BadInput when they cannot be one."""
-        version = self.version.value.strip()
-        number = version.isascii() and version.isdigit()
         plain = {name: field.value for name, field in self._plain.items()}
         values = {
             **{name: v.strip() if isinstance(v, str) else v for name, v in plain.items()},
             "kind": self._kind,
             "password": self._password,
             "model": self.model.value.strip(),
-            "version": int(version) if number else None,
-            "version_label": "" if number or version == _NEWEST else version,
+            **read_version(self.version.value.strip(), _NEWEST),
             "signature_name": self.signature.value or "",
             **self._kept,
         }

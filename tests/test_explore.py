@@ -28,7 +28,7 @@ from jupyter_server.services.kernels.connection.base import (
 import practice
 from helpers import cli
 from practice import processes
-from tests.tfserving import write_config
+from tests.tfserving import eventually, write_config
 
 PASSWORD = "correct horse"
 # What it must do without: the practice services.
@@ -308,10 +308,7 @@ def test_the_browser_is_opened_and_its_command_line_has_no_token(
     browser, given = tmp_path / "browser.sh", tmp_path / "given"
     browser.write_text('echo "$1" > draft; cat "${1#file://}" >> draft; mv draft "$2"')
     page = start("127.0.0.1:1", BROWSER=f"sh {browser} %s {given}")
-    limit = time.monotonic() + 30
-    while not given.exists():
-        assert time.monotonic() < limit
-        time.sleep(0.05)  # the pace of asking
+    eventually(given.exists, seconds=30)
     address, shown = given.read_text(encoding="utf-8").splitlines()
     assert address.startswith("file://")
     assert page.token not in address

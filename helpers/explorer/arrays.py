@@ -79,6 +79,23 @@ def from_npy(name: str, content: bytes, spec: TensorSpec) -> NDArray:
         raise damaged from error
 
 
+def summary(array: NDArray) -> str:
+    """Say an array's dtype and shape.
+
+    Examples
+    --------
+    >>> summary(np.array(["a", "b"]))
+    'string [2]'
+    """
+    dtype = "string" if array.dtype.kind in "OSU" else str(array.dtype)
+    return f"{dtype} {list(array.shape)}"
+
+
+def is_batched(spec: TensorSpec) -> bool:
+    """Whether an input's first axis may have any size, so that it can hold a batch."""
+    return spec.shape is not None and spec.shape[:1] == (-1,)
+
+
 def kind(dtype: np.dtype) -> str:
     """Return b, i, f, c or O, also for the dtypes of `ml_dtypes`; others as NumPy says.
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from helpers.endpoints import Endpoint
 from helpers.errors import CallError
+from helpers.explorer.arrays import summary
 from helpers.explorer.connections import Preview
 from helpers.watching import Watch
 
@@ -171,10 +172,7 @@ def shapes(values: Any) -> str:
     if isinstance(values, bytes):
         return f"{len(values):,} bytes"
     if isinstance(values, dict) and values and all(hasattr(v, "dtype") for v in values.values()):
-        return "; ".join(
-            f"{name} {'string' if each.dtype.kind in 'OSU' else each.dtype} {list(each.shape)}"
-            for name, each in values.items()
-        )
+        return "; ".join(f"{name} {summary(each)}" for name, each in values.items())
     return type(values).__name__
 
 

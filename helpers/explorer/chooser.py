@@ -10,7 +10,7 @@ from helpers.errors import BadInput, CallError, explain
 from helpers.explorer import catalog, listings
 from helpers.explorer.catalog import Entry
 from helpers.explorer.uploads import Upload
-from helpers.fields import Fields, scrolling, status
+from helpers.fields import Fields, read_version, scrolling, status
 from helpers.signatures import DEFAULT_SIGNATURE
 
 _NEWEST = "the service's choice"
@@ -154,13 +154,8 @@ class Chooser(w.VBox):
         entry = self.meant
         if entry is None:
             return
-        chosen = self.version.value
-        number = chosen.isascii() and chosen.isdigit()
-        endpoint = entry.endpoint.replace(
-            version=int(chosen) if number else None,
-            version_label="" if number or chosen == _NEWEST else chosen,
-            signature_name=self.signature.value or "",
-        )
+        version = read_version(self.version.value, _NEWEST)
+        endpoint = entry.endpoint.replace(**version, signature_name=self.signature.value or "")
         self.entries[entry.name] = catalog.entry(endpoint, timeout=self._timeout)
         self._choose()
 

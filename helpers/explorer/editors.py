@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from helpers.errors import BadInput, CallError
 from helpers.explorer import pictures, values
 from helpers.explorer.adjusting import Adjusting
-from helpers.explorer.arrays import fit
+from helpers.explorer.arrays import fit, is_batched, summary
 from helpers.explorer.uploads import Upload
 from helpers.fields import Fields, status
 from helpers.images import file_bytes
@@ -98,8 +98,7 @@ class Editor(w.VBox):
         try:
             array = self.read()
             if array is not None:
-                dtype = "string" if array.dtype.kind in "OSU" else str(array.dtype)
-                words, colour = f"{dtype} {list(array.shape)}", "green"
+                words, colour = summary(array), "green"
         except CallError as error:
             words, colour = str(error), "red"
         if self.way.value == UPLOADED and self._upload.files and colour == "green":
@@ -128,7 +127,7 @@ class Editor(w.VBox):
         return read[0] if len(read) == 1 else self._batch(read)
 
     def _batch(self, arrays: list[NDArray]) -> NDArray:
-        if not self.spec.shape or self.spec.shape[0] != -1:
+        if not is_batched(self.spec):
             raise BadInput(
                 f"Input {self.name!r} takes {self.spec}: one file, not {len(arrays)}. Choose one."
             )

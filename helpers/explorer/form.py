@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from helpers import snippets, tfserving, timing
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput, CallError
+from helpers.explorer.arrays import is_batched
 from helpers.explorer.calls import Request
 from helpers.explorer.editors import Editor, untouched
 from helpers.explorer.preview import preview
 from helpers.fields import Fields, status
-from helpers.signatures import Signature, TensorSpec
+from helpers.signatures import Signature
 
 Arrays = Mapping[str, NDArray]
 
@@ -68,7 +69,7 @@ class Form(w.VBox):
         self.timeout = fields.timeout(10.0)
         for field in (self.per_call, self.timeout):
             field.observe(lambda _: changed(), "value")
-        batched = any(map(_is_batched, signature.inputs.values()))
+        batched = any(map(is_batched, signature.inputs.values()))
         self._last = [self.per_call, self.timeout] if batched else [self.timeout]
         names = list(signature.inputs)
         self._pages = [names[at : at + _PAGE] for at in range(0, len(names), _PAGE)]
@@ -136,7 +137,7 @@ class Form(w.VBox):
 
     def _split(self, inputs: dict[str, NDArray]) -> list[dict[str, NDArray]]:
         size = self.per_call.value
-        batched = [name for name in inputs if _is_batched(self.signature.inputs[name])]
+        batched = [name for name in inputs if is_batched(self.signature.inputs[name])]
         if not size or not batched:
             return [inputs]
         counts = {len(inputs[name]) for name in batched}
@@ -172,10 +173,6 @@ def target(endpoint: Endpoint) -> str:
     """Say which model and signature are called."""
     which = endpoint.version or endpoint.version_label
     return f"{endpoint.model}{f' {which}' if which else ''} · {endpoint.signature_name}"
-
-
-def _is_batched(spec: TensorSpec) -> bool:
-    return bool(spec.shape) and spec.shape[:1] == (-1,)  # type: ignore[index]
 
 
 def _predict(endpoint: Endpoint, inputs: Arrays, timeout: float, way: str) -> dict[str, NDArray]:

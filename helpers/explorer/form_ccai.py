@@ -40,7 +40,7 @@ _SERVICES = {
     "digitalnote": _Service("image", "", partial(ccai.read_text, service="digitalnote")),
     "handwritten": _Service("image", "", partial(ccai.read_text, service="handwritten")),
 }
-METHODS = tuple(each.method for each in _SERVICES.values() if each.method)
+_BY_METHOD = {each.method: each for each in _SERVICES.values() if each.method}
 
 
 class CcaiForm(OneThing):
@@ -140,8 +140,8 @@ class CcaiForm(OneThing):
 
 
 def _find(path: str) -> _Service | None:
-    if path in METHODS:
-        return next(each for each in _SERVICES.values() if each.method == path)
+    if path in _BY_METHOD:
+        return _BY_METHOD[path]
     name = path.removeprefix("fcgi_").removeprefix("py_")
     found = _SERVICES.get(name)
     python_only = found is not None and (not found.method or found.gets == "speech")

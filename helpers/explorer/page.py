@@ -16,7 +16,7 @@ from tornado.httpserver import HTTPServer
 from traitlets.config import Config
 from voila.app import Voila
 
-from helpers.channels import MAX_MESSAGE
+from helpers.channels import MAX_UPLOAD
 from helpers.endpoints import Endpoint
 from helpers.explorer.terminal import PASSWORD
 
@@ -77,9 +77,7 @@ def _config(path: Path, token: str) -> Config:
     tornado = {
         "headers": {"Content-Security-Policy": _FROM_HERE_ONLY},
         "log_function": log_request,  # tornado's own would log the token
-        # An upload is one message. Twice what a call can carry, so that the form can still say
-        # that a file is too large.
-        "websocket_max_message_size": 2 * MAX_MESSAGE,
+        "websocket_max_message_size": MAX_UPLOAD,  # an upload is one message
         "ws_ping_interval": 0,  # this machine's connections do not break unseen
     }
     return Config(

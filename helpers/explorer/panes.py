@@ -58,7 +58,7 @@ class PreviewPane(w.VBox):
 
     def _show(self) -> None:
         title = self.way.value
-        code, files = self._shown.code.get(title), self._shown.files
+        code, used = self._shown.code.get(title), self._used()
         if code is None:
             self.code.value = escape(self._shown.reasons.get(title, "Fill in the form first."))
         else:
@@ -68,21 +68,23 @@ class PreviewPane(w.VBox):
                 f"<button class='{_BUTTON}' onclick=\"{_COPY}\">Copy</button>"
                 f"{scrolling(f'<code>{escape(code)}</code>')}</div>"
             )
-        used = [name for name in files if code and name in code]
         self.save.description = f"Save {', '.join(used)}"[:60]
         self.children = [self.way, self.code, *([self.save, self.saved] if used else [])]
 
     def _save(self) -> None:
-        code = self._shown.code.get(self.way.value, "")
         try:
-            for name, content in self._shown.files.items():
-                if name in code:
-                    with open(name, "wb") as file:
-                        file.write(content())
+            for name, content in self._used().items():
+                with open(name, "wb") as file:
+                    file.write(content())
         except OSError as error:
             self.saved.value = status("red", f"Not saved: {error.strerror}.")
             return
         self.saved.value = status("green", f"Saved in the folder {os.path.basename(os.getcwd())}.")
+
+    def _used(self) -> dict[str, Callable[[], bytes]]:
+        """Return the files that the code reads which is shown."""
+        code = self._shown.code.get(self.way.value, "")
+        return {name: content for name, content in self._shown.files.items() if name in code}
 
 
 class AnswerPane(w.VBox):

@@ -3,9 +3,8 @@
 import json
 from typing import Any
 
-from helpers import literals, snippets
+from helpers import literals, modelarts, snippets
 from helpers.endpoints import Endpoint
-from helpers.errors import BadInput
 from helpers.explorer import connections
 from helpers.explorer.connections import CURL, GRPC, JSON, REQUESTS, Preview, from_environment
 from helpers.explorer.preview import BODY, ON_INPUT
@@ -58,10 +57,7 @@ def preview(
     curl -H "X-Apig-AppCode: ${OTW_MODELARTS_APPCODE}" -H 'Content-Type: application/json' \
 -d '{"data": 1}' https://host/v1/infers/a
     """
-    try:
-        text = json.dumps(body, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise BadInput(f"This cannot be written as JSON: {error}.") from error
+    text = modelarts.to_json(body)
     found = Preview({}, {GRPC: "ModelArts is called over HTTPS only, not over gRPC."}, {})
     if content:
         found.reasons[JSON] = "This call sends a file, not JSON."
