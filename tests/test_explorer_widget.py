@@ -1,9 +1,11 @@
 """The explorer without a browser: its fields are set as a browser would set them."""
 
 import datetime
+import gc
 import json
 import re
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -457,6 +459,21 @@ def test_old_arrays_are_dropped_before_memory_is_full(
     explorer.history.calls.value = 1
     explorer.history.again.click()
     assert "were dropped" in explorer.history.told.value
+
+
+def test_arrays_that_are_dropped_leave_the_memory(
+    explorer: Explorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("helpers.explorer.panes._KEPT", 100)
+    explorer.choose("iris")
+    sent = []
+    for number in range(4):
+        explorer.fill(features=np.full((1, 4), number, "float32"))
+        explorer.send()
+        sent.append(weakref.ref(explorer.history.records[-1].request.given["features"]))
+    gc.collect()
+    assert sent[0]() is None
+    assert sent[-1]() is not None
 
 
 def test_ccai_and_modelarts_have_forms_of_their_own() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from helpers.endpoints import Endpoint
-from helpers.errors import CallError
+from helpers.errors import BadInput, CallError
 from helpers.explorer.arrays import summary
 from helpers.explorer.connections import Preview
 from helpers.watching import Watch
@@ -66,6 +66,11 @@ class Record:
         if self.cancelled:
             return "cancelled"
         return type(self.error).__name__ if self.error else "OK"
+
+    def without_arrays(self) -> "Record":
+        """Return it without what was sent and answered; it cannot be sent again."""
+        request = self.request._replace(given=None, call=_dropped, preview=_dropped)
+        return dataclasses.replace(self, request=request, answer=None)
 
 
 class Sending:
@@ -137,6 +142,10 @@ class Sending:
             except Exception as failure:  # whatever it is, the reader should see it, not the log
                 error = failure
         return dataclasses.replace(begun, seconds=watch.seconds, answer=answer, error=error)
+
+
+def _dropped(*_: object) -> Any:
+    raise BadInput("The arrays of this call were dropped, to save memory.")
 
 
 def _begun(request: Request, way: str) -> Record:

@@ -1,7 +1,6 @@
 """What is below the form: the call as code, the answer, and the calls so far."""
 
 import base64
-import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
@@ -168,8 +167,7 @@ class HistoryPane(w.VBox):
             each = self.records[place]
             kept += _size(each.request.given) + _size(each.answer)
             if kept > _KEPT and each is not self.records[-1]:
-                request = each.request._replace(given=None)
-                self.records[place] = dataclasses.replace(each, request=request, answer=None)
+                self.records[place] = each.without_arrays()
         last = len(self.records)
         listed = range(last, max(last - _LISTED, 0), -1)
         self.calls.options = [(_line(n, self.records[n - 1]), n) for n in listed]
