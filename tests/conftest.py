@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import socketserver
 import threading
 from collections.abc import Callable, Iterator
 
@@ -35,21 +36,29 @@ def tcp_server() -> Iterator[Callable[[bytes | None], str]]:
     with contextlib.ExitStack() as stack:
 
         def listen(answer: bytes | None) -> str:
-            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-            threading.Thread(target=_answer, args=(listener, answer), daemon=True).start()
-            return f"127.0.0.1:{listener.getsockname()[1]}"
+            server = stack.enter_context(_Server(("127.0.0.1", 0), _Answer))
+            server.answer = answer
+            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+            stack.callback(server.shutdown)
+            return f"127.0.0.1:{server.server_address[1]}"
 
         yield listen
 
 
-def _answer(listener: socket.socket, answer: bytes | None) -> None:
-    open_connections = []
-    with contextlib.suppress(OSError):  # the listener is closed when the test ends
-        while True:
-            connection, _ = listener.accept()
-            if answer is None:
-                open_connections.append(connection)
-                continue
-            connection.recv(4096)
-            connection.sendall(answer)
-            connection.close()
+class _Server(socketserver.ThreadingTCPServer):
+    daemon_threads, block_on_close = True, False
+    answer: bytes | None
+
+
+class _Answer(socketserver.BaseRequestHandler):
+    server: _Server
+
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):  # the client went away
+            if self.server.answer is not None:
+                self.request.recv(4096)
+                self.request.sendall(self.server.answer)
+                self.request.shutdown(socket.SHUT_WR)
+            # Bytes left unread at the close would reset the connection, and the answer be lost.
+            while self.request.recv(4096):
+                pass

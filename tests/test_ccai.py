@@ -1,5 +1,6 @@
 """The helper against the real practice service: answers, and what each mistake is told."""
 
+import http.client
 import traceback
 from collections.abc import Callable
 from io import BytesIO
@@ -18,6 +19,7 @@ from helpers.speech import Speech
 from practice import credentials, manager, processes, state
 from tests import ccai as shared
 from tests.ccai import DATA, Running
+from tests.http_answers import http_answer
 
 WAYS: list[dict[str, Any]] = [{}, {"dialect": "cpp"}, {"transport": "grpc"}]
 GO_FORWARD = Speech.read(DATA / "audio" / "go-forward.wav")
@@ -280,8 +282,7 @@ def test_another_services_port(here: Endpoint, endpoint: Endpoint) -> None:
 
 
 def test_a_web_server_that_is_no_ccai(here: Endpoint, tcp_server: Callable) -> None:
-    page = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
-    other = here.replace(rest=f"http://{tcp_server(page)}", grpc="")
+    other = here.replace(rest=f"http://{tcp_server(http_answer(b'hello'))}", grpc="")
     error = failure(ccai.check, other)
     assert type(error) is errors.NotThisProtocol
     assert "it is no CCAI" in str(error)
@@ -291,24 +292,24 @@ def test_a_web_server_that_is_no_ccai(here: Endpoint, tcp_server: Callable) -> N
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        ("403 Forbidden", errors.NotPermitted),
-        ("404 Not Found", errors.NotThisProtocol),
-        ("413 Payload Too Large", errors.TooLarge),
-        ("429 Too Many Requests", errors.Throttled),
-        ("502 Bad Gateway", errors.ServiceFailed),
+        (403, errors.NotPermitted),
+        (404, errors.NotThisProtocol),
+        (413, errors.TooLarge),
+        (429, errors.Throttled),
+        (502, errors.ServiceFailed),
     ],
 )
 def test_an_http_status_becomes_the_error_that_fits(
-    here: Endpoint, tcp_server: Callable, status: str, kind: type
+    here: Endpoint, tcp_server: Callable, status: int, kind: type
 ) -> None:
-    page = f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()
+    page = http_answer(status=status)
     error = failure(ccai.ocr, here.replace(rest=f"http://{tcp_server(page)}"), b"x")
     assert type(error) is kind
-    assert (error.code, error.details) == (int(status[:3]), status[4:])
+    assert (error.code, error.details) == (status, http.client.responses[status])
 
 
 def test_an_answer_that_breaks_off(here: Endpoint, tcp_server: Callable) -> None:
-    for page in (b"", b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello"):
+    for page in (b"", http_answer(b"hello", length=50)):
         error = failure(ccai.ocr, here.replace(rest=f"http://{tcp_server(page)}"), b"x")
         assert type(error) is errors.ConnectionFailed
 

@@ -1,13 +1,11 @@
 """errors.explain: every row of its table, real exceptions of every library, and the cards."""
 
 import builtins
-import contextlib
 import json
 import re
 import socket
 import ssl
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from nbclient.exceptions import CellExecutionError
 from helpers import endpoints, errors, explanations, modelarts, tfserving
 from helpers.endpoints import Endpoint
 from practice import manager, processes, state
+from tests.http_answers import http_answer
 
 BY_TEXT, BY_TYPE = explanations._rows()
 FLOWER = {"data": {"req_data": [{"sepal_length": 3}]}}
@@ -64,28 +63,6 @@ def test_every_error_of_the_tree_has_its_own_row() -> None:
     assert {f"grpc.{code.name}" for code in grpc.StatusCode} - {"grpc.OK"} <= BY_TYPE.keys()
 
 
-@contextlib.contextmanager
-def listening(answer: bytes | None) -> Iterator[int]:
-    """Listen, and send this to whoever connects; None never answers."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    connection, _ = server.accept()
-                    kept.append(connection)
-                    if answer is not None:
-                        connection.recv(65536)
-                        connection.sendall(answer)
-                        connection.close()
-
-        kept: list[socket.socket] = []
-        threading.Thread(target=serve, daemon=True).start()
-        yield server.getsockname()[1]
-        for each in kept:
-            each.close()
-
-
 def grpc_call(address: str, channel: Callable = grpc.insecure_channel, **options: Any) -> None:
     with channel(address, **options) as opened:
         opened.unary_unary("/tensorflow.serving.PredictionService/Predict")(b"", timeout=2)
@@ -95,52 +72,56 @@ def nobody() -> int:
     return processes.choose_port()
 
 
-HTML = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>"
-BROKEN = b"HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\nhalf"
-GRUMPY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
-PROVOKED: list[tuple[bytes | None, Callable[[int], Any], str]] = [
-    (None, lambda p: requests.get(f"http://127.0.0.1:{nobody()}"), "nobody listens"),
-    (None, lambda p: urllib3.PoolManager().request("GET", f"http://127.0.0.1:{nobody()}"),
+HTML = http_answer(b"<html>")
+BROKEN = http_answer(b"half", length=60)
+GRUMPY = http_answer(status=503)
+PROVOKED: list[tuple[bytes | None, Callable[[str], Any], str]] = [
+    (None, lambda at: requests.get(f"http://127.0.0.1:{nobody()}"), "nobody listens"),
+    (None, lambda at: urllib3.PoolManager().request("GET", f"http://127.0.0.1:{nobody()}"),
      "nobody listens"),
-    (None, lambda p: socket.create_connection(("127.0.0.1", nobody())), "nobody listens"),
-    (None, lambda p: grpc_call(f"127.0.0.1:{nobody()}"), "nobody listens"),
-    (None, lambda p: requests.get("http://no-such-host.invalid"), "looked up|No machine"),
-    (None, lambda p: grpc_call("no-such-host.invalid:1"), "look up the name"),
-    (None, lambda p: socket.getaddrinfo("no-such-host.invalid", 1), "looked up|No machine"),
-    (None, lambda p: requests.get(f"http://127.0.0.1:{p}", timeout=0.2), "no answer came"),
-    (None, lambda p: urllib3.PoolManager(timeout=0.2, retries=False).request(
-        "GET", f"http://127.0.0.1:{p}"), "no answer came"),
-    (None, lambda p: requests.get(f"127.0.0.1:{p}"), "no http:// or https://"),
-    (None, lambda p: requests.get("http://"), "not an address"),
-    (None, lambda p: json.loads("<html>"), "The answer is no JSON"),
-    (None, lambda p: json.loads('{"a": 1} {'), "After the JSON"),
-    (None, lambda p: json.loads('{"a": tru'), "no correct JSON"),
-    (HTML, lambda p: requests.get(f"http://127.0.0.1:{p}").json(), "The answer is no JSON"),
-    (HTML, lambda p: grpc_call(f"127.0.0.1:{p}"), "does not speak gRPC|speaks plain HTTP"),
-    (HTML, lambda p: requests.get(f"https://127.0.0.1:{p}"), "its port is a plain one"),
-    (BROKEN, lambda p: requests.get(f"http://127.0.0.1:{p}"), "broke off"),
-    (b"", lambda p: requests.get(f"http://127.0.0.1:{p}"), "hung up without an answer"),
-    (b"\x00\x01garbage\r\n\r\n", lambda p: requests.get(f"http://127.0.0.1:{p}"),
+    (None, lambda at: socket.create_connection(("127.0.0.1", nobody())), "nobody listens"),
+    (None, lambda at: grpc_call(f"127.0.0.1:{nobody()}"), "nobody listens"),
+    (None, lambda at: requests.get("http://no-such-host.invalid"), "looked up|No machine"),
+    (None, lambda at: grpc_call("no-such-host.invalid:1"), "look up the name"),
+    (None, lambda at: socket.getaddrinfo("no-such-host.invalid", 1), "looked up|No machine"),
+    (None, lambda at: requests.get(f"http://{at}", timeout=0.2), "no answer came"),
+    (None, lambda at: urllib3.PoolManager(timeout=0.2, retries=False).request(
+        "GET", f"http://{at}"), "no answer came"),
+    (None, lambda at: requests.get(at), "no http:// or https://"),
+    (None, lambda at: requests.get("http://"), "not an address"),
+    (None, lambda at: json.loads("<html>"), "The answer is no JSON"),
+    (None, lambda at: json.loads('{"a": 1} {'), "After the JSON"),
+    (None, lambda at: json.loads('{"a": tru'), "no correct JSON"),
+    (HTML, lambda at: requests.get(f"http://{at}").json(), "The answer is no JSON"),
+    (HTML, lambda at: grpc_call(at), "does not speak gRPC|speaks plain HTTP"),
+    (HTML, lambda at: requests.get(f"https://{at}"), "its port is a plain one"),
+    (BROKEN, lambda at: requests.get(f"http://{at}"), "broke off"),
+    (b"", lambda at: requests.get(f"http://{at}"), "hung up without an answer"),
+    (b"\x00\x01garbage\r\n\r\n", lambda at: requests.get(f"http://{at}"),
      "does not speak HTTP|broke"),
-    (GRUMPY, lambda p: requests.get(f"http://127.0.0.1:{p}").raise_for_status(),
+    (GRUMPY, lambda at: requests.get(f"http://{at}").raise_for_status(),
      "cannot answer now"),
-    (GRUMPY, lambda p: requests.get("http://infer.example", proxies={
+    (GRUMPY, lambda at: requests.get("http://infer.example", proxies={
         "http": f"http://127.0.0.1:{nobody()}"}), "nobody answers there|nobody listens"),
-    (GRUMPY, lambda p: requests.get("https://infer.example", proxies={
-        "https": f"http://127.0.0.1:{p}"}), "did not open the tunnel"),
-    (None, lambda p: requests.get(f"https://127.0.0.1:{p}", verify="missing.pem"),
+    (GRUMPY, lambda at: requests.get("https://infer.example", proxies={
+        "https": f"http://{at}"}), "did not open the tunnel"),
+    (None, lambda at: requests.get(f"https://{at}", verify="missing.pem"),
      "not there"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("answer", "call", "means"), PROVOKED)
 def test_an_exception_as_its_library_raises_it(
-    monkeypatch: pytest.MonkeyPatch, answer: bytes | None, call: Callable, means: str
+    monkeypatch: pytest.MonkeyPatch,
+    tcp_server: Callable,
+    answer: bytes | None,
+    call: Callable,
+    means: str,
 ) -> None:
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
-    with listening(answer) as port, pytest.raises(Exception) as caught:  # noqa: PT011
-        call(port)
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        call(tcp_server(answer))
     explanation = errors.explain(caught.value)
     assert re.search(means, explanation.means), explanation
     assert "{" not in "".join(explanation.checks)

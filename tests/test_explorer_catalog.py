@@ -10,6 +10,7 @@ from helpers.endpoints import Endpoint
 from helpers.explorer import catalog
 from helpers.signatures import DEFAULT_SIGNATURE
 from practice import manager, processes
+from tests.http_answers import http_answer
 from tests.tfserving import write_config
 
 
@@ -55,8 +56,8 @@ def test_nobody_there_is_told_once_and_not_for_each_model() -> None:
 
 
 def test_something_else_that_answers_is_told(tcp_server: Callable[[bytes | None], str]) -> None:
-    page = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
-    elsewhere = Endpoint("tfserving", rest=f"http://{tcp_server(page)}", model="a")
+    address = tcp_server(http_answer(b"hello"))
+    elsewhere = Endpoint("tfserving", rest=f"http://{address}", model="a")
     with pytest.raises(errors.NotThisProtocol):
         catalog.entries(elsewhere, timeout=5)
 

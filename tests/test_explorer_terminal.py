@@ -21,6 +21,7 @@ from helpers.endpoints import Endpoint
 from helpers.explorer import terminal
 from helpers.signatures import DEFAULT_SIGNATURE
 from practice import services
+from tests.http_answers import http_answer
 from tests.test_practice_tfserving_flags import IRIS as IRIS_FLAGS
 from tests.test_practice_tfserving_flags import ssl_config
 from tests.tfserving import Running, make_odd_models, running, write_config
@@ -456,6 +457,5 @@ def test_an_output_that_cannot_be_written_is_a_sentence(service: Endpoint, tmp_p
 
 
 def test_something_that_answers_wrongly_over_rest(tcp_server: Callable[[bytes], str]) -> None:
-    content = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
-    told = otw("describe", f"http://{tcp_server(content)}", "iris")
+    told = otw("describe", f"http://{tcp_server(http_answer(b'{}'))}", "iris")
     assert (told.returncode, told.stdout) == (11, "")

@@ -13,6 +13,7 @@ from helpers.endpoints import Endpoint
 from helpers.serving_api import predict_pb2, prediction_service_pb2_grpc
 from helpers.signatures import Signature, Signatures, TensorSpec, check_inputs
 from helpers.tensors import to_ndarray, to_tensor_proto
+from tests.http_answers import http_answer
 
 IRIS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
 
@@ -203,9 +204,7 @@ def test_a_port_where_http_answers(iris: Endpoint, http_address: str) -> None:
         tfserving.predict(iris.replace(grpc=http_address), {"features": IRIS})
 
 
-@pytest.mark.parametrize(
-    "answer", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"]
-)
+@pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.2\r\n", http_answer(status=400)])
 def test_a_port_where_something_else_answers(iris, tcp_server, answer: bytes) -> None:
     with pytest.raises(errors.NotThisProtocol, match="does not speak gRPC"):
         tfserving.status(iris.replace(grpc=tcp_server(answer)))

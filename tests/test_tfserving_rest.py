@@ -1,6 +1,5 @@
 """The helper over REST: the same answers and the same errors as over gRPC."""
 
-import http.client
 import math
 import shutil
 import time
@@ -19,6 +18,7 @@ from helpers import channels, errors, tfserving
 from helpers.endpoints import Endpoint
 from helpers.serving_api import example_pb2
 from practice.instance import PrivateEndpoint
+from tests.http_answers import http_answer
 from tests.tfserving import MODELS, make_odd_models
 
 IRIS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
@@ -351,13 +351,6 @@ def test_over_is_grpc_or_rest(service) -> None:
 # Other servers, and bad connections.
 
 
-def answer(body: bytes, status: int = 200) -> bytes:
-    head = (
-        f"HTTP/1.1 {status} {http.client.responses[status]}\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
-
-
 CALLS: dict[str, Callable[[Endpoint], Any]] = {
     "predict": lambda e: tfserving.predict(e, {"features": IRIS}, timeout=5),
     "status": lambda e: tfserving.status(e, timeout=5),
@@ -371,18 +364,19 @@ CALLS: dict[str, Callable[[Endpoint], Any]] = {
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
-        (answer(b"<html>Welcome</html>"), errors.NotThisProtocol),
-        (answer(b""), errors.NotThisProtocol),
-        (answer(b"null"), errors.NotThisProtocol),
-        (answer(b"[]"), errors.NotThisProtocol),
-        (answer(b'{"hello": 1}'), errors.NotThisProtocol),
-        (answer(b'{"outputs": {"a": 1}, "results": 1, "metadata": 1, "model_version_status": 1}'),
+        (http_answer(b"<html>Welcome</html>"), errors.NotThisProtocol),
+        (http_answer(b""), errors.NotThisProtocol),
+        (http_answer(b"null"), errors.NotThisProtocol),
+        (http_answer(b"[]"), errors.NotThisProtocol),
+        (http_answer(b'{"hello": 1}'), errors.NotThisProtocol),
+        (http_answer(
+            b'{"outputs": {"a": 1}, "results": 1, "metadata": 1, "model_version_status": 1}'),
          errors.NotThisProtocol),
-        (answer(b"\xff\xfe"), errors.NotThisProtocol),
-        (answer(b"<html>Nothing here</html>", 404), errors.NotThisProtocol),
-        (answer(b"<html>Sorry</html>", 500), errors.ServiceFailed),
-        (answer(b'{"error": "Sorry"}', 500), errors.ServiceFailed),
-        (answer(b'{"error": "Later"}', 503), errors.ConnectionFailed),
+        (http_answer(b"\xff\xfe"), errors.NotThisProtocol),
+        (http_answer(b"<html>Nothing here</html>", 404), errors.NotThisProtocol),
+        (http_answer(b"<html>Sorry</html>", 500), errors.ServiceFailed),
+        (http_answer(b'{"error": "Sorry"}', 500), errors.ServiceFailed),
+        (http_answer(b'{"error": "Later"}', 503), errors.ConnectionFailed),
         (b"SSH-2.0-OpenSSH_9.2\r\n", errors.NotThisProtocol),
     ],
 )  # fmt: skip
