@@ -2,8 +2,10 @@
 
 import csv
 import datetime
+import gc
 import io
 import threading
+import weakref
 from typing import Any
 
 import numpy as np
@@ -58,6 +60,43 @@ def test_an_error_ends_its_way_and_not_the_other() -> None:
     sending = sent([request(call)] * 3, ("grpc", "rest"))
     statuses = [(each.over, each.status) for each in sending.records]
     assert statuses == [("grpc", "ConnectionFailed"), *[("rest", "OK")] * 3]
+    assert [each.message for each in sending.records] == ["Nobody is there.", "", "", ""]
+
+
+def test_a_message_that_may_hold_a_secret_stays_out_of_the_csv() -> None:
+    def call(way: str) -> None:
+        raise ValueError("Invalid header value: s3cr3t")
+
+    record = sent([request(call)], ("rest",)).records[0]
+    assert (record.status, record.message) == ("ValueError", "")
+    assert isinstance(record.error, ValueError)
+    assert "s3cr3t" not in to_csv([record])
+
+
+def test_what_was_sent_and_answered_is_known_when_its_arrays_are_gone() -> None:
+    def made() -> list[Record]:
+        given = {"x": np.zeros((1, 2), "float32")}
+
+        def call(way: str) -> dict[str, np.ndarray]:
+            if way == "rest":
+                raise ConnectionFailed("Nobody is there.") from ValueError(given)
+            return {"y": np.array([b"a"], object)}
+
+        return sent([request(call, given=given)], ("grpc", "rest")).records
+
+    def in_csv(records: list[Record]) -> list[tuple[str, str, str]]:
+        rows = csv.DictReader(io.StringIO(to_csv(records), newline=""))
+        return [(row["sent"], row["answered"], row["message"]) for row in rows]
+
+    whole = made()
+    dropped = [each.without_arrays() for each in whole]
+    assert in_csv(dropped) == in_csv(whole) == [
+        ("x float32 [1, 2]", "y string [1]", ""), ("x float32 [1, 2]", "", "Nobody is there."),
+    ]  # fmt: skip
+    gone = weakref.ref(whole[0].request.given["x"])
+    del whole
+    gc.collect()
+    assert gone() is None
 
 
 def test_cancel_ends_at_once_and_the_late_answer_is_thrown_away() -> None:
@@ -91,13 +130,14 @@ def record(**changes: Any) -> Record:
         "over": "grpc",
         "began": now,
         "seconds": {"encode": 0.001, "wait": 0.25},
-        "answer": {"y": np.array([b"a"], object)},
+        "sent": "x float32 [1, 2]",
+        "answered": "y string [1]",
     }
     return Record(**values | changes)
 
 
 def test_every_call_is_a_line_of_the_csv() -> None:
-    failed = record(answer=None, error=ConnectionFailed("Nobody, is there."), over="rest")
+    failed = record(status="ConnectionFailed", message="Nobody, is there.", over="rest")
     rows = list(csv.DictReader(io.StringIO(to_csv([record(), failed]), newline="")))
     assert [row["call"] for row in rows] == ["1", "2"]
     assert rows[0]["time"] == "2026-01-02T03:04:05.006+00:00"

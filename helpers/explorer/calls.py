@@ -50,27 +50,27 @@ class Request(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """A call that was made: when, how long its parts took in seconds, and what came of it."""
+    """A call that was made: when, how long its parts took in seconds, and what came of it.
+
+    `status` is `OK`, `cancelled`, or the error's class; `sent` and `answered` say what the
+    arrays were like.
+    """
 
     request: Request
     over: str
     began: datetime.datetime
     seconds: dict[str, float]
+    sent: str = ""
+    answered: str = ""
+    status: str = "OK"
+    message: str = ""
     answer: Any = None
     error: Exception | None = None
-    cancelled: bool = False
-
-    @property
-    def status(self) -> str:
-        """`OK`, `cancelled`, or the error's class."""
-        if self.cancelled:
-            return "cancelled"
-        return type(self.error).__name__ if self.error else "OK"
 
     def without_arrays(self) -> "Record":
         """Return it without what was sent and answered; it cannot be sent again."""
         request = self.request._replace(given=None, call=_dropped, preview=_dropped)
-        return dataclasses.replace(self, request=request, answer=None)
+        return dataclasses.replace(self, request=request, answer=None, error=None)
 
 
 class Sending:
@@ -108,7 +108,7 @@ class Sending:
                 return
             self.over, now = True, datetime.datetime.now().astimezone()
             waited = {"wait": (now - self._under_way.began).total_seconds()}
-            ended = dataclasses.replace(self._under_way, seconds=waited, cancelled=True)
+            ended = dataclasses.replace(self._under_way, seconds=waited, status="cancelled")
             self.records.append(ended)
         self._watch.cancel()
         self._told(self)
@@ -135,13 +135,16 @@ class Sending:
         begun = _begun(request, way)
         with self._lock:
             self._under_way = begun
-        answer, error = None, None
         with watch:
             try:
                 answer = request.call(way)
-            except Exception as failure:  # whatever it is, the reader should see it, not the log
-                error = failure
-        return dataclasses.replace(begun, seconds=watch.seconds, answer=answer, error=error)
+                ended = dataclasses.replace(begun, answer=answer, answered=shapes(answer))
+            except Exception as error:  # whatever it is, the reader should see it, not the log
+                # A library's own message may hold secrets: it stays out of the CSV.
+                message = str(error) if isinstance(error, CallError) else ""
+                kind = type(error).__name__
+                ended = dataclasses.replace(begun, error=error, status=kind, message=message)
+        return dataclasses.replace(ended, seconds=watch.seconds)
 
 
 def _dropped(*_: object) -> Any:
@@ -149,7 +152,8 @@ def _dropped(*_: object) -> Any:
 
 
 def _begun(request: Request, way: str) -> Record:
-    return Record(request, way, datetime.datetime.now().astimezone(), {})
+    now = datetime.datetime.now().astimezone()
+    return Record(request, way, now, {}, shapes(request.given))
 
 
 def to_csv(records: Iterable[Record]) -> str:
@@ -191,12 +195,11 @@ def _row(number: int, record: Record) -> list[Any]:
     milliseconds = [
         f"{1000 * record.seconds[part]:.3f}" if part in record.seconds else "" for part in PARTS
     ]
-    message = str(record.error) if isinstance(record.error, CallError) else ""
     return [
         number, record.began.isoformat(timespec="milliseconds"), request.endpoint.service, where,
-        _safe(request.target), WAYS[record.over], record.status, _safe(message), *milliseconds,
-        f"{1000 * sum(record.seconds.values()):.3f}", _safe(shapes(request.given)),
-        _safe(shapes(record.answer)),
+        _safe(request.target), WAYS[record.over], record.status, _safe(record.message),
+        *milliseconds, f"{1000 * sum(record.seconds.values()):.3f}",
+        _safe(record.sent), _safe(record.answered),
     ]  # fmt: skip
 
 

@@ -107,7 +107,8 @@ class AnswerPane(w.VBox):
         for each in records:
             by_way.setdefault(each.over, []).append(each)
         found = [explain(each.error)._repr_html_() for each in records if each.error]
-        found += ["<p>Cancelled: nobody waits for the answer.</p>" for r in records if r.cancelled]
+        if "cancelled" in {each.status for each in records}:
+            found.append("<p>Cancelled: nobody waits for the answer.</p>")
         well = [joined(each) for each in by_way.values() if {r.status for r in each} == {"OK"}]
         if len(well) == 2:
             found.append(f"<p>{escape(difference(well[0][1], well[1][1]))}</p>")
