@@ -222,6 +222,10 @@ def test_the_preprocessing_is_shown_and_changes_what_is_sent(explorer: Explorer)
     assert "becomes shape [1, 96, 96, 3]; expected float32 [-1, 96, 96, 1]" in told(
         explorer, "images"
     )
+    assert adjusting._seen.value == ""
+    adjusting._fields["channels"].value = 1
+    explorer.wait()
+    assert "[96, 96, 1]" in adjusting._seen.value
 
 
 def test_the_preview_follows_the_form(explorer: Explorer) -> None:

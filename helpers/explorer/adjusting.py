@@ -67,6 +67,7 @@ class Adjusting(w.VBox):
             ),
         }  # fmt: skip
         self._seen = w.HTML()
+        self._array: NDArray | None = None
         super().__init__([*self._fields.values(), self._seen])
         for field in self._fields.values():
             field.observe(lambda _: changed(), "value")
@@ -81,6 +82,9 @@ class Adjusting(w.VBox):
 
     def show(self, array: NDArray | None) -> None:
         """Show the first picture as it will be sent, or nothing."""
+        if array is self._array:
+            return
+        self._array = array
         if array is None:
             self._seen.value = ""
             return
