@@ -1,9 +1,12 @@
 """Form fields that look alike, and the sign beside them that says how it is."""
 
+from collections.abc import Iterator
 from html import escape
 from typing import Any
 
 import ipywidgets as w
+
+from helpers.endpoints import Endpoint
 
 LAMPS = {"grey": "○", "green": "●", "red": "✕"}  # beside the colour, for who sees none
 _COLOURS = {"grey": "#595959", "green": "#1a7f37", "red": "#b3261e"}
@@ -53,6 +56,11 @@ def read_version(text: str, newest: str) -> dict[str, Any]:
     }
 
 
+def version_text(endpoint: Endpoint) -> str:
+    """Return the version or the label that an endpoint has; empty for the service's choice."""
+    return endpoint.version_label if endpoint.version is None else str(endpoint.version)
+
+
 def scrolling(content: str) -> str:
     """Write HTML with its line ends, in a part of the page that scrolls, by keyboard too."""
     style = "max-height:24em;overflow:auto;line-height:1.4"
@@ -61,9 +69,23 @@ def scrolling(content: str) -> str:
 
 def close(widget: w.Widget) -> None:
     """Remove a form and all that is in it; what it held is not stored with the notebook."""
-    for child in getattr(widget, "children", ()):
-        close(child)
+    close_parts(widget)
     widget.close()
+
+
+def close_parts(widget: w.Widget) -> None:
+    """Remove what a box shows, and what it keeps in its attributes to show it later."""
+    for each in _widgets([*getattr(widget, "children", ()), vars(widget)]):
+        if each.comm is not None:  # not closed yet
+            close(each)
+
+
+def _widgets(kept: Any) -> Iterator[w.Widget]:
+    if isinstance(kept, w.DOMWidget):
+        yield kept
+    elif isinstance(kept, list | dict):
+        for each in kept.values() if isinstance(kept, dict) else kept:
+            yield from _widgets(each)
 
 
 def status(colour: str, words: str) -> str:

@@ -178,7 +178,7 @@ def _reason(endpoint: Endpoint, way: ModuleType, ends: float) -> str:
         f"version {version} is {each.state}" + (f" ({each.message})" if each.message else "")
         for version, each in versions.items()
     )
-    asked = f"Version {endpoint.version} of model" if endpoint.version else "Model"
+    asked = f"Version {endpoint.version} of model" if endpoint.version is not None else "Model"
     return f"{asked} {endpoint.model!r} is not available at {_where(endpoint, way)}: {states}."
 
 
@@ -186,9 +186,8 @@ def _not_served(endpoint: Endpoint, way: ModuleType) -> str:
     if not endpoint.model:
         return "No model was named. Name one: endpoint.replace(model=...)."
     text = f"Model {endpoint.model!r} is not served at {_where(endpoint, way)}."
-    if not endpoint.models:
-        return text
-    return f"{text} {suggest(endpoint.model, endpoint.models, 'Served there')}"
+    others = [name for name in endpoint.models if name != endpoint.model]
+    return f"{text} {suggest(endpoint.model, others, 'Served there')}" if others else text
 
 
 def _where(endpoint: Endpoint, way: ModuleType) -> str:

@@ -60,6 +60,8 @@ def request(
 
     session = channels.session(endpoint)
     try:
+        if timeout <= 0:  # it would be a ValueError
+            raise requests.Timeout("The time was over before the request was sent.")
         if watch := WATCH.get():
             return watch.request(session, method, url, timeout, **content)
         return session.request(method, url, timeout=timeout, verify=session.verify, **content)

@@ -101,7 +101,8 @@ class Watch:
         settings["verify"] = session.verify
         if prepared.body:
             body: Any = prepared.body
-            prepared.body = _Body(body.encode() if isinstance(body, str) else body, self)
+            sent = _Body(body.encode() if isinstance(body, str) else body, self)
+            prepared.prepare_body(sent, None)
         response = session.send(prepared, timeout=timeout, allow_redirects=redirects, **settings)
         self.note("wait")
         response.content  # noqa: B018 it is read here

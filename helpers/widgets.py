@@ -10,7 +10,7 @@ import ipywidgets as w
 from helpers import channels, endpoints, profiles, tfserving
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput, CallError, explain
-from helpers.fields import LAMPS, Fields, read_version, status
+from helpers.fields import LAMPS, Fields, read_version, status, version_text
 
 _NEWEST = "newest"
 _WAYS = [
@@ -167,7 +167,7 @@ class EndpointPanel(w.VBox):
                 widget.value = getattr(found, field)
             self.model.options = found.models
             self.model.value = model or found.model or next(iter(found.models), "")
-            self.version.value = str(found.version or found.version_label or _NEWEST)
+            self.version.value = version_text(found) or _NEWEST
             signature = signature_name or found.signature_name
             self._offer_signatures([signature], signature)
         finally:

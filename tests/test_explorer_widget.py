@@ -15,11 +15,12 @@ import pytest
 from ipywidgets import Widget
 
 import practice
-from helpers import endpoints, tfserving
+from helpers import endpoints, profiles, tfserving
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput, CallError, ConnectionFailed, DeadlineExceeded, UnknownModel
-from helpers.explorer import Explorer, editors
-from helpers.explorer.connections import CURL, GRPC, REQUESTS, TITLES
+from helpers.explorer import Explorer, editors, panes
+from helpers.explorer.connections import CURL, GRPC, JSON, REQUESTS, TITLES
+from helpers.speech import Speech
 from helpers.widgets import EndpointPanel
 from practice.instance import PrivateEndpoint
 from tests.test_widgets import all_widgets
@@ -153,11 +154,12 @@ def test_a_wrong_shape_says_the_right_one_and_nothing_is_sent(explorer: Explorer
     explorer.choose("iris")
     editor = explorer.form.editors["features"]
     editor.way.value = editors.TYPED
-    editor._text.value = "1 2 3"
+    text = editor._made[editors.TYPED][0]
+    text.value = "1 2 3"
     explorer.wait()
     assert "has shape [1, 3]; expected float32 [-1, 4]" in editor.told.value
     assert explorer.send_button.disabled
-    editor._text.value = "1 2 3 4"
+    text.value = "1 2 3 4"
     explorer.wait()
     assert "float32 [1, 4]" in editor.told.value
     assert not explorer.send_button.disabled
@@ -196,12 +198,13 @@ def test_random_values_follow_their_size_and_seed(explorer: Explorer) -> None:
     explorer.choose("iris")
     editor = explorer.form.editors["features"]
     assert editor.way.value == editors.RANDOM
-    editor._sizes[0].value = 5
+    count, seed = editor._made[editors.RANDOM]
+    count.value = 5
     explorer.wait()
     assert "float32 [5, 4]" in editor.told.value
     first = explorer.send()["probabilities"]
     assert np.array_equal(first, explorer.send()["probabilities"])
-    editor._seed.value = 1
+    seed.value = 1
     explorer.wait()
     assert not np.array_equal(first, explorer.send()["probabilities"])
 
@@ -228,6 +231,105 @@ def test_the_preprocessing_is_shown_and_changes_what_is_sent(explorer: Explorer)
     assert "[96, 96, 1]" in adjusting._seen.value
 
 
+def test_what_changes_while_it_is_read_is_read_again(
+    explorer: Explorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explorer.choose("iris")
+    editor = explorer.form.editors["features"]
+    editor.way.value = editors.TYPED
+    explorer.wait()
+    begun, go, read = threading.Event(), threading.Event(), editors.values.from_text
+
+    def slowly(*of: Any) -> np.ndarray:
+        begun.set()
+        assert go.wait(20)
+        return read(*of)
+
+    monkeypatch.setattr(editors.values, "from_text", slowly)
+    text = editor._made[editors.TYPED][0]
+    text.value = "1 2 3 4"
+    assert begun.wait(20)
+    text.value = "5 6 7 8"
+    go.set()
+    explorer.wait()
+    assert explorer.form.requests()[0].given["features"].tolist() == [[5, 6, 7, 8]]
+
+
+def test_what_was_typed_is_there_again_after_another_way(explorer: Explorer) -> None:
+    explorer.choose("iris")
+    editor = explorer.form.editors["features"]
+    editor.way.value = editors.PASTED
+    editor._made[editors.PASTED][0].value = "1,2,3,4"
+    for way in (editors.RANDOM, editors.TYPED, editors.PASTED):
+        editor.way.value = way
+    assert editor.children[1].value == "1,2,3,4"
+    explorer.wait()
+    assert explorer.form.requests()[0].given["features"].tolist() == [[1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize("kind", [np.array, list])
+def test_an_array_that_the_caller_changes_later_stays_as_it_was_given(
+    explorer: Explorer, kind: Any
+) -> None:
+    explorer.choose("iris")
+    flower = kind([[5.1, 3.5, 1.4, 0.2]])
+    explorer.fill(features=flower)
+    first = explorer.send()["probabilities"]
+    flower[0][0] = 100.0
+    assert np.array_equal(explorer.send()["probabilities"], first)
+    assert explorer.history.records[0].request.given["features"][0, 0] == np.float32(5.1)
+
+
+def test_look_again_keeps_what_was_chosen_and_filled_in(explorer: Explorer) -> None:
+    explorer.choose("digits_detector")
+    explorer.chooser.signature.value = "detected_model"
+    explorer.choose("digits")
+    explorer.chooser.version.value = "1"
+    explorer.wait()
+    picture = np.ones((1, 8, 8, 1), "float32")
+    explorer.fill(images=picture)
+    explorer.chooser.look.click()
+    explorer.wait()
+    explorer.chooser.names.value = "no-such-model"
+    explorer.wait()
+    assert explorer.chooser.version.value == "1"
+    assert explorer.chooser.entry.value == "digits"
+    request = explorer.form.requests()[0]
+    assert request.endpoint.version == 1
+    assert np.array_equal(request.given["images"], picture)
+
+
+def test_look_again_asks_for_what_the_panel_says_now(private: PrivateEndpoint) -> None:
+    panel = EndpointPanel("tfserving", model="digits")
+    panel.address.value = private.grpc
+    explorer = Explorer(panel)
+    explorer.wait()
+    panel.version.value = "1"
+    explorer.chooser.look.click()
+    explorer.wait()
+    assert explorer.form.endpoint.version == 1
+
+
+def test_the_model_that_was_named_goes_before_a_profile_that_is_out_of_date(
+    private: PrivateEndpoint,
+) -> None:
+    profiles.save("before", Endpoint("tfserving", grpc=private.grpc, model="gone"))
+    explorer = Explorer(private.grpc, names=["iris"])
+    explorer.wait()
+    assert explorer.chooser.entry.options == ("gone", "iris")
+    assert explorer.chooser.entry.value == "iris"
+    explorer.choose("iris")
+    with pytest.raises(UnknownModel) as caught:
+        explorer.choose("gone")
+    assert "Did you mean" not in str(caught.value)
+
+
+def test_an_input_may_be_called_self(explorer: Explorer) -> None:
+    explorer.choose("iris")
+    with pytest.raises(BadInput, match="There is no input 'self'"):
+        explorer.fill(**{"self": 1})
+
+
 def test_the_preview_follows_the_form(explorer: Explorer) -> None:
     explorer.choose("iris")
     explorer.fill(features=FLOWER)
@@ -251,6 +353,36 @@ def test_the_files_of_a_preview_are_saved_when_asked_for(
     explorer.preview.save.click()
     assert np.array_equal(np.load(tmp_path / "images.npy"), explorer.form.editors["images"].read())
     assert f"Saved in the folder {tmp_path.name}." in explorer.preview.saved.value
+
+
+def test_a_file_of_somebody_else_is_replaced_only_when_asked_twice(
+    explorer: Explorer, tmp_path: Path
+) -> None:
+    explorer.choose("digits_detector")
+    upload(explorer, "images", ("digits.png", DIGITS.read_bytes()))
+    explorer.preview.way.value = GRPC
+    own = tmp_path / "images.npy"
+    own.write_bytes(b"mine")
+    explorer.preview.save.click()
+    assert "images.npy would be replaced" in explorer.preview.saved.value
+    assert own.read_bytes() == b"mine"
+    explorer.preview.save.click()
+    assert "Saved" in explorer.preview.saved.value
+    assert np.load(own).shape == (1, 96, 96, 1)
+    explorer.preview.save.click()  # the same content
+    assert "Saved" in explorer.preview.saved.value
+
+
+def test_json_that_is_too_long_to_show_can_be_saved(explorer: Explorer, tmp_path: Path) -> None:
+    explorer.choose("digits_detector")
+    explorer.fill(images=np.zeros((30, 96, 96, 1), "float32"))
+    explorer.wait()
+    explorer.preview.way.value = JSON
+    assert "Save body.json" in explorer.preview.code.value
+    assert explorer.preview.save in explorer.preview.children
+    explorer.preview.save.click()
+    sent = json.loads((tmp_path / "body.json").read_bytes())["inputs"]["images"]
+    assert np.shape(sent) == (30, 96, 96, 1)
 
 
 def test_an_error_is_a_card_and_the_next_call_goes(
@@ -284,6 +416,31 @@ def test_cancel_frees_the_form_at_once(explorer: Explorer, private: PrivateEndpo
         assert not explorer.send_button.disabled
         private.trouble()
         explorer.send()
+
+
+def test_a_cell_hears_that_its_call_was_cancelled(
+    explorer: Explorer, private: PrivateEndpoint
+) -> None:
+    explorer.choose("iris")
+    private.trouble(delay=30)
+    explorer.form.timeout.value = 60
+    explorer.cancel_button.observe(lambda change: explorer.cancel(), "disabled")
+    with pytest.raises(CallError, match="The call was cancelled"):
+        explorer.send()
+
+
+def test_a_call_that_no_address_carries_is_an_error_in_a_cell(private: PrivateEndpoint) -> None:
+    explorer = Explorer(private.replace(model="iris"))
+    explorer.wait()
+    explorer.form.ways = explorer.way.options = ()
+    with pytest.raises(BadInput, match="cannot be sent to the addresses"):
+        explorer.send()
+
+
+def test_the_answer_says_what_was_called(explorer: Explorer) -> None:
+    explorer.choose("iris")
+    explorer.send()
+    assert explorer.answer.html.value.startswith("<p>iris · serving_default</p>")
 
 
 def waited(holds: Any) -> None:
@@ -480,6 +637,15 @@ def test_arrays_that_are_dropped_leave_the_memory(
     assert sent[-1]() is not None
 
 
+def test_strings_and_json_count_for_the_memory_that_is_kept() -> None:
+    strings = {"x": np.array([b"0" * 1000] * 3, object)}
+    assert panes._size(strings) == 3000
+    assert panes._size({"a": [{"b": "0" * 500}, 1.5]}) == 508
+    assert panes._size(Speech(np.zeros(1000, "float32"), 16000)) > 4000
+    assert panes._size({"x": np.zeros((10, 10), "float32")}) == 400
+    assert panes._size(b"0" * 70) == 70
+
+
 def test_ccai_and_modelarts_have_forms_of_their_own() -> None:
     practice.ready("ccai", "modelarts")
     spoken = Explorer(endpoints.load("ccai", "practice-secure"))
@@ -493,6 +659,9 @@ def test_ccai_and_modelarts_have_forms_of_their_own() -> None:
     assert {each.text for each in spoken.send("rest")} == {
         each.text for each in spoken.send("grpc")
     }
+    read = spoken.form.requests()[0]
+    spoken.fill(DATA / "images" / "digit.png")
+    assert spoken.form.requests()[0].call("rest") != read.call("rest") == read.call("grpc")
     spoken.choose("fcgi_meminfo")
     assert spoken.send()
     secured = Explorer(endpoints.load("modelarts", "practice-digits"))

@@ -1,7 +1,8 @@
 """A call's parts, and its early end, on the real service."""
 
+import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import grpc
 import numpy as np
@@ -13,6 +14,7 @@ from helpers.endpoints import Endpoint, load
 from helpers.errors import UnknownModel
 from helpers.watching import Watch
 from practice.instance import PrivateEndpoint
+from tests.http_answers import http_answer
 
 FLOWER = {"features": np.ones((1, 4), "float32")}
 WHOLE = ["encode", "connect", "send", "wait", "receive", "decode"]
@@ -76,6 +78,19 @@ def test_forms_and_files_are_sent_as_ever() -> None:
     with Watch() as watch:
         digit = modelarts.infer_image(load("modelarts", "practice-digits"), "data/images/digit.png")
     assert digit["predicted_label"] == "4"
+    assert list(watch.seconds) == WHOLE
+
+
+def test_what_is_sent_goes_along_when_a_gateway_redirects(
+    iris: Endpoint, tcp_server: Callable[[bytes], str]
+) -> None:
+    there = f"{iris.rest}/v1/models/iris:predict"
+    moved = http_answer(status=307).replace(b"\r\n", f"\r\nLocation: {there}\r\n".encode(), 1)
+    gateway = iris.replace(rest=f"http://{tcp_server(moved)}", grpc="")
+    body = json.dumps({"inputs": FLOWER["features"].tolist()})
+    with Watch() as watch:
+        response = transport.request(gateway, "POST", f"{gateway.rest}/any", 10, data=body)
+    assert np.shape(response.json()["outputs"]) == (1, 3)
     assert list(watch.seconds) == WHOLE
 
 

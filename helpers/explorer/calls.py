@@ -116,7 +116,12 @@ class Sending:
     def _run(self) -> None:
         for way in self._ways:
             for request in self._requests:
-                record = self._make(request, way)
+                begun, watch = _begun(request, way), Watch()
+                with self._lock:
+                    if self.over:  # cancelled since the last call
+                        return
+                    self._under_way, self._watch = begun, watch
+                record = _make(begun, watch)
                 with self._lock:
                     if self.over:  # cancelled meanwhile
                         return
@@ -130,21 +135,18 @@ class Sending:
         if not already:
             self._told(self)
 
-    def _make(self, request: Request, way: str) -> Record:
-        self._watch = watch = Watch()
-        begun = _begun(request, way)
-        with self._lock:
-            self._under_way = begun
-        with watch:
-            try:
-                answer = request.call(way)
-                ended = dataclasses.replace(begun, answer=answer, answered=shapes(answer))
-            except Exception as error:  # whatever it is, the reader should see it, not the log
-                # A library's own message may hold secrets: it stays out of the CSV.
-                message = str(error) if isinstance(error, CallError) else ""
-                kind = type(error).__name__
-                ended = dataclasses.replace(begun, error=error, status=kind, message=message)
-        return dataclasses.replace(ended, seconds=watch.seconds)
+
+def _make(begun: Record, watch: Watch) -> Record:
+    with watch:
+        try:
+            answer = begun.request.call(begun.over)
+            ended = dataclasses.replace(begun, answer=answer, answered=shapes(answer))
+        except Exception as error:  # whatever it is, the reader should see it, not the log
+            # A library's own message may hold secrets: it stays out of the CSV.
+            message = str(error) if isinstance(error, CallError) else ""
+            kind = type(error).__name__
+            ended = dataclasses.replace(begun, error=error, status=kind, message=message)
+    return dataclasses.replace(ended, seconds=watch.seconds)
 
 
 def _dropped(*_: object) -> Any:

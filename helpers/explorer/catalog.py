@@ -141,8 +141,9 @@ def names_of_config(file: str | os.PathLike[str] | bytes) -> list[str]:
         text = file_bytes(file).decode()
         config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
     except (UnicodeDecodeError, text_format.ParseError) as error:
+        what = "This" if isinstance(file, bytes) else os.fspath(file)
         raise BadInput(
-            "This cannot be read as a config file of TensorFlow Serving "
+            f"{what} cannot be read as a config file of TensorFlow Serving "
             f"(model_config_list {{ config {{ name: ... }} }}): {error}"
         ) from error
     return [each.name for each in config.model_config_list.config]

@@ -10,7 +10,7 @@ from helpers.errors import BadInput, CallError, explain
 from helpers.explorer import catalog, listings
 from helpers.explorer.catalog import Entry
 from helpers.explorer.uploads import Upload
-from helpers.fields import Fields, read_version, scrolling, status
+from helpers.fields import Fields, read_version, scrolling, status, version_text
 from helpers.signatures import DEFAULT_SIGNATURE
 
 _NEWEST = "the service's choice"
@@ -45,6 +45,7 @@ class Chooser(w.VBox):
     ) -> None:
         self._endpoint, self._ask, self._chosen, self._timeout = endpoint, ask, chosen, timeout
         self._filling = False
+        self._asked: Endpoint | None = None
         self.entries: dict[str, Entry] = {}
         self.names = fields(
             w.Text, "Models", "Names of models, with commas between them",
@@ -107,11 +108,14 @@ class Chooser(w.VBox):
             endpoint = self._endpoint()
             self._rows(endpoint)
             found = catalog.entries(endpoint, self._names(), timeout=self._timeout)
+            if self._asked == endpoint:
+                found = [self._as_chosen(each) for each in found]
+            self._asked = endpoint
             there = sum(each.error is None for each in found)
             some = f"{there} found" if found else "Name a model, or give the config file"
             where = endpoint.grpc or endpoint.rest
             self.told.value = status("green" if there else "grey", f"{where}: {some}.")
-            usual = next((each.name for each in found if each.endpoint == endpoint), None)
+            usual = self._usual(found, endpoint)
         except Exception as error:  # whatever it is, the reader should see it, not the log
             self._tell(error)
         self.entries = {each.name: each for each in found}
@@ -121,6 +125,21 @@ class Chooser(w.VBox):
         self.entry.value = wanted if wanted in self.entries else next(iter(self.entries), None)
         self._filling = False
         self._choose()
+
+    def _as_chosen(self, entry: Entry) -> Entry:
+        """Look at the version and the signature that were chosen, if this one was."""
+        before = self.meant
+        if before is None or before.name != entry.name or not before.states:
+            return entry
+        which = {name: getattr(before.endpoint, name) for name in ("version", "version_label")}
+        chosen = entry.endpoint.replace(**which, signature_name=self.signature.value or "")
+        return catalog.entry(chosen, timeout=self._timeout)
+
+    def _usual(self, found: list[Entry], endpoint: Endpoint) -> str | None:
+        """Return what can be called: of the names first, then what the endpoint is set to."""
+        there = [each.name for each in found if each.error is None]
+        here = [each.name for each in found if each.endpoint == endpoint]
+        return next((name for name in [*self._names(), *here, *there] if name in there), None)
 
     def _rows(self, endpoint: Endpoint) -> None:
         served = endpoint.kind == "tfserving"
@@ -139,7 +158,7 @@ class Chooser(w.VBox):
         endpoint = entry.endpoint
         self._filling = True
         try:
-            here = str(endpoint.version or endpoint.version_label or _NEWEST)
+            here = version_text(endpoint) or _NEWEST
             known = [_NEWEST, *map(str, entry.states)]
             self.version.options = known if here in known else [*known, here]
             self.version.value = here

@@ -1,5 +1,6 @@
 """One editor for each input: typed, pasted, uploaded, or made by chance."""
 
+import copy
 import functools
 import os
 from collections.abc import Callable
@@ -48,7 +49,9 @@ class Editor(w.VBox):
     ) -> None:
         self.name, self.spec, self._field, self._changed = name, spec, fields, changed
         self._given: Any = None
-        self._known: NDArray | CallError | None = None
+        self._changes = 0  # counted in the main thread, while another one may be reading
+        self._known: tuple[int, NDArray | CallError | None] = (-1, None)
+        self._made: dict[str, list[w.Widget]] = {}
         self._adjusting: Adjusting | None = None
         self._suggested = pictures.suggest(spec)
         ways = _ways(spec, optional)
@@ -76,21 +79,25 @@ class Editor(w.VBox):
             self._upload.files = [(str(name), file_bytes(value))]
             self._switch(UPLOADED)
             return
-        self._given = value
+        # The caller may go on with its array: what is sent again is to be what was sent.
+        self._given = copy.deepcopy(value) if isinstance(value, list | np.ndarray) else value
         if GIVEN not in self.way.options:
             self.way.options = [*self.way.options, GIVEN]
         self._switch(GIVEN)
 
     def read(self) -> NDArray | None:
         """Return the array, or None when the input is left out; BadInput when there is none."""
-        if self._known is None and self.way.value != LEFT_OUT:
+        changes, found = self._known
+        if changes != self._changes:
+            changes = self._changes  # it may change meanwhile: then this is not the last reading
             try:
-                self._known = self._read()
+                found = self._read()
             except CallError as error:
-                self._known = error
-        if isinstance(self._known, CallError):
-            raise self._known
-        return self._known
+                found = error
+            self._known = changes, found
+        if isinstance(found, CallError):
+            raise found
+        return found
 
     def check(self) -> bool:
         """Show what is wrong, or dtype and shape of what is right; returns which of both."""
@@ -109,17 +116,18 @@ class Editor(w.VBox):
         self.told.value = status(colour, words)
         return colour != "red"
 
-    def _read(self) -> NDArray:
-        way = self.way.value
+    def _read(self) -> NDArray | None:
+        way = self._way
+        if way == LEFT_OUT:
+            return None
         if way == GIVEN:
             return fit(self.name, self._given, self.spec)
         if way == RANDOM:
-            sizes = [field.value for field in self._sizes]
-            if self.spec.shape is None:
-                sizes = _shape(self._shape.value)
-            return values.at_random(self.spec, sizes, self._seed.value)
+            *asked, seed = (field.value for field in self._made[way])
+            sizes = _shape(asked[0]) if self.spec.shape is None else asked
+            return values.at_random(self.spec, sizes, seed)
         if way != UPLOADED:
-            return values.from_text(self.name, self._text.value, self.spec)
+            return values.from_text(self.name, self._made[way][0].value, self.spec)
         if not self._upload.files:
             raise _no_file(self.name)
         how = self._adjusting.preprocessing if self._adjusting else None
@@ -151,53 +159,54 @@ class Editor(w.VBox):
 
     def _show_way(self) -> None:
         """Make the fields of the way chosen; the others are not made before they are wanted."""
-        make = {
-            UPLOADED: self._upload_fields,
-            RANDOM: self._random_fields,
-            GIVEN: list,
-            LEFT_OUT: list,
-        }
-        self.children = [self.way, *make.get(self.way.value, self._text_fields)(), self.told]
+        way = self.way.value
+        if way not in self._made:
+            make = {
+                UPLOADED: self._upload_fields,
+                RANDOM: self._random_fields,
+                GIVEN: list,
+                LEFT_OUT: list,
+            }
+            self._made[way] = make.get(way, self._text_fields)()
+        self._way = way  # its fields are there now
+        self.children = [self.way, *self._made[way], self.told]
         self._touched()
 
     def _text_fields(self) -> list[w.Widget]:
         many = self.way.value == PASTED
-        self._text = self._field(
+        field = self._field(
             w.Textarea if many else w.Text, "Value", f"{self.name} takes {self.spec}",
             placeholder="rows, with commas or tabs" if many else "1.5, or [[1, 2], [3, 4]]",
         )  # fmt: skip
-        self._watch(self._text)
-        return [self._text]
+        return self._watched(field)
 
     def _upload_fields(self) -> list[w.Widget]:
-        if self._suggested and self._adjusting is None:
+        if self._suggested:
             self._adjusting = Adjusting(self._suggested, self._field, self._touched)
         return [self._upload, *filter(None, [self._adjusting])]
 
     def _random_fields(self) -> list[w.Widget]:
-        self._sizes = [
+        asked = [
             self._field(
                 w.BoundedIntText, f"Size {axis}", f"Of dimension {axis}, which may be any",
                 value=1, min=0, max=_LARGEST,
             )
             for axis in values.ask_sizes(self.spec)
         ]  # fmt: skip
-        asked = list(self._sizes)
         if self.spec.shape is None:
-            self._shape = self._field(w.Text, "Shape", "Any, such as 1, 28, 28", value="1")
-            asked.append(self._shape)
-        self._seed = self._field(
+            asked = [self._field(w.Text, "Shape", "Any, such as 1, 28, 28", value="1")]
+        seed = self._field(
             w.BoundedIntText, "Seed", "The same seed gives the same numbers", min=0, max=2**31
         )
-        self._watch(*asked, self._seed)
-        return [*asked, self._seed]
+        return self._watched(*asked, seed)
 
-    def _watch(self, *fields: w.Widget) -> None:
+    def _watched(self, *fields: w.Widget) -> list[w.Widget]:
         for field in fields:
             field.observe(lambda _: self._touched(), "value")
+        return list(fields)
 
     def _touched(self) -> None:
-        self._known = None
+        self._changes += 1
         self._changed()
 
 

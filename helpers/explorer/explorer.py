@@ -15,7 +15,7 @@ from helpers.explorer.calls import WAYS, Record, Request, Sending
 from helpers.explorer.chooser import Chooser
 from helpers.explorer.connections import TITLES, Preview
 from helpers.explorer.panes import AnswerPane, HistoryPane, PreviewPane
-from helpers.fields import Fields, close, status
+from helpers.fields import Fields, close, close_parts, status
 
 _BOTH = "gRPC and REST"
 _PACE = 0.1  # seconds between two looks at the progress of a batch
@@ -58,7 +58,7 @@ class Explorer(w.VBox):
         """Choose a model, path or service, and a signature, from a cell."""
         self._now(lambda: self.chooser.choose(name, signature))
 
-    def fill(self, *value: Any, **inputs: Any) -> None:
+    def fill(self, /, *value: Any, **inputs: Any) -> None:
         """Fill in the form from a cell.
 
         Parameters
@@ -83,6 +83,11 @@ class Explorer(w.VBox):
         over : str
             `grpc` or `rest`; without it, what the form says. Of several calls, the first error
             counts, or else the last answer.
+
+        Raises
+        ------
+        CallError
+            What went wrong, also that the call was cancelled.
         """
         self.wait()
         if over:
@@ -90,13 +95,19 @@ class Explorer(w.VBox):
                 raise BadInput(f"This cannot be called over {over!r}.")
             self.way.value = (over,)
         before = len(self.history.records)
-        self._now(lambda: self._form().requests())  # raises when something is missing
+        self._now(self._requests)  # raises when something is missing
         self._later(self._send)
-        self.wait()
+        try:
+            self.wait(None)  # each call has a timeout of its own
+        except KeyboardInterrupt:
+            self.cancel()
+            raise
         made = self.history.records[before:]
         for each in made:
             if each.error:
                 raise each.error
+            if each.status == "cancelled":
+                raise CallError("The call was cancelled.")
         return made[-1].answer
 
     def cancel(self) -> None:
@@ -104,16 +115,20 @@ class Explorer(w.VBox):
         if self._sending:
             self._sending.cancel()
 
-    def wait(self, timeout: float = 60.0) -> None:
-        """Wait until everything that was asked for is done."""
+    def wait(self, timeout: float | None = 60.0) -> None:
+        """Wait until everything that was asked for is done; None waits without a limit."""
         with self._idle:
             if not self._idle.wait_for(lambda: self._open == 0, timeout):
                 raise DeadlineExceeded(f"The explorer is still busy after {timeout:g} seconds.")
 
     def close(self) -> None:
-        """Remove it from the page, and end its thread."""
+        """Remove it from the page, and end its thread and what is under way."""
         if hasattr(self, "_pool"):  # else it was never made
+            sending, self._sending = self._sending, None
+            if sending:
+                sending.cancel()
             self._pool.shutdown(wait=False, cancel_futures=True)
+        close_parts(self)
         super().close()
 
     def __repr__(self) -> str:
@@ -157,7 +172,9 @@ class Explorer(w.VBox):
     def _show_form(self) -> None:
         """Make the form of what is chosen; what is filled in stays, if it still fits."""
         entry, name = self.chooser.meant, self.chooser.signature.value or ""
-        key = None if entry is None else (entry.name, entry.endpoint, name, entry.signatures)
+        key = None
+        if entry:
+            key = entry.name, entry.endpoint.replace(signature_name=name), entry.signatures
         if key == self._shown:
             return
         self._shown, before = key, self.form
@@ -197,7 +214,16 @@ class Explorer(w.VBox):
         self.preview.show(shown, count)
 
     def _send(self) -> None:
-        self._start(self._form().requests(), self.way.value or ())
+        self._start(self._requests(), self.way.value)
+
+    def _requests(self) -> list[Request]:
+        form = self._form()
+        if not self.way.value:
+            raise BadInput(
+                "This cannot be sent to the addresses that the endpoint has. The reason stands "
+                "where the call would be shown as code."
+            )
+        return form.requests()
 
     def _look_back(self, record: Record) -> None:
         self._later(lambda: self.answer.show([record]))
@@ -208,11 +234,6 @@ class Explorer(w.VBox):
     def _start(self, requests: Sequence[Request], ways: Sequence[str]) -> None:
         if self._sending:
             return
-        if not ways:
-            raise BadInput(
-                "This cannot be sent to the addresses that the endpoint has. The reason stands "
-                "where the call would be shown as code."
-            )
         self._sending = Sending(requests, ways, self._told)
         self.send_button.disabled, self.cancel_button.disabled = True, False
         self.told.value = status("grey", "waiting ...")
@@ -222,6 +243,8 @@ class Explorer(w.VBox):
 
     def _told(self, sending: Sending) -> None:
         """Hear of a call that ended; in any thread."""
+        if sending is not self._sending:
+            return
         now = time.monotonic()
         if sending.over or now - self._told_at > _PACE:
             self._told_at = now

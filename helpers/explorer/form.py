@@ -14,7 +14,7 @@ from helpers.explorer.arrays import is_batched
 from helpers.explorer.calls import Request
 from helpers.explorer.editors import Editor, untouched
 from helpers.explorer.preview import preview
-from helpers.fields import Fields, status
+from helpers.fields import Fields, status, version_text
 from helpers.signatures import Signature
 
 Arrays = Mapping[str, NDArray]
@@ -82,7 +82,7 @@ class Form(w.VBox):
         self.page.observe(lambda _: self._show_page(), "value")
         self._show_page()
 
-    def fill(self, **values: Any) -> None:
+    def fill(self, /, **values: Any) -> None:
         """Give inputs their values from a cell: array-likes, bytes of files, or paths."""
         for name, value in values.items():
             if name not in self.signature.inputs:
@@ -171,7 +171,7 @@ def ways_of(endpoint: Endpoint, signature: Signature) -> tuple[str, ...]:
 
 def target(endpoint: Endpoint) -> str:
     """Say which model and signature are called."""
-    which = endpoint.version or endpoint.version_label
+    which = version_text(endpoint)
     return f"{endpoint.model}{f' {which}' if which else ''} · {endpoint.signature_name}"
 
 

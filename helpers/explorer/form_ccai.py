@@ -96,14 +96,14 @@ class CcaiForm(OneThing):
     def requests(self) -> list[Request]:
         """Return the request; BadInput when it cannot be made."""
         form, timeout = self._form(), self.timeout.value
-        file = next((value for value in form.values() if isinstance(value, bytes)), b"")
+        content = self.upload.content
         method = self._service.method if self._service else ""
         show = partial(
             preview, self.endpoint, self.path if self.path.startswith("fcgi") else "", form,
-            method=method, content=self.upload.content, timeout=timeout,
+            method=method, content=content, timeout=timeout,
         )  # fmt: skip
-        given = form.get("text", "") if not file else self.upload.content
-        call = partial(self._call, form, timeout)
+        given = content or form.get("text", "")
+        call = partial(self._call, form, content, timeout)
         return [Request(self.endpoint, self.path, given, self.ways, call, show)]
 
     def _form(self) -> dict[str, Any]:
@@ -124,7 +124,7 @@ class CcaiForm(OneThing):
         others = _fields_of(self.text.value) if gets == "form" else {}
         return {**others, **({"image": content} if content else {})}
 
-    def _call(self, form: dict[str, Any], timeout: float, way: str) -> Any:
+    def _call(self, form: dict[str, Any], content: bytes, timeout: float, way: str) -> Any:
         if self._service is None:
             return _posted(self.endpoint, self.path, form, timeout)
         how: dict[str, Any] = {"timeout": timeout}
@@ -132,10 +132,9 @@ class CcaiForm(OneThing):
             how["transport"] = way
         if self._service.gets == "image" and self._service.method and way == "rest":
             how["dialect"] = "py" if self.path.startswith("fcgi_py_") else "cpp"
-        given = {"text": form.get("text"), "image": self.upload.content}
-        value = given.get(self._service.gets)
+        value = form["text"] if self._service.gets == "text" else content
         if self._service.gets == "speech":
-            value = Speech.read(self.upload.content)
+            value = Speech.read(content)
         return self._service.call(self.endpoint, value, **how)
 
 

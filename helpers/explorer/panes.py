@@ -1,12 +1,14 @@
 """What is below the form: the call as code, the answer, and the calls so far."""
 
 import base64
+import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 import ipywidgets as w
+import numpy as np
 
 from helpers.errors import BadInput, explain
 from helpers.explorer import answers, drawings
@@ -16,6 +18,7 @@ from helpers.explorer.merging import are_arrays, difference, joined
 from helpers.fields import Fields, scrolling, status
 
 _KEPT = 256 * 1024 * 1024  # bytes of what was sent and answered; of older calls only their row
+_NUMBER = 8  # bytes, about
 _UNTITLED = ("boxes", "image", "sound", "series", "text")  # parts that do not say their name
 _LISTED = 100  # calls to choose from; the CSV has all
 _BUTTON = "lm-Widget jupyter-widgets jupyter-button widget-button"
@@ -32,7 +35,7 @@ class PreviewPane(w.VBox):
     """A call as code to copy; files beside it are written when asked for."""
 
     def __init__(self, fields: Fields) -> None:
-        self._shown, self._count = Preview({}, {}, {}), 1
+        self._shown, self._count, self._asked = Preview({}, {}, {}), 1, False
         self.way = fields(w.Dropdown, "The same call as", "How the call is written", options=TITLES)
         self.code, self.saved = w.HTML(), w.HTML()
         self.save = w.Button(description="Save files", tooltip="Write the files that it reads")
@@ -43,6 +46,7 @@ class PreviewPane(w.VBox):
     def show(self, preview: Preview, count: int = 1) -> None:
         """Show another call, the first one of so many."""
         self._shown, self._count, self.saved.value = preview, count, ""
+        self._asked = False
         if preview.code and self.way.value not in preview.code:
             self.way.value = next(title for title in TITLES if title in preview.code)
         self._show()
@@ -71,19 +75,35 @@ class PreviewPane(w.VBox):
         self.children = [self.way, self.code, *([self.save, self.saved] if used else [])]
 
     def _save(self) -> None:
+        contents = {name: content() for name, content in self._used().items()}
         try:
-            for name, content in self._used().items():
+            others = [name for name, content in contents.items() if _is_other(name, content)]
+            if others and not self._asked:
+                self._asked = True
+                told = f"{', '.join(others)} would be replaced. Press again to replace it."
+                self.saved.value = status("red", told)
+                return
+            for name, content in contents.items():
                 with open(name, "wb") as file:
-                    file.write(content())
+                    file.write(content)
         except OSError as error:
             self.saved.value = status("red", f"Not saved: {error.strerror}.")
             return
         self.saved.value = status("green", f"Saved in the folder {os.path.basename(os.getcwd())}.")
 
     def _used(self) -> dict[str, Callable[[], bytes]]:
-        """Return the files that the code reads which is shown."""
-        code = self._shown.code.get(self.way.value, "")
+        """Return the files that the code reads which is shown, or that stand for it."""
+        way = self.way.value
+        code = self._shown.code.get(way) or self._shown.reasons.get(way, "")
         return {name: content for name, content in self._shown.files.items() if name in code}
+
+
+def _is_other(name: str, content: bytes) -> bool:
+    """Whether there is a file of this name, with other content."""
+    if not os.path.exists(name):
+        return False
+    with open(name, "rb") as file:
+        return file.read(len(content) + 1) != content
 
 
 class AnswerPane(w.VBox):
@@ -114,7 +134,8 @@ class AnswerPane(w.VBox):
             found.append(f"<p>{escape(difference(well[0][1], well[1][1]))}</p>")
         if well:
             found += _shown(*well[0])
-        self.html.value = "".join([*found, _times(by_way)])
+        what = escape(" and ".join(dict.fromkeys(each.request.target for each in records)))
+        self.html.value = "".join([f"<p>{what}</p>", *found, _times(by_way)])
 
 
 def _shown(given: Any, answer: Any) -> list[str]:
@@ -127,8 +148,11 @@ def _shown(given: Any, answer: Any) -> list[str]:
     ]
     if are_arrays(answer):
         found.append(answers.table(answer))
-    json = scrolling(escape(answers.raw(answer)))
-    found.append(f"<details><summary>As JSON</summary>{json}</details>")
+    try:
+        json = answers.raw(answer)
+    except Exception as error:  # a server may send anything
+        json = f"This cannot be written as JSON: {error}"
+    found.append(f"<details><summary>As JSON</summary>{scrolling(escape(json))}</details>")
     return found
 
 
@@ -148,6 +172,7 @@ class HistoryPane(w.VBox):
         self, fields: Fields, look: Callable[[Record], None], send: Callable[[Record], None]
     ) -> None:
         self.records: list[Record] = []
+        self._sizes: list[int] = []
         self._look, self._send = look, send
         self.calls = fields(w.Dropdown, "Calls", "The calls so far, the last one first")
         self.show = w.Button(description="Show answer", tooltip="Show what came of this call")
@@ -163,13 +188,12 @@ class HistoryPane(w.VBox):
     def add(self, records: Sequence[Record]) -> None:
         """Remember calls."""
         self.records += records
-        kept = 0
-        for place in range(len(self.records) - 1, -1, -1):
-            each = self.records[place]
-            kept += _size(each.request.given) + _size(each.answer)
-            if kept > _KEPT and each is not self.records[-1]:
-                self.records[place] = each.without_arrays()
-        last = len(self.records)
+        self._sizes += [_size(each.request.given) + _size(each.answer) for each in records]
+        last, kept = len(self.records), 0
+        for place in range(last - 1, -1, -1):
+            kept += self._sizes[place]
+            if kept > _KEPT and place < last - 1:
+                self.records[place], self._sizes[place] = self.records[place].without_arrays(), 0
         listed = range(last, max(last - _LISTED, 0), -1)
         self.calls.options = [(_line(n, self.records[n - 1]), n) for n in listed]
         self.calls.value = last
@@ -215,6 +239,13 @@ def _times(by_way: Mapping[str, Sequence[Record]]) -> str:
 
 
 def _size(values: Any) -> int:
+    """Return about how many bytes arrays, files or JSON have."""
+    if isinstance(values, bytes | str):
+        return len(values)
+    if isinstance(values, np.ndarray) and values.dtype.kind != "O":
+        return values.nbytes
     if isinstance(values, Mapping):
-        return sum(getattr(each, "nbytes", 0) for each in values.values())
-    return len(values) if isinstance(values, bytes | str) else 0
+        return sum(map(_size, values.values()))
+    if isinstance(values, np.ndarray | list | tuple):
+        return sum(map(_size, values.flat if isinstance(values, np.ndarray) else values))
+    return _size(vars(values)) if dataclasses.is_dataclass(values) else _NUMBER
