@@ -4,15 +4,18 @@
 import argparse
 import json
 import sys
-from typing import Any
+from typing import Any, TypeAlias
+
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run `otw`; returns its exit status: 0, 1 when it failed, 2 when it was asked wrongly."""
-    parser = _parser()
+    parser, commands = _parser()
     arguments, rest = parser.parse_known_args(argv)
     if rest and arguments.run is not _lab:
-        parser.error(f"unknown argument: {rest[0]}. `otw --help` tells what there is.")
+        asked = commands.choices[arguments.asked]
+        asked.error(f"unknown argument: {rest[0]}. `{asked.prog} --help` tells what there is.")
     arguments.rest = [word for word in rest if word != "--"]
     if arguments.run in (_doctor, _describe, _predict, _explore):
         return arguments.run(arguments)  # they work where the practice services do not
@@ -31,11 +34,11 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> tuple[argparse.ArgumentParser, _Commands]:
     parser = argparse.ArgumentParser(
         prog="otw", description="Over the Wire: calling AI inference services.", allow_abbrev=False
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(metavar="COMMAND", dest="asked", required=True)
     lab = commands.add_parser(
         "lab",
         allow_abbrev=False,
@@ -55,10 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_explore(commands)
     practice = commands.add_parser("practice", help="start, stop and watch the practice services")
     _add_practice(practice.add_subparsers(metavar="COMMAND", required=True))
-    return parser
+    return parser, commands
 
 
-def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_serve(commands: _Commands) -> None:
     serve = commands.add_parser(
         "serve",
         allow_abbrev=False,
@@ -76,7 +79,7 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     serve.set_defaults(run=_serve)
 
 
-def _add_calls(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_calls(commands: _Commands) -> None:
     from helpers.explorer import terminal
 
     manner: dict[str, Any] = {
@@ -90,7 +93,7 @@ def _add_calls(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="Tell the state of a model's versions, and its signatures.",
         **manner,
     )
-    _add_model(describe)
+    _add_model(describe, "for programs to read")
     describe.set_defaults(run=_describe)
     predict = commands.add_parser(
         "predict",
@@ -100,7 +103,7 @@ def _add_calls(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "standard input. An input given several times makes a call for each.",
         **manner,
     )
-    _add_model(predict)
+    _add_model(predict, "for programs to read; one line for each call")
     predict.add_argument("--input", metavar="NAME=VALUE", action="append", default=[],
                          help="what the model gets, such as images=@digit.png; --input=NAME=VALUE "
                          "where the name begins with -")  # fmt: skip
@@ -110,7 +113,7 @@ def _add_calls(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     predict.set_defaults(run=_predict)
 
 
-def _add_explore(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_explore(commands: _Commands) -> None:
     explore = commands.add_parser(
         "explore",
         allow_abbrev=False,
@@ -132,14 +135,13 @@ def _add_explore(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     explore.set_defaults(run=_explore, model="", version=None, label="")
 
 
-def _add_model(command: argparse.ArgumentParser) -> None:
+def _add_model(command: argparse.ArgumentParser, json_help: str) -> None:
     _add_endpoint(command)
-    command.add_argument("model", help="the model's name", metavar="MODEL")
+    command.add_argument("model", type=_name, help="the model's name", metavar="MODEL")
     which = command.add_mutually_exclusive_group()
     which.add_argument("--version", type=_count, help="default: what the service chooses")
     which.add_argument("--label", default="", help="a version label, such as stable")
-    command.add_argument("--json", action="store_true",
-                         help="for programs to read; one line for each call")  # fmt: skip
+    command.add_argument("--json", action="store_true", help=json_help)
 
 
 def _add_endpoint(command: argparse.ArgumentParser) -> None:
@@ -154,9 +156,17 @@ def _add_endpoint(command: argparse.ArgumentParser) -> None:
     add("--timeout", "seconds for each call (default: 10)", type=_seconds, default=10.0)
 
 
+def _name(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("a model has a name, which is not empty")
+    return text
+
+
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) < 2**63):
-        raise argparse.ArgumentTypeError(f"a version is a whole number, not {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"a version is a whole number from 0 to {2**63 - 1}, not {text!r}"
+        )
     return int(text)
 
 
@@ -176,7 +186,7 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _add_practice(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_practice(commands: _Commands) -> None:
     def add_names(command: argparse.ArgumentParser) -> None:
         help_text = "a service; without one, all of them"
         command.add_argument("names", nargs="*", metavar="NAME", help=help_text)

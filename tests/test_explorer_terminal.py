@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -314,6 +315,41 @@ def test_no_answer_in_time(service: Any) -> None:
     assert (told.returncode, told.stdout) == (7, "")
 
 
+@pytest.mark.parametrize("command", ["describe", "predict"])
+def test_no_time_at_all_is_no_answer_in_time(service: Endpoint, command: str) -> None:
+    told = otw(command, service.rest, "iris", "--timeout=0.000001")
+    assert (told.returncode, told.stdout) == (7, "")
+    assert "Here it is --timeout." in told.stderr
+
+
+def test_a_profile_of_the_address_knows_the_models(service: Endpoint, tmp_path: Path) -> None:
+    file = str(tmp_path / "endpoints.toml")
+    Path(file).write_text(
+        f'[mine]\nkind = "tfserving"\ngrpc = "{service.grpc}"\nmodels = ["iris"]\n',
+        encoding="utf-8",
+    )
+    told = otw("describe", service.grpc, "irsi", OTW_ENDPOINTS=file)
+    assert told.returncode == 4
+    assert "Served there: iris. Did you mean 'iris'?" in told.stderr
+
+
+def test_an_address_may_be_copied_with_what_stands_around_it(service: Endpoint) -> None:
+    assert otw("describe", f" {service.rest}/ ", "iris").returncode == 0
+
+
+@unix
+@pytest.mark.parametrize(
+    ("closed", "sentence"),
+    [(">&-", "Standard output is closed"), ("<&-", "Standard input is closed, so @-")],
+)
+def test_a_closed_stream_is_a_sentence(service: Endpoint, closed: str, sentence: str) -> None:
+    words = shlex.join([*COMMAND, "predict", service.grpc, "iris", "--input", "features=@-"])
+    told = subprocess.run(["sh", "-c", f"{words} {closed}"], capture_output=True, check=False)
+    assert told.returncode == 2
+    assert sentence in told.stderr.decode()
+    assert b"Traceback" not in told.stderr
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "http://127.0.0.1:1"])
 def test_nobody_there(address: str) -> None:
     told = otw("describe", address, "iris")
@@ -355,18 +391,37 @@ def test_over_tls_with_a_user_and_only_with_the_right_authority(tmp_path: Path) 
         (["http://127.0.0.1:1", "m", "--over=grpc"], "gRPC takes HOST:PORT"),
         (["http://127.0.0.1:1", "m", "--tls"], "http:// is not encrypted. Write https://"),
         (["127.0.0.1:1", "m", "--over=http"], "invalid choice"),
-        (["127.0.0.1:1", "m", "--version=x"], "a version is a whole number, not 'x'"),
+        (
+            ["127.0.0.1:1", "m", "--version=x"],
+            "a version is a whole number from 0 to 9223372036854775807, not 'x'",
+        ),
         (["127.0.0.1:1", "m", "--version=-1"], "a version is a whole number"),
         (["127.0.0.1:1", "m", "--version=1", "--label=a"], "not allowed with"),
         (["127.0.0.1:1", "m", "--timeout=0"], "seconds are a number above 0"),
         (["127.0.0.1:1", "m", "--timeout=nan"], "seconds are a number above 0"),
         (["127.0.0.1:1", "m", "--ca-file=no/such.pem"], "no/such.pem cannot be read"),
         (["127.0.0.1:1", "m", "--user=ada"], "User and password are sent over TLS only"),
-        (["127.0.0.1:1", "m", "--vers=1"], "unknown argument: --vers=1"),
+        (["127.0.0.1:1", "m", "--vers=1"], "unknown argument: --vers=1. `otw predict --help`"),
+        (["127.0.0.1:1", ""], "a model has a name"),
     ],
 )
 def test_a_wrong_command_line_exits_with_2(words: list[str], sentence: str) -> None:
     told = otw("predict", *words, OTW_PASSWORD=PASSWORD)
+    assert (told.returncode, told.stdout) == (2, "")
+    assert sentence in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("features", "--input takes NAME=VALUE or NAME=@FILE, not 'features'"),
+        ("features=@", "--input features=@ has no file behind the @"),
+    ],
+)
+def test_an_input_without_a_value_is_no_empty_one(
+    service: Endpoint, word: str, sentence: str
+) -> None:
+    told = otw("predict", service.grpc, "iris", "--input", word)
     assert (told.returncode, told.stdout) == (2, "")
     assert sentence in told.stderr
 

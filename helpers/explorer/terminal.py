@@ -75,6 +75,8 @@ def guarded(
 ) -> int:
     """Run a command on the endpoint that the arguments name; returns the exit status."""
     try:
+        if sys.stdout is None:
+            raise AskedWrongly("Standard output is closed.")
         command(_endpoint(arguments), arguments)
         sys.stdout.flush()
         return 0
@@ -103,6 +105,8 @@ def _fail(text: str, status: int) -> int:
 
 
 def _hint(error: errors.CallError, arguments: argparse.Namespace) -> str:
+    if isinstance(error, errors.DeadlineExceeded):
+        return " Here it is --timeout."
     if not isinstance(error, errors.NotThisProtocol):
         return ""
     bare = arguments.address.rpartition("//")[2]
@@ -122,7 +126,7 @@ def _is_rest(arguments: argparse.Namespace) -> bool:
 
 def _endpoint(arguments: argparse.Namespace) -> Endpoint:
     """Make the endpoint, and open its channel or session: nothing is sent yet."""
-    address, where = arguments.address, {}
+    address, where = arguments.address.strip().rstrip("/"), {}
     if "://" not in address and arguments.over == "rest":
         address = f"{'https' if arguments.tls or arguments.ca_file else 'http'}://{address}"
     if "://" in address:
@@ -136,14 +140,17 @@ def _endpoint(arguments: argparse.Namespace) -> Endpoint:
     if arguments.user and PASSWORD not in os.environ:
         raise AskedWrongly(f"--user needs a password in the environment variable {PASSWORD}.")
     from helpers import channels
+    from helpers.explorer.addresses import endpoint_at
 
     try:
+        known = endpoint_at(address)
         endpoint = Endpoint(
             "tfserving",
             **where,
             tls=arguments.tls,
             ca_file=arguments.ca_file,
             model=arguments.model,
+            models=tuple(dict.fromkeys(filter(None, (known.model, *known.models)))),
             version=arguments.version,
             version_label=arguments.label,
             user=arguments.user,
@@ -226,6 +233,8 @@ def _given(arguments: argparse.Namespace, signatures: "Signatures") -> tuple[lis
         raise AskedWrongly("Standard input can be read once only, so @- is for one input.")
     texts: dict[str, list[str]] = {}
     for word in arguments.input:
+        if "=" not in word:
+            raise AskedWrongly(f"--input takes NAME=VALUE or NAME=@FILE, not {word!r}.")
         fitting = [name for name in wanted.inputs if word.startswith(f"{name}=")]
         name = max(fitting, key=len, default=word.partition("=")[0])  # names may have a = in them
         if name not in wanted.inputs:
@@ -255,9 +264,13 @@ def _read(given: _Given, number: int) -> "NDArray":
     text = given.texts[number]
     if not text.startswith("@"):
         return values.from_text(given.name, text, given.spec)
-    path = text[1:]
+    path = os.path.expanduser(text[1:])
+    if not path:
+        raise AskedWrongly(f"--input {given.name}=@ has no file behind the @.")
     try:
         if path == "-":
+            if sys.stdin is None:
+                raise AskedWrongly("Standard input is closed, so @- cannot be read.")
             return values.from_file(given.name, "", _content(sys.stdin.buffer), given.spec)
         with open(path, "rb") as file:
             return values.from_file(given.name, path, _content(file), given.spec)
