@@ -166,6 +166,7 @@ def test_an_error_cancels_what_is_under_way(own: tuple[Any, Endpoint], begun: li
     service, iris = own
 
     def given() -> Iterator[dict[str, np.ndarray]]:
+        service.trouble(delay=0.5)  # or it may be over before the next batch is asked for
         yield {"wrong": FLOWERS[0]}
         assert begun[0]._future.exception(timeout=10)
         service.trouble(delay=2)
