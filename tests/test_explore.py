@@ -276,7 +276,16 @@ def test_without_the_token_nothing_is_served(page: Page) -> None:
 ENDS = ["SIGINT", "SIGTERM", "SIGHUP"]
 
 
+@pytest.fixture
+def hang_up() -> Iterator[None]:
+    """Let what is started end with its terminal, also when the tests themselves are not to."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @unix
+@pytest.mark.usefixtures("hang_up")
 @pytest.mark.parametrize("name", ENDS)
 def test_a_signal_ends_it_and_nothing_is_left(name: str, start: Callable[..., Page]) -> None:
     page = start("127.0.0.1:1")
