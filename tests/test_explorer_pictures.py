@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tracemalloc
 import zlib
+from base64 import b64decode
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,9 @@ from hypothesis import strategies as st
 
 from helpers.errors import BadInput
 from helpers.explorer import pictures
+from helpers.explorer.adjusting import Adjusting
 from helpers.explorer.pictures import Preprocessing
+from helpers.fields import Fields
 from helpers.signatures import TensorSpec
 from helpers.tensors import to_data_type, to_dtype
 
@@ -81,6 +84,7 @@ def test_an_input_that_looks_like_a_picture_is_suggested_one(
         takes("float32", -1, 1, 96, 96, 3), TensorSpec(np.dtype("float32"), None),
         takes("object", -1, 96, 96, 3), takes("bool", -1, 96, 96, 3), takes("int8", -1, 96, 96, 3),
         takes("int4", -1, 96, 96, 3), takes("complex64", -1, 96, 96, 3), takes("object", -1),
+        takes("uint8", -1, 10_000, 10_000, 1), takes("uint8", 9_000, 9_000),
     ],
     ids=str,
 )  # fmt: skip
@@ -237,6 +241,27 @@ def test_what_is_no_picture_is_told_in_a_sentence(content: bytes, sentence: str)
 
 
 @pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (png_that_says(10_000, 7_000), "10000 x 7000 has more than 67,108,864 pixels. Make it sm"),
+        (png_that_says(60_000, 60_000), "more than 67,108,864 pixels"),
+    ],
+)
+def test_too_large_a_picture_is_one_and_told_to_be_too_large(content: bytes, sentence: str) -> None:
+    assert pictures.is_picture(content)
+    with pytest.raises(BadInput, match=f"The picture is too large: .*{sentence}"):
+        pictures.check(content)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"%!PS-Adobe-3.0 EPSF-3.0\n"])
+def test_what_is_no_picture_is_told_without_decoding(content: bytes) -> None:
+    assert not pictures.is_picture(content)
+    with pytest.raises(BadInput, match=r"no picture|is empty"):
+        pictures.check(content)
+    pictures.check(file_of(COLOURS))
+
+
+@pytest.mark.parametrize(
     ("spec", "asked", "sentence"),
     [
         (takes("float32", -1, 8, 8, 1), Preprocessing(8, 8),
@@ -302,3 +327,53 @@ def test_a_widget_library_is_not_needed() -> None:
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("scale", pictures.SCALES)
+def test_a_large_picture_is_made_without_full_copies(scale: str) -> None:
+    content = file_of(PIL.Image.effect_noise((1000, 1000), 60))
+    spec, asked = takes("float32", -1, 1000, 1000, 3), Preprocessing(1000, 1000, scale=scale)
+    tracemalloc.start()
+    try:
+        array = pictures.apply(content, spec, asked)
+        assert tracemalloc.get_traced_memory()[1] < 1.7 * array.nbytes
+    finally:
+        tracemalloc.stop()
+
+
+def shown_by(adjusting: Adjusting, array: np.ndarray) -> np.ndarray:
+    adjusting.show(array)
+    told = adjusting.children[-1].value
+    return np.asarray(PIL.Image.open(io.BytesIO(b64decode(told.split("base64,")[1].split("'")[0]))))
+
+
+@pytest.mark.parametrize("layout", ["HWC", "CHW"])
+def test_a_small_picture_is_shown_pixel_by_pixel(layout: str) -> None:
+    spec = takes("float32", -1, 8, 16, 3) if layout == "HWC" else takes("float32", -1, 3, 8, 16)
+    asked = Preprocessing(8, 16, layout=layout)
+    shown = shown_by(
+        Adjusting(asked, Fields(), lambda: None), pictures.apply(file_of(COLOURS), spec, asked)
+    )
+    assert (shown == COLOURS).all()
+
+
+@pytest.mark.parametrize("shape", [(4000, 6000, 3), (3, 6000, 4000), (4000, 6000)])
+def test_a_large_picture_is_thinned_out_before_it_is_shown(shape: tuple[int, ...]) -> None:
+    layout = {(3, 6000, 4000): "CHW", (4000, 6000): "HW"}.get(shape, "HWC")
+    asked = Preprocessing(4000, 6000, 3 if len(shape) == 3 else 1, layout)
+    adjusting = Adjusting(asked, Fields(), lambda: None)
+    half = np.broadcast_to(np.float32(0.5), (1, *shape))  # takes no memory itself
+    tracemalloc.start()
+    try:
+        shown = shown_by(adjusting, half)
+        assert tracemalloc.get_traced_memory()[1] < half.nbytes / 10
+    finally:
+        tracemalloc.stop()
+    assert sorted(shown.shape[:2], reverse=True)[0] == 256
+    assert (shown == 128).all()
+
+
+def test_the_fields_hold_the_longest_side_that_is_suggested() -> None:
+    suggested = pictures.suggest(takes("uint8", -1, 16_384, 4_096, 1))
+    assert suggested is not None
+    assert Adjusting(suggested, Fields(), lambda: None).preprocessing == suggested

@@ -12,9 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.endpoints import Endpoint
 from helpers.errors import BadInput
+from helpers.examples import features_of
 from helpers.explorer import values
+from helpers.explorer.arrays import fit
+from helpers.explorer.form_examples import ExamplesForm
 from helpers.explorer.pictures import Preprocessing
+from helpers.fields import Fields
 from helpers.signatures import Signature, Signatures, TensorSpec, check_inputs
 from helpers.tensors import to_data_type, to_dtype, to_ndarray, to_tensor_proto
 
@@ -76,6 +81,17 @@ def check(array: np.ndarray, spec: TensorSpec) -> np.ndarray:
         ("[true, false]", takes("bool", -1), [True, False]),
         ("1+2j", takes("complex64"), 1 + 2j),
         ("18446744073709551615", takes("uint64", -1), [2**64 - 1]),
+        ("1 18446744073709551615", takes("uint64", -1), [1, 2**64 - 1]),
+        ("[1, 18446744073709551615]", takes("uint64", -1), [1, 2**64 - 1]),
+        ("[[0, 9223372036854775809]]", takes("uint64", -1, 2), [[0, 2**63 + 1]]),
+        ("1180591620717411303424", takes("float32", -1), [2**70]),
+        ("[1180591620717411303424]", takes("float32", -1), [2**70]),
+        ("[1.5, 1180591620717411303424]", takes("float64", -1), [1.5, 2**70]),
+        ("[1180591620717411303424]", takes("complex64", -1), [2**70]),
+        ("inf -Infinity", takes("float32", -1), [np.inf, -np.inf]),
+        ("[Infinity, -Infinity, NaN]", takes("float32", -1), [np.inf, -np.inf, np.nan]),
+        ("inf+1j", takes("complex64", -1), [complex(np.inf, 1)]),
+        ('"a\nb";c\n3.5;4', takes("float32", -1, 2), [[3.5, 4]]),
         ("-8 7", takes("int4", -1), [-8, 7]),
         ("1.5", takes("bfloat16", -1), [1.5]),
     ],
@@ -126,6 +142,22 @@ def test_text_is_itself_or_a_list_of_texts(text: str, spec: TensorSpec, expected
         ("1e39", takes("float32"), "1e.39 does not fit in float32"),
         ("1e9", takes("float8_e4m3fn"), "does not fit in float8_e4m3fn"),
         ("1" * 30, takes("int64"), "over 64 bits; expected int64"),
+        ("-1 9223372036854775808", takes("uint64", -1), "'x': -1 does not fit in uint64; expected"),
+        ("[-1, 9223372036854775808]", takes("int64", -1), "9223372036854775808 does not fit"),
+        ("[1, 18446744073709551615]", takes("int64", -1), "18446744073709551615 does not fit"),
+        ("[1, 18446744073709551615]", takes("int4", -1), "18446744073709551615 does not fit"),
+        ("[1.5, 1180591620717411303424]", takes("int64", -1), "of type float; .*whole numbers"),
+        ("1e309", takes("float32", -1), "row 1, column 1: 1e309 does not fit in float32; expected"),
+        ("1\n-1e309", takes("float64", -1), "row 2, column 1: -1e309 does not fit in float64"),
+        ("1e309\n1", takes("float64", -1), "row 1, column 1: 1e309 does not fit"),
+        ("1+1e309j", takes("complex128", -1), r"1\+1e309j does not fit in complex128"),
+        ("9" * 4000, takes("float64", -1), "column 1: 9{40} ... does not fit in float64"),
+        ("[1, 1e309]", takes("float32", -1), "Input 'x': 1e309 does not fit in float32; expected"),
+        ("[-1e309]", takes("float64", -1), "Input 'x': -1e309 does not fit in float64"),
+        (f"[{'9' * 4000}]", takes("float64", -1), "too large for float64; expected float64"),
+        ('"1\n2",3', takes("float32", -1, 2), r"row 1, column 1: '1\\n2' is no number"),
+        ('3;4\n"1\n2";5', takes("int32", -1, 2), r"row 2, column 1: '1\\n2' is no whole number"),
+        ('"a\nb",c\n3,5', takes("float32", -1), "'3,5' can be one number or two"),
         (f"[{'1' * 5000}]", takes("int64", -1), "is no JSON: Exceeds the limit"),
         ("1 2 3", takes("float32", -1, 4), r"has shape \[1, 3\]; expected float32 \[-1, 4\]"),
         ("1 2", takes("float32"), r"has shape \[1, 2\]; expected float32 \[\]"),
@@ -140,7 +172,12 @@ def test_text_is_itself_or_a_list_of_texts(text: str, spec: TensorSpec, expected
         ("[[1, 2], [3]]", takes("float32", -1, 2), "same length. Expected float32"),
         ("[1, 2", takes("float32", -1), "is no JSON: .*Write lists as"),
         ("[None]", takes("float32", -1), "is no JSON"),
-        ("[null]", takes("float32", -1), "is NoneType; expected float32"),
+        ("[null]", takes("float32", -1), r"value at \[0\] is null \(None\); expected float32"),
+        ("[[1.5, null]]", takes("float32", -1, 2), r"at \[0, 1\] is null .*-1, 2\]. Write .*NaN"),
+        ("[1, null]", takes("int32", -1), r"at \[1\] is null .*int32 \[-1\]. Write whole numbers"),
+        ("[true, null]", takes("bool", -1), r"at \[1\] is null .*bool \[-1\]. Write true or false"),
+        ('[1.5, "a"]', takes("float32", -1), r"at \[1\] is of type str; .*or NaN"),
+        ('[{"a": 1}]', takes("float32", -1), r"at \[0\] is of type dict; expected float32"),
         ('["a"]', takes("float32", -1), "is text; expected float32"),
         ('{"x": [1]}', takes("float32", -1), "is a JSON object; expected .* of its values alone"),
         ("[" * 100_000, takes("float32", -1), "too many brackets|is no JSON"),
@@ -231,7 +268,7 @@ def test_npy_files_keep_dtypes_that_numpy_does_not_know(dtype: str) -> None:
         ("a.npy", npy(np.ones(4, "complex64")), "is complex64; expected float32"),
         ("a.npy", npy(np.full(4, 1e300)), "does not fit in float32"),
         ("a.npy", npy(np.ones(4, "M8[s]")), "datetime64"),
-        ("a.npy", npy(np.ones(4, [("a", "f4")])), "'x' is"),
+        ("a.npy", npy(np.ones(4, [("a", "f4")])), r"'x' is a table with the columns \['a'\]; exp"),
         ("a.npy", npy(np.ones(5, "f4")), r"has shape \[5\]; expected float32 \[-1, 4\]"),
         ("a.npz", b"PK\3\4\xff", "a.npz is no array, no picture, and no text in UTF-8. Give .npy"),
         ("", b"\xff\xfe1\0", "this is no array"),
@@ -244,6 +281,62 @@ def test_npy_files_keep_dtypes_that_numpy_does_not_know(dtype: str) -> None:
 def test_a_file_that_does_not_fit_is_told_in_a_sentence(filename, content, sentence) -> None:
     with pytest.raises(BadInput, match=sentence):
         values.from_file("x", filename, content, takes("float32", -1, 4))
+
+
+def test_a_table_of_two_bytes_a_row_is_no_bfloat16() -> None:
+    table = np.zeros(3, [("a", "u1"), ("b", "u1")])
+    for spec in (takes("bfloat16", -1), takes("object", -1)):
+        with pytest.raises(BadInput, match=r"columns \['a', 'b'\]; expected .*column by column"):
+            values.from_file("x", "a.npy", npy(table), spec)
+        with pytest.raises(BadInput, match=r"columns \['a', 'b'\]; expected"):
+            fit("x", table, spec)
+    pairs = {"descr": ("|u1", (2,)), "fortran_order": False, "shape": (3,)}
+    with pytest.raises(BadInput, match="'x'"):
+        values.from_file("x", "a.npy", npy_that_says(pairs, bytes(6)), takes("bfloat16", -1))
+
+
+@pytest.mark.parametrize(
+    ("value", "spec", "expected"),
+    [
+        ([1, 2**64 - 1], takes("uint64", -1), [1, 2**64 - 1]),
+        ((np.uint64(2**64 - 1), np.int8(1)), takes("uint64", -1), [2**64 - 1, 1]),
+        (np.array([1, 2], object), takes("int32", -1), [1, 2]),
+        (np.array([1.5, 2], object), takes("float32", -1), [1.5, 2]),
+        (np.array([True, False], object), takes("bool", -1), [True, False]),
+    ],
+)
+def test_numbers_from_a_cell_are_taken_exactly(value: Any, spec: TensorSpec, expected: Any) -> None:
+    array = check(fit("x", value, spec), spec)
+    np.testing.assert_array_equal(array, np.array(expected, spec.dtype))
+
+
+@pytest.mark.parametrize(
+    ("value", "spec", "sentence"),
+    [
+        (None, takes("float32"), r"'x': the value is null \(None\); expected float32 \[\]"),
+        ([10**5000], takes("float32", -1), "too large for float32"),
+        ([10**5000], takes("int32", -1), "over 64 bits"),
+        ([-1, 2**64 - 1], takes("uint8", -1), "does not fit in uint8"),
+        ([None], takes("object", -1), r"at \[0\] is null \(None\); expected string \[-1\]. Write"),
+        ([["a", 10**5000]], takes("object", -1, 2), r"at \[0, 1\] is of type int; expected string"),
+        (["a", 1], takes("object", -1), r"at \[1\] is of type int; expected string"),
+        (["a", "\ud800"], takes("object", -1), "'x' holds half a character"),
+        (np.array(["\ud800"]), takes("object", -1), "'x' holds half a character"),
+    ],
+)
+def test_what_cannot_be_sent_from_a_cell_is_told_before(
+    value: Any, spec: TensorSpec, sentence: str
+) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        fit("x", value, spec)
+
+
+@pytest.mark.parametrize("code", [0xD800, 0x110000, 2**32 - 1])
+@pytest.mark.parametrize("dtype", ["object", "float32"])
+def test_a_npy_file_whose_text_is_no_unicode_is_told_in_a_sentence(code: int, dtype: str) -> None:
+    content = npy(np.array(["a"])).replace(b"a\0\0\0", code.to_bytes(4, "little"))
+    with pytest.raises(BadInput, match="'x' holds half a character|'x' is text; expected float32"):
+        values.from_file("x", "a.npy", content, takes(dtype, -1))
 
 
 @pytest.mark.parametrize(
@@ -342,6 +435,67 @@ def test_random_values_are_spread_over_their_range() -> None:
 def test_sizes_are_checked_before_anything_is_made(spec, sizes, seed, sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence):
         values.at_random(spec, sizes, seed)
+
+
+def png_of(width: int, height: int) -> bytes:
+    file = io.BytesIO()
+    PIL.Image.new("1", (width, height)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("filename", ["photo", "photo.png", ""])
+def test_too_large_a_picture_is_not_called_none(filename: str) -> None:
+    spec = takes("float32", -1, -1, -1, 3)
+    with pytest.raises(BadInput, match="'x': .*10000 x 7000 has more than 67,108,864 pixels"):
+        values.from_file("x", filename, png_of(10_000, 7_000), spec)
+
+
+def examples_form() -> ExamplesForm:
+    endpoint = Endpoint("tfserving", grpc="127.0.0.1:1", model="m")
+    inputs = {"inputs": takes("object", -1)}
+    signature = Signature(inputs, {}, method_name="tensorflow/serving/classify")
+    return ExamplesForm(endpoint, "s", signature, Fields(), lambda: None)
+
+
+def test_examples_from_a_cell_are_what_a_call_takes() -> None:
+    form = examples_form()
+    given = {
+        "bytes": b"abc",
+        "one": np.float32(1.5),
+        "many": np.array([[1, 2], [3, 4]], "int64"),
+        "texts": [np.str_("a"), np.bytes_("\u00e4".encode()), "b"],
+        "plain": [1, 2],
+    }
+    form.fill([given])
+    assert form.check()
+    assert [features_of(each) for each in form.requests()[0].given] == [features_of(given)]
+
+
+@pytest.mark.parametrize(
+    ("example", "sentence"),
+    [
+        (
+            {"image": b"\x89PNG\xff"},
+            "bytes that are no text.* from a cell, with tfserving.classify",
+        ),
+        ({"image": [b"a", np.bytes_(b"\xff")]}, "bytes that are no text"),
+        ({"a": {1, 2}}, "has a set; .*ints, floats and text or bytes"),
+        ({"a": np.longdouble(1)}, "has a longdouble"),
+        ({b"a": 1}, "cannot be written as JSON: keys must be"),
+    ],
+)
+def test_examples_that_json_cannot_hold_are_told_in_a_sentence(example: Any, sentence: str) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        examples_form().fill([example])
+
+
+def test_an_example_with_half_a_character_is_told_in_a_sentence() -> None:
+    form = examples_form()
+    form.fill([{"a": "\ud800"}])
+    assert not form.check()
+    assert "half a character" in form.told.value
+    with pytest.raises(BadInput, match="half a character"):
+        form.requests()
 
 
 def test_json_written_by_python_reads_back() -> None:

@@ -1,7 +1,10 @@
 """Numbers and text as the array that an input takes: cast without loss, with its batch axis."""
 
+import cmath
 import io
 import math
+import numbers
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +15,15 @@ from helpers.tensors import as_array
 
 NPY = b"\x93NUMPY"  # how a .npy file begins
 _ORDER = "ifc"  # kinds of numbers; each holds those before it
+# What an array of objects may hold for each kind, and else what to write.
+_PARTS: dict[str, tuple[type | tuple[type, ...], str]] = {
+    "b": ((bool, np.bool_), "Write true or false."),
+    "i": (numbers.Integral, "Write whole numbers."),
+    "f": (numbers.Real, "Write a number, or NaN where it is missing."),
+    "c": (numbers.Complex, "Write a number, or NaN where it is missing."),
+    "O": ((str, bytes), "Write text."),
+}
+_Number = TypeVar("_Number")
 
 
 def fit(name: str, value: ArrayLike, spec: TensorSpec) -> NDArray:
@@ -35,6 +47,16 @@ def fit(name: str, value: ArrayLike, spec: TensorSpec) -> NDArray:
         array = as_array(value)
     except BadInput as error:
         raise BadInput(f"Input {name!r}: {error} Expected {spec}.") from error
+    if array.dtype.names:
+        raise BadInput(
+            f"Input {name!r} is a table with the columns {str(list(array.dtype.names))[:80]}; "
+            f"expected {spec}. Give its numbers alone, column by column: "
+            "numpy.lib.recfunctions.structured_to_unstructured makes one array of them."
+        )
+    if _is_rounded(value, array, spec):
+        array = np.asarray(value, object)
+    if array.dtype.kind in "OU":
+        array = _of_parts(name, array, spec)
     array = _cast(name, array, spec)
     if not spec.takes(array.shape) and spec.takes((1, *array.shape)):
         array = array[np.newaxis]
@@ -70,13 +92,28 @@ def from_npy(name: str, content: bytes, spec: TensorSpec) -> NDArray:
     )
     if min(shape, default=0) < 0 or count * dtype.itemsize != size:
         raise damaged
-    if dtype.kind == "V" and spec.dtype.kind == "V" and dtype.itemsize == spec.dtype.itemsize:
+    if spec.dtype.kind == "V" and dtype == np.dtype((np.void, spec.dtype.itemsize)):
         dtype = spec.dtype  # numpy.save keeps nothing of bfloat16 and the like but the size
     values = np.frombuffer(content, dtype, count, start) if count else np.empty(0, dtype)
     try:
         return values.reshape(shape, order="F" if fortran_order else "C").copy()
     except (ValueError, OverflowError) as error:  # too many axes, or one beside a 0 that is huge
         raise damaged from error
+
+
+def finite(where: str, text: str, number: _Number, spec: TensorSpec) -> _Number:
+    """Return what a text was read as, or raise BadInput when it is infinite but does not say so.
+
+    Examples
+    --------
+    >>> finite("Input 'x'", "-inf", float("-inf"), TensorSpec(np.dtype("float32"), ()))
+    -inf
+    """
+    if not isinstance(number, (float, complex)) or cmath.isfinite(number):
+        return number
+    if cmath.isinf(number) and "inf" not in text.lower():
+        raise _does_not_fit(where, text if len(text) <= 40 else f"{text[:40]} ...", spec)
+    return number
 
 
 def summary(array: NDArray) -> str:
@@ -114,10 +151,72 @@ def is_near(given: str, wanted: str) -> bool:
     return given == wanted or (given in _ORDER and given in _ORDER[: _ORDER.find(wanted) + 1])
 
 
+def _is_rounded(value: ArrayLike, array: NDArray, spec: TensorSpec) -> bool:
+    """Whether NumPy made floats of whole numbers, as it does of small and large ones together."""
+    if array.dtype != np.float64 or kind(spec.dtype) != "i" or not array.size:
+        return False
+    if isinstance(value, np.ndarray | np.generic):
+        return False
+    return all(isinstance(each, numbers.Integral) for each in np.asarray(value, object).flat)
+
+
+def _of_parts(name: str, array: NDArray, spec: TensorSpec) -> NDArray:
+    """Make numbers of objects, and check that texts can be sent."""
+    wanted, parts = kind(spec.dtype), _texts(name, array)
+    if not parts or wanted not in _PARTS or (wanted != "O" and isinstance(parts[0], str | bytes)):
+        return array  # what is neither text nor numbers is told by check_inputs
+    types, hint = _PARTS[wanted]
+    for number, part in enumerate(parts):
+        if not isinstance(part, types):
+            place = [int(each) for each in np.unravel_index(number, array.shape)]
+            where = f" at {place}" if place else ""
+            what = "null (None)" if part is None else f"of type {type(part).__name__}"
+            raise BadInput(f"Input {name!r}: the value{where} is {what}; expected {spec}. {hint}")
+    if wanted in "Ob":
+        return array if wanted == "O" else array.astype(bool)
+    if wanted == "i":
+        return _whole(name, array, spec)
+    try:
+        return array.astype(np.float64 if wanted == "f" else np.complex128)
+    except OverflowError as error:
+        raise BadInput(
+            f"Input {name!r} has a whole number that is too large for {spec.dtype}; "
+            f"expected {spec}."
+        ) from error
+
+
+def _texts(name: str, array: NDArray) -> list:
+    """Return an array's values, once it is sure that those which are text can be written."""
+    try:
+        parts = array.ravel().tolist()  # SystemError: a .npy file's text is none
+        for part in parts:
+            if isinstance(part, str):
+                part.encode()
+    except (ValueError, SystemError) as error:
+        raise BadInput(
+            f"Input {name!r} holds half a character (a lone surrogate), which UTF-8 cannot write."
+        ) from error
+    return parts
+
+
+def _whole(name: str, objects: NDArray, spec: TensorSpec) -> NDArray:
+    low, high = objects.min(), objects.max()
+    try:
+        return objects.astype(np.uint64 if low >= 0 else np.int64)
+    except OverflowError as error:
+        bounds = np.iinfo(np.uint64 if spec.dtype == np.uint64 else np.int64)
+        wrong = low if low < bounds.min else high
+        if abs(wrong) < 2**64:
+            raise _does_not_fit(f"Input {name!r}", wrong, spec) from error
+        raise BadInput(f"Input {name!r} has a number of over 64 bits; expected {spec}.") from error
+
+
+def _does_not_fit(where: str, what: object, spec: TensorSpec) -> BadInput:
+    return BadInput(f"{where}: {what} does not fit in {spec.dtype}; expected {spec}.")
+
+
 def _cast(name: str, array: NDArray, spec: TensorSpec) -> NDArray:
     given, wanted = kind(array.dtype), kind(spec.dtype)
-    if given == "O" and wanted == "i" and isinstance(next(array.flat, ""), int):
-        raise BadInput(f"Input {name!r} has a number of over 64 bits; expected {spec}.")
     if array.dtype == spec.dtype or "O" in (given, wanted):
         return array  # what is neither text nor numbers is told by check_inputs
     if array.size == 0 and array.dtype == np.float64:
@@ -135,8 +234,7 @@ def _cast(name: str, array: NDArray, spec: TensorSpec) -> NDArray:
             if spec.dtype.kind == "V":
                 wrong |= np.isnan(cast) & ~np.isnan(array)  # some have no infinity
     if wrong.any():
-        first = array[wrong].reshape(-1)[0]
-        raise BadInput(f"Input {name!r}: {first} does not fit in {spec.dtype}; expected {spec}.")
+        raise _does_not_fit(f"Input {name!r}", array[wrong].reshape(-1)[0], spec)
     return cast
 
 

@@ -119,8 +119,8 @@ class CcaiForm(OneThing):
             heard = Speech.read(content).resampled(16000)
             more = {"realtime": "OFFLINE", "language": "ENGLISH", "rate": 16000, "samplewidth": 2}
             return {**more, "speech": heard.pcm()}
-        if gets == "image" and not pictures.is_picture(content):
-            raise BadInput("The file is no picture. Choose a JPEG or PNG file.")
+        if gets == "image":
+            pictures.check(content)
         others = _fields_of(self.text.value) if gets == "form" else {}
         return {**others, **({"image": content} if content else {})}
 

@@ -44,8 +44,11 @@ class ExamplesForm(OneThing):
         self._watch(self.examples)
 
     def fill(self, examples: list[dict[str, Any]]) -> None:
-        """Give the examples from a cell."""
-        self.examples.value = json.dumps(examples)
+        """Give the examples from a cell; BadInput when JSON cannot hold them."""
+        try:
+            self.examples.value = json.dumps(examples, default=_plain)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise BadInput(f"The examples cannot be written as JSON: {error}.") from error
 
     def summary(self) -> str:
         """Say how many examples there are; BadInput when they are none."""
@@ -78,9 +81,32 @@ class ExamplesForm(OneThing):
             raise BadInput('Examples are a list of objects, such as [{"height": 1.5}].')
         if not found:
             raise BadInput('There is no example yet. Write one, such as [{"height": 1.5}].')
-        for each in found:
-            features_of(each)  # raises for what is no feature
+        try:
+            for each in found:
+                features_of(each)  # raises for what is no feature
+        except UnicodeEncodeError as error:
+            raise BadInput(
+                "The examples hold half a character (a lone surrogate), which UTF-8 cannot write."
+            ) from error
         return found
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON has for values that only `features_of` takes."""
+    if isinstance(value, np.ndarray | np.generic) and not isinstance(value, np.longdouble):
+        return value.tolist()
+    if not isinstance(value, bytes):
+        raise BadInput(
+            f"An example has a {type(value).__name__}; tf.train.Example has ints, floats and "
+            "text or bytes."
+        )
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise BadInput(
+            "An example has bytes that are no text, which cannot be written in this form. "
+            "Send it from a cell, with tfserving.classify or tfserving.regress."
+        ) from error
 
 
 def _infer(

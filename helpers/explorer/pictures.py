@@ -75,9 +75,10 @@ class Preprocessing:
 def suggest(spec: TensorSpec) -> Preprocessing | None:
     """Suggest how a picture fills an input, or None when the input looks like no picture.
 
-    A picture's sides are 8 or more and neither is over four times the other. Of rank 4 is a
-    batch of pictures with an axis of 1, 3 or 4 channels at the end or after the batch; its sides
-    may be any (-1). Of rank 3 and 2, where other data is as likely, both sides must be known.
+    A picture's sides are 8 or more, neither is over four times the other, and it has at most
+    `MAX_PIXELS`. Of rank 4 is a batch of pictures with an axis of 1, 3 or 4 channels at the end
+    or after the batch; its sides may be any (-1). Of rank 3 and 2, where other data is as likely,
+    both sides must be known.
 
     Parameters
     ----------
@@ -141,12 +142,27 @@ def apply(content: bytes, spec: TensorSpec, preprocessing: Preprocessing) -> NDA
 
 
 def is_picture(content: bytes) -> bool:
-    """Whether a file begins as a picture does that can be decoded here."""
+    """Whether a file begins as a picture does, be it too large to be decoded here or not."""
     try:
-        with _open(content):
-            return True
+        check(content)
+    except _TooLarge:
+        return True
     except BadInput:
         return False
+    return True
+
+
+def check(content: bytes) -> None:
+    """Raise BadInput when a file does not begin as a picture does, or when it is too large."""
+    _open(content).close()
+
+
+class _TooLarge(BadInput):
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"The picture is too large: {what} has more than {MAX_PIXELS:,} pixels. "
+            "Make it smaller."
+        )
 
 
 def _readings(shape: tuple[int, ...]) -> list[tuple[str, int, tuple[int, ...]]]:
@@ -164,8 +180,8 @@ def _readings(shape: tuple[int, ...]) -> list[tuple[str, int, tuple[int, ...]]]:
 
 def _are_sides(height: int, width: int) -> bool:
     known = [size for size in (height, width) if size != -1]
-    large = all(size >= _SMALLEST for size in known)
-    return large and max(known, default=0) <= _LONGEST * min(known, default=0)
+    fit = all(size >= _SMALLEST for size in known) and height * width <= MAX_PIXELS
+    return fit and max(known, default=0) <= _LONGEST * min(known, default=0)
 
 
 def _open(content: bytes) -> Image.Image:
@@ -176,25 +192,19 @@ def _open(content: bytes) -> Image.Image:
         with _quiet():
             image = Image.open(io.BytesIO(content), formats=_FORMATS)
     except Image.DecompressionBombError as error:
-        raise _too_large("it") from error
+        raise _TooLarge("it") from error
     except Exception as error:  # Pillow raises whatever a file makes it raise
         raise BadInput(
             f"The file is no picture that can be read here. Expected: {', '.join(_FORMATS)}."
         ) from error
     if image.width * image.height > MAX_PIXELS:
-        raise _too_large(f"{image.width} x {image.height}")
+        raise _TooLarge(f"{image.width} x {image.height}")
     return image
 
 
 def _quiet() -> contextlib.AbstractContextManager:
     """Keep Pillow's warnings of odd files from the screen: the reader is told in a sentence."""
     return warnings.catch_warnings(action="ignore")
-
-
-def _too_large(what: str) -> BadInput:
-    return BadInput(
-        f"The picture is too large: {what} has more than {MAX_PIXELS:,} pixels. Make it smaller."
-    )
 
 
 def _decode(content: bytes) -> Image.Image:
@@ -270,8 +280,11 @@ def _padded(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 def _scaled(pixels: NDArray, spec: TensorSpec, scale: str) -> NDArray:
     if kind(spec.dtype) == "f":
-        divided = {"0..1": (255, 0), "0..255": (1, 0), "-1..1": (127.5, 1)}[scale]
-        return (pixels.astype(np.float32) / divided[0] - divided[1]).astype(spec.dtype)
+        white, shift = {"0..1": (255, 0), "0..255": (1, 0), "-1..1": (127.5, 1)}[scale]
+        scaled = pixels.astype(np.float32)
+        scaled /= white  # in place: each further copy of a large picture takes half a second
+        scaled -= shift
+        return scaled.astype(spec.dtype, copy=False)
     if scale != "0..255":
         raise BadInput(f"The scale {scale} is for floats; {spec.dtype} takes 0..255.")
     if np.iinfo(spec.dtype).max < 255:

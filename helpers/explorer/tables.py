@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from helpers.errors import BadInput
-from helpers.explorer.arrays import kind
+from helpers.explorer.arrays import finite, kind
 from helpers.signatures import TensorSpec
 
 _PAIR = re.compile(r"\s*[+-]?\d+,\d+\s*")  # two whole numbers, or one with a decimal comma
@@ -43,11 +43,13 @@ def parse(name: str, text: str, spec: TensorSpec) -> Any:
     >>> parse("x", "width;height\\n5.1;3.5", TensorSpec(np.dtype("float32"), (-1, 2)))
     [[5.1, 3.5]]
     """
-    lines = [line for line in text.splitlines() if line.strip()]
+    # Each keeps its end: without it, a quoted cell of two lines, 1 and 2, would be read as 12.
+    lines = [f"{line}\n" for line in text.splitlines() if line.strip()]
     delimiter = next((each for each in "\t;," if each in lines[-1]), " ")
     rows = _rows(name, lines, delimiter)
     if len(rows) > 1 and not any(_is_value(cell, spec.dtype) for cell in rows[0]):
-        rows, lines = rows[1:], lines[1:]
+        rows = rows[1:]
+        lines = lines[-len(rows) :]  # a heading's cells may have several
     if delimiter == "," and kind(spec.dtype) in "fc" and all(map(_PAIR.fullmatch, lines)):
         _refuse_two_readings(name, lines, spec)
     values = []
@@ -86,12 +88,13 @@ def _refuse_two_readings(name: str, lines: list[str], spec: TensorSpec) -> None:
 
 def _value(where: str, cell: str, spec: TensorSpec) -> Any:
     try:
-        return _read(cell, spec.dtype)
+        read = _read(cell, spec.dtype)
     except ValueError as error:
         shown = repr(cell if len(cell) <= 40 else f"{cell[:40]} ...")
         hint = _POINT if "," in cell or " " in cell else f"The input takes {spec}."
         what = _WORDS.get(kind(spec.dtype), str(spec.dtype))
         raise BadInput(f"{where}: {shown} is no {what}. {hint}") from error
+    return finite(where, cell, read, spec)
 
 
 def _is_value(cell: str, dtype: np.dtype) -> bool:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from helpers.channels import MAX_MESSAGE
 from helpers.errors import BadInput
 from helpers.explorer import pictures, tables
-from helpers.explorer.arrays import NPY, fit, from_npy, kind, one
+from helpers.explorer.arrays import NPY, finite, fit, from_npy, kind, one
 from helpers.signatures import TensorSpec
 
 _PICTURES = {"png", "jpg", "jpeg", "gif", "bmp", "tif", "tiff", "webp", "ppm", "pgm"}
@@ -54,7 +54,7 @@ def from_text(name: str, text: str, spec: TensorSpec) -> NDArray:
     array([[5.1, 3.5]], dtype=float32)
     """
     if spec.dtype.kind == "O":
-        return fit(name, _text(name, text, spec), spec)
+        return fit(name, _text(text, spec), spec)
     text = text.removeprefix("\ufeff").strip()
     if not text:
         raise BadInput(f"Input {name!r} is empty; expected {spec}.")
@@ -165,7 +165,7 @@ def ask_sizes(spec: TensorSpec) -> list[int]:
     return [axis for axis, size in enumerate(spec.shape or ()) if size == -1]
 
 
-def _text(name: str, text: str, spec: TensorSpec) -> Any:
+def _text(text: str, spec: TensorSpec) -> Any:
     value: Any = text
     if spec.shape != () and text.lstrip()[:1] in ("[", '"'):
         try:
@@ -173,12 +173,6 @@ def _text(name: str, text: str, spec: TensorSpec) -> Any:
             value = read if _is_text(read) else text
         except (ValueError, RecursionError):
             pass  # no JSON, so it is the text itself
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        raise BadInput(
-            f"Input {name!r} holds half a character (a lone surrogate), which UTF-8 cannot write."
-        ) from error
     return one(value, spec) if isinstance(value, str) else value
 
 
@@ -189,8 +183,9 @@ def _is_text(value: Any) -> bool:
 
 
 def _json(name: str, text: str, spec: TensorSpec) -> Any:
+    where = f"Input {name!r}"
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_float=lambda each: finite(where, each, float(each), spec))
     except RecursionError as error:
         raise BadInput(f"Input {name!r} has too many brackets within each other.") from error
     except ValueError as error:
