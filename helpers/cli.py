@@ -80,11 +80,11 @@ def _add_serve(commands: _Commands) -> None:
 
 
 def _add_calls(commands: _Commands) -> None:
-    from helpers.explorer import terminal
+    from helpers.explorer import statuses
 
     manner: dict[str, Any] = {
         "allow_abbrev": False,
-        "epilog": terminal.EPILOG,
+        "epilog": statuses.EPILOG,
         "formatter_class": argparse.RawDescriptionHelpFormatter,
     }
     describe = commands.add_parser(

@@ -19,7 +19,7 @@ import trustme
 import practice
 from helpers import errors, tfserving
 from helpers.endpoints import Endpoint
-from helpers.explorer import terminal
+from helpers.explorer import statuses
 from helpers.signatures import DEFAULT_SIGNATURE
 from practice import services
 from tests.http_answers import http_answer
@@ -259,14 +259,14 @@ def test_every_error_has_a_status_that_the_help_explains() -> None:
         otw("describe", "--help").stdout.partition("exit status:")[2]
         == (told.stdout.partition("exit status:")[2])
     )
-    numbers = [number for number, _, _ in terminal.STATUSES]
+    numbers = [number for number, _, _ in statuses.STATUSES]
     assert numbers == sorted(set(numbers))
-    for number, words, _ in terminal.STATUSES:
+    for number, words, _ in statuses.STATUSES:
         assert f"{number}  {words}" in told.stdout
     ours = [each for each in all_errors() if each.__module__ == "helpers.errors"]
-    listed = [kind for _, _, kinds in terminal.STATUSES for kind in kinds]
+    listed = [kind for _, _, kinds in statuses.STATUSES for kind in kinds]
     assert sorted(map(str, ours)) == sorted(map(str, listed))
-    assert all(terminal.status_of(kind("text")) in numbers for kind in ours)
+    assert all(statuses.status_of(kind("text")) in numbers for kind in ours)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from helpers.explorer import addresses, forms
 from helpers.explorer.calls import WAYS, Record, Request, Sending
 from helpers.explorer.chooser import Chooser
 from helpers.explorer.connections import TITLES, Preview
-from helpers.explorer.panes import AnswerPane, HistoryPane, PreviewPane
+from helpers.explorer.panes import AnswerPane, HistoryPane, PreviewPane, outcome
 from helpers.fields import Fields, close, close_parts, status
 
 _BOTH = "gRPC and REST"
@@ -253,17 +253,13 @@ class Explorer(w.VBox):
     def _progress(self, sending: Sending) -> None:
         if sending is not self._sending:
             return
-        done = len(sending.records)
         if not sending.over:
-            self.told.value = (
-                f"<progress aria-label='calls made' max='{sending.total}' value='{done}'>"
-                f"</progress> {done} of {sending.total} calls"
-            )
+            self.told.value = outcome(sending)
             return
         self._sending = None
         try:
             self.history.add(sending.records)
-            self.told.value = _outcome(sending)
+            self.told.value = outcome(sending)
             self.answer.show(sending.records)
         finally:
             self.cancel_button.disabled = True
@@ -298,13 +294,3 @@ class Explorer(w.VBox):
         with self._idle:
             self._open -= 1
             self._idle.notify_all()
-
-
-def _outcome(sending: Sending) -> str:
-    """Say how many calls were made, and whether they went well."""
-    statuses = [each.status for each in sending.records]
-    if statuses[-1] == "cancelled":
-        return status("grey", f"cancelled after {len(statuses) - 1} of {sending.total} calls")
-    made, failed = f"{len(statuses)} of {sending.total} calls made", len(statuses)
-    failed -= statuses.count("OK")
-    return status("red", f"{made}, {failed} failed") if failed else status("green", made)

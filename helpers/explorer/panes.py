@@ -12,7 +12,7 @@ import numpy as np
 
 from helpers.errors import BadInput, explain
 from helpers.explorer import answers, drawings
-from helpers.explorer.calls import PARTS, WAYS, Record, to_csv
+from helpers.explorer.calls import PARTS, WAYS, Record, Sending, to_csv
 from helpers.explorer.connections import TITLES, Preview
 from helpers.explorer.merging import are_arrays, difference, joined
 from helpers.fields import Fields, scrolling, status
@@ -215,6 +215,22 @@ class HistoryPane(w.VBox):
             f"<a download='calls.csv' href='data:text/csv;base64,{content}'>"
             f"Download calls.csv, {len(self.records)} calls</a>"
         )
+
+
+def outcome(sending: Sending) -> str:
+    """Say how many calls were made, with a bar until all are, and whether they went well."""
+    done = len(sending.records)
+    if not sending.over:
+        return (
+            f"<progress aria-label='calls made' max='{sending.total}' value='{done}'>"
+            f"</progress> {done} of {sending.total} calls"
+        )
+    statuses = [each.status for each in sending.records]
+    if statuses[-1] == "cancelled":
+        return status("grey", f"cancelled after {len(statuses) - 1} of {sending.total} calls")
+    made, failed = f"{len(statuses)} of {sending.total} calls made", len(statuses)
+    failed -= statuses.count("OK")
+    return status("red", f"{made}, {failed} failed") if failed else status("green", made)
 
 
 def _line(number: int, record: Record) -> str:

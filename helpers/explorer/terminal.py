@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from helpers import errors
 from helpers.endpoints import Endpoint
+from helpers.explorer import statuses
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,27 +22,6 @@ if TYPE_CHECKING:
     from helpers.signatures import Signatures, TensorSpec
 
 PASSWORD = "OTW_PASSWORD"  # noqa: S105 the name of a variable
-_FAILED, _ASKED_WRONGLY, _INTERRUPTED, _NOBODY_READS = 1, 2, 130, 141
-STATUSES: tuple[tuple[int, str, tuple[type[errors.CallError], ...]], ...] = (
-    (0, "it went well", ()),
-    (_FAILED, "anything else went wrong, such as a full disk", (errors.CallError,)),
-    (_ASKED_WRONGLY, "the command line is wrong", ()),
-    (3, "an input does not fit", (errors.BadInput,)),
-    (4, "the model, version, label or signature is not there",
-     (errors.UnknownModel, errors.UnknownSignature)),
-    (5, "nothing answers, or the connection broke", (errors.ConnectionFailed,)),
-    (6, "the server's certificate is not trusted", (errors.NotTrusted,)),
-    (7, "no answer in time", (errors.DeadlineExceeded,)),
-    (8, "the user is not known, or not allowed this",
-     (errors.NotAuthenticated, errors.NotPermitted)),
-    (9, "the request or the answer is too large", (errors.TooLarge,)),
-    (10, "the service is asked too much; try again later", (errors.Throttled,)),
-    (11, "something else answers there", (errors.NotThisProtocol,)),
-    (12, "the service failed", (errors.ServiceFailed,)),
-    (_INTERRUPTED, "Ctrl-C", ()),
-    (_NOBODY_READS, "the output's reader went away, as `head` does", ()),
-)  # fmt: skip
-EPILOG = "exit status:\n" + "\n".join(f"  {number:>3}  {words}" for number, words, _ in STATUSES)
 
 
 def describe(arguments: argparse.Namespace) -> int:
@@ -52,18 +32,6 @@ def describe(arguments: argparse.Namespace) -> int:
 def predict(arguments: argparse.Namespace) -> int:
     """Call a model, once or for each value of an input; returns the exit status."""
     return guarded(_predict, arguments)
-
-
-def status_of(error: errors.CallError) -> int:
-    """Return the exit status for an error.
-
-    Examples
-    --------
-    >>> status_of(errors.NotTrusted("Who is this?"))
-    6
-    """
-    known = {kind: number for number, _, kinds in STATUSES for kind in kinds}
-    return next(known[kind] for kind in type(error).__mro__ if kind in known)
 
 
 class AskedWrongly(Exception):
@@ -81,19 +49,19 @@ def guarded(
         sys.stdout.flush()
         return 0
     except AskedWrongly as error:
-        return _fail(str(error), _ASKED_WRONGLY)
+        return _fail(str(error), statuses.ASKED_WRONGLY)
     except errors.CallError as error:
-        return _fail(f"{error}{_hint(error, arguments)}", status_of(error))
+        return _fail(f"{error}{_hint(error, arguments)}", statuses.status_of(error))
     except KeyboardInterrupt:
-        return _fail("interrupted.", _INTERRUPTED)
+        return _fail("interrupted.", statuses.INTERRUPTED)
     except Exception as error:  # a traceback would help nobody at a terminal
         if isinstance(error, BrokenPipeError) or _is_closed_on_windows(error):
             # Or Python would complain when it flushes at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return _NOBODY_READS
+            return statuses.NOBODY_READS
         from helpers.explanations import cut
 
-        return _fail(f"{type(error).__name__}: {cut(str(error))}", _FAILED)
+        return _fail(f"{type(error).__name__}: {cut(str(error))}", statuses.FAILED)
 
 
 def _fail(text: str, status: int) -> int:

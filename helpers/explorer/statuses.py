@@ -1,0 +1,37 @@
+"""The exit statuses of `otw describe`, `otw predict` and `otw explore`."""
+
+from helpers import errors
+
+FAILED, ASKED_WRONGLY, INTERRUPTED, NOBODY_READS = 1, 2, 130, 141
+STATUSES: tuple[tuple[int, str, tuple[type[errors.CallError], ...]], ...] = (
+    (0, "it went well", ()),
+    (FAILED, "anything else went wrong, such as a full disk", (errors.CallError,)),
+    (ASKED_WRONGLY, "the command line is wrong", ()),
+    (3, "an input does not fit", (errors.BadInput,)),
+    (4, "the model, version, label or signature is not there",
+     (errors.UnknownModel, errors.UnknownSignature)),
+    (5, "nothing answers, or the connection broke", (errors.ConnectionFailed,)),
+    (6, "the server's certificate is not trusted", (errors.NotTrusted,)),
+    (7, "no answer in time", (errors.DeadlineExceeded,)),
+    (8, "the user is not known, or not allowed this",
+     (errors.NotAuthenticated, errors.NotPermitted)),
+    (9, "the request or the answer is too large", (errors.TooLarge,)),
+    (10, "the service is asked too much; try again later", (errors.Throttled,)),
+    (11, "something else answers there", (errors.NotThisProtocol,)),
+    (12, "the service failed", (errors.ServiceFailed,)),
+    (INTERRUPTED, "Ctrl-C", ()),
+    (NOBODY_READS, "the output's reader went away, as `head` does", ()),
+)  # fmt: skip
+EPILOG = "exit status:\n" + "\n".join(f"  {number:>3}  {words}" for number, words, _ in STATUSES)
+
+
+def status_of(error: errors.CallError) -> int:
+    """Return the exit status for an error.
+
+    Examples
+    --------
+    >>> status_of(errors.NotTrusted("Who is this?"))
+    6
+    """
+    known = {kind: number for number, _, kinds in STATUSES for kind in kinds}
+    return next(known[kind] for kind in type(error).__mro__ if kind in known)
