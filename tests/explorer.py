@@ -12,7 +12,9 @@ import runpy
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,28 @@ def run_here(found: Preview, title: str, folder: Path) -> Any:
         ends = runpy.run_path("call.py")
     assert told.getvalue().strip()
     return ends["outputs"] if "outputs" in ends else ends["answer"]
+
+
+@contextlib.contextmanager
+def posted_to() -> Iterator[tuple[str, list[bytes]]]:
+    """Give an address, and what is posted to it: each answer is an empty object."""
+    bodies: list[bytes] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", bodies
+        server.shutdown()
 
 
 def put_files(found: Preview, folder: Path) -> None:

@@ -4,10 +4,13 @@ import base64
 import io
 import json
 import re
+import struct
 import threading
+import time
 import warnings
 from collections.abc import Mapping
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -18,7 +21,7 @@ from PIL import Image
 from helpers import ccai, endpoints, modelarts, tfserving
 from helpers.ccai_answers import Face, Tag, TextItem
 from helpers.examples import Class
-from helpers.explorer import answers
+from helpers.explorer import answers, listings, rasters
 from helpers.explorer.drawings import Part
 from helpers.images import png
 from helpers.signatures import DEFAULT_SIGNATURE
@@ -394,6 +397,15 @@ def test_sounds_are_heard_as_they_are(more: dict[str, np.ndarray], rate: int, to
     assert "controls" in page.found["audio"][0]
 
 
+def test_sound_files_tell_their_own_rates() -> None:
+    files = [Speech(SINE, rate).wav() for rate in (8000, 22050, 8000, 8000, 8000)]
+    _, page = only(answers.show({"audio": np.array(files, object)}), "sound")
+    assert [each.rate for each in page.sounds()] == [8000, 22050, 8000, 8000]
+    assert page.found["audio"][1]["aria-label"] == "audio, example 1"
+    assert page.texts[-1] == "The first 4 of 5 examples."
+    assert not any("nothing says" in text for text in page.texts)
+
+
 def test_of_a_long_sound_the_beginning_is_carried_along() -> None:
     _, page = only(answers.show(Speech(np.zeros(3_000_000, np.float32), 48_000)), "sound")
     assert page.sounds()[0].seconds == 30
@@ -538,6 +550,179 @@ def test_what_is_drawn_of_a_hundred_megabytes_is_small(shape: tuple[int, ...]) -
     assert sum(len(each.html) for each in found) < 1_000_000
     assert len(text) < 150_000
     assert max(Page(found[0].html).images()[0].shape) <= 640
+
+
+OF_ML_DTYPES = ["bfloat16", "float8_e5m2", "float8_e4m3fn", "float8_e4m3b11fnuz", "float8_e5m2fnuz",
+                "float4_e2m1fn", "int4", "uint4", "int2", "uint2"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OF_ML_DTYPES)
+def test_types_that_numpy_lacks_are_shown_as_numbers(name: str) -> None:
+    dtype = np.dtype(getattr(ml_dtypes, name))
+    ones = np.array([1, 0] * 50).astype(dtype)
+    assert json.loads(answers.raw({"y": ones})) == {"y": [1, 0] * 50}
+    assert [each.kind for each in answers.show({"y": ones})] == ["series"]
+    assert cells(answers.table({"y": ones}))[1][1:6] == [name, "[100]", "0", "1", "0"]
+    scores = ones[np.newaxis]
+    kinds = ["series" if "int" in name else "scores"]
+    assert [each.kind for each in answers.show({"scores": scores})] == kinds
+
+
+@pytest.mark.parametrize("name", OF_ML_DTYPES)
+def test_types_that_numpy_lacks_are_saved_as_bytes(name: str, tmp_path: Path) -> None:
+    dtype = np.dtype(getattr(ml_dtypes, name))
+    arrays = {"y": np.array([[1, 0]]).astype(dtype), "one": np.array(1).astype(dtype)}
+    listings.save(str(tmp_path), "1-", arrays)
+    for each, array in arrays.items():
+        found = np.load(tmp_path / f"1-{each}.npy")
+        assert found.dtype == np.dtype((np.void, dtype.itemsize))
+        np.testing.assert_array_equal(found.view(dtype), array)
+
+
+# What cannot be drawn
+
+
+def wav(rate: int, samples: bytes = b"\0" * 800) -> bytes:
+    form = struct.pack("<HHIIHH", 1, 1, rate, 0, 2, 16)
+    body = b"WAVEfmt " + struct.pack("<I", len(form)) + form + b"data"
+    body += struct.pack("<I", len(samples)) + samples
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+@pytest.mark.parametrize("rate", [400_001, 2**31, 4_000_000_000])
+def test_a_rate_that_nothing_plays_is_said(rate: int) -> None:
+    for answer in ({"audio": np.array([wav(rate)], object)}, Speech.read(wav(rate))):
+        _, page = only(answers.show(answer), "sound")
+        assert page.sounds() == []
+        assert page.texts == [f"No browser plays {rate:,} samples a second; it has 400 of them."]
+    _, page = only(answers.show({"audio": np.array([wav(1)], object)}), "sound")
+    assert page.sounds()[0].rate == 1
+
+
+@pytest.mark.parametrize("text", ["x" * 1_100_000, "x\n" * 500_000, "W" * 61, "$x$" * 40])
+def test_a_label_of_any_length_is_drawn_in_short(text: str) -> None:
+    named = DETECTED | {"detection_classes": np.array([[text.encode(), b"b", b"c"]], object)}
+    begun = time.monotonic()
+    part, page = only(answers.show(named, {"images": PAGE}), "boxes")
+    assert len(page.images()) == 1
+    assert time.monotonic() - begun < 1
+    assert len(part.html) < 100_000
+    assert cells(part.html)[2][1] == "b"
+    short = f"{text[:60]}..."
+    same = DETECTED | {"detection_classes": np.array([[short.encode(), b"b", b"c"]], object)}
+    np.testing.assert_array_equal(
+        Page(answers.show(same, {"images": PAGE})[0].html).images()[0], page.images()[0]
+    )
+
+
+def test_a_cell_of_a_table_is_short_and_says_how_much_more_there_is() -> None:
+    long = "x" * 1_000_000
+    for answer in ([Tag(long, 0.5)], {long: 5}, [{long: 1}]):
+        [part] = answers.show(answer)
+        assert "998,000 more characters" in part.html
+        assert len(part.html) < 10_000
+
+
+def test_what_cannot_be_drawn_is_said_and_the_rest_is_shown() -> None:
+    nobody = np.array([[None] * 3], object)
+    outputs = {HTML: SURE, "classes": nobody, "y": SINE[:99], "words": np.array([b"a"], object)}
+    found = answers.show(outputs, {"images": PAGE})
+    assert [(each.title, each.kind) for each in found] == [
+        (HTML, "text"), ("y", "series"), ("words", "text"),
+    ]  # fmt: skip
+    [told] = Page(found[0].html).texts
+    assert told.startswith(f"This cannot be drawn: {HTML}. (TypeError: ")
+    [part] = answers.show([Tag("a", None)])  # type: ignore[arg-type]
+    assert Page(part.html).texts[0].startswith("This cannot be drawn: answer. (TypeError: ")
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_answer_is_too_odd() -> None:
+    deep: Any = 7
+    for _ in range(5000):
+        deep = [deep]
+    nil: Any = None
+    for odd in (
+        [Tag("a", nil)], [Tag(nil, 0.5)], [[Class("a", nil)]],
+        [TextItem("a", (1, 2, 3, nil))], [TextItem(nil, (1, 2, 3, 4))], [deep], {"x": [deep]},
+        [Tag("a", 0.5), None], [Face(1, 2, 3, 4), None], {"x": {1: "a"}}, {None: 5},
+        {"y": np.array([None], object)}, {"y": np.array([{}], object)}, np.array([None], object),
+        {"y": np.full((1, 64, 64, 3), 1e300)}, {"y": np.array(["2026-01-01"], "M8[D]")},
+        {"y": np.zeros(3, [("a", int)])},
+    ):  # fmt: skip
+        for given in (None, png(PAGE[0]), {"images": PAGE}, {"x": np.array([None], object)}):
+            for each in answers.show(odd, given):
+                Page(each.html)
+
+
+# Time
+
+
+def test_a_table_of_json_is_neither_too_long_nor_too_wide() -> None:
+    wide = [{f"field {n}": n for n in range(5000)}] * 300
+    part, page = only(answers.show({"rows": wide}), "table")
+    assert len(cells(part.html)) == 101
+    assert cells(part.html)[0] == ["number", *(f"field {n}" for n in range(30))]
+    assert "The first 100 of 300 rows." in page.texts
+    assert "The first 30 of 5,000 fields." in page.texts
+
+
+def test_a_sound_of_millions_of_samples_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    whole = Speech.read
+
+    def counted(file: bytes) -> Speech:
+        read.append(len(file))
+        return whole(file)
+
+    monkeypatch.setattr(Speech, "read", counted)
+    file = Speech(np.zeros(10_000_000, np.float32), 48_000).wav()
+    _, page = only(answers.show({"audio": np.array([file], object)}), "sound")
+    assert read == [len(file)]
+    assert page.found["audio"][0]["aria-label"] == "audio"
+
+
+def seconds(do: Any) -> float:
+    began = time.monotonic()
+    do()
+    return time.monotonic() - began
+
+
+def test_of_five_million_scores_the_highest_are_found_soon() -> None:
+    row = RANDOM.random((1, 5_000_000), np.float32)
+    row[0, [4_000_001, 11]] = 1
+    part, _ = only(answers.show({"scores": row}), "scores")
+    assert [each[0] for each in cells(part.html)[1:3]] == ["11", "4000001"]
+    assert [float(each[1]) for each in cells(part.html)[1:]] == pytest.approx(
+        np.sort(row[0])[:-11:-1], abs=1e-3
+    )
+    everything = seconds(lambda: np.argsort(row))
+    assert seconds(lambda: answers.show({"scores": row})) < everything / 2
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ml_dtypes.bfloat16])
+def test_of_equal_scores_the_first_come_first(dtype: Any) -> None:
+    row = np.zeros((2, 50), dtype)
+    row[0, [40, 30, 20]] = [0.25, 0.5, 0.25]
+    part, _ = only(answers.show({"scores": row}), "scores")
+    first = [each[0] for each in cells(part.html)[1:11]]
+    assert first == ["30", "20", "40", *map(str, range(7))]
+    assert [each[0] for each in cells(part.html)[12:22]] == [*map(str, range(10))]
+
+
+def test_a_picture_of_48_million_values_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    of_array = rasters.of_array
+
+    def counted(name: str, array: np.ndarray, **more: bool) -> Any:
+        read.append(name)
+        return of_array(name, array, **more)
+
+    monkeypatch.setattr(rasters, "of_array", counted)
+    picture = RANDOM.random((1, 4000, 4000, 3), np.float32)
+    _, page = only(answers.show({"image": picture}), "image")
+    assert read == ["image"]
+    assert page.images()[0].shape == (640, 640, 3)
 
 
 # Raw

@@ -5,17 +5,21 @@ import datetime
 import gc
 import io
 import threading
+import warnings
 import weakref
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
+from helpers.ccai_answers import Face, Tag, TextItem
 from helpers.endpoints import Endpoint
 from helpers.errors import ConnectionFailed
 from helpers.explorer import merging
 from helpers.explorer.calls import Record, Request, Sending, to_csv
 from helpers.explorer.connections import Preview
+from helpers.speech import Speech
 
 HERE = Endpoint("tfserving", grpc="127.0.0.1:8500", rest="http://127.0.0.1:8501", model="m")
 
@@ -123,6 +127,22 @@ def test_cancel_ends_at_once_and_the_late_answer_is_thrown_away() -> None:
     assert told == [True]
 
 
+def test_cancelled_between_two_calls_the_next_one_is_not_made() -> None:
+    made, over = [], threading.Event()
+
+    def told(each: Sending) -> None:
+        each.cancel()
+        over.set()
+
+    requests = [request(lambda way, n=n: made.append(n)) for n in range(3)]
+    sending = Sending(requests, ("grpc",), told)
+    sending.start()
+    assert over.wait(20)
+    sending._thread.join(20)
+    assert made == [0]
+    assert [each.status for each in sending.records] == ["OK", "cancelled"]
+
+
 def record(**changes: Any) -> Record:
     now = datetime.datetime(2026, 1, 2, 3, 4, 5, 6000, datetime.UTC)
     values: dict[str, Any] = {
@@ -170,6 +190,9 @@ def test_what_does_not_fit_together_stays_the_last_answer() -> None:
     assert merging.joined(text)[1] == "b"
 
 
+NOT_A_NUMBER = "place one is NaN and the other is not."
+
+
 @pytest.mark.parametrize(
     ("one", "other", "told"),
     [
@@ -180,10 +203,86 @@ def test_what_does_not_fit_together_stays_the_last_answer() -> None:
         ({"y": np.ones(1)}, {"y": np.ones(2)}, "The answers differ: y has the shapes [1] and [2]."),
         ({"y": np.ones(1)}, {"z": np.ones(1)},
          "The answers differ: y is in one of them only; z is in one of them only."),
-        ({"y": np.array([np.nan])}, {"y": np.ones(1)}, "The answers differ: y."),
+        ({"y": np.array([np.nan])}, {"y": np.ones(1)},
+         f"The answers differ: y, in 1 {NOT_A_NUMBER}"),
+        ({"y": np.array([np.nan, 2])}, {"y": np.array([1.0, 2])},
+         f"The answers differ: y, in 1 {NOT_A_NUMBER}"),
+        ({"y": np.array([np.nan, 1, np.nan, 2, np.nan])},
+         {"y": np.array([1, np.nan, 3, 2.5, np.nan])},
+         f"The answers differ: y by at most 0.5, in 3 {NOT_A_NUMBER.replace('place', 'places')}"),
+        ({"y": np.array([np.inf, 2])}, {"y": np.array([np.inf, 2.5])},
+         "The answers differ: y by at most 0.5."),
+        ({"y": np.array([np.inf])}, {"y": np.ones(1)}, "The answers differ: y by at most inf."),
+        ({"y": np.array([1j, 2])}, {"y": np.array([1j, 2 + 3j])},
+         "The answers differ: y by at most 3."),
+        ({"y": np.array([2.0, np.nan]).astype(ml_dtypes.bfloat16)},
+         {"y": np.array([1.5, np.nan]).astype(ml_dtypes.bfloat16)},
+         "The answers differ: y by at most 0.5."),
+        ({"y": np.array([np.nan]).astype(ml_dtypes.bfloat16)},
+         {"y": np.array([np.nan]).astype(ml_dtypes.bfloat16)}, "Both answers are equal."),
+        ({"y": np.array([2**60])}, {"y": np.array([2**60 + 1])},
+         "The answers differ: y by at most 1."),
+        ({"y": np.array([2**63 - 1, 0])}, {"y": np.array([-(2**63), 0])},
+         f"The answers differ: y by at most {2**64 - 1:,}."),
+        ({"y": np.array([2**64 - 1], np.uint64)}, {"y": np.zeros(1, np.uint64)},
+         f"The answers differ: y by at most {2**64 - 1:,}."),
+        ({"y": np.array([2**64 - 1], np.uint64)}, {"y": np.array([-1])},
+         f"The answers differ: y by at most {2**64:,}."),
+        ({"y": np.array([100], np.int8)}, {"y": np.array([-100], np.int8)},
+         "The answers differ: y by at most 200."),
+        ({"y": np.array([7, -8]).astype(ml_dtypes.int4)}, {"y": np.array([-8, -8])},
+         "The answers differ: y by at most 15."),
+        ({"y": np.array([True])}, {"y": np.array([False])}, "The answers differ: y by at most 1."),
+        (np.array([1, 2]), np.array([1, 2]), "Both answers are equal."),
+        (np.array([[1, 2]]), np.array([[1, 5]]), "The answers differ: values by at most 3."),
+        (np.zeros((1, 35, 2)), np.zeros((2, 35, 2)),
+         "The answers differ: values has the shapes [1, 35, 2] and [2, 35, 2]."),
         ("a", "a", "Both answers are equal."),
         (["a"], ["b"], "The answers differ."),
     ],
 )  # fmt: skip
 def test_two_answers_are_compared(one: Any, other: Any, told: str) -> None:
-    assert merging.difference(one, other) == told
+    with warnings.catch_warnings(action="error"):
+        assert merging.difference(one, other) == told
+
+
+POINTS = np.arange(70).reshape(1, 35, 2)
+SAID = Speech(np.zeros(9, "float32"), 8000)
+
+
+@pytest.mark.parametrize(
+    ("one", "equal", "another"),
+    [
+        ([POINTS], [POINTS.copy()], [POINTS + 1]),
+        ([POINTS], [POINTS.copy()], [POINTS[:, :3]]),
+        ([POINTS], [POINTS.copy()], [POINTS.tolist()]),
+        ([POINTS], [POINTS.copy()], [POINTS, POINTS]),
+        ([POINTS], [POINTS.copy()], None),
+        (POINTS, POINTS.copy(), "text"),
+        ({"a": [{"b": POINTS}]}, {"a": [{"b": POINTS.copy()}]}, {"a": [{"b": -POINTS}]}),
+        ({"a": POINTS, "b": 1}, {"b": 1, "a": POINTS.copy()}, {"a": POINTS, "c": 1}),
+        (Tag("a", np.ones(2)), Tag("a", np.ones(2)), Tag("a", np.zeros(2))),  # type: ignore[arg-type]
+        (SAID, Speech(SAID.samples.copy(), 8000), Speech(SAID.samples, 16000)),
+        (SAID, Speech(SAID.samples.copy(), 8000), Speech(SAID.samples + 1, 8000)),
+        ([TextItem("a", (1, 2, 3, 4), (0.5,))], [TextItem("a", (1, 2, 3, 4))],
+         [TextItem("b", (1, 2, 3, 4), (0.5,))]),
+        ([Face(1, 2, 3, 4)], [Face(1, 2, 3, 4)], [Face(1, 2, 3, 5)]),
+        (np.array([POINTS, None], object), np.array([POINTS.copy(), None], object),
+         np.array([POINTS + 1, None], object)),
+        (np.array([1], "M8[D]"), np.array([1], "M8[D]"), np.array([1])),
+    ],
+    ids=["list", "shape", "no array", "length", "None", "text", "JSON", "names", "tuple", "rate",
+         "sound", "items", "faces", "objects", "dates"],
+)  # fmt: skip
+def test_arrays_are_compared_wherever_they_are(one: Any, equal: Any, another: Any) -> None:
+    assert merging.difference(one, equal) == "Both answers are equal."
+    assert merging.difference(one, another).startswith("The answers differ")
+    assert merging.difference(another, one).startswith("The answers differ")
+
+
+def test_answers_nested_deeply_are_compared() -> None:
+    one: Any = POINTS
+    other: Any = POINTS.copy()
+    for _ in range(5000):
+        one, other = [one], [other]
+    assert merging.difference(one, other) == "Both answers are equal."

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from helpers import ccai, ccai_wire, endpoints, images, literals, modelarts, tfserving
 from helpers.endpoints import Endpoint
-from helpers.errors import BadInput
+from helpers.errors import BadInput, CallError
 from helpers.explorer import catalog, connections, preview_ccai, preview_modelarts
+from helpers.explorer import preview as previews
 from helpers.explorer.connections import CURL, GRPC, JSON, REQUESTS, TITLES, Preview
 from helpers.explorer.preview import preview
 from helpers.serving_api import example_pb2
@@ -37,6 +38,7 @@ from tests.explorer import (
     curl,
     decoded,
     json_of,
+    posted_to,
     put_files,
     run,
     run_here,
@@ -232,6 +234,7 @@ def test_a_files_name_is_one_on_every_system(name: str, taken: list[str], file: 
     ("endpoint", "request_says", "url"),
     [
         (HERE.replace(version=3), "model_spec.version.value = 3\n", "/m/versions/3:predict"),
+        (HERE.replace(version=0), "model_spec.version.value = 0\n", "/m/versions/0:predict"),
         (HERE.replace(version_label="be\"ta's"), "version_label = 'be\"ta", "/labels/be%22ta%27s:"),
         (HERE.replace(model="a/b c"), 'model_spec.name = "a/b c"\n', "/models/a%2Fb%20c:predict"),
     ],
@@ -358,6 +361,96 @@ def test_modelarts_says_what_cannot_be_posted() -> None:
     assert "HTTPS only" in plain.reasons[REQUESTS]
     signing = Endpoint("modelarts", rest="https://a/b", auth="signature", user="AK", password="SK")
     assert "cannot sign" in preview_modelarts.preview(signing, {"x": 1}).reasons[CURL]
+
+
+@pytest.mark.parametrize("array", [
+    np.array([""] * 60_000, object), np.array([b"\xff", "ü☃😀\n", b"x"], object),
+    np.zeros((50_000, 3), "uint8"), np.full(70_000, np.nan), np.array(1.5),
+])  # fmt: skip
+def test_how_long_json_will_be_is_never_taken_for_more(array: np.ndarray) -> None:
+    written = json.dumps(literals.listed(array))
+    assert previews._size(array) <= len(written) + 2
+    assert previews._size(array) * 20 > len(written)
+
+
+@pytest.mark.parametrize("size", [100, 2_000, 200_000])
+@pytest.mark.parametrize("text", [False, True])
+def test_a_reason_names_the_file_as_it_is_saved(size: int, text: bool) -> None:
+    numbers = np.arange(size, dtype="float64") / 7
+    found = shown({"x": numbers.astype(str).astype(object) if text else numbers})
+    assert (JSON in found.reasons) == (size == 200_000)
+    assert ("body.json" in found.reasons.get(JSON, "")) == (size == 200_000)
+    assert ("body.json" in found.files) == ("body.json" in found.code[CURL]) == (size > 100)
+
+
+APP = Endpoint("modelarts", rest="https://a/b", auth="appcode", password="hush")
+
+
+@pytest.mark.parametrize("name", ["a=b", "=", "", "a=@b"])
+def test_curl_has_no_way_to_name_some_fields_and_that_is_said(name: str) -> None:
+    found = preview_modelarts.preview(APP, content=b"x", name=name)
+    assert "Use Python" in found.reasons[CURL]
+    assert CURL not in found.code
+    [files] = [line for line in found.code[REQUESTS].splitlines() if line.startswith("files = ")]
+    assert eval(files.removeprefix("files = ")) == {name: ("image", b"x")}
+    if not name:
+        form = preview_ccai.preview(Endpoint("ccai", rest="http://a"), "b", {"x": "1", name: "2"})
+        assert "Use Python" in form.reasons[CURL]
+        assert set(form.code) == {REQUESTS}
+
+
+FIELDS = ["a", "a b", 'a"b', "a\\b", "a\nb", "数", "@a", "<a", "a;b", "(a", "$a", "a%22b", "'"]
+
+
+@pytest.mark.skipif(not SH, reason="there is no curl, or no sh")
+@pytest.mark.parametrize("kind", ["modelarts", "ccai"])
+def test_curl_names_a_field_as_requests_does(
+    kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTW_MODELARTS_APPCODE", "hush")
+    with posted_to() as (where, bodies):
+        for name in FIELDS:
+            bodies.clear()
+            if kind == "modelarts":
+                found = preview_modelarts.preview(APP, content=b"x", name=name, shell="sh")
+            else:
+                there = Endpoint("ccai", rest="https://a")
+                found = preview_ccai.preview(there, "b", {name: "1", "more": "2"}, shell="sh")
+            here = {t: code.replace("https://a", where) for t, code in found.code.items()}
+            run_here(found._replace(code=here), REQUESTS, folder)
+            run(found._replace(code=here), CURL, folder)
+            sent = [re.findall(rb'form-data; (name="[^"]*")', body) or body for body in bodies]
+            assert len(sent) == 2, name
+            assert sent[0] == sent[1], name
+            assert len(sent[0]) > 0, name
+
+
+@pytest.mark.parametrize("auth", ["", "signature", "appcode"])
+def test_json_that_is_null_is_posted_as_the_helper_does(
+    auth: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager.up("modelarts")
+    endpoint = endpoints.load("modelarts", f"practice-{auth}" if auth else "practice")
+    if auth == "appcode":
+        host = endpoint.rest.partition("/v1/")[0]
+        endpoint = endpoint.replace(rest=f"{host}{modelarts_services.SERVICES['iris'].app_path}")
+    with pytest.raises(CallError) as told:
+        modelarts.infer_json(endpoint, None)
+    found = preview_modelarts.preview(endpoint, None, shell="sh")
+    assert found.code[JSON] == "null"
+    for name, value in user_of(endpoint, found).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        run_here(found, REQUESTS, tmp_path)
+    assert refused(json.loads(str(ended.value))) == told.value.details
+    if SH and CURL in found.code:
+        assert refused(curl(found, tmp_path)) == told.value.details
+
+
+def refused(answer: Mapping[str, Any]) -> str:
+    return (
+        f"{answer.get('error_code') or answer['erno']} {answer.get('error_msg') or answer['msg']}"
+    )
 
 
 PICTURE = np.asarray(np.random.default_rng(1).integers(0, 256, (8, 8)), np.uint8)

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from helpers.speech import Speech
 __all__ = ["Part", "kind", "parts", "raw", "show", "table"]
 
 _MOST = 100  # rows of a table
+_WIDEST = 30  # fields of a row
 _LONGEST = 200  # letters in a table's cell
 _DEEPEST = 5  # objects within each other that are looked into
 _FILES = ("iVBORw0KGgo", "/9j/", "UklGR")  # how PNG, JPEG and WAV begin in base64
@@ -40,13 +42,17 @@ def show(answer: Any, given: Any = None, labels: Sequence[str] = ()) -> list[Par
     Returns
     -------
     list of Part
-        Empty when `table` or `raw` says it all.
+        Empty when `table` or `raw` says it all. What cannot be drawn is a part that says so.
 
     Examples
     --------
     >>> [each.kind for each in show([Tag("teapot", 0.8)])]
     ['scores']
     """
+    return drawings.drawn("answer", partial(_read, answer, given, labels))
+
+
+def _read(answer: Any, given: Any, labels: Sequence[str]) -> list[Part]:
     sent = {"file": given} if isinstance(given, bytes) else given
     inputs = _arrays(sent) if isinstance(sent, Mapping) else {}
     if isinstance(answer, Mapping):
@@ -140,9 +146,9 @@ def _of_json(answer: Any, inputs: Mapping[str, NDArray], labels: Sequence[str]) 
         found.append(Part("fields", "table", listed + drawings.notes(told)))
     for name, each in leaves.items():
         if isinstance(each, str) and name not in fields:
-            found += _of_text(name, each)
+            found += drawings.drawn(name, partial(_of_text, name, each))
         elif isinstance(each, list) and name not in lists:
-            found += _of_list(name, each)
+            found += drawings.drawn(name, partial(_of_list, name, each))
     return found
 
 
@@ -185,14 +191,16 @@ def _of_list(title: str, values: list) -> list[Part]:
     flat = (isinstance(e, Mapping) and all(map(_is_short, e.values())) for e in values)
     if not values or not all(flat):
         return []  # the JSON says it
-    head = list(dict.fromkeys(name for each in values[:_MOST] for name in each))
+    names = list(dict.fromkeys(name for each in values[:_MOST] for name in each))
+    head = names[:_WIDEST]
     rows = [
         (str(n), *(_written(each.get(name, "")) for name in head))
         for n, each in enumerate(values[:_MOST])
     ]
     listed = drawings.grid(title, ["number", *head], rows)
     told = drawings.of_batch(len(rows), len(values), "rows")
-    return [Part(title, "table", listed + drawings.notes(told))]
+    wide = drawings.of_batch(len(head), len(names), "fields")
+    return [Part(title, "table", listed + drawings.notes(told, wide))]
 
 
 def _is_score(value: Any) -> bool:

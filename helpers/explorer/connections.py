@@ -13,6 +13,7 @@ from helpers.endpoints import Endpoint
 
 TITLES = GRPC, REQUESTS, CURL, JSON = "Python with grpc", "Python with requests", "curl", "JSON"
 
+UNNAMED = "curl sends no field whose name is empty, and none of a file with = in it. Use Python."
 STOP = ["if not response.ok:", "    raise SystemExit(response.text)"]
 
 

@@ -20,6 +20,7 @@ _BOXES = re.compile(r"(?:^|[_.])b?boxes$", re.IGNORECASE)
 _TENSORFLOW = re.compile(r"(?:^|[_.])(?:detection|nmsed)_boxes$", re.IGNORECASE)
 _SCORES = re.compile(r"score|confidence", re.IGNORECASE)
 _CLASSES = re.compile(r"class", re.IGNORECASE)
+_WHOLE = 1e15  # smaller numbers are written with all of their digits
 _OUTSIDE = 0.25  # of a side, that a box may reach over the picture's edge
 
 
@@ -124,5 +125,6 @@ def label(of: Any, labels: Sequence[str]) -> str:
     if isinstance(of, str):
         return of
     number = float(of)
-    known = number.is_integer() and 0 <= number < len(labels)
-    return f"{labels[int(number)]} ({number:g})" if known else f"{number:g}"
+    whole = number.is_integer() and abs(number) < _WHOLE
+    written = str(int(number)) if whole else f"{number:g}"
+    return f"{labels[int(number)]} ({written})" if whole and 0 <= number < len(labels) else written

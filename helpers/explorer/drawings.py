@@ -5,7 +5,7 @@ No pyplot: answers are drawn in any thread.
 
 import base64
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +24,7 @@ BARS = 10  # highest scores that are shown
 _POINTS = 1000  # of a line, each with the smallest and the largest value there
 TEXTS, _CHARACTERS = 20, 2_000  # that are shown
 _SECONDS = 30  # of a sound that are carried along
+_FASTEST = 400_000  # samples a second that a browser plays
 _CELL = "padding:2px 8px;text-align:left;vertical-align:top"
 _WORD = 24  # letters; longer words are broken where a table would become too wide
 _BREAK = ";overflow-wrap:anywhere;min-width:12em"
@@ -51,6 +52,16 @@ class Part(NamedTuple):
 
 class Html(str):
     """A table's cell that is HTML already."""
+
+
+def drawn(title: str, draw: Callable[[], list[Part]]) -> list[Part]:
+    """Return what `draw` returns; when it fails, a part that says why."""
+    try:
+        return draw()
+    except Exception as error:  # a server may send anything, and the rest is to be shown
+        why = f"{type(error).__name__}: {error}".removesuffix(": ")
+        told = f"This cannot be drawn: {title}. ({why})"
+        return [Part(title, "text", notes(_readable(told)))]
 
 
 def images(title: str, pictures: Sequence[Pixels], count: int, told: str = "") -> Part:
@@ -139,6 +150,10 @@ def sounds(title: str, speeches: Sequence[Speech], count: int, told: str = "") -
     """Let sounds be heard, or how they begin: the first ones of so many."""
     html = ""
     for number, speech in enumerate(speeches):
+        if speech.rate > _FASTEST:
+            samples = f"{speech.rate:,} samples a second; it has {len(speech.samples):,} of them."
+            html += notes(f"No browser plays {samples}")
+            continue
         kept = Speech(speech.samples[: _SECONDS * speech.rate], speech.rate)
         data = base64.b64encode(kept.wav()).decode()
         label = escaped(f"{title}, example {number}" if count > 1 else title)
@@ -175,7 +190,7 @@ def grid(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> st
     """
 
     def cell(text: str, tag: str = "td", more: str = "") -> str:
-        shown = text if isinstance(text, Html) else escaped(text)
+        shown = text if isinstance(text, Html) else escaped(_readable(text))
         long = max(map(len, text.split()), default=0) > _WORD
         return f"<{tag}{more} style='{_CELL}{_BREAK if long else ''}'>{shown}</{tag}>"
 

@@ -120,7 +120,7 @@ def save(folder: str, before: str, outputs: Mapping[str, NDArray]) -> None:
     for name, array in sorted(outputs.items()):
         taken.append(literals.file_name(quote(name, safe="")[:_LONGEST_STEM], ".npy", taken))
         path = os.path.join(folder, f"{before}{taken[-1]}")
-        np.save(path, _of_one_length(name, array), allow_pickle=False)
+        np.save(path, _for_npy(name, array), allow_pickle=False)
 
 
 def _columns(rows: Iterable[tuple[str, ...]]) -> list[str]:
@@ -168,7 +168,9 @@ def _text(value: bytes) -> Any:
         return {"b64": base64.b64encode(value).decode()}
 
 
-def _of_one_length(name: str, array: NDArray) -> NDArray:
+def _for_npy(name: str, array: NDArray) -> NDArray:
+    if array.dtype.type.__module__ == "ml_dtypes":
+        return array.view(f"V{array.itemsize}")  # NumPy writes names of them that it cannot read
     if array.dtype.kind != "O":
         return array
     values = array.reshape(-1).tolist()

@@ -6,6 +6,7 @@ What may be two things is left to the table.
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ _MOST = 12  # outputs that are drawn; the table has all
 _SHORT = 8  # values; fewer are read more easily than a line
 _RATE = 16_000  # samples a second, where nobody says another
 _LARGEST = 1e300  # that can be drawn
+_LETTERS = 60  # of a class's name on a picture
 _SUM = 0.01  # how near to 1 probabilities are, of 16 bits as well
 _SCORES = re.compile(r"prob|score|softmax|confiden", re.IGNORECASE)
 _CLASSES = re.compile(r"class|label|categor|ind(?:ex|ices)|(?:^|_)ids?$", re.IGNORECASE)
@@ -60,7 +62,7 @@ def parts(outputs: Arrays, inputs: Arrays, labels: Sequence[str] = ()) -> list[P
     found: list[Part] = []
     taken: set[str] = set()
     if group := detections.find(outputs):
-        found += _boxes(outputs, group, inputs, labels)
+        found += drawings.drawn(group.boxes, partial(_boxes, outputs, group, inputs, labels))
         taken |= group.others
     pairs = {name: _classes(name, outputs) for name in outputs if name not in taken}
     rate = _rate(outputs | inputs)
@@ -71,7 +73,8 @@ def parts(outputs: Arrays, inputs: Arrays, labels: Sequence[str] = ()) -> list[P
             return [*found, Part("more outputs", "text", drawings.notes(told))]
         pair = pairs[name]
         classes = None if pair is None else outputs[pair]
-        found += _of_output(name, outputs[name], classes, labels, rate)
+        draw = partial(_of_output, name, outputs[name], classes, labels, rate)
+        found += drawings.drawn(name, draw)
     return found
 
 
@@ -90,13 +93,15 @@ def kind(name: str, array: NDArray) -> str:
     array = np.asarray(array)
     if rasters.of_array(name, array):
         return "image"
+    return "sound" if _speeches(name, array, _RATE) else _kind_of_others(name, array)
+
+
+def _kind_of_others(name: str, array: NDArray) -> str:
     if array.dtype.kind in "OSU" and array.size:
-        return "sound" if _speeches(name, array, _RATE) else "text"
+        return "text"
     rows = _rows(array)
     if rows is None:
         return "table"
-    if _speeches(name, array, _RATE):
-        return "sound"
     if _are_scores(rows):
         named, whole = _SCORES.search(name), np.allclose(rows.sum(axis=1), 1, atol=_SUM)
         if (named and whole) or (array.ndim == 2 and (named or whole)):
@@ -107,17 +112,20 @@ def kind(name: str, array: NDArray) -> str:
 def _of_output(
     name: str, array: NDArray, classes: NDArray | None, labels: Sequence[str], rate: int
 ) -> list[Part]:
-    what, rows = "scores" if classes is not None else kind(name, array), _rows(array)
-    count = len(array) if array.ndim > 1 else 1
-    if what == "image" and (found := rasters.of_array(name, array)):
+    if classes is not None:
+        return [_scores(name, array, classes, labels)]
+    if found := rasters.of_array(name, array):
         return [drawings.images(name, found.pixels, found.total, found.note)]
+    files, count = array.dtype.kind in "OSU", len(array) if array.ndim > 1 else 1
+    if heard := _speeches(name, array, rate or _RATE):
+        told = f"Played at {_RATE:,} a second: nothing says how many they are."
+        told = "" if rate or files else told  # files say it themselves
+        return [drawings.sounds(name, heard, array.size if files else count, told)]
+    what, rows = _kind_of_others(name, array), _rows(array)
     if what == "text":
         return [drawings.texts(name, array.flat[: drawings.TEXTS].tolist(), array.size)]
-    if what == "sound":
-        told = "" if rate else f"Played at {_RATE:,} a second: nothing says how many they are."
-        return [drawings.sounds(name, _speeches(name, array, rate or _RATE), count, told)]
     if what == "scores":
-        return [_scores(name, array, classes, labels)]
+        return [_scores(name, array, None, labels)]
     if what == "series" and rows is not None:
         return [drawings.series(name, list(rows), count)]
     return []
@@ -163,18 +171,26 @@ def _scores(name: str, array: NDArray, classes: NDArray | None, labels: Sequence
     array = np.atleast_2d(array)
     rows, told = plain(array[:EXAMPLES]), []
     size = rows.shape[1]
-    known = np.broadcast_to(np.arange(size), rows.shape) if classes is None else classes
     if labels and classes is None and len(labels) != size:
         told.append(f"The {len(labels):,} labels are left out: there are {size:,} scores.")
         labels = ()
-    best = np.argsort(-rows, axis=1, kind="stable")[:, : drawings.BARS]
-    if best.shape[1] < size:
-        told.append(f"The highest {best.shape[1]} of {size:,}.")
-    examples = [
-        [(detections.label(ids[at], labels), float(row[at])) for at in places]
-        for ids, row, places in zip(known, rows, best, strict=False)
-    ]
+    if size > drawings.BARS:
+        told.append(f"The highest {drawings.BARS} of {size:,}.")
+    examples = []
+    for number, row in enumerate(rows):
+        places = _highest(row, drawings.BARS)
+        ids = places if classes is None else classes[number, places].tolist()
+        names = [detections.label(each, labels) for each in ids]
+        examples.append(list(zip(names, row[places].tolist(), strict=True)))
     return drawings.scores(name, examples, len(array), " ".join(told))
+
+
+def _highest(row: NDArray, most: int) -> NDArray:
+    """Return where the highest values are, from the highest on; of equal ones the first."""
+    places = np.arange(len(row))
+    if len(row) > most:  # millions would take seconds to sort
+        places = np.flatnonzero(row >= np.partition(row, -most)[-most])
+    return places[np.argsort(-row[places], kind="stable")[:most]]
 
 
 def _boxes(
@@ -210,7 +226,8 @@ def _drawn(
         zip(found.boxes.tolist(), names, found.scores, strict=True)
     ):
         # What cannot be written on the picture stands beside it.
-        marks.append(f"{name} {score:.2f}" if name.isascii() and name else str(number))
+        short = name if len(name) <= _LETTERS else f"{name[:_LETTERS]}..."
+        marks.append(f"{short} {score:.2f}" if name.isascii() and name else str(number))
         rows.append([str(number), name, f"{score:.3f}", *(f"{each:.1f}" for each in box)])
     head = ("box", "class", "score", "xmin", "ymin", "xmax", "ymax")
     boxes = "1 box" if len(rows) == 1 else f"{len(rows)} boxes"

@@ -140,7 +140,7 @@ def _size(array: NDArray) -> int:
     """Return how many characters of JSON an array has, or fewer."""
     if array.dtype.kind not in "OSU":
         return array.size * 2
-    return sum(map(len, array.ravel().tolist()))
+    return array.size * 4 + sum(map(len, array.ravel().tolist()))  # with quotes and a comma
 
 
 def _predict(

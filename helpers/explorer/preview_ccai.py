@@ -77,6 +77,9 @@ def preview(
         return found
     url = f"{endpoint.rest}/cgi-bin/{path}"
     found.code[REQUESTS] = _requests(endpoint, url, form, timeout, found.files)
+    if "" in form:
+        found.reasons[CURL] = connections.UNNAMED
+        return found
     found.code[CURL] = _curl(endpoint, url, form, shell or connections.this_shell(), found.files)
     return found
 

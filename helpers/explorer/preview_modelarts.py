@@ -10,6 +10,10 @@ from helpers.explorer.connections import CURL, GRPC, JSON, REQUESTS, Preview, fr
 from helpers.explorer.preview import BODY, ON_INPUT
 from helpers.explorer.preview_ccai import add_file, file_code
 
+_NULL = [
+    'body = "null"  # json=None would send nothing',
+    'kind = {"Content-Type": "application/json"}',
+]
 _SIGNED = (
     "curl cannot sign as ModelArts asks. Use Python, or an endpoint with a token or an AppCode."
 )
@@ -71,6 +75,8 @@ def preview(
     shell = shell or connections.this_shell()
     if endpoint.auth == "signature":
         found.reasons[CURL] = _SIGNED
+    elif content and (not name or "=" in name):
+        found.reasons[CURL] = connections.UNNAMED
     elif content:
         found.code[CURL] = _curl_file(endpoint, content, name, shell, found.files)
     else:
@@ -87,35 +93,42 @@ def _requests(
     files: literals.Files,
 ) -> str:
     own: literals.Files = {}
-    if content:
-        code = file_code(content, name, own)
-        sent = f'files = {{{literals.python(name)}: ("image", {code})}}'
-    else:
-        sent = f"body = {literals.python(body)}"
+    what, sent = _sent(body, content, name, own)
     files.update(own)
-    what = "files=files" if content else "json=body"
+    headers = [] if endpoint.auth == "signature" else ["headers"]
+    headers += ["kind"] if sent == _NULL else []
+    arguments = ["url", what, *([f"headers={' | '.join(headers)}"] if headers else [])]
     # No redirect is followed: the proof would go along.
     more = ["allow_redirects=False", *connections.request_arguments(endpoint)]
     more.append(f"timeout={timeout:g}")
     if endpoint.auth == "signature":
         helper = ["from helpers import modelarts"]
         call = [
-            f'request = requests.Request("POST", url, {what}).prepare()',
+            f'request = requests.Request("POST", {", ".join(arguments)}).prepare()',
             f"modelarts.sign(request, {from_environment(endpoint, 'user')}, "
             f"{from_environment(endpoint, 'password')})",
             *connections.call_lines("response = requests.Session().send", ["request", *more]),
         ]
     else:
         helper = []
-        arguments = ["url", what, "headers=headers", *more]
-        call = connections.call_lines("response = requests.post", arguments)
+        call = connections.call_lines("response = requests.post", [*arguments, *more])
     return connections.script(
         helper,
-        [f"url = {literals.python(endpoint.rest)}", sent],
+        [f"url = {literals.python(endpoint.rest)}", *sent],
         _proof(endpoint, more),
         call + connections.STOP,
         ["answer = response.json()", "print(answer)"],
         files=own,
+    )
+
+
+def _sent(body: Any, content: bytes, name: str, files: literals.Files) -> tuple[str, list[str]]:
+    """Return the argument that has what is sent, and the lines that make it."""
+    if content:
+        code = file_code(content, name, files)
+        return "files=files", [f'files = {{{literals.python(name)}: ("image", {code})}}']
+    return (
+        ("data=body", _NULL) if body is None else ("json=body", [f"body = {literals.python(body)}"])
     )
 
 

@@ -69,15 +69,17 @@ def of_array(name: str, array: NDArray, *, sent: bool = False) -> Rasters | None
     first = plain(batch[:EXAMPLES])
     if first.dtype == np.uint8 and (sent or first.shape[-1] > 1 or first.max() > 127):
         return Rasters(list(first), len(batch))
-    levels = _levels(first.astype(np.float32, copy=False), sent)
+    with np.errstate(over="ignore"):  # infinity is no colour
+        levels = _levels(first.astype(np.float32, copy=False), sent)
     if levels is None:
         return None
     black, white = levels
-    scale = 255 / (white - black or 1)
-    scaled = (np.clip(first.astype(np.float32), black, white) - black) * np.float32(scale)
+    scaled = np.clip(first, black, white, dtype=np.float32)
+    scaled -= black  # in place: there may be hundreds of megabytes
+    scaled *= 255 / (white - black or 1)
     usual = (black, white) in ((0, 1), (0, 255))
     note = "" if usual else f"Black is {black:g}, white is {white:g}."
-    return Rasters(list(scaled.round().astype(np.uint8)), len(batch), note)
+    return Rasters(list(np.rint(scaled, out=scaled).astype(np.uint8)), len(batch), note)
 
 
 def of_inputs(inputs: Mapping[str, NDArray]) -> Rasters | None:
@@ -120,8 +122,7 @@ def _levels(values: NDArray[np.float32], sent: bool) -> tuple[float, float] | No
     if not np.isfinite([low, high]).all():
         return None
     if low >= 0 and high <= 1:
-        classes = values.shape[-1] == 3 and np.allclose(values.sum(-1), 1, atol=_SUM)
-        return None if classes and not sent else (0, 1)
+        return None if not sent and _are_classes(values) else (0, 1)
     if values.shape[-1] == 1:
         return (0, 255) if low >= 0 and 127 < high <= 255 else (low, high)
     if low >= 0 and high <= 255:
@@ -129,3 +130,9 @@ def _levels(values: NDArray[np.float32], sent: bool) -> tuple[float, float] | No
     if low >= -1 and high <= 1:
         return -1, 1
     return (low, high) if sent else None
+
+
+def _are_classes(values: NDArray[np.float32]) -> bool:
+    """Whether each pixel has the probabilities of three classes; mostly the first row tells."""
+    pixels = (values[:, :1], values) if values.shape[-1] == 3 else ()
+    return bool(pixels) and all(np.allclose(each.sum(-1), 1, atol=_SUM) for each in pixels)

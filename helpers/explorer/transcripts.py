@@ -141,7 +141,7 @@ def plain(array: NDArray) -> NDArray:
     """
     if array.dtype.kind == "c":
         return np.stack([array.real, array.imag], -1)
-    if array.dtype.kind == "V":  # of ml_dtypes
+    if array.dtype.type.__module__ == "ml_dtypes":  # NumPy's own kind of them is not always V
         return array.astype(np.float32 if kind(array.dtype) == "f" else np.int8)
     return array
 
