@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.errors import BadInput
-from helpers.tensors import as_bytes
+from helpers.tensors import as_bytes, of_ml_dtypes
 from helpers.tfserving_rest import to_json
 
 Files = dict[str, Callable[[], bytes]]  # by name, what gives the content
@@ -153,7 +153,7 @@ def _array(array: NDArray, name: str, files: Files | None) -> str:
         if len(packed) <= _CARRIED:
             return f"np.frombuffer(zlib.decompress({packed}), {dtype}).reshape({array.shape})"
     file = _save(array, name, files)
-    return f'np.load("{file}")' + (f".view({dtype})" if _of_ml_dtypes(array.dtype) else "")
+    return f'np.load("{file}")' + (f".view({dtype})" if of_ml_dtypes(array.dtype) else "")
 
 
 def _texts(array: NDArray, name: str, files: Files | None) -> str:
@@ -173,7 +173,7 @@ def _exactly(array: NDArray) -> Any:
 
 
 def _numbers(array: NDArray) -> Any:
-    if _of_ml_dtypes(array.dtype):
+    if of_ml_dtypes(array.dtype):
         return array.astype(float).tolist()
     if array.dtype.kind == "f":  # as text they have the fewest digits
         return _map(float, array.astype(str).tolist())
@@ -182,14 +182,16 @@ def _numbers(array: NDArray) -> Any:
 
 def _same(array: NDArray) -> Any:
     """Return the one value that all of an array's have, if they have."""
-    first = array.reshape(-1)[:1]
-    if array.dtype.kind in "OSU":
-        return first[0] if (array == first[0]).all() else None
-    return first[0] if array.tobytes() == first.tobytes() * array.size else None
+    values, text = array.reshape(-1), array.dtype.kind in "OSU"
+    first = values[0] if text else values[0].tobytes()
+    for block in np.array_split(values, 1 + array.size // 65_536):  # mostly the first one tells
+        if not ((block == first).all() if text else block.tobytes() == first * block.size):
+            return None
+    return values[0]
 
 
 def _length(array: NDArray) -> int:
-    return sum(len(as_bytes(each)) * 4 // 3 for each in array.ravel().tolist())
+    return sum(4 + len(as_bytes(each)) * 4 // 3 for each in array.ravel().tolist())
 
 
 def _save(array: NDArray, name: str, files: Files | None) -> str:
@@ -218,7 +220,7 @@ def npy(array: NDArray) -> bytes:
     if array.dtype.kind in "OSU":
         encode = np.vectorize(lambda each: base64.b64encode(as_bytes(each)), otypes=[object])
         array = encode(array).astype("S")
-    elif _of_ml_dtypes(array.dtype):  # a type that NumPy's files do not know
+    elif of_ml_dtypes(array.dtype):  # a type that NumPy's files do not know
         array = array.view(f"u{array.itemsize}")
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
@@ -228,15 +230,11 @@ def npy(array: NDArray) -> bytes:
 def _dtype(dtype: np.dtype) -> str:
     if dtype.kind in "OSU":
         return "object"
-    return f"ml_dtypes.{dtype.name}" if _of_ml_dtypes(dtype) else f'"{dtype.name}"'
-
-
-def _of_ml_dtypes(dtype: np.dtype) -> bool:
-    return dtype.type.__module__ == "ml_dtypes"
+    return f"ml_dtypes.{dtype.name}" if of_ml_dtypes(dtype) else f'"{dtype.name}"'
 
 
 def _little(dtype: np.dtype) -> np.dtype:
-    return dtype if _of_ml_dtypes(dtype) else dtype.newbyteorder("<")
+    return dtype if of_ml_dtypes(dtype) else dtype.newbyteorder("<")
 
 
 def in_json(value: Any) -> Any:

@@ -195,6 +195,11 @@ def _named(dtype: DTypeLike) -> DTypeLike:
     return dtype
 
 
+def of_ml_dtypes(dtype: np.dtype) -> bool:
+    """Whether NumPy has a type from ml_dtypes only, such as bfloat16."""
+    return dtype.type.__module__ == "ml_dtypes"
+
+
 def as_bytes(value: Any) -> bytes:
     if isinstance(value, str):
         return value.encode()

@@ -6,6 +6,7 @@ import os
 import re
 import runpy
 import shlex
+import tracemalloc
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,31 @@ def test_a_constant_is_constructed(value: float) -> None:
     assert same(sent_by_grpc(found)["x"], array)
     assert ("np.full((1, 224, 224, 3)" in found.code[GRPC]) == (value != 0)
     assert set(found.files) == {"body.json"}
+
+
+@pytest.mark.parametrize("size", [65, 65_536, 65_537])
+@pytest.mark.parametrize("value", [0.5, "x", b"\xff", ""])
+def test_one_other_value_is_no_constant_wherever_it_is(value: Any, size: int, folder: Path) -> None:
+    for place in (None, 0, 1, size - 1):
+        array = np.full(size, value, object if isinstance(value, str | bytes) else "float32")
+        if place is not None:
+            array[place] = array[place] * 2 or "y"
+        found = shown({"x": array})
+        assert ("np.full(" in found.code[GRPC]) == (place is None)
+        assert max(map(len, found.code.values())) < 210_000
+        put_files(found, folder)
+        wanted = array if value == 0.5 else np.vectorize(literals.as_bytes, [object])(array)
+        assert sent_by_grpc(found)["x"].tolist() == wanted.tolist()
+
+
+def test_pixels_that_are_no_constant_are_not_copied_to_find_that_out() -> None:
+    pixels = np.random.default_rng(0).random((1, 4000, 6000, 3), "float32")
+    tracemalloc.start()
+    found = shown({"x": pixels})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.files.keys() == {"x.npy", "body.json"}
+    assert peak < pixels.nbytes / 10
 
 
 def test_odd_names_of_inputs_and_signatures_are_kept(folder: Path) -> None:

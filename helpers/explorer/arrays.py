@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from helpers.errors import BadInput
 from helpers.signatures import DEFAULT_SIGNATURE, Signature, Signatures, TensorSpec, check_inputs
-from helpers.tensors import as_array
+from helpers.tensors import as_array, of_ml_dtypes
 
 NPY = b"\x93NUMPY"  # how a .npy file begins
 _ORDER = "ifc"  # kinds of numbers; each holds those before it
@@ -92,7 +92,8 @@ def from_npy(name: str, content: bytes, spec: TensorSpec) -> NDArray:
     )
     if min(shape, default=0) < 0 or count * dtype.itemsize != size:
         raise damaged
-    if spec.dtype.kind == "V" and dtype == np.dtype((np.void, spec.dtype.itemsize)):
+    plain = np.dtype((np.void, spec.dtype.itemsize))
+    if of_ml_dtypes(spec.dtype) and dtype == plain:
         dtype = spec.dtype  # numpy.save keeps nothing of bfloat16 and the like but the size
     values = np.frombuffer(content, dtype, count, start) if count else np.empty(0, dtype)
     try:

@@ -16,6 +16,7 @@ from helpers.errors import CallError
 from helpers.explorer.arrays import kind
 from helpers.explorer.transcripts import plain
 from helpers.signatures import Signature, Signatures, TensorSpec, printable
+from helpers.tensors import of_ml_dtypes
 from helpers.tfserving import VersionStatus
 from helpers.tfserving_rest import to_json
 
@@ -169,7 +170,7 @@ def _text(value: bytes) -> Any:
 
 
 def _for_npy(name: str, array: NDArray) -> NDArray:
-    if array.dtype.type.__module__ == "ml_dtypes":
+    if of_ml_dtypes(array.dtype):
         return array.view(f"V{array.itemsize}")  # NumPy writes names of them that it cannot read
     if array.dtype.kind != "O":
         return array

@@ -127,9 +127,9 @@ def _sent(body: Any, content: bytes, name: str, files: literals.Files) -> tuple[
     if content:
         code = file_code(content, name, files)
         return "files=files", [f'files = {{{literals.python(name)}: ("image", {code})}}']
-    return (
-        ("data=body", _NULL) if body is None else ("json=body", [f"body = {literals.python(body)}"])
-    )
+    if body is None:
+        return "data=body", _NULL
+    return "json=body", [f"body = {literals.python(body)}"]
 
 
 def _proof(endpoint: Endpoint, more: list[str]) -> list[str]:

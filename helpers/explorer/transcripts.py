@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from helpers import literals
 from helpers.explorer.arrays import kind
+from helpers.tensors import of_ml_dtypes
 
 _LENGTH = 100_000  # characters, more or less, that a person may want to scroll through
 _SHARE = 500  # of them that each of many arrays has at least
@@ -141,7 +142,7 @@ def plain(array: NDArray) -> NDArray:
     """
     if array.dtype.kind == "c":
         return np.stack([array.real, array.imag], -1)
-    if array.dtype.type.__module__ == "ml_dtypes":  # NumPy's own kind of them is not always V
+    if of_ml_dtypes(array.dtype):  # NumPy's own kind of them is not always V
         return array.astype(np.float32 if kind(array.dtype) == "f" else np.int8)
     return array
 
