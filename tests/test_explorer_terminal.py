@@ -389,6 +389,7 @@ def test_over_tls_with_a_user_and_only_with_the_right_authority(tmp_path: Path) 
         (["http://127.0.0.1:1/v1", "m"], "is not a REST address"),
         (["ftp://127.0.0.1:1", "m"], "is not a REST address"),
         (["http://127.0.0.1:1", "m", "--over=grpc"], "gRPC takes HOST:PORT"),
+        (["grpc://127.0.0.1:1", "m"], "gRPC takes HOST:PORT, without http:// or grpc://"),
         (["http://127.0.0.1:1", "m", "--tls"], "http:// is not encrypted. Write https://"),
         (["127.0.0.1:1", "m", "--over=http"], "invalid choice"),
         (

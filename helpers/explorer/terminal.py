@@ -98,8 +98,10 @@ def _endpoint(arguments: argparse.Namespace) -> Endpoint:
     if "://" not in address and arguments.over == "rest":
         address = f"{'https' if arguments.tls or arguments.ca_file else 'http'}://{address}"
     if "://" in address:
-        if arguments.over == "grpc":
-            raise AskedWrongly("gRPC takes HOST:PORT, without http://, and has its own port.")
+        if arguments.over == "grpc" or address.startswith("grpc"):
+            raise AskedWrongly(
+                "gRPC takes HOST:PORT, without http:// or grpc://, and has its own port."
+            )
         if address.startswith("http://") and (arguments.tls or arguments.ca_file):
             raise AskedWrongly("http:// is not encrypted. Write https://, or leave TLS out.")
         where["rest"] = address
