@@ -1,5 +1,6 @@
 """Chooses what to call: from the endpoint, from names, or from a config file."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from html import escape
 
@@ -131,8 +132,9 @@ class Chooser(w.VBox):
         before = self.meant
         if before is None or before.name != entry.name or not before.states:
             return entry
-        which = {name: getattr(before.endpoint, name) for name in ("version", "version_label")}
-        chosen = entry.endpoint.replace(**which, signature_name=self.signature.value or "")
+        chosen = before.endpoint.replace(signature_name=self.signature.value or "")
+        if chosen == entry.endpoint.replace(signature_name=chosen.signature_name):
+            return dataclasses.replace(entry, endpoint=chosen)  # this version was asked for
         return catalog.entry(chosen, timeout=self._timeout)
 
     def _usual(self, found: list[Entry], endpoint: Endpoint) -> str | None:

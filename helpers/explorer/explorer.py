@@ -95,8 +95,8 @@ class Explorer(w.VBox):
                 raise BadInput(f"This cannot be called over {over!r}.")
             self.way.value = (over,)
         before = len(self.history.records)
-        self._now(self._requests)  # raises when something is missing
-        self._later(self._send)
+        requests = self._now(self._requests)  # raises when something is missing
+        self._later(lambda: self._start(requests, self.way.value))
         try:
             self.wait(None)  # each call has a timeout of its own
         except KeyboardInterrupt:
