@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
+import practice
 from helpers import endpoints
 from helpers.endpoints import Endpoint
 from practice import manager
+from practice.instance import PrivateEndpoint
 
 
 @pytest.fixture
@@ -19,6 +21,13 @@ def endpoint() -> Endpoint:
     """Return the practice TensorFlow Serving; started, or started again, when it is not there."""
     manager.up("tfserving")
     return endpoints.load("tfserving")
+
+
+@pytest.fixture(scope="module")
+def private() -> Iterator[PrivateEndpoint]:
+    """Return a TensorFlow Serving of the module's own, which may be given trouble."""
+    with practice.private("tfserving") as found:
+        yield found
 
 
 @pytest.fixture

@@ -4,13 +4,11 @@ import gc
 import threading
 import weakref
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-import practice
 from helpers.explorer import Explorer, editors
 from practice.instance import PrivateEndpoint
 from tests.test_widgets import all_widgets
@@ -19,17 +17,8 @@ from tests.tfserving import eventually
 FLOWER = np.array([[5.1, 3.5, 1.4, 0.2]], "float32")
 
 
-@pytest.fixture(scope="module")
-def private() -> Iterator[PrivateEndpoint]:
-    with practice.private("tfserving") as found:
-        yield found
-
-
 @pytest.fixture
-def explorer(
-    private: PrivateEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Explorer]:
-    monkeypatch.setenv("OTW_ENDPOINTS", str(tmp_path / "endpoints.toml"))
+def explorer(private: PrivateEndpoint) -> Iterator[Explorer]:
     made = Explorer(private)
     made.choose("iris")
     yield made

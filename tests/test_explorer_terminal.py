@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import trustme
 
-import practice
 from helpers import errors, tfserving
 from helpers.endpoints import Endpoint
 from helpers.explorer import statuses
@@ -61,12 +60,6 @@ def outputs_of(line: str) -> dict[str, np.ndarray]:
         name: np.array(each["values"], each["dtype"]).reshape(each["shape"])
         for name, each in outputs.items()
     }
-
-
-@pytest.fixture(scope="module")
-def private() -> Iterator[Any]:
-    with practice.private("tfserving") as service:
-        yield service
 
 
 @pytest.fixture

@@ -37,12 +37,6 @@ def profile_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "endpoints.toml"
 
 
-@pytest.fixture(scope="module")
-def private() -> Iterator[PrivateEndpoint]:
-    with practice.private("tfserving") as found:
-        yield found
-
-
 @pytest.fixture
 def explorer(private: PrivateEndpoint) -> Iterator[Explorer]:
     made = Explorer(private)

@@ -28,12 +28,6 @@ def iris(endpoint: Endpoint) -> Endpoint:
     return endpoint.replace(model="iris")
 
 
-@pytest.fixture(scope="module")
-def private() -> Iterator[Any]:
-    with practice.private("tfserving") as service:
-        yield service
-
-
 @pytest.fixture
 def own(private: Any) -> Iterator[tuple[Any, Endpoint]]:
     """Return a private service, which may be given trouble, and its endpoint."""

@@ -20,12 +20,6 @@ FLOWER = {"features": np.ones((1, 4), "float32")}
 WHOLE = ["encode", "connect", "send", "wait", "receive", "decode"]
 
 
-@pytest.fixture(scope="module")
-def private() -> Iterator[PrivateEndpoint]:
-    with practice.private("tfserving") as found:
-        yield found
-
-
 @pytest.fixture
 def iris(private: PrivateEndpoint) -> Iterator[Endpoint]:
     yield private.replace(model="iris")
