@@ -1,6 +1,7 @@
 """Is this machine ready for the chapters, and what to do if not: `otw doctor`."""
 
 import contextlib
+import functools
 import importlib.metadata
 import json
 import os
@@ -105,30 +106,38 @@ def python() -> Iterator[Line]:
 
 def packages() -> Iterator[Line]:
     """Compare the installed versions with the lock, requirements.txt."""
-    installed = {_plain(d.name): d.version for d in importlib.metadata.distributions()}
+    installed = _installed()
     needed = importlib.metadata.requires("over-the-wire") or ()
     names = [re.split(r"[^\w.-]", text)[0] for text in needed]
     missing = sorted(name for name in names if _plain(name) not in installed)
     if missing:
         yield Line("packages", "red", f"missing: {', '.join(missing)}", "Run `make lab` again.")
-    from packaging.requirements import Requirement  # only here: it may be missing too
+    from packaging.markers import Marker  # only here: it may be missing too
 
+    applies = functools.cache(lambda marker: not marker or Marker(marker).evaluate())
     with open(os.path.join(_ROOT, "requirements.txt"), encoding="utf-8") as file:
-        locked = [
-            Requirement(line.rstrip(" \\\n")) for line in file if re.match(r"[\w.-]+==", line)
-        ]
+        locked = re.findall(r"^([\w.-]+)==(\S+)(?: ; (.+?))? \\$", file.read(), re.MULTILINE)
     differ = sorted(
-        f"{r.name} {installed[_plain(r.name)]}"
-        for r in locked
-        if (not r.marker or r.marker.evaluate()) and _plain(r.name) in installed
-        and not r.specifier.contains(installed[_plain(r.name)], prereleases=True)
-    )  # fmt: skip
+        f"{name} {version}"
+        for name, wanted, marker in locked
+        if (version := installed.get(_plain(name))) and version != wanted and applies(marker)
+    )
     if differ:
         more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
         yield Line("packages", "amber", f"not as locked: {', '.join(differ[:3])}{more}",
                    "It may work. If not: `make clean`, then `make lab`.")  # fmt: skip
     elif not missing:
         yield Line("packages", "green", f"all {len(locked)} as in requirements.txt, or not needed")
+
+
+def _installed() -> dict[str, str]:
+    # From the folders' names: to open 200 files would take longer than all else here.
+    found: dict[str, str] = {}
+    for place in filter(os.path.isdir, sys.path):
+        for folder in os.listdir(place):
+            if parts := re.fullmatch(r"([^-]+)-([^-]+)(?:-py[\d.]+)?\.(?:dist|egg)-info", folder):
+                found.setdefault(_plain(parts[1]), parts[2])
+    return found
 
 
 def disk() -> Iterator[Line]:
@@ -147,11 +156,12 @@ def disk() -> Iterator[Line]:
 def ports() -> Iterator[Line]:
     """Look at who listens on the practice services' usual ports."""
     every = [(name, key, port) for name, own in DEFAULT_PORTS.items() for key, port in own.items()]
+    listening = _listening()
     for name, key, port in every:
-        owner = _owner(port)
+        owner = _owner(port, listening)
         if not owner:
             yield Line(f"port {port}", "green", f"free, for {name}")
-        elif port == _practice_port(name, key) and _is_practice(port):
+        elif port == _practice_port(name, key) and _is_practice(port, listening):
             yield Line(f"port {port}", "green", f"used by the practice service {name}")
         else:
             yield Line(f"port {port}", "amber", f"used by {owner}",
@@ -160,9 +170,10 @@ def ports() -> Iterator[Line]:
 
 def services() -> Iterator[Line]:
     """Look whether the practice services run."""
+    listening = _listening()
     for name, own in DEFAULT_PORTS.items():
         port = _practice_port(name, next(iter(own)))
-        if port and _is_practice(port):
+        if port and _is_practice(port, listening):
             yield Line(f"service {name}", "green", f"listens on 127.0.0.1:{port}")
         elif name == "tfserving-tf":
             yield Line(f"service {name}", "green", "does not run; who needs it starts it")
@@ -275,26 +286,35 @@ def _practice_port(name: str, key: str) -> int:
     return 0
 
 
-def _owner(port: int) -> str:
+def _owner(port: int, listening: dict[int, Any]) -> str:
     """Return the name and number of the process that listens on a port, or nothing."""
-    if process := _listener(port):
-        return f"{process.name()} (process {process.pid})"
+    import psutil  # only here and below: it may be missing
+
+    if process := listening.get(port):
+        with contextlib.suppress(psutil.Error):  # it has ended since
+            return f"{process.name()} (process {process.pid})"
     with contextlib.suppress(OSError):
         socket.create_connection(("127.0.0.1", port), timeout=0.5).close()
         return "another program"
     return ""
 
 
-def _is_practice(port: int) -> bool:
-    process = _listener(port)
-    return bool(process) and any(word.startswith("practice.") for word in process.cmdline())
+def _is_practice(port: int, listening: dict[int, Any]) -> bool:
+    import psutil
+
+    with contextlib.suppress(psutil.Error, KeyError):
+        return any(word.startswith("practice.") for word in listening[port].cmdline())
+    return False
 
 
-def _listener(port: int) -> Any:
-    import psutil  # only here: it takes a while to import, and may be missing
+def _listening() -> dict[int, Any]:
+    """Return the process behind each port of this machine that somebody listens on."""
+    import psutil
 
+    found = {}
     with contextlib.suppress(psutil.Error, OSError):
         for each in psutil.net_connections(kind="tcp"):
-            if each.status == psutil.CONN_LISTEN and each.laddr[1:] == (port,) and each.pid:
-                return psutil.Process(each.pid)
-    return None
+            if each.status == psutil.CONN_LISTEN and each.pid:
+                with contextlib.suppress(psutil.Error):
+                    found.setdefault(each.laddr.port, psutil.Process(each.pid))
+    return found

@@ -41,15 +41,15 @@ def test_an_old_python_is_red(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_missing_package_is_red_and_another_version_amber(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    real = list(machine.importlib.metadata.distributions())
-
-    class Other:
-        name, version = "numpy", "1.0"
-
-    kept = [each for each in real if each.name not in ("numpy", "grpcio")]
-    monkeypatch.setattr(machine.importlib.metadata, "distributions", lambda: [*kept, Other])
+    for each in machine.importlib.metadata.distributions():
+        folder = tmp_path / f"{each.name.replace('-', '_')}-{each.version}.dist-info"
+        if each.name not in ("numpy", "grpcio"):
+            folder.mkdir(exist_ok=True)
+            (folder / "METADATA").write_text(each.read_text("METADATA"), encoding="utf-8")
+    (tmp_path / "numpy-1.0.dist-info").mkdir()
+    monkeypatch.setattr(sys, "path", ["nowhere", str(tmp_path)])
     missing, differ = machine.packages()
     assert (missing.state, missing.meaning) == ("red", "missing: grpcio")
     assert (differ.state, "numpy 1.0" in differ.meaning) == ("amber", True)
