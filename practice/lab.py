@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from practice import manager, services, state
 
 START = "notebooks/00-start-here.ipynb"
+_PATIENCE = 20.0  # seconds
 
 
 def run(arguments: list[str]) -> int:
@@ -23,11 +25,11 @@ def run(arguments: list[str]) -> int:
         For JupyterLab.
     """
     with _signals_for_jupyter() as processes:
+        answers = _first_answer()
         jupyter = subprocess.Popen(_jupyter_command(arguments), env=_environment())
         processes.append(jupyter)
         ended, leases = threading.Event(), list[Path]()
-        # Beside JupyterLab, so that neither waits for the other.
-        starter = threading.Thread(target=_start_services, args=(ended, leases))
+        starter = threading.Thread(target=_start_services, args=(answers, ended, leases))
         starter.start()
         status = jupyter.wait()
         ended.set()
@@ -60,7 +62,28 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _start_services(ended: threading.Event, leases: list[Path]) -> None:
+def _first_answer() -> Callable[[], bool]:
+    """Return a function that tells whether a Jupyter server was started since now."""
+    from jupyter_core.paths import jupyter_runtime_dir  # only here: it takes a while to import
+
+    # Each server writes such a file as soon as it listens.
+    def listening() -> set[Path]:
+        return set(Path(jupyter_runtime_dir()).glob("jpserver-*.json"))
+
+    before = listening()
+    return lambda: not listening() <= before
+
+
+def _start_services(
+    answers: Callable[[], bool], ended: threading.Event, leases: list[Path]
+) -> None:
+    # After JupyterLab, for the page is what somebody waits for; the services start while the
+    # browser draws it. Where JupyterLab leaves no such file, they start after a while.
+    limit = time.monotonic() + _PATIENCE
+    while not answers() and time.monotonic() < limit:
+        if ended.wait(0.05):
+            return
+
     def tick() -> None:
         if ended.is_set():
             raise state.PracticeError("JupyterLab ended before the practice services were up.")
