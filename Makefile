@@ -7,14 +7,17 @@ override WHEELS := $(WHEELS:~/%=$(HOME)/%)
 SUB    := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
 BIN    := "$(VENV)"/$(SUB)
 PY     := $(BIN)/python
+PYTEST := $(PY) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 STAMP  := $(subst $() ,\ ,$(VENV))/.installed
+UV     ?= $(shell command -v uv)
+INSTALL = $(if $(UV),"$(UV)" pip install --python $(PY) --compile-bytecode,$(PY) -m pip install --disable-pip-version-check)
 FROM   := $(if $(WHEELS),--quiet --no-index --find-links="$(WHEELS)")
-OR_SAY := $(if $(WHEELS),|| { echo "pip could not install from the folder $(WHEELS). The reason is above." \
+OR_SAY := $(if $(WHEELS),|| { echo "The packages cannot be installed from the folder $(WHEELS). The reason is above." \
     "If a package is missing: fill the folder on a machine with network and the same system and Python" \
     "($$($(PYTHON) --version)): make wheelhouse WHEELS=folder"; exit 1; })
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-all test-browser newman wheelhouse notebooks protos lint bench bench-check chaos soak quality lock clean
+.PHONY: help lab test test-all test-browser fuzz nightly newman wheelhouse notebooks protos lint bench bench-check chaos soak quality lock clean
 
 help:  ## list these targets
 	@$(PYTHON) -c "import re; [print(f'  make {m[1]:<12} {m[2]}') for m in re.finditer(r'^([a-z-]+):.*?## (.*)$$', open('Makefile', encoding='utf-8').read(), re.M)]"
@@ -28,21 +31,27 @@ $(STAMP): requirements.txt pyproject.toml
 	@test -z "$(WHEELS)" || test -d "$(WHEELS)" || { echo "There is no folder $(WHEELS)." \
 	    "Look at its name again, or fill it on a machine with network: make wheelhouse WHEELS=folder"; exit 1; }
 	$(PYTHON) -m venv "$(VENV)"
-	$(PY) -m pip install --disable-pip-version-check $(FROM) --no-deps --require-hashes -r requirements.txt $(OR_SAY)
-	$(PY) -m pip install --disable-pip-version-check $(FROM) --no-deps --no-build-isolation -e .
+	$(INSTALL) $(FROM) --no-deps --require-hashes -r requirements.txt $(OR_SAY)
+	$(INSTALL) $(FROM) --no-deps --no-build-isolation -e .
 	@$(PY) -c "open('$@', 'w').close()"
 
 lab: $(STAMP)  ## install if needed, start the practice services, open JupyterLab (ARGS="--no-browser" and the like go to JupyterLab)
 	$(BIN)/otw lab $(ARGS)
 
-test: $(STAMP)  ## run the tests, notebooks included
-	$(PY) -m pytest $(ARGS)
+test: $(STAMP)  ## see that all works here: every notebook, the calls, each service once; 4 minutes
+	$(PYTEST) $(ARGS)
 
-test-all: $(STAMP)  ## the tests and what takes longer: every notebook twice, offline, in shuffled order
-	$(PY) -m pytest -m "not browser" $(ARGS)
+test-all: $(STAMP)  ## every test, also of the services, the explorer and the installation
+	$(PYTEST) notebooks helpers practice tests $(ARGS)
 
 test-browser: $(STAMP)  ## drive JupyterLab in Chromium as a person would; says so when there is no Chromium
 	$(PY) -m pytest -m browser -rs tests/browser $(ARGS)
+
+fuzz: $(STAMP)  ## look for inputs that nobody thought of, for as long as a coffee takes
+	$(PYTEST) -m "hypothesis or fuzz" --hypothesis-profile=fuzz tests $(ARGS)
+
+nightly: chaos soak  ## what takes too long for each change: chaos, soak, fuzz, all forgeries, chapters again and again
+	$(PYTEST) -m "hypothesis or nightly" --hypothesis-profile=fuzz tests $(ARGS)
 
 newman:  ## install newman into build: it runs Postman's collections without Postman; needs Node.js with npm, and network
 	@command -v npm > /dev/null || { echo "There is no npm. Install Node.js 16 or later: https://nodejs.org"; exit 1; }

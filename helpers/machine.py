@@ -311,10 +311,10 @@ def _listening() -> dict[int, Any]:
     """Return the process behind each port of this machine that somebody listens on."""
     import psutil
 
-    found = {}
+    found: dict[int, Any] = {}
     with contextlib.suppress(psutil.Error, OSError):
         for each in psutil.net_connections(kind="tcp"):
-            if each.status == psutil.CONN_LISTEN and each.pid:
+            if each.status == psutil.CONN_LISTEN and each.laddr and each.pid:
                 with contextlib.suppress(psutil.Error):
-                    found.setdefault(each.laddr.port, psutil.Process(each.pid))
+                    found.setdefault(each.laddr[1], psutil.Process(each.pid))
     return found

@@ -16,6 +16,11 @@ from practice import manager
 from practice.instance import PrivateEndpoint
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the slow ones first: at the end, one worker would be busy and the others idle."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture
 def endpoint() -> Endpoint:
     """Return the practice TensorFlow Serving; started, or started again, when it is not there."""

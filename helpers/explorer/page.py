@@ -20,6 +20,7 @@ from helpers.channels import MAX_UPLOAD
 from helpers.endpoints import Endpoint
 from helpers.explorer.terminal import PASSWORD
 
+IDLE = 60  # seconds without a page until a kernel is ended
 # Voila's page names style sheets elsewhere, and widgets may: the browser is to ask for none.
 _FROM_HERE_ONLY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
 
@@ -92,7 +93,7 @@ def _config(path: Path, token: str) -> Config:
         VoilaConfiguration={"prelaunch_hook": _set_xsrf_cookie},
         VoilaExecutor={"allow_errors": True},  # they are shown as cards
         # A tab that is closed ends its kernel; this is for browsers that could not tell so.
-        MappingKernelManager={"cull_idle_timeout": 60, "cull_interval": 15},
+        MappingKernelManager={"cull_idle_timeout": IDLE, "cull_interval": max(1, IDLE // 4)},
         KernelManager={"transport_encryption": "auto"},
     )
 

@@ -85,7 +85,24 @@ def timed(call: Callable[[], object]) -> Callable[[], float]:
 
 
 def seconds(code: str, python: str = sys.executable) -> Callable[[], float]:
-    """Return a contender: a fresh Python that runs this code, from compiled files as pip's are."""
-    variables = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    command = [python, "-c", code]
+    """Return a contender: a fresh Python that runs this code."""
+    command, variables = [python, "-c", code], compiled()
     return timed(lambda: subprocess.run(command, check=True, capture_output=True, env=variables))
+
+
+def cpu_seconds(command: Sequence[str]) -> Callable[[], float]:
+    """Return a contender: the CPU that a command and its children use until it has ended."""
+    variables = compiled()
+
+    def run() -> float:
+        before = os.times()
+        subprocess.run(command, check=False, capture_output=True, env=variables)
+        after = os.times()
+        return sum(after[2:4]) - sum(before[2:4])
+
+    return run
+
+
+def compiled() -> dict[str, str]:
+    """Return variables with which Python reads compiled files, as pip leaves them."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
