@@ -17,7 +17,7 @@ OR_SAY := $(if $(WHEELS),|| { echo "The packages cannot be installed from the fo
     "($$($(PYTHON) --version)): make wheelhouse WHEELS=folder"; exit 1; })
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-all test-browser fuzz nightly newman wheelhouse notebooks protos lint bench bench-check chaos soak quality lock clean
+.PHONY: help lab test test-all test-browser pythons fuzz nightly newman wheelhouse notebooks protos lint bench bench-check chaos soak quality lock clean
 
 help:  ## list these targets
 	@$(PYTHON) -c "import re; [print(f'  make {m[1]:<12} {m[2]}') for m in re.finditer(r'^([a-z-]+):.*?## (.*)$$', open('Makefile', encoding='utf-8').read(), re.M)]"
@@ -46,6 +46,11 @@ test-all: $(STAMP)  ## every test, also of the services, the explorer and the in
 
 test-browser: $(STAMP)  ## drive JupyterLab in Chromium as a person would; says so when there is no Chromium
 	$(PY) -m pytest -m browser -rs tests/browser $(ARGS)
+
+pythons:  ## the chapters and a call of each service on other Pythons: PYTHONS="python3.12 python3.13"
+	@for python in $(or $(PYTHONS),python3.12 python3.13); do \
+	    $(MAKE) test PYTHON="$$python" VENV="build/$$python" ARGS="notebooks tests/test_services.py" && \
+	    "build/$$python/$(SUB)/python" -m tests.ran || exit 1; done
 
 fuzz: $(STAMP)  ## look for inputs that nobody thought of, for as long as a coffee takes
 	$(PYTEST) -m "hypothesis or fuzz" --hypothesis-profile=fuzz tests $(ARGS)

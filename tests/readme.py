@@ -5,9 +5,19 @@ from pathlib import Path
 _README = Path(__file__).parent.parent / "README.md"
 
 
+def read(name: str) -> str:
+    """Return the table between `<!-- name: begin -->` and `<!-- name: end -->`."""
+    return _parts(name)[1]
+
+
 def write(name: str, table: str) -> None:
-    """Put a table in place of the one between `<!-- name: begin -->` and `<!-- name: end -->`."""
+    """Put a table in place of the one between these marks."""
+    before, _, after = _parts(name)
+    _README.write_text(f"{before}{table}{after}", encoding="utf-8")
+
+
+def _parts(name: str) -> tuple[str, str, str]:
     begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
     before, rest = _README.read_text(encoding="utf-8").split(begin)
-    after = rest.split(end)[1]
-    _README.write_text(f"{before}{begin}{table}{end}{after}", encoding="utf-8")
+    table, after = rest.split(end)
+    return before + begin, table, end + after

@@ -4,12 +4,14 @@ import importlib.metadata
 import re
 import subprocess
 import sys
+import textwrap
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
@@ -86,5 +88,56 @@ def test_readme_names_only_targets_that_exist() -> None:
 def test_what_ci_runs_is_what_readme_names() -> None:
     run = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for target in re.findall(r"^make (.+)$", run, re.M)[0].split():
+    targets = re.findall(r"^step make ([a-z-]+)", run, re.M)
+    assert {"lint", "test-all", "test-browser", "pythons"} <= set(targets)
+    for target in targets:
         assert f"`make {target}`" in readme
+
+
+def test_the_workflow_runs_the_same_commands_on_three_systems_and_all_pythons() -> None:
+    workflow = yaml.safe_load(
+        (ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8")
+    )
+    job = workflow["jobs"]["test"]
+    systems = {name.partition("-")[0] for name in job["strategy"]["matrix"]["system"]}
+    assert systems == {"ubuntu", "macos", "windows"}
+    wanted = SpecifierSet(PROJECT["project"]["requires-python"])
+    assert set(job["strategy"]["matrix"]["python"]) == set(
+        wanted.filter(f"3.{minor}" for minor in range(20))
+    )
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    commands = [step["run"] for step in job["steps"] if "run" in step]
+    assert [command.split()[:2] for command in commands] == [["make", "lint"], ["make", "test"]]
+    for command in commands:
+        target, *variables = command.split()[1:]
+        assert re.search(rf"^{target}:", makefile, re.M)
+        for variable in variables:
+            assert re.search(rf"^{variable.partition('=')[0]} *\?=", makefile, re.M), variable
+
+
+def test_every_module_is_imported_where_there_is_nothing_of_unix() -> None:
+    code = """
+        import builtins, importlib, os, pkgutil
+        import helpers, practice, protos
+        del os.fork
+        real = builtins.__import__
+
+        def without(name, namespace=None, *more, **named):
+            # Only for us: other packages have modules of their own for Windows.
+            ours = (namespace or {}).get("__name__", "").partition(".")[0]
+            if name in ("fcntl", "pwd", "resource") and ours in ("helpers", "practice", "protos"):
+                raise ImportError(f"{namespace['__name__']} imports {name}")
+            return real(name, namespace, *more, **named)
+
+        builtins.__import__ = without
+        for package in (helpers, practice, protos):
+            for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+                if not found.name.endswith(".__main__"):
+                    importlib.import_module(found.name)
+                    print(found.name)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) > 150
