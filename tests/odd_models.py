@@ -4,10 +4,11 @@ Each of its signatures gives back what it gets, under the same names, so that an
 compared. A process of its own, so that the tests need not import TensorFlow.
 """
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from tests.tfserving import make_models
 
 NAMES = (
     "plain", "two words", "ümläut", "数字 ☃", "it's \"so\"", "<b onclick='x'>&amp;</b>", "a/b/../c",
@@ -46,13 +47,7 @@ EVERY = (
 
 def make(folder: Path) -> Path:
     """Write the model, in a process of its own; returns the folder of its one version."""
-    command = [sys.executable, "-m", "tests.odd_models", str(folder)]
-    root = Path(__file__).parents[1]
-    done = subprocess.run(
-        command, cwd=root, capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    return folder
+    return make_models("tests.odd_models", folder)
 
 
 def main(folder: Path) -> None:

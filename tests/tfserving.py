@@ -1,6 +1,9 @@
 """What the tests of the practice TensorFlow Serving share: a process of one's own, and models."""
 
 import contextlib
+import hashlib
+import importlib.metadata
+import shutil
 import subprocess
 import sys
 import time
@@ -8,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import filelock
 import grpc
 import pytest
 
@@ -21,7 +25,8 @@ from helpers.serving_api import (
 )
 from practice import processes
 
-MODELS = Path(__file__).parent.parent / "data" / "models"
+ROOT = Path(__file__).parent.parent
+MODELS = ROOT / "data" / "models"
 COMMAND = [sys.executable, "-m", "practice.tfserving"]
 AVAILABLE, END = 30, 50
 T = TypeVar("T")
@@ -136,13 +141,29 @@ def write_config(file: Path, *models: dict[str, Any]) -> str:
 
 
 def make_odd_models(folder: Path) -> Path:
-    """Write the models `odd` and `dtypes`, in a process of its own; returns the folder."""
-    command = [sys.executable, "-m", "tests.tfserving_models", str(folder)]
-    done = subprocess.run(
-        command, cwd=MODELS.parents[1], capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    return folder
+    """Write the models `odd`, `dtypes` and `strange`; returns the folder."""
+    return make_models("tests.tfserving_models", folder)
+
+
+def make_models(module: str, folder: Path) -> Path:
+    """Write what `python -m MODULE FOLDER` makes; returns the folder.
+
+    It takes TensorFlow, in a process of its own, ten seconds. So it is kept for the next test,
+    and the next run, until the module or TensorFlow changes.
+    """
+    source = ROOT.joinpath(*module.split(".")).with_suffix(".py").read_bytes()
+    version = importlib.metadata.version("tensorflow").encode()
+    kept = ROOT / "build" / "test-models" / hashlib.sha256(source + version).hexdigest()[:16]
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(kept.with_suffix(".lock")):
+        if not kept.exists():
+            draft = kept.with_suffix(".draft")
+            shutil.rmtree(draft, ignore_errors=True)
+            command = [sys.executable, "-m", module, str(draft)]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            draft.rename(kept)
+    return Path(shutil.copytree(kept, folder, dirs_exist_ok=True))
 
 
 def eventually(condition: Callable[[], T], seconds: float = 60) -> T:

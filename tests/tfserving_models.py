@@ -19,9 +19,12 @@ DTYPES = (
 
 
 def main(folder: Path) -> None:
-    """Write `odd`, one signature for each thing that can be wrong, and `dtypes`, which echoes."""
+    """Write `odd`, one signature for each thing that can be wrong, `dtypes`, which echoes, and
+    `strange`, whose inputs are of every shape and dtype that needs a thought.
+    """
     save(folder / "odd" / "1", odd_signatures)
     save(folder / "dtypes" / "1", identities)
+    save_strange(folder / "strange")
 
 
 def save(folder: Path, make: Any) -> None:
@@ -30,6 +33,21 @@ def save(folder: Path, make: Any) -> None:
         builder = v1.saved_model.Builder(str(folder))
         builder.add_meta_graph_and_variables(session, ["serve"], signatures)
         builder.save()
+
+
+def save_strange(folder: Path) -> None:
+    specs = {
+        "rows": tf.TensorSpec([None, 2], tf.float32, name="rows"),
+        "any_rank": tf.TensorSpec(None, tf.int32, name="any_rank"),
+        "pixels": tf.TensorSpec([None, 3], tf.uint8, name="pixels"),
+        "switches": tf.TensorSpec([2, 2], tf.bool, name="switches"),
+        "word": tf.TensorSpec([], tf.string, name="word"),
+    }
+    module = tf.Module()
+    module.answer = tf.function(lambda **inputs: {f"same_{k}": v + v for k, v in inputs.items()
+                                                  if v.dtype != tf.bool})  # fmt: skip
+    signatures = {"strange": module.answer.get_concrete_function(**specs)}
+    tf.saved_model.save(module, str(folder), signatures=signatures)
 
 
 def identities() -> dict[str, Any]:

@@ -206,7 +206,7 @@ def test_numbers_that_json_does_not_have_go_and_come(service, number: float, dty
         ("dtypes", "float32", {"x": np.zeros(0, "f4")}),
         ("dtypes", "string", {"x": np.zeros(0, "O")}),
         ("dtypes", "int64", {"x": np.zeros((2, 0), "i8")}),
-        ("digits_encoded", "", {"image_bytes": np.zeros(0, "O")}),
+        ("iris_examples", "", {"inputs": np.zeros(0, "O")}),
     ],
 )
 def test_an_empty_batch_of_one_dimension_gives_the_same(service, model, signature, inputs) -> None:

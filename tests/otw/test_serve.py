@@ -26,6 +26,7 @@ from helpers.signatures import DEFAULT_SIGNATURE, Signature, Signatures, TensorS
 from helpers.tfserving import VersionStatus
 from practice import export, features, processes, serve, services, state
 from tests.explorer import before
+from tests.tfserving import make_odd_models
 
 MODELS = services.MODELS
 HERE = Endpoint("tfserving", grpc="127.0.0.1:8500", rest="http://127.0.0.1:8501", model="m")
@@ -154,32 +155,15 @@ def copy_version(folder: Path) -> None:
     shutil.copy(MODELS / "iris" / "1" / "model.tflite", folder)
 
 
-def make_odd_model(folder: Path) -> Path:
-    """Save a function whose inputs are of every shape and dtype that needs a thought."""
-    import tensorflow as tf
-
-    specs = {
-        "rows": tf.TensorSpec([None, 2], tf.float32, name="rows"),
-        "any_rank": tf.TensorSpec(None, tf.int32, name="any_rank"),
-        "pixels": tf.TensorSpec([None, 3], tf.uint8, name="pixels"),
-        "switches": tf.TensorSpec([2, 2], tf.bool, name="switches"),
-        "word": tf.TensorSpec([], tf.string, name="word"),
-    }
-    module = tf.Module()
-    module.answer = tf.function(lambda **inputs: {f"same_{k}": v + v for k, v in inputs.items()
-                                                  if v.dtype != tf.bool})  # fmt: skip
-    signatures = {"strange": module.answer.get_concrete_function(**specs)}
-    tf.saved_model.save(module, str(folder), signatures=signatures)
-    return folder
-
-
 KINDS: dict[str, Callable[[Path], Path]] = {
     "SavedModel": lambda _: MODELS / "digits_encoded" / "1",
     "versions": lambda _: MODELS / "iris_examples",
     "TFLite": lambda folder: Path(
         shutil.copy(MODELS / "iris" / "1" / "model.tflite", folder / "flowers.tflite")
     ),
-    "odd": lambda folder: make_odd_model(folder / "odd"),
+    "odd": lambda folder: (
+        make_odd_models(folder / "models").joinpath("strange").rename(folder / "odd")
+    ),
 }
 
 
