@@ -77,19 +77,18 @@ def _first_answer() -> Callable[[], bool]:
 def _start_services(
     answers: Callable[[], bool], ended: threading.Event, leases: list[Path]
 ) -> None:
-    # After JupyterLab, for the page is what somebody waits for; the services start while the
-    # browser draws it. Where JupyterLab leaves no such file, they start after a while.
-    limit = time.monotonic() + _PATIENCE
-    while not answers() and time.monotonic() < limit:
-        if ended.wait(0.05):
-            return
-
     def tick() -> None:
         if ended.is_set():
             raise state.PracticeError("JupyterLab ended before the practice services were up.")
 
     try:
         leases.append(manager.enter_lab())
+        # After JupyterLab, for the page is what somebody waits for; the services start while the
+        # browser draws it. Where JupyterLab leaves no such file, they start after a while.
+        limit = time.monotonic() + _PATIENCE
+        while not answers() and time.monotonic() < limit:
+            if ended.wait(0.05):
+                return
         manager.up(tick=tick)
     except state.PracticeError as error:  # JupyterLab goes on: its chapters can still be read
         print(f"otw: {error}", file=sys.stderr)

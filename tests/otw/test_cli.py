@@ -161,7 +161,7 @@ def test_lab_opens_the_first_chapter_and_takes_the_services_with_it(
     try:
         wait_for_lab(port, log)
         assert "/lab/tree/notebooks/00-start-here.ipynb?token=" in log.read_text(encoding="utf-8")
-        manager.up("tfserving")
+        manager.up()
         assert [p.name for p in (folder / "labs").iterdir()] == [f"{lab.pid}.json"]
         os.kill(lab.pid, signal.SIGINT)  # JupyterLab's own to answer: this one only reaches otw
         time.sleep(0.2)
