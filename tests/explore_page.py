@@ -141,7 +141,7 @@ class Page:
 
     def end(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        self.printed += self.process.communicate(timeout=30)[0]
+        self.printed += self.process.communicate(timeout=120)[0]
         return self.process.returncode
 
 

@@ -99,7 +99,7 @@ class Running:
         self.channel.close()
         self.process.terminate()
         try:
-            self.process.wait(timeout=20)
+            self.process.wait(timeout=120)
         finally:
             self.process.kill()
             self.process.wait()

@@ -371,20 +371,20 @@ MANY = {
 @pytest.mark.parametrize("case", HOSTILE)
 def test_a_hostile_answer_is_refused_at_once_and_without_its_memory(case: str) -> None:
     tracemalloc.start()
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ServiceFailed):
         codec.decode_predict(HOSTILE[case], copy=False)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 30e6  # protobuf's own messages included
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize("case", MANY)
 def test_a_million_fields_are_read_at_once(case: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     assert_same_verdict(MANY[case])
-    assert time.monotonic() - started < 15
+    assert time.process_time() - started < 15
 
 
 # In a call.

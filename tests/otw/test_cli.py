@@ -143,7 +143,7 @@ def start_lab(log: Path) -> tuple[subprocess.Popen[bytes], int]:
 
 
 def wait_for_lab(port: int, log: Path) -> None:
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + 120
     while not processes.accepts(port):
         assert time.monotonic() < limit, log.read_text(encoding="utf-8")
         time.sleep(0.05)
@@ -167,7 +167,7 @@ def test_lab_opens_the_first_chapter_and_takes_the_services_with_it(
         time.sleep(0.2)
         assert lab.poll() is None
         lab.terminate()
-        assert lab.wait(timeout=20) == 0, log.read_text(encoding="utf-8")
+        assert lab.wait(timeout=120) == 0, log.read_text(encoding="utf-8")
     finally:
         lab.kill()
     stopped = "Practice services stopped: tfserving, ccai, modelarts, proxy."
@@ -184,7 +184,7 @@ def test_lab_opens_even_when_the_services_cannot_start(folder: Path, tmp_path: P
     try:
         wait_for_lab(port, log)
         lab.terminate()
-        assert lab.wait(timeout=20) == 0
+        assert lab.wait(timeout=120) == 0
     finally:
         lab.kill()
     assert "OTW_STATE_DIR" in log.read_text(encoding="utf-8")

@@ -161,7 +161,7 @@ def test_the_browser_is_opened_and_its_command_line_has_no_token(
     browser, given = tmp_path / "browser.sh", tmp_path / "given"
     browser.write_text('echo "$1" > draft; cat "${1#file://}" >> draft; mv draft "$2"')
     page = start("127.0.0.1:1", BROWSER=f"sh {browser} %s {given}")
-    eventually(given.exists, seconds=30)
+    eventually(given.exists, seconds=120)
     address, shown = given.read_text(encoding="utf-8").splitlines()
     assert address.startswith("file://")
     assert page.token not in address

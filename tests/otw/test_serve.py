@@ -101,7 +101,7 @@ class Served:
     def end(self, number: int = signal.SIGINT) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(timeout=20)
+        return self.process.wait(timeout=120)
 
     def _first(self, pattern: str) -> str:
         found = re.search(pattern, self.told, re.DOTALL)
@@ -131,7 +131,7 @@ def serving(path: Path, folder: Path, *options: str, **variables: str) -> Iterat
         yield served
     finally:
         served.process.terminate()
-        served.process.wait(timeout=20)
+        served.process.wait(timeout=120)
 
 
 @pytest.fixture
@@ -259,7 +259,7 @@ def test_a_signal_leaves_no_process_and_no_folder(
 def test_a_signal_during_the_start_leaves_nothing_either(tmp_path: Path) -> None:
     served = Served(MODELS / "iris", tmp_path, "--name", "hurried")
     served.wait_for("started as")
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + 120
     while not processes_of("hurried"):
         assert time.monotonic() < limit, served.errors
     assert served.end() == 0
@@ -277,7 +277,7 @@ def test_a_killed_command_takes_its_service_along(light: Path, tmp_path: Path) -
 def test_a_service_that_dies_is_told_with_its_log(light: Path, tmp_path: Path) -> None:
     with serving(light, tmp_path, "--name", "dying") as served:
         served.service.kill()
-        assert served.process.wait(timeout=20) == 1
+        assert served.process.wait(timeout=120) == 1
     assert "otw: dying ended by itself, with status" in served.errors
     assert "Running gRPC ModelServer at" in served.errors
     assert "Traceback" not in served.errors
@@ -311,7 +311,7 @@ def test_a_new_version_is_picked_up_while_it_runs(versions: Path, tmp_path: Path
         (versions / "2").mkdir()  # a copy takes time: the folder is seen before its file is there
         served_at = served.service
         log = next(folders_of("counted")[0].glob("*.log"))
-        limit = time.monotonic() + 30
+        limit = time.monotonic() + 120
         while "version: 2} failed" not in log.read_text(encoding="utf-8"):
             assert time.monotonic() < limit
             time.sleep(0.02)

@@ -481,7 +481,7 @@ def test_ctrl_c_exits_with_130() -> None:
             connection, _ = listener.accept()
             with connection:
                 process.send_signal(signal.SIGINT)
-                out, told = process.communicate(timeout=20)
+                out, told = process.communicate(timeout=120)
     assert (process.returncode, out, told) == (130, b"", b"otw: interrupted.\n")
 
 
@@ -495,7 +495,7 @@ def test_a_reader_that_goes_away_is_no_error(service: Endpoint) -> None:
         assert process.stdout.readline() == b"call 1 of 300\n"
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(timeout=30) == 141
+        assert process.wait(timeout=120) == 141
 
 
 def test_an_output_that_cannot_be_written_is_a_sentence(service: Endpoint, tmp_path: Path) -> None:

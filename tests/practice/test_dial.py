@@ -38,7 +38,10 @@ def test_turning_it_calls_again(turned: FaultDial) -> None:
     assert turned.plot.value != before
 
 
-def test_at_the_end_of_the_dial_nothing_succeeds(turned: FaultDial) -> None:
+def test_at_the_end_of_the_dial_nothing_succeeds(
+    turned: FaultDial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dial, "CALLS", 2)  # each with all its retries, and the waits between them
     turned.rate.value = 100
     assert turned.without.succeeded == turned.with_retries.succeeded == 0
 

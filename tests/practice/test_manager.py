@@ -117,14 +117,14 @@ def test_a_no_proxy_for_everything_stays_as_it_is(monkeypatch: pytest.MonkeyPatc
 def test_four_programs_asking_at_once_share_one_service() -> None:
     with contextlib.ExitStack() as stack:
         programs = [stack.enter_context(program(READY)) for _ in range(4)]
-        assert [p.communicate(timeout=30)[0] for p in programs] == [LINE] * 4
+        assert [p.communicate(timeout=120)[0] for p in programs] == [LINE] * 4
     assert len(shared()) == 1
     assert shared()[0].pid == entry()["pid"]
 
 
 def test_a_service_outlives_the_program_that_started_it() -> None:
     with program(READY) as other:
-        other.communicate(timeout=30)
+        other.communicate(timeout=120)
     assert manager.status()["tfserving"]["healthy"]
 
 
@@ -299,7 +299,7 @@ def test_ctrl_c_while_a_service_starts_leaves_nothing_behind() -> None:
     with program(READY) as other:
         until(shared)
         other.send_signal(signal.SIGINT)
-        assert "KeyboardInterrupt" in other.communicate(timeout=10)[1]
+        assert "KeyboardInterrupt" in other.communicate(timeout=120)[1]
     assert not shared()
     assert "tfserving" not in state.read_services()
     practice.ready("tfserving")

@@ -425,7 +425,7 @@ def test_versions_follow_the_policy(models: Path, tmp_path: Path) -> None:
             labelled = stub.Predict(request, timeout=10).model_spec
     finally:
         process.terminate()
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=120) == 0
     assert asked == {"newest": [7], "two": [7, 3], "all": [7, 3, 1], "some": [3, 1]}
     assert (labelled.version.value, labelled.version_label) == (1, "")
 
@@ -435,7 +435,7 @@ def test_an_unknown_flag_is_said_and_passed_over(models: Path) -> None:
         f"--model_base_path={models / 'iris'}", "--prefer_tflite_model=true", "--no_such_flag=1"
     )
     process.terminate()
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=120)
     assert (process.returncode, "unknown argument: --no_such_flag=1" in output) == (0, True)
 
 
@@ -456,7 +456,7 @@ def test_a_missing_folder_is_waited_for(models: Path, tmp_path: Path) -> None:
             grpc.channel_ready_future(channel).result(timeout=30)
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=120)
 
 
 def test_a_taken_port_is_not_shared(endpoint: Endpoint, models: Path) -> None:

@@ -3,7 +3,6 @@
 Predict, metadata and status have their plainer rows in test_practice_tfserving.py.
 """
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -192,10 +191,8 @@ def test_what_an_operation_cannot_do_is_said_in_its_own_words(service: Running) 
 
 
 def test_the_deadline_of_a_call_ends_it(service: Running) -> None:
-    began = time.monotonic()
-    request = predict("slow", a=np.float32(0))
-    code, _ = refusal(service.prediction.Predict, request, timeout=0.3)
-    assert (code, time.monotonic() - began < 5) == ("DEADLINE_EXCEEDED", True)
+    request = predict("slow", a=np.float32(0))  # it would take hundreds of years
+    assert refusal(service.prediction.Predict, request, timeout=0.3)[0] == "DEADLINE_EXCEEDED"
     response = service.prediction.Predict(predict("no_method", a=np.float32(1)), timeout=30)
     assert to_ndarray(response.outputs["y"]) == 2
 

@@ -127,7 +127,7 @@ def test_a_batch_whose_time_is_over_is_run_as_it_is(watched: Watched) -> None:
     model = batched(watched, "batch_timeout_micros { value: 50000 }")
     started = time.monotonic()
     call(model, "plus_two", x=[[1]])
-    assert 0.05 <= time.monotonic() - started < 5
+    assert 0.05 <= time.monotonic() - started < 60
 
 
 def test_what_does_not_fit_opens_the_next_batch(watched: Watched, pool: ThreadPoolExecutor) -> None:

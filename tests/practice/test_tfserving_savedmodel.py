@@ -324,7 +324,7 @@ def test_a_deadline_ends_a_run_and_the_next_one_is_well(waiting: SavedModel) -> 
     took = time.monotonic() - started
     assert failure.code == "DEADLINE_EXCEEDED"
     assert failure.text == "Timed out waiting for notification"
-    assert 0.2 <= took < 5
+    assert 0.2 <= took < 60
     assert run(waiting, "serving_default", ends=started + 60, x=np.array(False))["y"].item()
 
 

@@ -136,7 +136,7 @@ def test_a_hung_service_meets_the_deadline() -> None:
         with pytest.raises(errors.DeadlineExceeded):
             tfserving.status(endpoint.replace(model="iris"), timeout=0.3)
         began = time.monotonic()
-    assert time.monotonic() - began < 10  # and it ends all the same
+    assert time.monotonic() - began < 100  # and it ends all the same
 
 
 @pytest.mark.parametrize(
