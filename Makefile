@@ -63,7 +63,7 @@ newman:  ## install newman into build: it runs Postman's collections without Pos
 	npm install --prefix build/newman --no-save --no-fund --no-audit newman@6.2.2
 
 notebooks: $(STAMP)  ## run the notebooks in place: outputs and widget state are kept, execution times are not
-	$(PY) tests/run_notebooks.py $(ARGS)
+	$(PY) -m tests.run_notebooks $(ARGS)
 
 protos: $(STAMP)  ## generate the message classes, and CCAI's stubs, from the .proto files
 	$(PY) -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. protos/inference_service.proto
