@@ -37,6 +37,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     os.environ.pop("TQDM_DISABLE", None)
     if item.path.suffix == ".ipynb":
         os.environ["TQDM_DISABLE"] = "1"
+        os.environ["PYTHON_COLORS"] = "0"  # 3.13 colours the tracebacks of a cell's own programs
         from practice import manager
 
         manager.up()
