@@ -42,10 +42,10 @@ test: $(STAMP)  ## see that all works here: every notebook, the calls, each serv
 	$(PYTEST) $(ARGS)
 
 test-all: $(STAMP)  ## every test, also of the services, the explorer and the installation
-	$(PYTEST) notebooks helpers practice tests $(ARGS)
+	$(PYTEST) notebooks helpers workbench practice otw tests $(ARGS)
 
 test-browser: $(STAMP)  ## drive JupyterLab in Chromium as a person would; says so when there is no Chromium
-	$(PY) -m pytest -m browser -rs tests/browser $(ARGS)
+	$(PYTEST) -m browser tests/browser $(ARGS)
 
 pythons:  ## the chapters and a call of each service on other Pythons: PYTHONS="python3.12 python3.13"
 	@for python in $(or $(PYTHONS),python3.12 python3.13); do \
@@ -75,11 +75,11 @@ wheelhouse:  ## fill the folder WHEELS (default: wheels) for machines without ne
 	build/wheelhouse/$(SUB)/python -m pip download --disable-pip-version-check \
 	    --only-binary=:all: --no-deps --require-hashes -r requirements.txt -d "$(or $(WHEELS),wheels)"
 
-lint: $(STAMP)  ## ruff (notebooks too), mypy, and the size limits of helpers
+lint: $(STAMP)  ## ruff (notebooks too), mypy, and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(PY) tests/size_limits.py
+	$(BIN)/lint-imports
 
 chaos: $(STAMP)  ## break the services on purpose while clients call them, and count what came of it; 7 minutes
 	$(PY) -m tests.chaos $(ARGS)
@@ -87,7 +87,7 @@ chaos: $(STAMP)  ## break the services on purpose while clients call them, and c
 soak: $(STAMP)  ## 100,000 requests to the practice TensorFlow Serving while its models change; 4 minutes
 	$(PY) -m tests.soak $(ARGS)
 
-bench: $(STAMP)  ## measure what README promises; for an idle machine
+bench: $(STAMP)  ## measure what docs/measured.md promises; for an idle machine
 	$(PY) -m tests.benchmarks $(ARGS)
 
 bench-check: $(STAMP)  ## fail when the client is 15 % slower than promised; for an idle machine

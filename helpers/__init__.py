@@ -7,18 +7,9 @@ from typing import Any
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 
-def __getattr__(name: str) -> Any:
-    # Late: whoever makes a call should not wait for what looks at the machine.
-    if name == "doctor":
-        from helpers.machine import doctor
-
-        return doctor
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
 def load_ipython_extension(shell: Any) -> None:
     """Show errors that nobody catches as cards: `%load_ext helpers`."""
-    from helpers.explanations import show_uncaught
+    from helpers.errors.explanations import show_uncaught  # optional: for notebooks only
 
     shell.set_custom_exc((Exception,), show_uncaught)
 

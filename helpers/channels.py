@@ -4,13 +4,14 @@ import asyncio
 import atexit
 import base64
 import os
-import re
 import threading
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from helpers import proxies
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput, ConnectionFailed
 
@@ -24,6 +25,14 @@ MAX_UPLOAD = 2 * MAX_MESSAGE
 _channels: dict[tuple, grpc.Channel] = {}
 _aio_channels: "dict[tuple, tuple[asyncio.AbstractEventLoop, grpc.aio.Channel]]" = {}
 _sessions: "dict[tuple, requests.Session]" = {}
+_SETTLED = {
+    grpc.ChannelConnectivity.READY,
+    grpc.ChannelConnectivity.TRANSIENT_FAILURE,  # a call says what it is that failed
+    grpc.ChannelConnectivity.SHUTDOWN,
+}
+
+# Once each: gRPC's watcher goes on for 0.2 s, and one more would fail loudly when a channel closes.
+_watched: "weakref.WeakSet[grpc.Channel]" = weakref.WeakSet()
 _lock = threading.Lock()
 _forked, _left = False, ()
 _TLS_ONLY = "User and password are sent over TLS only. Use TLS (https for REST), or leave them out."
@@ -132,62 +141,6 @@ class BasicAuthenticationPlugin(grpc.AuthMetadataPlugin):
         callback(self._metadata, None)
 
 
-def proxy(endpoint: Endpoint) -> str:
-    """Return the proxy that a call would go through, `host:port`, or nothing.
-
-    gRPC reads `grpc_proxy`, `https_proxy` and `http_proxy`, in this order, and `no_grpc_proxy`
-    or `no_proxy` against them; for REST `requests` is asked. Loopback never goes through one:
-    `channel` and `session` see to it.
-    """
-    host = host_of(endpoint)
-    if endpoint.no_proxy or is_loopback(host):
-        return ""
-    url = _proxy_of_grpc(host) if endpoint.grpc else _proxy_of_requests(endpoint.rest)
-    if not url:
-        return ""
-    where = url.rpartition("@")[2].rpartition("//")[2].rstrip("/")
-    # User and password are nobody's business, also where a stray character hides their end.
-    return where if re.fullmatch(r"[\w.-]+(:\d+)?|\[[\da-fA-F:]+\](:\d+)?", where) else "a proxy"
-
-
-def _proxy_of_grpc(host: str) -> str:
-    """Do as gRPC does: the first variable that is set counts, also when it is empty."""
-    names = ("grpc_proxy", "https_proxy", "http_proxy")
-    url = next((os.environ[name] for name in names if name in os.environ), "")
-    without = os.environ.get("no_grpc_proxy") or os.environ.get("no_proxy", "")
-    return "" if any(_names(each, host.lower()) for each in without.lower().split(",")) else url
-
-
-def _names(entry: str, host: str) -> bool:
-    """Whether an entry of no_proxy is this host, a domain above it, or a range it is in."""
-    entry = entry.strip().lstrip(".")
-    if entry and (host == entry or host.endswith(f".{entry}")):
-        return True
-    import ipaddress  # only here: few have a proxy
-
-    try:
-        return ipaddress.ip_address(host.strip("[]")) in ipaddress.ip_network(entry, strict=False)
-    except ValueError:  # a name
-        return False
-
-
-def _proxy_of_requests(url: str) -> str:
-    from requests.utils import get_environ_proxies, select_proxy  # gRPC needs none of it
-
-    return select_proxy(url, get_environ_proxies(url)) or ""
-
-
-def host_of(endpoint: Endpoint) -> str:
-    """Return the host that an endpoint's calls go to: gRPC's, if it has one."""
-    return endpoint.grpc.rpartition(":")[0] or _host_of_url(endpoint.rest)
-
-
-def _host_of_url(url: str) -> str:
-    from urllib.parse import urlsplit  # only here: gRPC needs none of it
-
-    return urlsplit(url).hostname or ""
-
-
 def _open(endpoint: Endpoint, kind: Any) -> Any:
     """Open a channel of `grpc` or of `grpc.aio`."""
     if _forked:
@@ -201,12 +154,10 @@ def _open(endpoint: Endpoint, kind: Any) -> Any:
         ("grpc.max_send_message_length", MAX_MESSAGE),
         ("grpc.max_receive_message_length", MAX_MESSAGE),
     ]
-    if endpoint.no_proxy or is_loopback(endpoint.grpc.rpartition(":")[0]):
+    if endpoint.no_proxy or proxies.is_loopback(endpoint.grpc.rpartition(":")[0]):
         options.append(("grpc.enable_http_proxy", 0))  # no proxy reaches this machine's inside
     if endpoint.retries:
-        from helpers.retries import channel_options  # only here: most calls are made once
-
-        options += channel_options(endpoint.retries)
+        options += _retry_options(endpoint.retries)
     if not endpoint.tls:
         if endpoint.user:
             raise BadInput(_TLS_ONLY)
@@ -220,6 +171,31 @@ def _open(endpoint: Endpoint, kind: Any) -> Any:
     return kind.secure_channel(endpoint.grpc, credentials, options=options)
 
 
+def _retry_options(retries: int) -> list[tuple[str, Any]]:
+    """Return a channel's options for trying again; gRPC itself varies the pauses.
+
+    `transport.unary` adds the answers that break off.
+
+    See gRPC's proposal A6, "Client Retries".
+    """
+    import json  # optional: most calls are made once
+
+    policy = {
+        "maxAttempts": retries + 1,
+        "initialBackoff": "0.2s",
+        "maxBackoff": "2s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+    }
+    config = {"methodConfig": [{"name": [{}], "retryPolicy": policy}]}
+    return [
+        ("grpc.service_config", json.dumps(config)),
+        # A channel that was refused waits by itself too: not longer than the pauses here.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 1000),
+    ]
+
+
 def _open_session(endpoint: Endpoint) -> "requests.Session":
     import requests  # only here: gRPC needs none of it
 
@@ -227,13 +203,15 @@ def _open_session(endpoint: Endpoint) -> "requests.Session":
     if endpoint.user and not secure:
         raise BadInput(_TLS_ONLY)
     if endpoint.retries:
-        from helpers.retries import RetryingSession  # only here: most calls are made once
+        from helpers.retries import RetryingSession  # only here: it needs requests
 
         new: requests.Session = RetryingSession(endpoint.retries)
     else:
         new = requests.Session()
     # No proxy reaches this machine's inside.
-    new.trust_env = not (endpoint.no_proxy or is_loopback(_host_of_url(endpoint.rest)))
+    new.trust_env = not (
+        endpoint.no_proxy or proxies.is_loopback(proxies.host_of_url(endpoint.rest))
+    )
     if secure and endpoint.ca_file:
         _authority(endpoint.ca_file)  # says what is wrong with it
         new.verify = os.path.expanduser(endpoint.ca_file)
@@ -263,9 +241,20 @@ def _authority(ca_file: str) -> bytes | None:
     return pem
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, by what it is called."""
-    return host in ("localhost", "[::1]", "::1") or host.startswith("127.")
+def connect(channel: grpc.Channel, seconds: float) -> None:
+    """Wait until the channel is ready or has failed, unlike grpc.channel_ready_future."""
+    if channel in _watched:
+        return
+    _watched.add(channel)
+    settled = threading.Event()
+
+    def note(state: grpc.ChannelConnectivity) -> None:
+        if state in _SETTLED:
+            settled.set()
+
+    channel.subscribe(note, try_to_connect=True)
+    settled.wait(seconds)
+    channel.unsubscribe(note)
 
 
 @atexit.register

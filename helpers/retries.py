@@ -1,6 +1,5 @@
-"""Calls that are tried again: what gRPC and requests bring for it, with growing pauses."""
+"""An HTTP session that tries again, with growing pauses; gRPC's channels do it by themselves."""
 
-import json
 from typing import Any
 
 import requests
@@ -8,29 +7,6 @@ from requests.adapters import HTTPAdapter
 from requests.exceptions import ChunkedEncodingError, ContentDecodingError
 from urllib3.exceptions import MaxRetryError
 from urllib3.util import Retry
-
-
-def channel_options(retries: int) -> list[tuple[str, Any]]:
-    """Return a channel's options for trying again; gRPC itself varies the pauses.
-
-    `transport.unary` adds the answers that break off.
-
-    See gRPC's proposal A6, "Client Retries".
-    """
-    policy = {
-        "maxAttempts": retries + 1,
-        "initialBackoff": "0.2s",
-        "maxBackoff": "2s",
-        "backoffMultiplier": 2,
-        "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
-    }
-    config = {"methodConfig": [{"name": [{}], "retryPolicy": policy}]}
-    return [
-        ("grpc.service_config", json.dumps(config)),
-        # A channel that was refused waits by itself too: not longer than the pauses here.
-        ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", 1000),
-    ]
 
 
 class RetryingSession(requests.Session):

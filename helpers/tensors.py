@@ -189,7 +189,7 @@ def as_array(array: ArrayLike, dtype: DTypeLike | None = None) -> NDArray:
 
 def _named(dtype: DTypeLike) -> DTypeLike:
     if isinstance(dtype, str) and dtype.startswith(_FROM_ML_DTYPES):
-        import ml_dtypes  # only here: most models need none of its types
+        import ml_dtypes  # optional: most models need none of its types
 
         return getattr(ml_dtypes, dtype)
     return dtype

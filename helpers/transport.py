@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from helpers import channels, errors, library_errors
+from helpers import channels, errors
 from helpers.endpoints import Endpoint
+from helpers.errors import libraries
 
 if TYPE_CHECKING:
     import requests
 
-    from helpers.watching import Watch
+    from workbench.watching import Watch
 
-# The watch of the call that this thread is making, if there is one: see `helpers.watching`.
+# The watch of the call that this thread is making, if there is one: see `workbench.watching`.
 WATCH: "contextvars.ContextVar[Watch | None]" = contextvars.ContextVar("watch", default=None)
 
 
@@ -67,7 +68,7 @@ def request(
         return session.request(method, url, timeout=timeout, verify=session.verify, **content)
     except requests.RequestException as error:
         where = {"service": endpoint.service, "endpoint": endpoint.rest}
-        raise library_errors.from_requests(error, **where) from error
+        raise libraries.from_requests(error, **where) from error
 
 
 def _broke_off(error: Any) -> bool:
@@ -77,7 +78,7 @@ def _broke_off(error: Any) -> bool:
 def known_error(endpoint: Endpoint, error: grpc.RpcError) -> errors.CallError:
     """Return the error of the tree; after a failed connection the next call connects anew."""
     where = {"service": endpoint.service, "endpoint": endpoint.grpc}
-    known = library_errors.from_grpc(error, **where)
+    known = libraries.from_grpc(error, **where)
     if isinstance(known, errors.ConnectionFailed):
         channels.forget(endpoint)
     return known

@@ -74,7 +74,7 @@ def secrets_of(folder: Path, service: str, make: Callable[[], dict[str, str]]) -
 
 
 def _sign(folder: Path, files: Certificate) -> None:
-    import trustme  # only here: from the second start on, the files are there
+    import trustme  # 40 ms; from the second start on, the files are there
 
     authority = trustme.CA(organization_name="Over the Wire", organization_unit_name="practice")
     issued = authority.issue_cert(*HOSTS, organization_name="Over the Wire")

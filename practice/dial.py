@@ -78,7 +78,7 @@ class FaultDial(w.VBox):
 
     def _drawn(self) -> bytes:
         # Not through pyplot: its figure would appear below the cell as well.
-        from matplotlib.figure import Figure
+        from matplotlib.figure import Figure  # 0.4 s
 
         figure = Figure(figsize=(8, 3), layout="constrained")
         left, right = figure.subplots(1, 2)

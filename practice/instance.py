@@ -12,8 +12,10 @@ from typing import Any, Literal, overload
 
 from helpers import endpoints
 from helpers.endpoints import Endpoint
-from practice import launch, manager, processes, services, state, trouble
+from practice import launch, manager, processes, services, state
+from practice.host import trouble
 from practice.proxy.passed import Proxy
+from practice.service import MODELS
 
 
 class PrivateEndpoint(Endpoint):
@@ -40,7 +42,7 @@ class PrivateEndpoint(Endpoint):
         Parameters
         ----------
         **faults
-            `delay`, `fail`, `cut`, `rate` and `calls`, as in `practice.trouble.Trouble`.
+            `delay`, `fail`, `cut`, `rate` and `calls`, as in `practice.host.trouble.Trouble`.
 
         Raises
         ------
@@ -121,7 +123,7 @@ def private(
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         if models is None:
             models = folder / "models"
-            shutil.copytree(services.MODELS, models)
+            shutil.copytree(MODELS, models)
         own = launch.Launch(service, folder, Path(models), private=True, flags=flags)
         stack.callback(own.end)
         launch.bring_up([own])

@@ -11,7 +11,8 @@ from typing import Any
 
 import psutil
 
-from practice import processes, services, state
+from practice import processes, state
+from practice.service import ROOT, Service
 
 LIMIT = 60.0  # seconds a service may take to start
 IDLE = 7200  # seconds without a request after which a service ends itself
@@ -40,7 +41,7 @@ class Launch:
 
     def __init__(
         self,
-        service: services.Service,
+        service: Service,
         folder: Path,
         models: Path,
         old: state.Record | None = None,
@@ -86,7 +87,7 @@ class Launch:
         command = [sys.executable, "-m", self.service.module, *arguments]
         # From the repository, so that a random.py beside somebody's notebook is not imported.
         with processes.interrupted_later():
-            self.process = processes.spawn(command, self.log, cwd=services.ROOT)
+            self.process = processes.spawn(command, self.log, cwd=ROOT)
         with contextlib.suppress(psutil.NoSuchProcess):  # is_up() says that it ended, and why
             self.record = processes.record(self.process.pid)
 
@@ -167,7 +168,7 @@ def bring_up(
         raise state.PracticeError("\n\n".join(failures))
 
 
-def wishes(service: services.Service, old: state.Record) -> dict[str, int]:
+def wishes(service: Service, old: state.Record) -> dict[str, int]:
     """Return the ports a service should get: those of its last run, else its default ones."""
     ports = {}
     for key, (default, _) in service.addresses.items():

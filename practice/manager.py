@@ -12,6 +12,7 @@ import psutil
 from helpers import endpoints
 from practice import launch, processes, services, state
 from practice import progress as bars
+from practice.service import MODELS, Service
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _PATIENCE = 5.0  # seconds after which, the second time, a silent service counts as hung
@@ -79,7 +80,7 @@ def up(*names: str, tick: state.Tick = lambda: None) -> None:
             old = entries.pop(service.name, {})
             notes = _while(tick, _remove_remains, service, old)
             state.begin_log(state.log_file(service.name), *filter(None, [problem]), *notes)
-            launches.append(launch.Launch(service, state.folder(), services.MODELS, old))
+            launches.append(launch.Launch(service, state.folder(), MODELS, old))
 
         def done(started: launch.Launch) -> None:
             entries[started.service.name] = started.entry
@@ -162,7 +163,7 @@ def leave_lab(lease: Path) -> list[str]:
         return _stop(services.SERVICES.values())
 
 
-def _get(names: Iterable[str]) -> list[services.Service]:
+def _get(names: Iterable[str]) -> list[Service]:
     return [services.get(name) for name in dict.fromkeys(names or services.SERVICES)]
 
 
@@ -170,10 +171,8 @@ def _bar(text: str, wanted: bool) -> contextlib.AbstractContextManager[state.Tic
     return bars.bar(text, launch.LIMIT) if wanted else contextlib.nullcontext(lambda: None)
 
 
-def _healthy(
-    wanted: list[services.Service], entries: dict[str, state.Record], seconds: float
-) -> list[bool]:
-    def well(service: services.Service) -> bool:
+def _healthy(wanted: list[Service], entries: dict[str, state.Record], seconds: float) -> list[bool]:
+    def well(service: Service) -> bool:
         entry = entries.get(service.name, {})
         runs = processes.find(entry, service.module) is not None
         return runs and service.answers(entry, seconds)
@@ -191,7 +190,7 @@ def _while(tick: state.Tick, function: Callable[..., _Result], *arguments: Any) 
         return future.result()
 
 
-def _remove_remains(service: services.Service, entry: state.Record) -> list[str]:
+def _remove_remains(service: Service, entry: state.Record) -> list[str]:
     """End what is left of an earlier run, and say so."""
     notes = []
     remains = processes.find(entry, service.module)
@@ -208,15 +207,15 @@ def _remove_remains(service: services.Service, entry: state.Record) -> list[str]
     return notes
 
 
-def _lost(service: services.Service) -> list[psutil.Process]:
+def _lost(service: Service) -> list[psutil.Process]:
     """Find shared instances whether services.json has them or not, by the files they read."""
     ports = dict.fromkeys(service.addresses, 0)
-    arguments = service.arguments(state.folder(), services.MODELS, ports)
+    arguments = service.arguments(state.folder(), MODELS, ports)
     own = [word for word in arguments if str(state.folder()) in word]
     return processes.search(service.module, *own) if own else []
 
 
-def _stop(wanted: Iterable[services.Service]) -> list[str]:
+def _stop(wanted: Iterable[Service]) -> list[str]:
     entries, running = state.read_services(), {}
     for service in wanted:
         known = processes.find(entries.pop(service.name, {}), service.module)

@@ -30,7 +30,7 @@ def bar(text: str, limit: float, patience: float = 2.0) -> Iterator[Tick]:
         if elapsed < patience:
             return
         if shown is None:
-            from tqdm.auto import tqdm
+            from tqdm.auto import tqdm  # 30 ms, and most starts take less than the patience
 
             form = "{desc}: {bar}"  # no numbers: nobody knows how long it really takes
             shown = tqdm(desc=text, total=limit, leave=False, bar_format=form)
@@ -48,8 +48,7 @@ def _clear_cell() -> None:
     # A notebook would otherwise keep a widget that no longer exists.
     if "IPython" not in sys.modules:
         return
-    from IPython import get_ipython
-    from IPython.display import clear_output
+    from IPython import display, get_ipython  # a notebook has it; elsewhere it may be missing
 
     if getattr(get_ipython(), "kernel", None) is not None:
-        clear_output(wait=True)
+        display.clear_output(wait=True)

@@ -25,6 +25,7 @@ from PIL import Image, ImageDraw, ImageFont
 from helpers import endpoints
 from helpers.endpoints import Endpoint
 from practice import launch, services, state
+from practice.service import MODELS
 from protos import inference_service_pb2_grpc
 
 DATA = Path(__file__).parent.parent / "data"
@@ -72,7 +73,7 @@ def running(prepared: Path | None = None) -> Iterator[Running]:
     folder = prepared or Path(tempfile.mkdtemp(prefix="otw-ccai-"))
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        own = launch.Launch(services.get("ccai"), folder, services.MODELS, private=True)
+        own = launch.Launch(services.get("ccai"), folder, MODELS, private=True)
         stack.callback(own.end)
         launch.bring_up([own])
         known = own.entry | state.read_secrets("ccai", folder)

@@ -24,7 +24,7 @@ from jupyter_server.services.kernels.connection.base import (
 )
 
 # What it must do without: the practice services.
-OTW = "import sys; sys.modules['practice'] = None; from helpers.cli import main; "
+OTW = "import sys; sys.modules['practice'] = None; from otw.cli import main; "
 PROTOCOL = "v1.kernel.websocket.jupyter.org"
 PARTS = ("header", "parent_header", "metadata", "content")
 CONTROL = "jupyter.widget.control"

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import requests
 
-from helpers.explorer.connections import CURL, GRPC, JSON, REQUESTS, Preview
+from workbench.code.connections import CURL, GRPC, JSON, REQUESTS, Preview
 
 SH = sys.platform != "win32" and shutil.which("curl") and shutil.which("sh")
 _RUN = (

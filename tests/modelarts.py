@@ -25,8 +25,9 @@ from urllib.parse import quote, unquote_to_bytes
 import psutil
 from PIL import Image
 
-from practice import processes, services, state
+from practice import processes, state
 from practice.modelarts.published import SERVICES
+from practice.service import MODELS, ROOT
 from tests import ccai
 
 DATA = Path(__file__).parent.parent / "data"
@@ -174,7 +175,7 @@ def running(
     port = processes.choose_port()
     command = [
         sys.executable, "-m", "practice.modelarts", f"--port={port}", f"--folder={own}",
-        f"--models={models or services.MODELS}", "--requests_per_second=0", "--lock_after=0",
+        f"--models={models or MODELS}", "--requests_per_second=0", "--lock_after=0",
         f"--exit_with_pid={os.getpid()}", *flags,
     ]  # fmt: skip
     with contextlib.ExitStack() as stack:
@@ -182,7 +183,7 @@ def running(
             stack.callback(shutil.rmtree, own, ignore_errors=True)
         with open(log, "wb") as output:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=services.ROOT
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=ROOT
             )
         stack.callback(kill, process)
         while not is_ready(one := Running(port, own, process, log)):

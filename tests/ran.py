@@ -6,7 +6,7 @@
 import datetime
 import platform
 
-from tests import readme
+from tests import tables
 
 _HEAD = "| Python | system | last run |\n|---|---|---|\n"
 
@@ -14,12 +14,12 @@ _HEAD = "| Python | system | last run |\n|---|---|---|\n"
 def main() -> None:
     """Replace the row of this Python, or add one."""
     minor = platform.python_version().rpartition(".")[0]
-    rows = readme.read("pythons").removeprefix(_HEAD).splitlines(keepends=True)
+    rows = tables.read("pythons").removeprefix(_HEAD).splitlines(keepends=True)
     others = [row for row in rows if not row.startswith(f"| {minor}.")]
     today = datetime.datetime.now(datetime.UTC).date()
     system = f"{platform.system()} on {platform.machine()}"
     ours = f"| {platform.python_version()} | {system} | {today} |\n"
-    readme.write("pythons", _HEAD + "".join(sorted([*others, ours])))
+    tables.write("pythons", _HEAD + "".join(sorted([*others, ours])))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests import readme
+from tests import tables
 from tests.benchmarks import __main__ as bench
 from tests.benchmarks import contenders, import_client, picture, ready
 from tests.benchmarks.measure import Row, at_least, at_most, interleaved, ratio, seconds
@@ -22,9 +22,9 @@ MISSED_BY_16 = Row("a far one", "1.68x; 1.0x", [at_least(1.68, 2), at_most(1.0, 
 @pytest.fixture
 def run(monkeypatch, tmp_path):
     """Return a function that runs the command, with these rows as what was measured."""
-    table, results = tmp_path / "README.md", tmp_path / "results.json"
+    table, results = tmp_path / "measured.md", tmp_path / "results.json"
     table.write_text("before\n<!-- bench: begin -->\nold\n<!-- bench: end -->\nafter\n")
-    monkeypatch.setattr(readme, "_README", table)
+    monkeypatch.setitem(tables.FILES, "bench", table)
     monkeypatch.setattr(bench, "_HERE", tmp_path)
     monkeypatch.setattr(bench, "QUESTIONS", ("import_client",))
     monkeypatch.setattr(bench, "CHECKED", ("import_client",))

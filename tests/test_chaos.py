@@ -1,12 +1,12 @@
 """The clients of `make chaos` notice what they are there to notice."""
 
 import time
-from pathlib import Path
 
 import pytest
 
 import practice
 from helpers.endpoints import Endpoint
+from tests import tables
 from tests.chaos import clients, scenarios
 
 
@@ -60,7 +60,7 @@ def test_with_well_services_every_call_is_right() -> None:
     assert outcomes["tfserving"].share == 1
 
 
-def test_the_readme_has_a_row_for_each_scenario() -> None:
-    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+def test_the_table_has_a_row_for_each_scenario() -> None:
+    table = tables.read("chaos")
     for key, (what, _) in scenarios.SCENARIOS.items():
-        assert f"| {key} | {what} |" in readme
+        assert f"| {key} | {what} |" in table

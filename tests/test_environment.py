@@ -19,6 +19,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
 LOCK = (ROOT / "requirements.txt").read_text(encoding="utf-8")
 GROUPS = PROJECT["dependency-groups"]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
 
 
 def bounds(lines: list[str]) -> dict[str, str]:
@@ -78,20 +79,22 @@ def test_make_alone_lists_every_target() -> None:
     assert set(re.findall(r"^  make ([a-z-]+)", shown, re.M)) == set(targets)
 
 
-def test_readme_names_only_targets_that_exist() -> None:
+def test_the_documentation_names_only_targets_that_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for target in re.findall(r"`make ([a-z-]+)", readme):
-        assert re.search(rf"^{target}:", makefile, re.M), target
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.M))
+    for path in PAGES:
+        commands = re.findall(r"(?:`|^ {4})make ([^`\n#]+)", path.read_text(encoding="utf-8"), re.M)
+        named = {word for command in commands for word in command.split()}
+        assert {word for word in named if re.fullmatch("[a-z-]+", word)} <= targets, path.name
 
 
-def test_what_ci_runs_is_what_readme_names() -> None:
+def test_what_ci_runs_is_in_the_documentation() -> None:
     run = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = "".join(path.read_text(encoding="utf-8") for path in PAGES)
     targets = re.findall(r"^step make ([a-z-]+)", run, re.M)
     assert {"lint", "test-all", "test-browser", "pythons"} <= set(targets)
     for target in targets:
-        assert f"`make {target}`" in readme
+        assert f"`make {target}`" in pages
 
 
 def test_the_workflow_runs_the_same_commands_on_three_systems_and_all_pythons() -> None:
@@ -118,19 +121,20 @@ def test_the_workflow_runs_the_same_commands_on_three_systems_and_all_pythons() 
 def test_every_module_is_imported_where_there_is_nothing_of_unix() -> None:
     code = """
         import builtins, importlib, os, pkgutil
-        import helpers, practice, protos
+        import helpers, otw, practice, protos, workbench
         del os.fork
         real = builtins.__import__
+        rooms = ("helpers", "otw", "practice", "protos", "workbench")
 
         def without(name, namespace=None, *more, **named):
             # Only for us: other packages have modules of their own for Windows.
             ours = (namespace or {}).get("__name__", "").partition(".")[0]
-            if name in ("fcntl", "pwd", "resource") and ours in ("helpers", "practice", "protos"):
+            if name in ("fcntl", "pwd", "resource") and ours in rooms:
                 raise ImportError(f"{namespace['__name__']} imports {name}")
             return real(name, namespace, *more, **named)
 
         builtins.__import__ = without
-        for package in (helpers, practice, protos):
+        for package in (helpers, otw, practice, protos, workbench):
             for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
                 if not found.name.endswith(".__main__"):
                     importlib.import_module(found.name)

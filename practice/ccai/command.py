@@ -5,11 +5,12 @@ from pathlib import Path
 
 import grpc
 
-from practice import credentials, server, web
-from practice import flags as shared
+from practice import credentials
 from practice.ccai.grpc_service import Authentication, InferenceService
 from practice.ccai.rest import User, application
 from practice.ccai.room import Room
+from practice.host import flags as shared
+from practice.host import server, web
 from protos import inference_service_pb2_grpc
 
 

@@ -16,9 +16,9 @@ from urllib.parse import unquote_to_bytes
 import psutil
 from starlette.responses import Response
 
-from practice import images
 from practice.ccai.engines import EngineFailed
 from practice.ccai.room import Room
+from practice.host import images
 
 FORM = "application/x-www-form-urlencoded"
 _SAFE = {"x-content-type-options": "nosniff", "x-frame-options": "deny"}

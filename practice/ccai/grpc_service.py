@@ -9,11 +9,11 @@ from typing import Any
 
 import grpc
 
-from practice import images
 from practice.ccai.engines import EngineFailed
 from practice.ccai.rest import FAILURE_DELAY, User
 from practice.ccai.room import Room
 from practice.ccai.sound import strict_pcm
+from practice.host import images
 from protos import inference_service_pb2, inference_service_pb2_grpc
 
 HEALTH_PATIENCE = 10.0  # seconds HealthCheck waits for its turn

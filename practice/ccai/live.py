@@ -54,11 +54,9 @@ class LiveRecognition:
             self._stop = None
 
     def _recognize(self, recording: bytes, stop: threading.Event, texts: queue.Queue[str]) -> None:
-        from practice.ccai.engines.hearing import Live
-
         try:
             with self._engines.use("listener") as listener:
-                for text in Live(listener).utterances(_play(recording, stop)):
+                for text in listener.utterances(_play(recording, stop)):
                     texts.put(text)
         except EngineFailed as failure:
             log.error("asr, live: %s", failure)

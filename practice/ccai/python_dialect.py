@@ -13,11 +13,11 @@ from urllib.parse import parse_qs
 
 from starlette.responses import Response
 
-from practice import images
 from practice.ccai import pages
 from practice.ccai.engines import EngineFailed
 from practice.ccai.room import Room
 from practice.ccai.sound import float_wav
+from practice.host import images
 
 MAX_FIELDS = 1000
 MAX_LETTERS = 5000  # to speak at once; the original has no limit, but one caller would block all

@@ -13,9 +13,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from practice import web
 from practice.ccai import cpp_dialect, pages, python_dialect
 from practice.ccai.room import Room
+from practice.host import web
 
 PREFIX = "/cgi-bin/"
 REALM = {"www-authenticate": 'Basic realm="AIAPI Gateway", charset="UTF-8"'}

@@ -81,9 +81,7 @@ class Room:
     def squares(self, image: Any) -> Any:
         """Return x1, y1, x2, y2 of the square around each face."""
         with self.engines.use("faces") as faces:
-            from practice.ccai.engines.faces import squared  # loaded with the engine, not before
-
-            return squared(faces.find(image))
+            return faces.squares(image)
 
     def points(self, image: Any) -> list[list[float]]:
         """Return x and y of 35 points for each face, one face after the other."""

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from practice import credentials, server, state, web
-from practice import flags as shared
+from practice import credentials, state
+from practice.host import flags as shared
+from practice.host import server, web
 from practice.modelarts import account, gateway, models
 
 _MODELS = Path(__file__).parents[2] / "data" / "models"

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from practice import web
+from practice.host import web
 from practice.modelarts import answers, iam, management, models, published
 from practice.modelarts.account import Account
 from practice.modelarts.answers import Refusal

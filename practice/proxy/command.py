@@ -6,8 +6,9 @@ import logging
 from fractions import Fraction
 from pathlib import Path
 
-from practice import credentials, server, state
-from practice import flags as shared
+from practice import credentials, state
+from practice.host import flags as shared
+from practice.host import server
 from practice.proxy.faults import Faults
 
 _FAULTS = {
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _open(flags: argparse.Namespace, activity: server.Activity) -> server.Door:
     """Bind the port; nothing is answered before `server.run`."""
-    from practice.proxy import door, forward, record  # late: whoever mistypes a flag need not wait
+    from practice.proxy import door, forward, record  # 0.1 s: who mistypes a flag need not wait
 
     with credentials.home(flags.folder) as folder:
         user, password = credentials.user(folder, "proxy")

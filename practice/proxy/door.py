@@ -15,7 +15,7 @@ from proxy.http.handler import HttpProtocolHandler
 from proxy.http.parser import HttpParser, httpParserTypes
 from proxy.http.responses import BAD_REQUEST_RESPONSE_PKT
 
-from practice import server
+from practice.host import server
 from practice.proxy.answers import HEAD_LIMIT
 from practice.proxy.forward import Forward, Pages, Settings
 

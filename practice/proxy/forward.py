@@ -13,7 +13,7 @@ from proxy.http.plugin import HttpProtocolHandlerPlugin
 from proxy.http.protocols import httpProtocols
 from proxy.http.proxy import HttpProxyPlugin
 
-from practice import server
+from practice.host import server
 from practice.proxy.answers import PlainAnswer, TunnelAnswer
 from practice.proxy.faults import Faults
 from practice.proxy.passed import LOG_PATH

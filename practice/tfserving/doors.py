@@ -12,11 +12,12 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from helpers.serving_api import model_service_pb2_grpc, prediction_service_pb2_grpc
-from practice import server
+from practice.host import server
 from practice.tfserving import extras, textproto
 from practice.tfserving.failures import Failure
 from practice.tfserving.models import Models
 from practice.tfserving.service import ModelService, PredictionService
+from protos.server_files_pb2 import SSLConfig
 
 
 def open_all(
@@ -117,7 +118,8 @@ def _rest(
     source: Any,
     monitored: Any,
 ) -> server.Door:
-    from practice import web
+    # 70 ms, and the port may be 0.
+    from practice.host import web
     from practice.tfserving import rest
 
     monitoring, path = monitored or (None, "")
@@ -139,7 +141,7 @@ def _monitoring(flags: argparse.Namespace) -> Any:
     """Return the metrics and the path of their page; None when they are not asked for."""
     if not flags.monitoring_config_file:
         return None
-    from practice.tfserving import monitoring
+    from practice.tfserving import monitoring  # 30 ms
 
     path = monitoring.read_monitoring_config(flags.monitoring_config_file)
     return (monitoring.Monitoring(), path) if path else None
@@ -148,8 +150,6 @@ def _monitoring(flags: argparse.Namespace) -> Any:
 def _credentials(path: str) -> grpc.ServerCredentials | None:
     if not path:
         return None
-    from protos.server_files_pb2 import SSLConfig
-
     ssl = textproto.read(path, SSLConfig())
     try:
         return grpc.ssl_server_credentials(

@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from practice import flags as shared
+from practice.host import flags as shared
 
 FAILED = 255  # the product's exit status when it cannot start
 _CPUS = os.cpu_count() or 1

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-from flatbuffers import encode, number_types, packer
+from flatbuffers import encode, flexbuffers, number_types, packer
 from flatbuffers.table import Table
 from numpy.typing import NDArray
 
@@ -150,8 +150,6 @@ def _from_metadata(content: bytes, interpreter: Interpreter) -> dict[str, Any]:
     """Read the SignatureDefs that the model's metadata has; none when it has none."""
     if _METADATA not in content:
         return {}
-    from flatbuffers import flexbuffers
-
     found = _metadata_buffer(content)
     if found is None:
         return {}

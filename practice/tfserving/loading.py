@@ -4,9 +4,11 @@ import argparse
 import os
 from typing import Any
 
+from practice.tfserving import batching
 from practice.tfserving.engine import Model
 from practice.tfserving.failures import Failure
 from practice.tfserving.litert import LiteRTModel
+from practice.tfserving.savedmodel import SavedModel
 
 
 class Loader:
@@ -37,8 +39,6 @@ class Loader:
                 return LiteRTModel(path, count)
             except (ValueError, RuntimeError, OSError) as error:
                 raise Failure("INVALID_ARGUMENT", f"{path} cannot be loaded: {error}") from error
-        from practice.tfserving.savedmodel import SavedModel  # only here: TensorFlow is large
-
         both = flags.tensorflow_session_parallelism
         model = SavedModel(
             folder,
@@ -51,8 +51,6 @@ class Loader:
     def _batched(self, model: Model, folder: str) -> Model:
         if self._batching is None:
             return model
-        from practice.tfserving import batching
-
         parameters = self._batching
         own = os.path.join(folder, "batching_params.pbtxt")
         if self._flags.enable_per_model_batching_parameters:
@@ -71,8 +69,6 @@ def _batching(flags: argparse.Namespace) -> Any:
         )
     if not flags.enable_batching:
         return None
-    from practice.tfserving import batching
-
     if not flags.batching_parameters_file:
         return batching.Parameters()
     return batching.read_parameters(flags.batching_parameters_file)

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from helpers.serving_api import model_pb2
-from practice import web
+from practice.host import web
 from practice.tfserving import (
     inference,
     json_document,

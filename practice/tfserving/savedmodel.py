@@ -55,7 +55,7 @@ class SavedModel:
             name: (_tensor_names(signature.inputs), _tensor_names(signature.outputs))
             for name, signature in self.signatures.items()
         }
-        from practice.tfserving.session import Session  # only here: imports TensorFlow
+        from practice.tfserving.session import Session  # 3 s: TensorFlow
 
         self._session = Session(
             meta_graph.graph_def,

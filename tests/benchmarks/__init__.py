@@ -1,1 +1,1 @@
-"""What README promises, measured: `make bench`, on an idle machine; never part of the tests."""
+"""What docs/measured.md tells: `make bench`, on an idle machine; never part of the tests."""

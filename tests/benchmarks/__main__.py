@@ -1,4 +1,4 @@
-"""`make bench` prints the table and, of all questions, writes it to README.md and results.json.
+"""`make bench` prints the table and, of all questions, writes it to docs and results.json.
 
 `make bench-check` writes nothing; it fails when a promise is missed by more than 15 %.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 from tqdm import tqdm
 
-from tests import readme
+from tests import tables
 from tests.benchmarks import picture
 from tests.benchmarks.measure import Row
 
@@ -92,7 +92,7 @@ def _write(rows: Sequence[Row], table: str) -> None:
     for row in rows:
         if row.series:
             picture.draw(row.series)
-    readme.write("bench", f"{table}\nMeasured on: {machine}.\n")
+    tables.write("bench", f"{table}\nMeasured on: {machine}.\n")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from helpers import codec
 from helpers.serving_api import predict_pb2
+from helpers.tfserving import codec
 from practice.tfserving.tensorproto import fill
 from tests.benchmarks import contenders
 from tests.benchmarks.contenders import per_call

@@ -13,7 +13,7 @@ from jupyter_client.manager import start_new_kernel
 
 from helpers import tfserving
 from helpers.endpoints import Endpoint
-from helpers.many import predict_many
+from helpers.tfserving.many import predict_many
 from practice import instance
 from tests import odd_models
 from tests.benchmarks.measure import Row, at_most, interleaved, ratio, timed
@@ -23,7 +23,7 @@ _POINTS = 1000
 _FORM = """
 import time
 from helpers.endpoints import Endpoint
-from helpers.explorer import Explorer
+from workbench.explorer import Explorer
 explorer = Explorer(Endpoint("tfserving", grpc={grpc!r}, rest={rest!r}), names=["odd"])
 explorer.choose("odd", "serving_default")
 started = time.perf_counter()
@@ -33,7 +33,7 @@ print(len(explorer.form.signature.inputs), time.perf_counter() - started)
 _CALL = """
 import numpy as np
 from helpers.endpoints import Endpoint
-from helpers.explorer import Explorer
+from workbench.explorer import Explorer
 explorer = Explorer(Endpoint("tfserving", grpc={grpc!r}, rest={rest!r}), names=["digits_detector"])
 explorer.choose("digits_detector")
 explorer.fill(images=np.random.default_rng(0).random((256, 96, 96, 1), np.float32))

@@ -8,10 +8,11 @@ import grpc
 import numpy as np
 import requests
 
-from helpers import channels, errors, modelarts, tfserving, tfserving_grpc
+from helpers import channels, errors, modelarts, tfserving
 from helpers.endpoints import Endpoint
 from helpers.serving_api import predict_pb2, prediction_service_pb2_grpc
 from helpers.tensors import to_tensor_proto
+from helpers.tfserving import grpc as tfserving_grpc
 from practice import instance, processes
 from tests.benchmarks.measure import Row, at_most, interleaved, timed
 

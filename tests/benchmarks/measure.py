@@ -40,7 +40,7 @@ def at_least(figure: float, limit: float, unit: str = "x") -> Bound:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One line of README's table: a question, what was measured, and what was promised."""
+    """One line of docs/measured.md: a question, what was measured, and what was promised."""
 
     what: str
     measured: str

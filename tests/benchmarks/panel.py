@@ -7,9 +7,9 @@ import tempfile
 import ipywidgets
 from IPython.display import display
 
-from helpers.widgets import EndpointPanel
 from practice import manager
 from tests.benchmarks.measure import Row, at_most, interleaved, ratio, timed
+from workbench.panel import EndpointPanel
 
 
 def measure() -> list[Row]:

@@ -1,4 +1,4 @@
-"""The plot in README: what writing and reading a tensor costs, against its size."""
+"""The plot in docs/measured.md: what writing and reading a tensor costs, against its size."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -9,8 +9,8 @@ import numpy as np
 import orjson
 import PIL.Image
 
-from helpers import codec
-from helpers.tfserving_rest import to_json
+from helpers.tfserving import codec
+from helpers.tfserving.rest import to_json
 from tests.benchmarks import contenders
 from tests.benchmarks.contenders.round_trip import IMAGE
 from tests.benchmarks.measure import Row, at_least, at_most, interleaved, ratio, timed

@@ -7,8 +7,10 @@ import statistics
 import grpc
 import numpy as np
 
-from helpers import codec, tfserving, tfserving_grpc
+from helpers import tfserving
 from helpers.endpoints import Endpoint
+from helpers.tfserving import codec
+from helpers.tfserving import grpc as tfserving_grpc
 from tests.benchmarks import contenders, ready
 from tests.benchmarks.contenders import per_call
 from tests.benchmarks.contenders.round_trip import IMAGE

@@ -5,9 +5,9 @@ import functools
 import statistics
 from collections.abc import Callable
 
-from helpers import codec
 from helpers.serving_api import predict_pb2
 from helpers.tensors import to_tensor_proto
+from helpers.tfserving import codec
 from tests.benchmarks import contenders
 from tests.benchmarks.contenders import per_call
 from tests.benchmarks.contenders.sizes import SIZES
@@ -17,7 +17,7 @@ _OTHERS = {"tf.make_tensor_proto": "tensorflow", "ovmsclient": "ovmsclient"}
 
 
 def measure() -> list[Row]:
-    """Give the seconds of each way at each size; README has a plot of them."""
+    """Give the seconds of each way at each size; docs/measured.md has a plot of them."""
     with contextlib.ExitStack() as stack:
         others = {
             way: stack.enter_context(contenders.running("sizes", name))

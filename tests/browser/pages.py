@@ -45,7 +45,7 @@ def saved(page: Page, lab: Lab, notebook: str) -> str:
 
 
 def picture(page: Page, name: str, heading: str) -> None:
-    """Take a screenshot from a heading on; `UPDATE_SCREENSHOTS=1` makes it README's."""
+    """Take a screenshot from a heading on; `UPDATE_SCREENSHOTS=1` makes it the documentation's."""
     page.keyboard.press("Control+b")  # the file browser away
     page.get_by_role("heading", name=heading).first.evaluate("e => e.scrollIntoView()")
     update = os.environ.get("UPDATE_SCREENSHOTS")

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.browser
 CHAPTER = "09-explore-any-model.ipynb"
 IMAGES = ROOT / "data" / "images"
 PANEL = 'panel = EndpointPanel("tfserving", model="iris")\npanel'
-IMPORTS = "from helpers.explorer import Explorer\nfrom helpers.widgets import EndpointPanel"
+IMPORTS = "from workbench.explorer import Explorer\nfrom workbench.panel import EndpointPanel"
 FRONTS = ["JupyterLab", "Voila"]
 # What can be reached with the Tab key, in the order in which it is read.
 STOPS = """

@@ -1,4 +1,4 @@
-"""Runs the scenarios, each against a state folder of its own, and writes README's table."""
+"""Runs the scenarios, each against a state folder of its own, and writes their table into docs."""
 
 import argparse
 import contextlib
@@ -12,7 +12,7 @@ import psutil
 from tqdm import tqdm
 
 from practice import manager, state
-from tests import readme
+from tests import tables
 from tests.chaos import scenarios
 from tests.chaos.clients import Outcome
 from tests.chaos.scenarios import SCENARIOS, NotRun
@@ -40,7 +40,7 @@ def main() -> int:
     table = _HEAD + "|---" * 8 + "|\n" + "".join(rows)
     print(table, *problems, sep="\n")
     if not flags.scenarios and flags.seconds >= 60:
-        readme.write("chaos", table)
+        tables.write("chaos", table)
     return len(problems)
 
 

@@ -71,6 +71,32 @@ class Outcome:
         """The share that was answered right."""
         return self.right / self.calls if self.calls else 0.0
 
+    def note(self, problem: str, wrong: str, seconds: float) -> None:
+        """Count a call."""
+        self.slowest = max(self.slowest, seconds)
+        if wrong:
+            self.wrong.append(wrong)
+        elif problem:
+            self.errors[problem] += 1
+        else:
+            self.right += 1
+
+
+def _tried(call: Callable, place: Callable[[], Endpoint]) -> tuple[str, str, float]:
+    """Call once; returns the error of the tree, what else went wrong, and the seconds."""
+    began = time.monotonic()
+    problem, wrong = "", ""
+    try:
+        wrong = "" if call(place().replace(retries=4)) else "a wrong answer"
+    except errors.CallError as error:
+        problem = type(error).__name__
+    except Exception as error:  # none of our tree
+        wrong = f"{type(error).__name__}: {error}"
+    seconds = time.monotonic() - began
+    if seconds > DEADLINE + SLACK:
+        wrong = wrong or f"it took {seconds:.1f} s"
+    return problem, wrong, seconds
+
 
 @contextlib.contextmanager
 def calling(places: Mapping[str, Callable[[], Endpoint]]) -> Iterator[dict[str, Outcome]]:
@@ -91,27 +117,9 @@ def calling(places: Mapping[str, Callable[[], Endpoint]]) -> Iterator[dict[str, 
         ):
             if ended.is_set():
                 return
-            began = time.monotonic()
-            right, problem, wrong = False, "", ""
-            try:
-                right = call(places[name]().replace(retries=4))
-                wrong = "" if right else "a wrong answer"
-            except errors.CallError as error:
-                problem = type(error).__name__
-            except Exception as error:  # none of our tree
-                wrong = f"{type(error).__name__}: {error}"
-            seconds = time.monotonic() - began
-            if seconds > DEADLINE + SLACK:
-                wrong = wrong or f"it took {seconds:.1f} s"
+            problem, wrong, seconds = _tried(call, places[name])
             with lock:
-                outcome = outcomes[name]
-                outcome.slowest = max(outcome.slowest, seconds)
-                if wrong:
-                    outcome.wrong.append(wrong)
-                elif problem:
-                    outcome.errors[problem] += 1
-                else:
-                    outcome.right += 1
+                outcomes[name].note(problem, wrong, seconds)
 
     threads = [threading.Thread(target=client, args=(n,), daemon=True) for n in range(CLIENTS)]
     for thread in threads:

@@ -13,9 +13,9 @@ import trustme
 from PIL import Image
 
 from helpers import ccai, channels, endpoints, errors, images
-from helpers import ccai_answers as answers
+from helpers.ccai import answers
+from helpers.ccai.speech import Speech
 from helpers.endpoints import Endpoint
-from helpers.speech import Speech
 from practice import credentials, manager, processes, state
 from tests import ccai as shared
 from tests.ccai import DATA, Running

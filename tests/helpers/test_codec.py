@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from helpers import codec, tfserving
+from helpers import tfserving
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput, ServiceFailed, TooLarge
 from helpers.serving_api import predict_pb2, tensor_pb2, types_pb2
 from helpers.tensors import to_ndarray, to_tensor_proto
+from helpers.tfserving import codec
 from practice.tfserving.tensorproto import fill
 from tests.fuzzing import examples
 from tests.helpers.test_tensors import EXTENSIONS, NUMBERS, SHAPES, values_of

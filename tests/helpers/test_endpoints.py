@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import channels
+from helpers import channels, proxies
 from helpers.endpoints import Endpoint, load
 from helpers.errors import BadInput, ConnectionFailed
 
@@ -318,9 +318,9 @@ def test_the_proxy_of_a_service_with_a_path(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
     endpoint = Endpoint("modelarts", rest=rest)
-    assert channels.proxy(endpoint) == ("proxy.example:3128" if proxied else "")
+    assert proxies.proxy(endpoint) == ("proxy.example:3128" if proxied else "")
     monkeypatch.setenv("no_proxy", "infer.example")
-    assert channels.proxy(endpoint) == ""
+    assert proxies.proxy(endpoint) == ""
     assert channels.session(endpoint).trust_env is proxied
 
 
@@ -337,21 +337,21 @@ def test_no_proxy_is_read_as_grpc_reads_it(
     monkeypatch.delenv("no_grpc_proxy", raising=False)
     monkeypatch.setenv("no_proxy", entry)
     endpoint = Endpoint("tfserving", grpc="ai.lab.example:8500")
-    assert channels.proxy(endpoint) == ("" if bypassed else "proxy.example:3128")
+    assert proxies.proxy(endpoint) == ("" if bypassed else "proxy.example:3128")
 
 
 def test_a_range_in_no_proxy_counts_for_grpc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("grpc_proxy", "http://proxy.example:3128")
     monkeypatch.setenv("no_proxy", "192.0.2.0/24")
-    assert channels.proxy(Endpoint("tfserving", grpc="192.0.2.7:8500")) == ""
-    assert channels.proxy(Endpoint("tfserving", grpc="192.0.3.7:8500")) == "proxy.example:3128"
+    assert proxies.proxy(Endpoint("tfserving", grpc="192.0.2.7:8500")) == ""
+    assert proxies.proxy(Endpoint("tfserving", grpc="192.0.3.7:8500")) == "proxy.example:3128"
 
 
 def test_an_empty_variable_hides_the_others_from_grpc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("grpc_proxy", "")
     monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
     monkeypatch.setenv("no_proxy", "")
-    assert channels.proxy(Endpoint("tfserving", grpc="192.0.2.7:8500")) == ""
+    assert proxies.proxy(Endpoint("tfserving", grpc="192.0.2.7:8500")) == ""
 
 
 @pytest.mark.parametrize(
@@ -364,9 +364,9 @@ def test_an_endpoint_can_go_past_every_proxy(
     for name in ("grpc_proxy", "http_proxy"):
         monkeypatch.setenv(name, "http://proxy.example:3128")
     monkeypatch.setenv("no_proxy", "")
-    assert channels.proxy(endpoint) == "proxy.example:3128"
+    assert proxies.proxy(endpoint) == "proxy.example:3128"
     past = endpoint.replace(no_proxy=True)
-    assert channels.proxy(past) == ""
+    assert proxies.proxy(past) == ""
     if past.rest:
         assert channels.session(endpoint).trust_env
         assert not channels.session(past).trust_env

@@ -17,8 +17,9 @@ import urllib3
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from helpers import endpoints, errors, explanations, modelarts, tfserving
+from helpers import endpoints, errors, modelarts, tfserving
 from helpers.endpoints import Endpoint
+from helpers.errors import explanations
 from practice import manager, processes, state
 from tests.http_answers import http_answer
 
@@ -241,4 +242,4 @@ def test_a_program_that_runs_the_notebook_is_told_of_the_error() -> None:
 
 
 def test_the_table_lies_in_the_package() -> None:
-    assert Path(explanations._TABLE).parent.name == "helpers"
+    assert Path(explanations._TABLE).parent.name == "errors"

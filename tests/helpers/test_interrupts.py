@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from helpers.interrupts import Interrupts
+from helpers.tfserving.many import Interrupts
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.ccai.speech import Speech
 from helpers.errors import BadInput
-from helpers.speech import Speech
 from practice.ccai.sound import float_wav
 from tests.ccai import DATA, strict_wav
 

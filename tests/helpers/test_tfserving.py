@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from helpers import channels, errors, tfserving, tfserving_models
+from helpers import channels, errors, tfserving
 from helpers.endpoints import Endpoint
 from helpers.serving_api import predict_pb2, prediction_service_pb2_grpc
-from helpers.signatures import Signature, Signatures, TensorSpec, check_inputs
 from helpers.tensors import to_ndarray, to_tensor_proto
+from helpers.tfserving import models as tfserving_models
+from helpers.tfserving.signatures import Signature, Signatures, TensorSpec, check_inputs
 from tests.http_answers import http_answer
 
 IRIS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]

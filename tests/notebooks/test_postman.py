@@ -19,6 +19,7 @@ import pytest
 
 from practice import launch, services, state
 from practice.modelarts import account
+from practice.service import MODELS
 
 ROOT = Path(__file__).parents[2]
 POSTMAN = ROOT / "data" / "postman"
@@ -73,7 +74,7 @@ def known() -> Iterator[dict[str, Any]]:
     """Start a service and return its addresses and who may call it."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="otw-postman-")))
-        own = launch.Launch(services.get("modelarts"), folder, services.MODELS, private=True)
+        own = launch.Launch(services.get("modelarts"), folder, MODELS, private=True)
         stack.callback(own.end)
         launch.bring_up([own])
         yield own.entry | state.read_secrets("modelarts", folder)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from helpers import cli
+from otw import cli
+from otw.lab import _jupyter_command
 from practice import manager, processes, services, state
-from practice.lab import _jupyter_command
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def otw(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    code = "import sys; from helpers.cli import main; sys.exit(main())"
+    code = "import sys; from otw.cli import main; sys.exit(main())"
     command = [sys.executable, "-P", "-c", code]  # -P: like the installed command, not from here
     return subprocess.run(
         [*command, *arguments], capture_output=True, text=True, timeout=60, cwd=cwd, check=False
@@ -113,7 +113,7 @@ def test_an_unwritable_state_folder_is_one_sentence(folder: Path) -> None:
 
 def test_help_imports_nothing_slow() -> None:
     code = (
-        "import sys; from helpers import cli\n"
+        "import sys; from otw import cli\n"
         "try: cli.main(['--help'])\n"
         "except SystemExit: pass\n"
         "print(sorted({'grpc', 'numpy', 'psutil', 'tqdm'} & set(sys.modules)))"
@@ -133,7 +133,7 @@ def test_options_given_for_jupyterlab_replace_ours() -> None:
 def start_lab(log: Path) -> tuple[subprocess.Popen[bytes], int]:
     port = processes.choose_port()
     options = ["lab", "--no-browser", f"--port={port}", "--ServerApp.port_retries=0"]
-    code = "import sys; from helpers.cli import main; sys.exit(main())"
+    code = "import sys; from otw.cli import main; sys.exit(main())"
     with log.open("wb") as output:
         lab = subprocess.Popen(
             [sys.executable, "-c", code, *options], stdout=output, stderr=output,

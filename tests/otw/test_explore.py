@@ -20,16 +20,16 @@ import websocket
 from traitlets.config import Config
 
 import practice
-from helpers import cli
 from helpers.channels import MAX_UPLOAD
-from helpers.explorer import page as explore_page
+from otw import cli
+from otw import page as explore_page
 from practice import processes
-from practice.services import ROOT
+from practice.service import ROOT
 from tests.explore_page import Kernel, Page, left_behind, starting
 from tests.tfserving import eventually, write_config
 
 PASSWORD = "correct horse"
-LAB = [sys.executable, "-P", "-c", "import sys; from helpers.cli import main; sys.exit(main())"]
+LAB = [sys.executable, "-P", "-c", "import sys; from otw.cli import main; sys.exit(main())"]
 unix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
 LARGE = secrets.token_bytes(20_000_000)
 
@@ -275,7 +275,7 @@ def test_a_tab_that_is_closed_ends_its_kernel_alone(page: Page) -> None:
 
 def test_a_kernel_that_no_page_is_connected_to_ends(start: Callable[..., Page]) -> None:
     assert explore_page.IDLE == 60
-    page = start("127.0.0.1:1", first="from helpers.explorer import page; page.IDLE = 3; ")
+    page = start("127.0.0.1:1", first="from otw import page; page.IDLE = 3; ")
     page.open()
     (lost,) = page.kernels()
     kept = page.kernel(page.open())

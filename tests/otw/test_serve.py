@@ -18,17 +18,25 @@ import numpy as np
 import psutil
 import pytest
 
-from helpers import cli, endpoints, snippets
+from helpers import endpoints
 from helpers.endpoints import Endpoint
-from helpers.explorer import addresses, catalog
-from helpers.explorer.preview import preview
-from helpers.signatures import DEFAULT_SIGNATURE, Signature, Signatures, TensorSpec, check_inputs
 from helpers.tfserving import VersionStatus
-from practice import export, features, processes, serve, services, state
+from helpers.tfserving.signatures import (
+    DEFAULT_SIGNATURE,
+    Signature,
+    Signatures,
+    TensorSpec,
+    check_inputs,
+)
+from otw import cli, export, features, serve
+from practice import processes, state
+from practice.service import MODELS
 from tests.explorer import before
 from tests.tfserving import make_odd_models
+from workbench.code import curl as snippets
+from workbench.code.tfserving import preview
+from workbench.explorer import addresses, catalog
 
-MODELS = services.MODELS
 HERE = Endpoint("tfserving", grpc="127.0.0.1:8500", rest="http://127.0.0.1:8501", model="m")
 READY = "Ctrl-C stops it."
 ENDED = "is no longer served."
@@ -46,7 +54,7 @@ class Served:
         self.endpoints = folder / "endpoints.toml"
         self.variables = os.environ | {"OTW_ENDPOINTS": str(self.endpoints)} | variables
         self._out, self._errors = folder / "out.txt", folder / "errors.txt"
-        code = "import sys; from helpers.cli import main; sys.exit(main())"
+        code = "import sys; from otw.cli import main; sys.exit(main())"
         with self._out.open("wb") as out, self._errors.open("wb") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-c", code, "serve", str(path), *options],

@@ -18,15 +18,15 @@ import trustme
 
 from helpers import errors, tfserving
 from helpers.endpoints import Endpoint
-from helpers.explorer import statuses
-from helpers.signatures import DEFAULT_SIGNATURE
-from practice import services
+from helpers.tfserving.signatures import DEFAULT_SIGNATURE
+from otw import statuses
+from practice.service import MODELS
 from tests.http_answers import http_answer
 from tests.practice.test_tfserving_flags import IRIS as IRIS_FLAGS
 from tests.practice.test_tfserving_flags import ssl_config
 from tests.tfserving import Running, make_odd_models, running, write_config
 
-DATA = services.MODELS.parent
+DATA = MODELS.parent
 DIGIT, PAGE = DATA / "images" / "digit.png", DATA / "images" / "digits-01.png"
 IRIS = np.array([[5.1, 3.5, 1.4, 0.2]], np.float32)
 FLOWER = "features=5.1, 3.5, 1.4, 0.2"
@@ -35,7 +35,7 @@ PASSWORD = "correct horse"
 COMMAND = [
     sys.executable, "-P", "-c",
     "import sys; sys.modules.update(dict.fromkeys(['practice', 'ipywidgets', 'IPython']));"
-    "from helpers.cli import main; sys.exit(main())",
+    "from otw.cli import main; sys.exit(main())",
 ]  # fmt: skip
 unix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
 

@@ -6,8 +6,8 @@ import pytest
 
 import practice
 from helpers import ccai
+from helpers.ccai.speech import Speech
 from helpers.errors import BadInput, ServiceFailed
-from helpers.speech import Speech
 
 DATA = Path(__file__).parents[2] / "data"
 

@@ -24,9 +24,11 @@ import psutil
 import pytest
 import requests
 
-from practice import processes, server, services
+from practice import processes
+from practice.host import server
 from practice.modelarts import command, models, signing
 from practice.modelarts.published import SERVICES
+from practice.service import MODELS, ROOT
 from tests import modelarts
 from tests.modelarts import (
     APP_DIGITS,
@@ -1343,7 +1345,7 @@ def test_a_deployment_waits_deploys_and_runs(monkeypatch: pytest.MonkeyPatch) ->
         return kept(*arguments)
 
     monkeypatch.setitem(models.KINDS, "iris", slowly)  # type: ignore[arg-type]
-    deployment = models.Deployment("iris", services.MODELS)
+    deployment = models.Deployment("iris", MODELS)
     seen = [deployment.status]
     with futures.ThreadPoolExecutor(1) as pool:
         loading = pool.submit(deployment.load)
@@ -1356,7 +1358,7 @@ def test_a_deployment_waits_deploys_and_runs(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_model_that_is_broken_has_failed_while_the_others_run(tmp_path: Path) -> None:
     folder = tmp_path / "models"
-    shutil.copytree(services.MODELS, folder)
+    shutil.copytree(MODELS, folder)
     (folder / "digits" / "1" / "model.tflite").write_bytes(b"this is no model")
     with running(models=folder) as service:
         assert set(listed(service, "?status=running")) == {"iris", "digits_detector"}
@@ -1370,7 +1372,7 @@ def test_a_model_that_is_broken_has_failed_while_the_others_run(tmp_path: Path) 
         is_refused(answer, 400, "ModelArts.4203", "service .+ unavailable.*")
         assert named(service.ask(IRIS, RIGHT, service.with_token)) == "Iris-setosa"
 
-        shutil.copy(services.MODELS / "digits" / "1" / "model.tflite", folder / "digits" / "1")
+        shutil.copy(MODELS / "digits" / "1" / "model.tflite", folder / "digits" / "1")
         put = manage(service, f"/{SERVICES['digits'].id}", "PUT", {"status": "running"})
         assert put.status == 200
         for _ in range(5000):
@@ -1632,9 +1634,7 @@ def test_a_flag_that_makes_no_sense_is_refused(
 def run(*flags: str) -> subprocess.CompletedProcess[str]:
     """Run the command until it ends by itself."""
     own = [sys.executable, "-m", "practice.modelarts", *flags]
-    return subprocess.run(
-        own, cwd=services.ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
+    return subprocess.run(own, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_a_port_that_is_taken_is_named(here: Running, tmp_path: Path) -> None:

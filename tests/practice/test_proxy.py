@@ -27,9 +27,10 @@ import pytest
 import requests
 
 import practice
-from helpers import endpoints, machine
+from helpers import endpoints
 from helpers.serving_api import predict_pb2, prediction_service_pb2_grpc
 from helpers.tensors import to_tensor_proto
+from otw import doctor as machine
 from practice import credentials, manager, processes, services, state
 from practice.proxy import passed, record
 from practice.proxy.answers import PlainAnswer

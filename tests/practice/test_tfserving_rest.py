@@ -20,7 +20,8 @@ from helpers.serving_api import (
     model_server_config_pb2,
     types_pb2,
 )
-from practice import processes, server, web
+from practice import processes
+from practice.host import server, web
 from practice.tfserving import monitoring, rest
 from practice.tfserving.engine import CLASSIFY_METHOD, PREDICT_METHOD, REGRESS_METHOD, Task
 from practice.tfserving.failures import Failure

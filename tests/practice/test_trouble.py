@@ -14,7 +14,9 @@ import pytest
 import practice
 from helpers import ccai, errors, modelarts, tfserving
 from helpers.endpoints import Endpoint
-from practice import launch, manager, processes, services, state, trouble
+from practice import launch, manager, processes, services, state
+from practice.host import trouble
+from practice.service import MODELS
 
 FLOWER = {"sepal_length": 3, "sepal_width": 1, "petal_length": 2.2, "petal_width": 4}
 DIGIT = Path(__file__).parents[2] / "data" / "images" / "digit.png"
@@ -161,7 +163,7 @@ def test_a_shared_service_takes_no_trouble() -> None:
 
 @pytest.mark.parametrize("name", [name for name in services.SERVICES if name != "proxy"])
 def test_a_service_without_an_owner_refuses_the_flag(name: str, tmp_path: Path) -> None:
-    iris = [f"--model_base_path={services.MODELS / 'iris'}", "--prefer_tflite_model=true"]
+    iris = [f"--model_base_path={MODELS / 'iris'}", "--prefer_tflite_model=true"]
     service = services.SERVICES[name]
     models = iris if service.kind == "tfserving" else []
     done = subprocess.run(

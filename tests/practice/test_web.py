@@ -15,8 +15,9 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from practice import credentials, processes, server, web
+from practice import credentials, processes
 from practice.credentials import Certificate
+from practice.host import server, web
 from tests import ccai
 
 PATIENCE = 1.0

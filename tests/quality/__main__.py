@@ -1,14 +1,11 @@
-"""`make quality`: prints the table of the engines' figures, and writes it to README.md."""
+"""`make quality`: prints the table of the engines' figures, and writes it into docs."""
 
 import sys
-from pathlib import Path
 
 from tqdm import tqdm
 
+from tests import tables
 from tests.quality.measure import all_figures
-
-_README = Path(__file__).parents[2] / "README.md"
-_MARKS = ("<!-- quality: begin -->\n", "<!-- quality: end -->")
 
 
 def main() -> int:
@@ -19,9 +16,7 @@ def main() -> int:
         for f in figures
     )
     print(table)
-    before, rest = _README.read_text(encoding="utf-8").split(_MARKS[0])
-    after = rest.split(_MARKS[1])[1]
-    _README.write_text(f"{before}{_MARKS[0]}{table}{_MARKS[1]}{after}", encoding="utf-8")
+    tables.write("quality", table)
     return sum(f.least is not None and f.right < f.least for f in figures)
 
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from helpers.speech import Speech
+from helpers.ccai.speech import Speech
 from practice.ccai.engines.digits import NAMES, Digits
 from practice.ccai.engines.faces import FaceFinder
 from practice.ccai.engines.hearing import Listener
 from practice.ccai.engines.reading import Reader
 from practice.ccai.engines.speaking import Speaker
-from practice.images import decode
+from practice.host.images import decode
 from tests.quality import samples
 
 

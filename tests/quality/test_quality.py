@@ -1,4 +1,4 @@
-"""The engines are as good as README says they have to be."""
+"""The engines are as good as docs/practice-services.md says they have to be."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Runs the soak, and writes README's table."""
+"""Runs the soak, and writes the table in docs/measured.md."""
 
 import argparse
 import itertools
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import psutil
 from tqdm import tqdm
 
-from tests import readme
+from tests import tables
 from tests.soak.clients import Outcome, call_all, questions
 from tests.tfserving import AVAILABLE, END, MODELS, Running, eventually, running, write_config
 
@@ -42,7 +42,7 @@ def main() -> int:
     table = _table(result)
     print(table, *result.problems, sep="\n")
     if asked >= REQUESTS and not result.problems:
-        readme.write("soak", table)
+        tables.write("soak", table)
     return len(result.problems)
 
 

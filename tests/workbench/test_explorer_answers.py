@@ -18,16 +18,17 @@ import pytest
 from PIL import Image
 
 from helpers import ccai, endpoints, modelarts, tfserving
-from helpers.ccai_answers import Face, Tag, TextItem
-from helpers.examples import Class
-from helpers.explorer import answers, listings, rasters
-from helpers.explorer.drawings import Part
+from helpers.ccai.answers import Face, Tag, TextItem
+from helpers.ccai.speech import Speech
 from helpers.images import png
-from helpers.signatures import DEFAULT_SIGNATURE
-from helpers.speech import Speech
+from helpers.tfserving.examples import Class
+from helpers.tfserving.signatures import DEFAULT_SIGNATURE
 from practice import manager
 from tests import ccai as shared
 from tests.ccai import DATA
+from workbench import answers
+from workbench.answers import listings, rasters
+from workbench.answers.drawings import Part
 
 ORANGE = (230, 159, 0)
 HTML = '<b onclick="x">&\'"</b>'

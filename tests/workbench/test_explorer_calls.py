@@ -13,13 +13,13 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from helpers.ccai_answers import Face, Tag, TextItem
+from helpers.ccai.answers import Face, Tag, TextItem
+from helpers.ccai.speech import Speech
 from helpers.endpoints import Endpoint
 from helpers.errors import ConnectionFailed
-from helpers.explorer import merging
-from helpers.explorer.calls import Record, Request, Sending, to_csv
-from helpers.explorer.connections import Preview
-from helpers.speech import Speech
+from workbench.code.connections import Preview
+from workbench.explorer import merging
+from workbench.explorer.calls import Record, Request, Sending, to_csv
 
 HERE = Endpoint("tfserving", grpc="127.0.0.1:8500", rest="http://127.0.0.1:8501", model="m")
 

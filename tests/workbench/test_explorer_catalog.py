@@ -7,11 +7,11 @@ import pytest
 
 from helpers import endpoints, errors
 from helpers.endpoints import Endpoint
-from helpers.explorer import catalog
-from helpers.signatures import DEFAULT_SIGNATURE
+from helpers.tfserving.signatures import DEFAULT_SIGNATURE
 from practice import manager, processes
 from tests.http_answers import http_answer
 from tests.tfserving import write_config
+from workbench.explorer import catalog
 
 
 def test_models_come_with_their_states_and_signatures(endpoint: Endpoint) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers.explorer import Explorer, editors
 from practice.instance import PrivateEndpoint
 from tests.tfserving import eventually
 from tests.workbench.test_widgets import all_widgets
+from workbench.explorer import Explorer, editors
 
 FLOWER = np.array([[5.1, 3.5, 1.4, 0.2]], "float32")
 

@@ -13,28 +13,32 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers import snippets, tfserving
+from helpers import tfserving
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput
-from helpers.explorer import Explorer, answers, catalog, listings, values
-from helpers.explorer.connections import CURL, GRPC, JSON, REQUESTS, TITLES, Preview
-from helpers.explorer.editors import Editor
-from helpers.explorer.preview import preview
 from helpers.images import png
-from helpers.signatures import Signature, Signatures, TensorSpec, check_inputs
 from helpers.tensors import to_dtype
-from practice import export, features, serve
+from helpers.tfserving.signatures import Signature, Signatures, TensorSpec, check_inputs
+from otw import export, features, serve
 from tests import odd_models
 from tests.explorer import SH, assert_all_the_same, curl, decoded, post_json, run_here, same_values
 from tests.odd_models import DTYPES, EVERY, IN_A_SHELL, MANY, NAMES, ON_REST, SHAPES
 from tests.otw.test_serve import CURL as CURL_CALL
 from tests.otw.test_serve import PYTHON, Served, serving
+from workbench import answers
+from workbench.answers import listings
+from workbench.code import curl as snippets
+from workbench.code.connections import CURL, GRPC, JSON, REQUESTS, TITLES, Preview
+from workbench.code.tfserving import preview
+from workbench.explorer import Explorer, catalog
+from workbench.explorer.editors import Editor
+from workbench.values import reading as values
 
 Arrays = dict[str, np.ndarray]
 ECHOES = [name for name in EVERY if name not in ("no input", "to classify", "to regress")]
 SIZES = (2, 3, 4, 2)  # of axes that may have any
 UNKNOWN = (2, 1, 3)  # where the rank may be any
-OTW = [sys.executable, "-P", "-c", "import sys; from helpers.cli import main; sys.exit(main())"]
+OTW = [sys.executable, "-P", "-c", "import sys; from otw.cli import main; sys.exit(main())"]
 
 
 def short(name: str) -> str:

@@ -17,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.errors import BadInput
-from helpers.explorer import pictures
-from helpers.explorer.adjusting import Adjusting
-from helpers.explorer.pictures import Preprocessing
-from helpers.fields import Fields
-from helpers.signatures import TensorSpec
 from helpers.tensors import to_data_type, to_dtype
+from helpers.tfserving.signatures import TensorSpec
+from workbench.explorer.adjusting import Adjusting
+from workbench.fields import Fields
+from workbench.values import pictures
+from workbench.values.pictures import Preprocessing
 
 # Twice as wide as high, every corner of another colour.
 COLOURS = np.zeros((8, 16, 3), np.uint8)
@@ -320,7 +320,7 @@ def test_a_damaged_file_is_a_picture_or_a_sentence(data: st.DataObject) -> None:
 
 def test_a_widget_library_is_not_needed() -> None:
     code = (
-        "import sys; from helpers.explorer import pictures, values\n"
+        "import sys; from workbench.values import pictures, reading\n"
         "print(sorted({'ipywidgets', 'IPython', 'matplotlib'} & set(sys.modules)))"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -17,19 +17,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers import ccai, ccai_wire, endpoints, images, literals, modelarts, tfserving
+from helpers import ccai, endpoints, images, modelarts, tfserving
+from helpers.ccai import calls as ccai_wire
+from helpers.ccai.speech import Speech
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput, CallError
-from helpers.explorer import catalog, connections, preview_ccai, preview_modelarts
-from helpers.explorer import preview as previews
-from helpers.explorer.connections import CURL, GRPC, JSON, REQUESTS, TITLES, Preview
-from helpers.explorer.preview import preview
 from helpers.serving_api import example_pb2
-from helpers.signatures import DEFAULT_SIGNATURE, Signature, Signatures, TensorSpec
-from helpers.speech import Speech
 from helpers.tensors import to_ndarray
-from practice import manager, services
+from helpers.tfserving.signatures import DEFAULT_SIGNATURE, Signature, Signatures, TensorSpec
+from practice import manager
 from practice.modelarts import published as modelarts_services
+from practice.service import MODELS
 from tests import ccai as shared
 from tests.explorer import (
     SH,
@@ -46,8 +44,15 @@ from tests.explorer import (
     same_values,
 )
 from tests.tfserving import make_odd_models, running
+from workbench.code import ccai as preview_ccai
+from workbench.code import connections, literals
+from workbench.code import modelarts as preview_modelarts
+from workbench.code import tfserving as previews
+from workbench.code.connections import CURL, GRPC, JSON, REQUESTS, TITLES, Preview
+from workbench.code.tfserving import preview
+from workbench.explorer import catalog
 
-DATA = services.MODELS.parent
+DATA = MODELS.parent
 HERE = Endpoint("tfserving", grpc="127.0.0.1:8500", rest="http://127.0.0.1:8501", model="m")
 SECURE = HERE.replace(
     rest="https://127.0.0.1:8501", ca_file="ca.pem", user="lovelace", password="hush"

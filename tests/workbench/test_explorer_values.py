@@ -15,14 +15,15 @@ from hypothesis import strategies as st
 
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput
-from helpers.examples import features_of
-from helpers.explorer import listings, values
-from helpers.explorer.arrays import fit
-from helpers.explorer.form_examples import ExamplesForm
-from helpers.explorer.pictures import Preprocessing
-from helpers.fields import Fields
-from helpers.signatures import Signature, Signatures, TensorSpec, check_inputs
 from helpers.tensors import to_data_type, to_dtype, to_ndarray, to_tensor_proto
+from helpers.tfserving.examples import features_of
+from helpers.tfserving.signatures import Signature, Signatures, TensorSpec, check_inputs
+from workbench.answers import listings
+from workbench.explorer.forms.examples import ExamplesForm
+from workbench.fields import Fields
+from workbench.values import reading as values
+from workbench.values.arrays import fit
+from workbench.values.pictures import Preprocessing
 
 DTYPES = [
     "float16", "float32", "float64", "bfloat16", "float8_e5m2", "float8_e4m3fn", "int4", "uint4",

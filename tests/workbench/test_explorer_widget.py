@@ -15,15 +15,15 @@ import pytest
 from ipywidgets import Widget
 
 import practice
-from helpers import endpoints, profiles, tfserving
-from helpers.endpoints import Endpoint
+from helpers import endpoints, tfserving
+from helpers.ccai.speech import Speech
+from helpers.endpoints import Endpoint, profiles
 from helpers.errors import BadInput, CallError, ConnectionFailed, DeadlineExceeded, UnknownModel
-from helpers.explorer import Explorer, editors, panes
-from helpers.explorer.connections import CURL, GRPC, JSON, REQUESTS, TITLES
-from helpers.speech import Speech
-from helpers.widgets import EndpointPanel
 from practice.instance import PrivateEndpoint
 from tests.workbench.test_widgets import all_widgets
+from workbench.code.connections import CURL, GRPC, JSON, REQUESTS, TITLES
+from workbench.explorer import Explorer, editors, panes
+from workbench.panel import EndpointPanel
 
 DATA = Path(__file__).parents[2] / "data"
 DIGITS = DATA / "images" / "digits-08.png"
@@ -179,7 +179,7 @@ def test_an_answer_that_cannot_be_shown_leaves_the_explorer_usable(
         raise ValueError("nobody has thought of this")
 
     explorer.choose("iris")
-    monkeypatch.setattr("helpers.explorer.answers.show", fail)
+    monkeypatch.setattr("workbench.answers.show", fail)
     explorer.send_button.click()
     explorer.wait()
     assert "nobody has thought of this" in explorer.answer.html.value
@@ -604,7 +604,7 @@ def test_history_shows_sends_again_and_exports(explorer: Explorer) -> None:
 def test_old_arrays_are_dropped_before_memory_is_full(
     explorer: Explorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("helpers.explorer.panes._KEPT", 100)
+    monkeypatch.setattr("workbench.explorer.panes._KEPT", 100)
     explorer.choose("iris")
     for _ in range(4):
         explorer.send()
@@ -619,7 +619,7 @@ def test_old_arrays_are_dropped_before_memory_is_full(
 def test_arrays_that_are_dropped_leave_the_memory(
     explorer: Explorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("helpers.explorer.panes._KEPT", 100)
+    monkeypatch.setattr("workbench.explorer.panes._KEPT", 100)
     explorer.choose("iris")
     sent = []
     for number in range(4):

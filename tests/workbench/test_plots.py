@@ -6,8 +6,8 @@ import matplotlib
 import numpy as np
 import pytest
 
-from helpers.plots import draw_boxes, draw_ratios, draw_timeline
-from helpers.timing import Timeline
+from workbench.plots import draw_boxes, draw_ratios, draw_timeline
+from workbench.timing import Timeline
 
 matplotlib.use("agg")
 BOX = [[0.25, 0.5, 0.75, 1.0]]

@@ -15,9 +15,12 @@ import numpy as np
 import pytest
 from nbclient import NotebookClient
 
-from helpers import channels, codec, errors, tfserving_grpc, timing
+from helpers import channels, errors
 from helpers.endpoints import Endpoint
-from helpers.timing import compare, ratios, timeline
+from helpers.tfserving import codec
+from helpers.tfserving import grpc as tfserving_grpc
+from workbench import timing
+from workbench.timing import compare, ratios, timeline
 
 PARTS = ("connect", "encode", "send", "wait", "receive", "decode")
 IRIS = {"features": np.array([[5.1, 3.5, 1.4, 0.2]], np.float32)}
@@ -101,7 +104,7 @@ def test_a_bar_shows_after_two_seconds(progress: bool, capsys: pytest.CaptureFix
 
 LONG = """
 import time
-from helpers.timing import compare
+from workbench.timing import compare
 figures = compare({"sleep": lambda: time.sleep(0.25)}, rounds=10)
 print(len(figures["sleep"]))
 """
@@ -240,7 +243,7 @@ ENDS = """
 import sys
 import numpy as np
 from helpers.endpoints import Endpoint
-from helpers.timing import timeline
+from workbench.timing import timeline
 endpoint = Endpoint("tfserving", grpc=sys.argv[1], model="iris")
 for _ in range(3):
     timeline(endpoint, {"features": np.ones((1, 4), np.float32)})

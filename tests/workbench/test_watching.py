@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 import practice
-from helpers import ccai, modelarts, tfserving, timing, transport
+from helpers import ccai, modelarts, tfserving, transport
 from helpers.endpoints import Endpoint, load
 from helpers.errors import UnknownModel
-from helpers.watching import Watch
 from practice.instance import PrivateEndpoint
 from tests.http_answers import http_answer
+from workbench import timing
+from workbench.watching import Watch
 
 FLOWER = {"features": np.ones((1, 4), "float32")}
 WHOLE = ["encode", "connect", "send", "wait", "receive", "decode"]

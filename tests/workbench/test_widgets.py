@@ -11,10 +11,10 @@ import pytest
 from ipywidgets import Widget
 
 import practice
-from helpers import ccai, endpoints, errors, modelarts, profiles, tfserving
-from helpers.endpoints import Endpoint
-from helpers.widgets import EndpointPanel
+from helpers import ccai, endpoints, errors, modelarts, tfserving
+from helpers.endpoints import Endpoint, profiles
 from practice import manager
+from workbench.panel import EndpointPanel
 
 
 @pytest.fixture(autouse=True)
@@ -185,7 +185,7 @@ def test_a_proxy_on_the_way_is_told_without_its_password(
 def test_a_service_that_never_answers_does_not_block(
     panel: EndpointPanel, tcp_server: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("helpers.widgets._TIMEOUT", 0.5)
+    monkeypatch.setattr("workbench.panel._TIMEOUT", 0.5)
     panel.address.value = tcp_server(None)
     assert "asking" in panel.lamp.value
     panel.wait()
@@ -202,7 +202,7 @@ def test_a_service_that_dies_while_the_panel_waits(monkeypatch: pytest.MonkeyPat
         living = (each for each in psutil.Process().children() if each.status() != "zombie")
         process = next(each for each in living if f"--port={port}" in each.cmdline())
         process.suspend()  # it has the connection, and answers no more
-        monkeypatch.setattr("helpers.widgets._TIMEOUT", 20.0)
+        monkeypatch.setattr("workbench.panel._TIMEOUT", 20.0)
         panel.test.click()
         process.kill()
         panel.wait(30)

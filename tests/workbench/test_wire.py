@@ -23,12 +23,12 @@ from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers import wire
 from helpers.errors import BadInput
 from helpers.serving_api import meta_graph_pb2, predict_pb2, tensor_pb2
 from helpers.tensors import to_tensor_proto
-from helpers.wire import show
 from tests.fuzzing import examples
+from workbench import wire
+from workbench.wire import show
 
 SECRET = "s3cr3tk1w1"
 LABELS = {"optional": 1, "repeated": 3}

@@ -12,7 +12,7 @@ import pytest
 from helpers.errors import BadInput
 from helpers.serving_api import predict_pb2, tensor_pb2
 from helpers.tensors import to_tensor_proto
-from helpers.wire import sizes
+from workbench.wire import sizes
 
 CONTENT, ROWS = "gRPC, tensor_content", "JSON rows"
 ROUNDED = "JSON rows, 4 decimals (loses digits)"

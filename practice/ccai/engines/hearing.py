@@ -71,6 +71,10 @@ class Listener:
             self._level(pcm)
             return self._decode(pcm)
 
+    def utterances(self, frames: Iterator[bytes]) -> Iterator[str]:
+        """Cut a stream into utterances and give the text of each; see `Live`."""
+        return Live(self).utterances(frames)
+
     def _level(self, pcm: bytes) -> None:
         """Take the cepstral mean of the whole recording.
 

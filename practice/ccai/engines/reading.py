@@ -38,7 +38,7 @@ class Reader:
 
     def __init__(self) -> None:
         logging.getLogger("RapidOCR").disabled = True
-        from rapidocr import RapidOCR
+        from rapidocr import RapidOCR  # 0.7 s
 
         threads = os.cpu_count() or 1
         self._engine = RapidOCR(

@@ -1,0 +1,93 @@
+"""How a call gets to CCAI and back: forms over REST, files over gRPC."""
+
+import weakref
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import grpc
+
+from helpers import channels, errors, transport
+from helpers.ccai import answers
+from helpers.endpoints import Endpoint
+from helpers.errors import libraries
+from helpers.images import file_bytes
+from protos import inference_service_pb2 as messages
+from protos import inference_service_pb2_grpc
+
+Transport = Literal["rest", "grpc"]
+
+
+def infer(
+    endpoint: Endpoint,
+    service: str,
+    method: str,
+    image: Any,
+    transport: Transport,
+    dialect: str,
+    timeout: float,
+) -> Any:
+    """Send an image to a service over REST, or to the method that does the same over gRPC."""
+    content = file_bytes(image)
+    if is_grpc(transport):
+        return call(endpoint, method, content, timeout)
+    paths = {"py": f"fcgi_py_{service}", "cpp": f"fcgi_{service}"}
+    if dialect not in paths:
+        raise errors.BadInput(f"CCAI has no dialect {dialect!r}. There are 'py' and 'cpp'.")
+    path = paths[dialect]
+    return post(endpoint, path, {"image": answers.base64_text(content)}, timeout)
+
+
+def is_grpc(transport: str) -> bool:
+    """Whether a transport is gRPC and not REST; BadInput for any other."""
+    if transport not in ("rest", "grpc"):
+        raise errors.BadInput(f"CCAI has no transport {transport!r}. There are 'rest' and 'grpc'.")
+    return transport == "grpc"
+
+
+def post(endpoint: Endpoint, path: str, form: Mapping[str, Any], timeout: float) -> Any:
+    """Post a form and return the answer's data; CallError when there are none."""
+    try:
+        return answers.data_of(send(endpoint, path, form, timeout))
+    except errors.CallError as error:
+        error.service, error.endpoint = endpoint.service, endpoint.rest
+        raise
+
+
+def send(endpoint: Endpoint, path: str, form: Mapping[str, Any], timeout: float) -> str:
+    """Post a form and return the answer's text; CallError for every status from 400 on."""
+    url = f"{endpoint.rest}/cgi-bin/{path}"
+    response = transport.request(endpoint, "POST", url, timeout, data=form)
+    where = {"service": endpoint.service, "endpoint": endpoint.rest}
+    if response.status_code == 500:
+        # CCAI's services check nothing: whatever they do not understand ends here.
+        raise errors.BadInput(
+            f"{endpoint.rest} does not understand the form sent to {path}: a field is missing, or "
+            "is not what it takes, such as bytes that are no image. The service's log has more.",
+            code=500, details=response.reason, **where,
+        )  # fmt: skip
+    if response.status_code >= 400:
+        raise libraries.from_http(response, **where)
+    return response.content.decode("utf-8", errors="replace")  # no charset is in the header
+
+
+_stubs: "weakref.WeakKeyDictionary[grpc.Channel, Any]" = weakref.WeakKeyDictionary()
+
+
+def call(endpoint: Endpoint, method: str, content: bytes, timeout: float) -> Any:
+    """Send a file to a gRPC method and return what its text says."""
+    text = unary(endpoint, method, messages.Input(buffer=content), timeout).json
+    if not text and method not in ("FaceDetection", "FacialLandmark"):  # there: no face
+        raise errors.BadInput(
+            f"{endpoint.grpc} gave an empty answer to {method}: it could not read the file, or "
+            "has no engine for it. Images are JPEG or PNG files; sound is a WAV file.",
+            service=endpoint.service, endpoint=endpoint.grpc,
+        )  # fmt: skip
+    return answers.parse(text)
+
+
+def unary(endpoint: Endpoint, method: str, request: Any, timeout: float) -> Any:
+    """Make a gRPC call; returns the message, or raises CallError."""
+    channel = channels.channel(endpoint)
+    if channel not in _stubs:
+        _stubs[channel] = inference_service_pb2_grpc.InferenceStub(channel)
+    return transport.unary(endpoint, getattr(_stubs[channel], method), request, timeout)

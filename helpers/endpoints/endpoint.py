@@ -1,0 +1,164 @@
+"""What an endpoint is: where a service is, who you are there, and which model is meant."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from helpers.errors import BadInput
+
+KINDS = {"tfserving": "TensorFlow Serving", "ccai": "CCAI", "modelarts": "ModelArts"}
+_TYPES: dict[str, tuple[tuple[type, ...], str]] = {  # of what is not text
+    "tls": ((bool,), "true or false"),
+    "verify": ((bool,), "true or false"),
+    "no_proxy": ((bool,), "true or false"),
+    "version": ((int, type(None)), "a whole number"),
+    "retries": ((int,), "a whole number"),
+    "models": ((list, tuple), "a list of names"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Endpoint:
+    """One service, and optionally one model of it.
+
+    Parameters
+    ----------
+    kind : str
+        Which protocol it speaks: `tfserving`, `ccai` or `modelarts`.
+    rest : str
+        Where its REST port is: `http://127.0.0.1:8080`. `https` encrypts. For ModelArts the
+        service's whole address: `https://host/v1/infers/eb3e0c54-...`.
+    grpc : str
+        `host:port` of its gRPC port.
+    tls : bool
+        Whether the gRPC connection is encrypted.
+    ca_file : str
+        PEM file of the authority that signed the server's certificate; empty for the
+        well-known ones. Setting it sets `tls`.
+    verify : bool
+        Whether a certificate has to be one to trust. False is for a look at what a server
+        answers over REST, never for a password that counts.
+    model, signature_name : str
+        The model to call, and its signature; an empty signature name means the default.
+    version : int, optional
+        A version of the model; without one the service takes the newest.
+    version_label : str
+        A label such as `stable` in place of a version.
+    user, password : str
+        Who you are there. The password is never shown and never written to a file.
+    auth : str
+        Of ModelArts, how you prove it: empty for a token, `signature` (user is the AK, password
+        the SK) or `appcode` (password is the AppCode).
+    iam, domain, project : str
+        Of ModelArts, where tokens come from and for which account and project.
+    no_proxy : bool
+        Whether calls go past the proxies that the environment names. To this machine they
+        always do.
+    retries : int
+        How often a call is tried again when the connection fails or the service is not
+        available, with growing pauses. For calls that may be repeated, as inferences may.
+    models : tuple of str
+        Names known to be served there, for suggestions: TensorFlow Serving cannot list them.
+
+    Examples
+    --------
+    >>> here = Endpoint("tfserving", grpc="127.0.0.1:8500", model="digits")
+    >>> here.replace(version=2)
+    Endpoint(kind='tfserving', grpc='127.0.0.1:8500', model='digits', version=2)
+    """
+
+    kind: str
+    rest: str = ""
+    grpc: str = ""
+    tls: bool = False
+    ca_file: str = ""
+    verify: bool = True
+    model: str = ""
+    version: int | None = None
+    version_label: str = ""
+    signature_name: str = ""
+    user: str = ""
+    password: str = ""
+    auth: str = ""
+    iam: str = ""
+    domain: str = ""
+    project: str = ""
+    no_proxy: bool = False
+    retries: int = 0
+    models: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise BadInput(f"Unknown kind {self.kind!r}. Known: {', '.join(KINDS)}.")
+        if not 0 <= self.retries <= 4:
+            raise BadInput("retries is from 0 to 4: gRPC tries a call five times at most.")
+        if self.auth not in ("", "signature", "appcode"):
+            raise BadInput(f"auth is signature, appcode or empty, not {self.auth!r}.")
+        if self.rest:
+            _check_url(self.rest, path=self.kind == "modelarts")
+        if self.iam:
+            _check_url(self.iam)
+        if self.grpc:
+            _check_address(self.grpc)
+        if self.version is not None and self.version_label:
+            raise BadInput("Give a version or a version label, not both.")
+        if self.ca_file:
+            object.__setattr__(self, "tls", True)
+
+    @property
+    def service(self) -> str:
+        """The service's full name, for sentences."""
+        return KINDS[self.kind]
+
+    def replace(self, **changes: Any) -> "Endpoint":
+        """Return a copy with some fields changed."""
+        return from_mapping(dataclasses.asdict(self) | changes, "This endpoint")
+
+    def __repr__(self) -> str:
+        fields = (f for f in dataclasses.fields(self) if f.name != "password")
+        shown = (f for f in fields if getattr(self, f.name) != f.default)
+        return f"Endpoint({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in shown)})"
+
+
+def from_mapping(values: Mapping[str, Any], what: str) -> Endpoint:
+    """Make an endpoint of fields by name, or raise BadInput that says what is wrong in `what`."""
+    fields = {field.name: field for field in dataclasses.fields(Endpoint)}
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        raise BadInput(f"{what} has no field {unknown[0]!r}. Fields: {', '.join(fields)}.")
+    for name, value in values.items():
+        types, wanted = _TYPES.get(name, ((str,), "text"))
+        if type(value) not in types:  # isinstance would take True for a number
+            raise BadInput(f"{what}: {name!r} is {wanted}, not {type(value).__name__}.")
+    return Endpoint(**{**values, "models": tuple(values.get("models", ()))})
+
+
+def _check_address(address: str) -> None:
+    host, colon, port = address.rpartition(":")
+    valid = port.isascii() and port.isdigit() and 0 < int(port) < 65536
+    plain_ipv6 = address.count(":") > 1 and not host.startswith("[")
+    if "/" in address or plain_ipv6 or not (colon and host and valid):
+        raise BadInput(
+            f"{address!r} is not a gRPC address. Write host:port, such as 127.0.0.1:8500, "
+            "without http:// and with a port from 1 to 65535. IPv6 goes in brackets: [::1]:8500."
+        )
+
+
+def _check_url(url: str, *, path: bool = False) -> None:
+    from urllib.parse import urlsplit  # optional: many endpoints have no REST port
+
+    try:
+        parts = urlsplit(url)
+        whole = f"{parts.scheme}://{parts.netloc}{parts.path if path else ''}"
+        port, bare = parts.port, whole == url
+    except ValueError:  # a port that is no number, or brackets that do not close
+        port, bare = 0, False
+    named = bare and parts.scheme in ("http", "https") and parts.hostname and " " not in url
+    if not named or port == 0 or "@" in url:
+        what = "This" if "@" in url else repr(url)  # there may be a password in it
+        how = "such as http://127.0.0.1:8080, without a path, a user or a password"
+        if path:
+            how = "as the service's page gives it, without a user or a password"
+        raise BadInput(
+            f"{what} is not a REST address. Write http://host:port or https://host:port, {how}."
+        )

@@ -1,0 +1,143 @@
+"""The endpoints a reader keeps: `endpoints.toml`, beside the notebooks. Never a secret in it."""
+
+import dataclasses
+import os
+import re
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+import filelock
+import tomlkit
+
+from helpers.endpoints.endpoint import Endpoint, from_mapping
+from helpers.endpoints.practice import PROFILES
+from helpers.errors import BadInput
+
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_HEADER = re.compile(r"^\s*\[(?!\[)", re.MULTILINE)
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_NEVER_WRITTEN = {"password"}
+
+
+def path() -> str:
+    """Return the file's path: beside the notebooks, or where `OTW_ENDPOINTS` says."""
+    beside = os.path.join(_ROOT, "notebooks", "endpoints.toml")
+    return os.environ.get("OTW_ENDPOINTS") or beside
+
+
+def read() -> tuple[dict[str, Endpoint], list[str]]:
+    """Read all profiles.
+
+    Returns
+    -------
+    dict of str to Endpoint
+        The good ones by name, also when others in the file are broken.
+    list of str
+        A sentence for each broken one: which, in which line, and why.
+    """
+    try:
+        with open(path(), encoding="utf-8") as file:
+            text = file.read()
+    except FileNotFoundError:
+        return {}, []
+    except (OSError, UnicodeDecodeError) as error:
+        return {}, [f"{_file()} cannot be read: {error}."]
+    tables, problems = _parse(text)
+    found = {}
+    for name, table in tables.items():
+        try:
+            if not isinstance(table, Mapping):
+                raise BadInput(f"{name!r} in {_file()} belongs to no profile.")
+            found[name] = from_mapping(
+                {"kind": "tfserving", **table}, f"Profile {name!r} in {_file()}"
+            )
+        except BadInput as error:
+            problems.append(str(error))
+    return found, problems
+
+
+def get(kind: str, name: str) -> Endpoint:
+    """Return one profile; BadInput says which there are when it is not one of them."""
+    found, problems = read()
+    fitting = {key: endpoint for key, endpoint in found.items() if endpoint.kind == kind}
+    if name in fitting:
+        return fitting[name]
+    known = f"{_file()} has no good profile {name!r} of kind {kind!r}. "
+    known += f"Profiles: {', '.join(fitting) or 'none'}."
+    raise BadInput(" ".join([known, *problems]))
+
+
+def save(name: str, endpoint: Endpoint) -> None:
+    """Write a profile, and keep whatever else is in the file.
+
+    Parameters
+    ----------
+    name : str
+        Letters, digits, `-` and `_`. A profile of that name is replaced.
+    endpoint : Endpoint
+        Its password is not written.
+
+    Raises
+    ------
+    BadInput
+        For a bad name, a file that is broken, and a folder that cannot be written.
+    """
+    ours = {profile for profiles in PROFILES.values() for profile in profiles}
+    if not _NAME.fullmatch(name) or name in {*ours, "environment"}:
+        raise BadInput(
+            f"{name!r} cannot name a profile. Use letters, digits, - and _; "
+            f"{', '.join(sorted(ours))} and environment are taken."
+        )
+    try:
+        with filelock.FileLock(f"{path()}.lock", timeout=10):
+            document = tomlkit.document()
+            if os.path.exists(path()):
+                with open(path(), encoding="utf-8") as file:
+                    document = tomlkit.parse(file.read())
+            document[name] = _table(endpoint)
+            _replace(tomlkit.dumps(document))
+    except (OSError, ValueError) as error:  # tomlkit's errors are ValueErrors
+        raise BadInput(f"{_file()} was left as it is: {error}.") from error
+
+
+def _table(endpoint: Endpoint) -> dict[str, Any]:
+    fields = dataclasses.fields(endpoint)
+    values = {field.name: getattr(endpoint, field.name) for field in fields}
+    return {
+        field.name: list(values[field.name]) if field.name == "models" else values[field.name]
+        for field in fields
+        if field.name not in _NEVER_WRITTEN and values[field.name] != field.default
+    }
+
+
+def _replace(text: str) -> None:
+    handle, new = tempfile.mkstemp(dir=os.path.dirname(path()), suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        os.replace(new, path())
+    except OSError:
+        os.unlink(new)
+        raise
+
+
+def _parse(text: str) -> tuple[dict[str, Any], list[str]]:
+    try:
+        return tomllib.loads(text), []
+    except tomllib.TOMLDecodeError as whole:
+        problem = f"{_file()} is broken: {whole}."
+    # One broken profile does not take the others along: read each table by itself.
+    tables: dict[str, Any] = {}
+    starts = [match.start() for match in _HEADER.finditer(text)]
+    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+        try:
+            tables |= tomllib.loads(text[start:end])
+        except tomllib.TOMLDecodeError:
+            continue  # named above, with its line
+    return tables, [problem]
+
+
+def _file() -> str:
+    return os.path.basename(path())

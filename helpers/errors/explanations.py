@@ -1,0 +1,204 @@
+"""What an error means and what to check: `errors.explain` in words, and as a card in a notebook."""
+
+import csv
+import dataclasses
+import functools
+import os
+import re
+import traceback
+from collections.abc import Iterator
+from html import escape
+from typing import Any, NamedTuple
+
+from helpers.errors.tree import CallError
+
+_TABLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "explanations.csv")
+_LONGEST = 400  # letters of a message; more is somebody's whole page
+_DEEPEST = 12  # exceptions in a chain that are looked at
+_SECRETS = re.compile(
+    r"""(?ix)
+    ( \b(?:basic|bearer)\s+
+    | (?:x-auth-token|x-subject-token|x-apig-appcode|apikey)["']?\s*[:=]\s*["']?
+    | (?:pass(?:word|wd)?|secret|token|signature|sk|appcode)["']?\s*[:=]\s*["']? )
+    [^\s"'&,;@<>]{3,}
+    """
+)
+_IN_URL = re.compile(r"(://[^/\s:@]+:)[^/\s@]+(?=@)")
+_LETTERS = re.compile(r"\b(?:MII|gAAAA)[\w+/=-]{30,}")  # how tokens begin
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """What happened, what that usually means, and what to check; a card in a notebook.
+
+    Parameters
+    ----------
+    title : str
+        The exception's name, and its library's.
+    happened : str
+        Its own message, without secrets and without long bodies.
+    means : str
+    checks : tuple of str
+        Sentences; a command stands between backticks.
+    """
+
+    title: str
+    happened: str
+    means: str
+    checks: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        lines = [f"{self.title}: {self.happened}", f"What it usually means: {self.means}"]
+        return "\n".join([*lines, "What to check:", *(f"  - {each}" for each in self.checks)])
+
+    def _repr_html_(self) -> str:
+        checks = "".join(f"<li>{_with_code(each)}</li>" for each in self.checks)
+        return (
+            "<div class='otw-explanation' role='note' "
+            "style='border-left:4px solid #b3261e;padding:0.2em 1em'>"
+            f"<p><b>{escape(self.title)}</b>: {escape(self.happened)}</p>"
+            f"<p><b>What it usually means:</b> {escape(self.means)}</p>"
+            f"<p><b>What to check:</b></p><ul>{checks}</ul></div>"
+        )
+
+
+def explain(error: BaseException) -> Explanation:
+    """Explain an exception of this project, or one as grpc, requests, ssl, ... raise it."""
+    chain = list(_chain(error))
+    text = "\n".join(map(_text, chain))
+    row = _find(text, [key for each in chain for key in _keys(each)])
+    address = _address(chain, text)
+    places = {"{address}": address, "{host}": address.rpartition(":")[0] or address}
+    checks = []
+    for check in row.check.split(" ;; "):
+        for name, place in places.items():
+            check = check.replace(name, place)
+        checks.append(check)
+    message = str(error) if isinstance(error, CallError) else _text(error)
+    return Explanation(_title(error), cut(message), row.means, tuple(checks))
+
+
+def cut(text: str) -> str:
+    """Take secrets out of a text, and the end of a long one.
+
+    Examples
+    --------
+    >>> cut("POST https://ada:s3cr3t@host/ Authorization: Basic YWRhOnMzY3IzdA==")
+    'POST https://ada:***@host/ Authorization: Basic ***'
+    """
+    # The beginning only: in the middle of a text nobody could tell where a secret begins.
+    head = _IN_URL.sub(r"\1***", text[: 10 * _LONGEST])
+    head = _LETTERS.sub("***", _SECRETS.sub(r"\1***", head))
+    more = len(text) > 10 * _LONGEST or len(head) > _LONGEST
+    return f"{head[:_LONGEST]} ... ({len(text):,} letters in all)" if more else head
+
+
+class _Row(NamedTuple):
+    of: str
+    match: str
+    means: str
+    check: str
+
+
+@functools.cache
+def _rows() -> tuple[list[_Row], dict[str, _Row]]:
+    """Read the table: rows found by their text, and rows found by a type's name."""
+    with open(_TABLE, encoding="utf-8", newline="") as file:
+        rows = [_Row(**each) for each in csv.DictReader(file)]
+    named = {row.match.removeprefix("type:"): row for row in rows if row.match.startswith("type:")}
+    return [row for row in rows if not row.match.startswith("type:")], named
+
+
+def _find(text: str, keys: list[str]) -> _Row:
+    by_text, by_type = _rows()
+    for row in by_text:
+        if row.match in text:
+            return row
+    return next((by_type[key] for key in keys if key in by_type), by_type["builtins.Exception"])
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and those behind it: causes, reasons, members of a group."""
+    seen: list[BaseException] = []
+    waiting: list[Any] = [error]
+    while waiting and len(seen) < _DEEPEST:
+        each = waiting.pop(0)
+        if not isinstance(each, BaseException) or any(each is known for known in seen):
+            continue
+        seen.append(each)
+        yield each
+        context = None if each.__suppress_context__ else each.__context__
+        inside = each.exceptions[:1] if isinstance(each, BaseExceptionGroup) else each.args
+        waiting += [each.__cause__, getattr(each, "reason", None), *inside, context]
+
+
+def _text(error: Any) -> str:
+    parts = [str(error)]
+    if callable(getattr(error, "code", None)) and callable(getattr(error, "details", None)):
+        parts = [f"{error.code().name}: {error.details()}"]
+        debug = getattr(error, "debug_error_string", None)
+        parts += [debug()] if debug and not error.details() else []
+    elif isinstance(error, CallError):
+        parts.append(error.details)
+    response = getattr(error, "response", None)
+    if response is not None and hasattr(response, "text"):
+        parts.append(response.text[:2000])
+    return "\n".join(parts)
+
+
+def _keys(error: BaseException) -> Iterator[str]:
+    code = getattr(error, "code", None)
+    if callable(code):
+        yield f"grpc.{code().name}"
+    status = getattr(getattr(error, "response", None), "status_code", code)
+    if isinstance(status, int):
+        yield f"http.{status}"
+    for cls in type(error).__mro__:
+        yield f"{cls.__module__.partition('.')[0].lstrip('_')}.{cls.__name__}"
+
+
+def _title(error: BaseException) -> str:
+    module = type(error).__module__.partition(".")[0].lstrip("_")
+    name = type(error).__name__.lstrip("_")
+    return name if module in ("helpers", "builtins") else f"{module}: {name}"
+
+
+def _address(chain: list[BaseException], text: str) -> str:
+    for each in chain:
+        url = getattr(each, "endpoint", None) or getattr(getattr(each, "request", None), "url", "")
+        if url:
+            return str(url).partition("//")[2].partition("/")[0] or str(url)
+    found = re.search(r"ipv4:([\d.]+:\d+)|host='([^']+)', port=(\d+)", text)
+    if not found:
+        return "HOST:PORT"
+    return found[1] or f"{found[2]}:{found[3]}"
+
+
+def _with_code(check: str) -> str:
+    parts = check.split("`")
+    return "".join(
+        f"<code>{escape(part)}</code>" if number % 2 else escape(part)
+        for number, part in enumerate(parts)
+    )
+
+
+def show_uncaught(
+    shell: Any, kind: type, error: BaseException, tb: Any, tb_offset: Any = None
+) -> Any:
+    """Show the card for an error that nobody caught, its traceback folded; for IPython."""
+    from IPython.display import display  # optional: only a notebook has it
+
+    explanation = explain(error)
+    frames = "".join(f"{escape(_frame(each))}\n" for each in traceback.extract_tb(tb))
+    folded = (
+        f"<details class='otw-traceback'><summary>Traceback</summary><pre>{frames}</pre></details>"
+    )
+    text = repr(explanation)
+    display({"text/plain": text, "text/html": explanation._repr_html_() + folded}, raw=True)
+    shell._last_traceback = text.splitlines()  # what a program that runs the notebook is told
+
+
+def _frame(frame: traceback.FrameSummary) -> str:
+    parts = re.split(r"[\\/]", frame.filename)
+    name = "/".join(parts[-2:]) if "ipykernel" not in frame.filename else "this notebook"
+    return f"{name}, line {frame.lineno}, in {frame.name}: {cut(frame.line or '')}"

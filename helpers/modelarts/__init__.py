@@ -1,0 +1,295 @@
+"""Calls to ModelArts: a token or a signature first, then an image or JSON over HTTPS."""
+
+import dataclasses
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent import futures
+from typing import TYPE_CHECKING, Any
+
+from helpers import errors, transport
+from helpers.endpoints import Endpoint
+from helpers.images import Image, file_bytes
+from helpers.modelarts.answers import CallsFailed, answer, lifetime
+from helpers.modelarts.signing import sign
+from helpers.progress import bar
+
+if TYPE_CHECKING:
+    import requests
+
+__all__ = [
+    "CallsFailed", "Token", "check", "get_token", "infer_image", "infer_json", "infer_many", "sign",
+]  # fmt: skip
+
+TIMEOUT = 45.0  # seconds; ModelArts itself gives up after 40
+_MARGIN = 600.0  # seconds before a token's end at which a new one is fetched
+
+
+@dataclasses.dataclass(frozen=True)
+class Token:
+    """A token of IAM.
+
+    Its text, `value`, is a secret for as long as it lives; it is not shown.
+    """
+
+    value: str = dataclasses.field(repr=False)
+    expires_at: str
+    ends: float = dataclasses.field(repr=False)  # by time.monotonic, whatever this machine's clock
+    project_id: str = ""
+
+    @property
+    def remaining(self) -> float:
+        """Seconds that it still lives."""
+        return self.ends - time.monotonic()
+
+
+_tokens: dict[tuple[str, ...], Token] = {}
+_lock = threading.Lock()
+
+
+def get_token(endpoint: Endpoint, *, timeout: float = TIMEOUT) -> Token:
+    """Get a token from IAM, or the one that this process has got already.
+
+    Parameters
+    ----------
+    endpoint : Endpoint
+        Its `iam` address, `user`, `password`, `domain` (the account) and `project` count.
+    timeout : float
+        Seconds until the call is given up.
+
+    Returns
+    -------
+    Token
+        A new one when the last one ends within ten minutes.
+
+    Raises
+    ------
+    CallError
+        `NotAuthenticated` for a wrong user, password or domain, for instance.
+
+    See IAM's `POST /v3/auth/tokens`.
+    """
+    with _lock:  # of many threads one asks, and the others wait for its token
+        known = _tokens.get(_account(endpoint))
+        if known is None or known.remaining < _MARGIN:
+            known = _tokens[_account(endpoint)] = _fetch(endpoint, timeout)
+        return known
+
+
+def infer_image(
+    endpoint: Endpoint, image: Image, *, name: str = "images", timeout: float = TIMEOUT
+) -> Any:
+    """Send an image to a service.
+
+    Parameters
+    ----------
+    endpoint : Endpoint
+        Its `rest` is the service's whole address.
+    image : path, bytes, or uint8 ndarray of shape (height, width) or (height, width, 3) in RGB
+        Bytes are those of a file. An array is sent as PNG.
+    name : str
+        The model's input parameter: the name of the form's field.
+    timeout : float
+        Seconds until the call is given up.
+
+    Returns
+    -------
+    dict
+        The answer's JSON; its fields depend on the model.
+
+    Raises
+    ------
+    CallError
+
+    See ModelArts, "Accessing a Real-Time Service (Token-based Authentication)".
+    """
+    # ModelArts looks at the content, not at this name.
+    return _post(endpoint, timeout, files={name: ("image", file_bytes(image))})
+
+
+def infer_json(endpoint: Endpoint, body: Any, *, timeout: float = TIMEOUT) -> Any:
+    """Send JSON to a service; the rest is as in `infer_image`.
+
+    Parameters
+    ----------
+    body : dict
+        Such as `{"data": {"req_data": [...]}}`; what is in it depends on the model.
+    """
+    headers = {"Content-Type": "application/json"}
+    return _post(endpoint, timeout, data=to_json(body).encode(), headers=headers)
+
+
+def to_json(body: Any) -> str:
+    """Write a request's body; BadInput for what JSON does not have."""
+    try:
+        return json.dumps(body, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise errors.BadInput(f"This cannot be written as JSON: {error}.") from error
+
+
+def infer_many(
+    endpoint: Endpoint,
+    inputs: Iterable[Any],
+    *,
+    threads: int = 8,
+    timeout: float = TIMEOUT,
+    progress: bool = True,
+) -> list[Any]:
+    """Send many images, or many dicts as JSON, from several threads.
+
+    Parameters
+    ----------
+    endpoint : Endpoint
+    inputs : iterable
+        Dicts go to `infer_json`, everything else to `infer_image`.
+    threads : int
+        Calls that are under way at once.
+    timeout : float
+        Seconds for each call.
+    progress : bool
+        Show a bar when it takes over two seconds.
+
+    Returns
+    -------
+    list
+        The answers, in the order of the inputs.
+
+    Raises
+    ------
+    CallsFailed
+        When any call failed: all of their exceptions, and the answers of the others.
+    """
+
+    def call(item: Any) -> Any:
+        infer = infer_json if isinstance(item, Mapping) else infer_image
+        return infer(endpoint, item, timeout=timeout)
+
+    with futures.ThreadPoolExecutor(threads) as pool:
+        calls = [pool.submit(call, item) for item in inputs]
+        done = futures.as_completed(calls)
+        try:
+            with bar(len(calls), " calls", progress) as tick:
+                for _ in done:
+                    tick()
+        except BaseException:  # Ctrl-C: what has not begun never will
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return CallsFailed.answers_of(calls)
+
+
+def services(
+    endpoint: Endpoint, address: str = "", *, timeout: float = TIMEOUT
+) -> list[dict[str, Any]]:
+    """List the real-time services of a project, with `access_address` for those that run.
+
+    Parameters
+    ----------
+    endpoint : Endpoint
+        With what a token needs.
+    address : str, optional
+        Of ModelArts' management, `https://modelarts...`; without it the endpoint's own host.
+    timeout : float
+
+    Returns
+    -------
+    list of dict
+        As ModelArts describes them: `service_name`, `status`, `access_address`, ...
+
+    See ModelArts' `GET /v1/{project_id}/services` and `GET /v1/{project_id}/services/{id}`.
+    """
+    host = address.rstrip("/") or endpoint.rest.partition("/v1/")[0]
+    every = f"{host}/v1/{get_token(endpoint, timeout=timeout).project_id}/services"
+    listed = _get(endpoint.replace(rest=every), timeout)["services"]
+    return [
+        _get(endpoint.replace(rest=f"{every}/{each['service_id']}"), timeout) for each in listed
+    ]
+
+
+def check(endpoint: Endpoint, *, timeout: float = TIMEOUT) -> None:
+    """Ask whether a service runs and lets you in, without an inference; CallError if not."""
+    try:
+        _post(endpoint, timeout, data=b"")
+    except errors.BadInput as error:
+        if error.code is None:
+            raise  # not even sent
+        # Whoever complains about the empty request has let it in.
+
+
+def _post(endpoint: Endpoint, timeout: float, **content: Any) -> Any:
+    if not endpoint.rest.startswith("https://"):
+        raise errors.BadInput(
+            "ModelArts speaks HTTPS only. Give the service's whole address as its page shows it: "
+            "endpoint.replace(rest='https://host/v1/infers/...')."
+        )
+    response = _send(endpoint, timeout, _proof(endpoint, timeout), **content)
+    used = response.request.headers.get("X-Auth-Token")
+    if response.status_code == 401 and used:  # over before its time: get another one, once
+        with _lock:
+            known = _tokens.get(_account(endpoint))
+            if known is not None and known.value == used:
+                del _tokens[_account(endpoint)]
+        response = _send(endpoint, timeout, _proof(endpoint, timeout), **content)
+    return answer(endpoint, response)
+
+
+def _get(endpoint: Endpoint, timeout: float) -> Any:
+    by_token = _proof(endpoint.replace(auth=""), timeout)
+    return answer(endpoint, _send(endpoint, timeout, by_token, "GET"))
+
+
+def _send(
+    endpoint: Endpoint, timeout: float, proof: Callable, method: str = "POST", **content: Any
+) -> Any:
+    # No redirect is followed: the proof would go along.
+    return transport.request(
+        endpoint, method, endpoint.rest, timeout, auth=proof, allow_redirects=False, **content
+    )
+
+
+def _proof(
+    endpoint: Endpoint, timeout: float
+) -> "Callable[[requests.PreparedRequest], requests.PreparedRequest]":
+    """Return what puts the proof of who is calling into a request."""
+
+    def put(request: "requests.PreparedRequest") -> "requests.PreparedRequest":
+        if endpoint.auth == "signature":
+            return sign(request, endpoint.user, endpoint.password)
+        if endpoint.auth == "appcode":
+            request.headers["X-Apig-AppCode"] = endpoint.password
+        else:
+            request.headers["X-Auth-Token"] = get_token(endpoint, timeout=timeout).value
+        return request
+
+    return put
+
+
+def _account(endpoint: Endpoint) -> tuple[str, ...]:
+    who = endpoint.user, endpoint.password, endpoint.domain, endpoint.project
+    return endpoint.iam, endpoint.ca_file, *who
+
+
+def _fetch(endpoint: Endpoint, timeout: float) -> Token:
+    if not (endpoint.iam and endpoint.user and endpoint.domain and endpoint.project):
+        raise errors.BadInput(
+            "A token needs IAM's address, the user, the user's domain (the account's name) and "
+            "the project: endpoint.replace(iam=..., user=..., domain=..., project=...)."
+        )
+    user = {"name": endpoint.user, "password": endpoint.password}
+    identity = {"methods": ["password"],
+                "password": {"user": user | {"domain": {"name": endpoint.domain}}}}  # fmt: skip
+    scope = {"project": {"name": endpoint.project}}
+    iam = endpoint.replace(rest=endpoint.iam + "/v3/auth/tokens")
+    body = {"auth": {"identity": identity, "scope": scope}}
+    began = time.monotonic()
+    response = _send(iam, timeout, lambda request: request, json=body, params={"nocatalog": "true"})
+    told = answer(iam, response)
+    try:
+        seconds, expires_at = lifetime(told["token"]), told["token"]["expires_at"]
+        project_id = told["token"].get("project", {}).get("id", "")
+        return Token(response.headers["X-Subject-Token"], expires_at, began + seconds, project_id)
+    except (KeyError, TypeError, ValueError) as error:
+        raise errors.NotThisProtocol(
+            f"Something answers at {endpoint.iam}, but not as IAM does: there is no token.",
+            service=endpoint.service, endpoint=endpoint.iam,
+        ) from error  # fmt: skip

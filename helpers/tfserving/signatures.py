@@ -1,0 +1,212 @@
+"""What a model takes and gives, as its signatures say, and whether an input fits."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from helpers.errors import BadInput, UnknownSignature
+from helpers.tensors import as_array, to_dtype
+
+DEFAULT_SIGNATURE = "serving_default"  # what TensorFlow Serving takes when none is named
+
+
+class TensorSpec(NamedTuple):
+    """The dtype and shape of one input or output; -1 is any size, shape None any rank."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...] | None
+
+    def __str__(self) -> str:
+        dtype = "string" if self.dtype.kind == "O" else str(self.dtype)
+        return f"{dtype} {'of any shape' if self.shape is None else list(self.shape)}"
+
+    def takes(self, shape: tuple[int, ...]) -> bool:
+        """Whether an array of this shape fits as it is.
+
+        Examples
+        --------
+        >>> TensorSpec(np.dtype("float32"), (-1, 4)).takes((150, 4))
+        True
+        """
+        if self.shape is None:
+            return True
+        same_rank = len(shape) == len(self.shape)
+        return same_rank and all(want in (-1, n) for n, want in zip(shape, self.shape, strict=True))
+
+
+class Signature(NamedTuple):
+    """One way to call a model: its inputs and outputs by name."""
+
+    inputs: dict[str, TensorSpec]
+    outputs: dict[str, TensorSpec]
+    optional: frozenset[str] = frozenset()
+    method_name: str = ""
+
+
+class Signatures(dict[str, Signature]):
+    """The signatures of one version of a model by name; a table in a notebook."""
+
+    def __init__(self, model: str, version: int, signatures: Mapping[str, Signature]) -> None:
+        super().__init__(signatures)
+        self.model = model
+        self.version = version
+
+    def _rows(self) -> list[tuple[str, str, str, str]]:
+        return [
+            (name, way, tensor, str(spec))
+            for name, signature in self.items()
+            for way, specs in (("input", signature.inputs), ("output", signature.outputs))
+            for tensor, spec in specs.items()
+        ]
+
+    def __repr__(self) -> str:
+        head = "signature", "", "name", "dtype and shape"
+        rows = [head, *(tuple(map(printable, row)) for row in self._rows())]
+        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+        return "\n".join((f"{self.model}, version {self.version}", *lines))
+
+    def _repr_html_(self) -> str:
+        head = "<tr><th>signature</th><th></th><th>name</th><th>dtype and shape</th></tr>"
+        rows = "".join(
+            "<tr>" + "".join(f"<td style='text-align:left'>{escape(cell)}</td>" for cell in row)
+            + "</tr>"
+            for row in self._rows()
+        )  # fmt: skip
+        caption = f"<caption>{escape(self.model)}, version {self.version}</caption>"
+        return f"<table>{caption}{head}{rows}</table>"
+
+
+def printable(text: str) -> str:
+    """Replace what a terminal would obey: names and messages come from a server.
+
+    Examples
+    --------
+    >>> printable("a\\x1b[2Jb")
+    'a\\\\x1b[2Jb'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def from_signature_defs(model: str, version: int, signature_defs: Mapping[str, Any]) -> Signatures:
+    """Read TensorFlow's SignatureDef messages, leaving out TensorFlow's own `__` signatures."""
+    return Signatures(
+        model,
+        version,
+        {
+            name: Signature(
+                _specs(signature.inputs),
+                _specs(signature.outputs),
+                frozenset(getattr(signature, "defaults", ())),
+                signature.method_name,
+            )
+            for name, signature in sorted(signature_defs.items())
+            if not name.startswith("__")
+        },
+    )
+
+
+def check_inputs(
+    signatures: Signatures, signature_name: str, inputs: Mapping[str, ArrayLike]
+) -> dict[str, NDArray]:
+    """Check inputs against a signature before anything is sent.
+
+    Parameters
+    ----------
+    signatures : Signatures
+        As the service gave them.
+    signature_name : str
+        Empty for the default, `serving_default`.
+    inputs : mapping of str to array-like
+        Lists are cast to the signature's dtype; arrays must have it already.
+
+    Returns
+    -------
+    dict of str to ndarray
+
+    Raises
+    ------
+    UnknownSignature, BadInput
+        One sentence says what is wrong and what was expected.
+    """
+    wanted = signatures.get(signature_name or DEFAULT_SIGNATURE)
+    if wanted is None:
+        asked = f"signature {signature_name!r}" if signature_name else (
+            f"signature {DEFAULT_SIGNATURE!r}, the one taken when none is named"
+        )  # fmt: skip
+        raise UnknownSignature(
+            f"Model {signatures.model!r} has no {asked}. "
+            f"{suggest(signature_name, signatures, 'It has')}"
+        )
+    for name in inputs:
+        if name not in wanted.inputs:
+            raise BadInput(
+                f"The signature has no input {name!r}. {suggest(name, wanted.inputs, 'It takes')}"
+            )
+    for name, spec in wanted.inputs.items():
+        if name not in inputs and name not in wanted.optional:
+            raise BadInput(f"Input {name!r} is missing; the signature takes {spec}.")
+    return {name: _fit(name, value, wanted.inputs[name]) for name, value in inputs.items()}
+
+
+def suggest(name: str, known: Iterable[str], lead: str) -> str:
+    """List what there is, and the name that was probably meant.
+
+    Examples
+    --------
+    >>> suggest("image", ["images"], "It takes")
+    "It takes: images. Did you mean 'images'?"
+    """
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    listed = f"{lead}: {', '.join(names) or 'none'}."
+    return f"{listed} Did you mean {near[0]!r}?" if near else listed
+
+
+def _specs(infos: Mapping[str, Any]) -> dict[str, TensorSpec]:
+    return {name: _spec(infos[name]) for name in sorted(infos)}
+
+
+def _spec(info: Any) -> TensorSpec:
+    shape = info.tensor_shape
+    sizes = None if shape.unknown_rank else tuple(dim.size for dim in shape.dim)
+    return TensorSpec(to_dtype(info.dtype), sizes)
+
+
+def _fit(name: str, value: ArrayLike, spec: TensorSpec) -> NDArray:
+    try:
+        array = as_array(value)
+    except BadInput as error:
+        raise BadInput(f"Input {name!r}: {error} Expected {spec}.") from error
+    text = array.dtype.kind in "SUO"
+    if text != (spec.dtype.kind == "O"):
+        raise BadInput(f"Input {name!r} is {_kind(array)}; expected {spec}.")
+    if isinstance(value, np.ndarray | np.generic):
+        if not text and array.dtype != spec.dtype:
+            raise BadInput(
+                f"Input {name!r} is {_kind(array)}; expected {spec}. "
+                f"Convert it with .astype({str(spec.dtype)!r})."
+            )
+    elif not text and array.size and not _can_be(array.dtype, spec.dtype):
+        raise BadInput(f"Input {name!r} is {_kind(array)}; expected {spec}.")
+    if not spec.takes(array.shape):
+        raise BadInput(f"Input {name!r} has shape {list(array.shape)}; expected {spec}.")
+    return as_array(value, None if text else spec.dtype)
+
+
+def _can_be(given: np.dtype, wanted: np.dtype) -> bool:
+    """Whether a list's numbers may become this dtype; whether they fit is seen in the cast."""
+    both_whole = given.kind in "iu" and wanted.kind in "iu"
+    return both_whole or np.can_cast(given, wanted, "same_kind")
+
+
+def _kind(array: NDArray) -> str:
+    if array.dtype.kind not in "SUO":
+        return str(array.dtype)
+    first = array.reshape(-1)[:1].tolist()
+    texts = all(isinstance(value, str | bytes) for value in first)
+    return "text" if texts else type(first[0]).__name__

@@ -1,0 +1,1 @@
+"""The command `otw`, a module for each of its commands."""

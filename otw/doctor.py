@@ -1,0 +1,320 @@
+"""Is this machine ready for the chapters, and what to do if not: `otw doctor`."""
+
+import contextlib
+import functools
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import socket
+import ssl
+import sys
+import urllib.request
+import webbrowser
+from collections.abc import Callable, Iterator
+from html import escape
+from typing import Any, NamedTuple
+
+from helpers import endpoints
+from helpers.endpoints import profiles
+from helpers.proxies import host_of, proxy
+
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_SIGNS = {"green": "✓", "amber": "!", "red": "✗"}  # a word stands beside each
+_BROWSERS = ("chromium", "google-chrome", "firefox", "msedge", "safari")
+DEFAULT_PORTS = {
+    "tfserving": {"grpc": 8500, "rest": 8501},
+    "tfserving-tf": {"grpc": 8510, "rest": 8511},
+    "ccai": {"rest": 8080, "grpc": 8081, "secure_rest": 8443, "secure_grpc": 8444},
+    "modelarts": {"iam": 9443},
+    "proxy": {"http": 3128},
+}
+_LOOPBACK = "localhost,127.0.0.1,::1"
+_MB = 1_000_000
+
+
+class Line(NamedTuple):
+    """One thing looked at: its state is green, amber or red."""
+
+    name: str
+    state: str
+    meaning: str
+    advice: str = ""
+
+
+class Report(list[Line]):
+    """What was found; a table in a notebook, text elsewhere."""
+
+    @property
+    def worst(self) -> str:
+        """The worst state of any line."""
+        return max((line.state for line in self), key=list(_SIGNS).index, default="green")
+
+    def __repr__(self) -> str:
+        lines = ["This machine, checked:"]
+        for line in self:
+            lines.append(f"{_sign(line.state)} {line.state:<6}{line.name}: {line.meaning}")
+            lines += [f"{'':8}-> {line.advice}"] if line.advice else []
+        return "\n".join([*lines, f"Worst: {self.worst}."])
+
+    def _repr_html_(self) -> str:
+        head = "<tr><th></th><th>what</th><th>found</th><th>what to do</th></tr>"
+        rows = "".join(
+            "<tr>"
+            + "".join(
+                f"<td style='text-align:left'>{escape(cell)}</td>"
+                for cell in (f"{_SIGNS[line.state]} {line.state}", *line[:1], *line[2:])
+            )
+            + "</tr>"
+            for line in self
+        )
+        return f"<table class='otw-doctor'>{head}{rows}</table>"
+
+
+def doctor() -> Report:
+    """Look at everything a chapter needs on this machine.
+
+    Returns
+    -------
+    Report
+        A `Line` for each thing: Python, packages, disk, ports, services, proxies,
+        certificates, browser. Nothing is changed, and nothing is sent to the network.
+    """
+    checks: list[Callable[[], Iterator[Line]]] = [
+        python, packages, disk, ports, services, proxies, certificates, long_paths, browser,
+    ]  # fmt: skip
+    report = Report()
+    for check in checks:
+        try:
+            report.extend(check())
+        except Exception as error:  # one check that fails must not hide the others
+            name = check.__name__.replace("_", " ")
+            report.append(Line(name, "amber", f"could not be checked: {error}"))
+    return report
+
+
+def python() -> Iterator[Line]:
+    """Look at Python's version and whether an environment of its own is used."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    if not (3, 11) <= sys.version_info < (3, 14):
+        yield Line("Python", "red", f"{version} is not 3.11 to 3.13", "Install one of these.")
+    elif sys.prefix == sys.base_prefix and not os.environ.get("CONDA_PREFIX"):
+        yield Line("Python", "amber", f"{version}, outside a virtual environment",
+                   "Start with `make lab`, or see README: Windows, or without make.")  # fmt: skip
+    else:
+        yield Line("Python", "green", f"{version}, in an environment of its own")
+
+
+def packages() -> Iterator[Line]:
+    """Compare the installed versions with the lock, requirements.txt."""
+    installed = _installed()
+    needed = importlib.metadata.requires("over-the-wire") or ()
+    names = [re.split(r"[^\w.-]", text)[0] for text in needed]
+    missing = sorted(name for name in names if _plain(name) not in installed)
+    if missing:
+        yield Line("packages", "red", f"missing: {', '.join(missing)}", "Run `make lab` again.")
+    from packaging.markers import Marker  # may be missing
+
+    applies = functools.cache(lambda marker: not marker or Marker(marker).evaluate())
+    with open(os.path.join(_ROOT, "requirements.txt"), encoding="utf-8") as file:
+        locked = re.findall(r"^([\w.-]+)==(\S+)(?: ; (.+?))? \\$", file.read(), re.MULTILINE)
+    differ = sorted(
+        f"{name} {version}"
+        for name, wanted, marker in locked
+        if (version := installed.get(_plain(name))) and version != wanted and applies(marker)
+    )
+    if differ:
+        more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
+        yield Line("packages", "amber", f"not as locked: {', '.join(differ[:3])}{more}",
+                   "It may work. If not: `make clean`, then `make lab`.")  # fmt: skip
+    elif not missing:
+        yield Line("packages", "green", f"all {len(locked)} as in requirements.txt, or not needed")
+
+
+def _installed() -> dict[str, str]:
+    # From the folders' names: to open 200 files would take longer than all else here.
+    found: dict[str, str] = {}
+    for place in filter(os.path.isdir, sys.path):
+        for folder in os.listdir(place):
+            if parts := re.fullmatch(r"([^-]+)-([^-]+)(?:-py[\d.]+)?\.(?:dist|egg)-info", folder):
+                found.setdefault(_plain(parts[1]), parts[2])
+    return found
+
+
+def disk() -> Iterator[Line]:
+    """Look at the free space, and whether the state folder can be written."""
+    there = os.path.abspath(endpoints.state_dir())
+    while not os.path.exists(there):
+        there = os.path.dirname(there)
+    for name, folder in (("disk", _ROOT), ("disk of the state folder", there)):
+        free = shutil.disk_usage(folder).free // _MB
+        colour = "red" if free < 200 else "amber" if free < 1000 else "green"
+        yield Line(name, colour, f"{free:,} MB free", "" if free >= 1000 else "Make room.")
+    if not (os.path.isdir(there) and os.access(there, os.W_OK)):
+        yield Line("state folder", "red", "cannot be written", "Set OTW_STATE_DIR to one that can.")
+
+
+def ports() -> Iterator[Line]:
+    """Look at who listens on the practice services' usual ports."""
+    every = [(name, key, port) for name, own in DEFAULT_PORTS.items() for key, port in own.items()]
+    listening = _listening()
+    for name, key, port in every:
+        owner = _owner(port, listening)
+        if not owner:
+            yield Line(f"port {port}", "green", f"free, for {name}")
+        elif port == _practice_port(name, key) and _is_practice(port, listening):
+            yield Line(f"port {port}", "green", f"used by the practice service {name}")
+        else:
+            yield Line(f"port {port}", "amber", f"used by {owner}",
+                       f"Nothing: {name} takes another port.")  # fmt: skip
+
+
+def services() -> Iterator[Line]:
+    """Look whether the practice services run."""
+    listening = _listening()
+    for name, own in DEFAULT_PORTS.items():
+        port = _practice_port(name, next(iter(own)))
+        if port and _is_practice(port, listening):
+            yield Line(f"service {name}", "green", f"listens on 127.0.0.1:{port}")
+        elif name == "tfserving-tf":
+            yield Line(f"service {name}", "green", "does not run; who needs it starts it")
+        else:
+            yield Line(f"service {name}", "amber", "does not run",
+                       f"practice.ready({name!r}), or `otw practice up {name}`.")  # fmt: skip
+
+
+def proxies() -> Iterator[Line]:
+    """Look whether a proxy would catch calls to this machine or to a profile's server."""
+    for problem in profiles.read()[1]:
+        yield Line("profiles", "amber", problem, "Correct the file; the other profiles work.")
+    catching = [name for name in urllib.request.getproxies_environment() if name != "no"]
+    if not catching:
+        yield Line("proxy", "green", "none is set")
+        return
+    if all(map(urllib.request.proxy_bypass, ("127.0.0.1", "localhost"))):
+        yield Line("proxy", "green", "set, and calls to this machine go past it")
+    else:
+        yield Line("proxy", "amber", "would catch calls to this machine", _no_proxy(_LOOPBACK))
+    yield from _listed_endpoints()
+
+
+def _listed_endpoints() -> Iterator[Line]:
+    listed = {f"profile {name}": each for name, each in profiles.read()[0].items()}
+    for kind, ours in endpoints.PROFILES.items():
+        for profile, keys in ours.items():
+            for field in {"rest", "grpc"} & set(endpoints.environment(kind, profile)):
+                listed[endpoints.variable(kind, keys[field])] = endpoints.load(kind, profile)
+    for name, endpoint in listed.items():
+        if way := proxy(endpoint):
+            yield Line(name, "amber", f"is called through {way}",
+                       f"If it should not be: {_no_proxy(host_of(endpoint))}")  # fmt: skip
+
+
+def certificates() -> Iterator[Line]:
+    """Look at the variables that a TLS-inspecting proxy needs."""
+    for name in ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+        path = os.environ.get(name)
+        if not path or os.path.isdir(path):
+            continue
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        with contextlib.suppress(OSError):  # ssl.SSLError, for what is no certificate, is one
+            context.load_verify_locations(path)
+        count = len(context.get_ca_certs())
+        if count:
+            yield Line(name, "green", f"names a file with {count} certificates")
+        else:
+            yield Line(name, "red", "names a file without certificates",
+                       "Correct or remove the variable: TLS fails with it.")  # fmt: skip
+
+
+def long_paths() -> Iterator[Line]:
+    """Look whether Windows takes paths of over 260 characters; nothing elsewhere."""
+    if sys.platform != "win32":
+        return
+    import winreg  # Windows has it
+
+    with winreg.OpenKey(
+        winreg.HKEY_LOCAL_MACHINE, r"SYSTEM\CurrentControlSet\Control\FileSystem"
+    ) as key:
+        on = winreg.QueryValueEx(key, "LongPathsEnabled")[0]
+    if on:
+        yield Line("long paths", "green", "are enabled")
+    else:
+        yield Line("long paths", "amber", "are not enabled",
+                   "Keep the project in a short path, such as C:\\otw.")  # fmt: skip
+
+
+def browser() -> Iterator[Line]:
+    """Look whether a browser can be opened from here."""
+    found = any(map(shutil.which, _BROWSERS))
+    with contextlib.suppress(webbrowser.Error):
+        found = found or bool(webbrowser.get())
+    if found:
+        yield Line("browser", "green", "there is one")
+    else:
+        yield Line("browser", "amber", "none was found", "Open the address JupyterLab prints.")
+
+
+def _sign(state: str) -> str:
+    try:
+        _SIGNS[state].encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return {"green": "+", "red": "x"}[state]
+    return _SIGNS[state]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _no_proxy(hosts: str) -> str:
+    both = ",".join(filter(None, [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), hosts]))
+    if sys.platform == "win32":
+        return f"$env:no_proxy = '{both}'"
+    return f"export no_proxy={both}"
+
+
+def _practice_port(name: str, key: str) -> int:
+    # Not by way of an endpoint: the proxy is none.
+    path = os.path.join(endpoints.state_dir(), "services.json")
+    with (
+        contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError),
+        open(path, encoding="utf-8") as file,
+    ):
+        return int(json.load(file)[name][key].rpartition(":")[2])
+    return 0
+
+
+def _owner(port: int, listening: dict[int, Any]) -> str:
+    """Return the name and number of the process that listens on a port, or nothing."""
+    import psutil  # may be missing
+
+    if process := listening.get(port):
+        with contextlib.suppress(psutil.Error):  # it has ended since
+            return f"{process.name()} (process {process.pid})"
+    with contextlib.suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), timeout=0.5).close()
+        return "another program"
+    return ""
+
+
+def _is_practice(port: int, listening: dict[int, Any]) -> bool:
+    import psutil  # may be missing
+
+    with contextlib.suppress(psutil.Error, KeyError):
+        return any(word.startswith("practice.") for word in listening[port].cmdline())
+    return False
+
+
+def _listening() -> dict[int, Any]:
+    """Return the process behind each port of this machine that somebody listens on."""
+    import psutil  # may be missing
+
+    found: dict[int, Any] = {}
+    with contextlib.suppress(psutil.Error, OSError):
+        for each in psutil.net_connections(kind="tcp"):
+            if each.status == psutil.CONN_LISTEN and each.laddr and each.pid:
+                with contextlib.suppress(psutil.Error):
+                    found.setdefault(each.laddr[1], psutil.Process(each.pid))
+    return found

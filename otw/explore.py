@@ -1,0 +1,78 @@
+"""`otw explore`: the explorer in the browser without a notebook, until Ctrl-C."""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import tempfile
+import threading
+import webbrowser
+from pathlib import Path
+
+from helpers.endpoints import Endpoint
+from helpers.errors import BadInput
+from otw import terminal
+from otw.signals import stop_on_signals
+
+HOST, PORT = "127.0.0.1", 8866
+
+
+def explore(arguments: argparse.Namespace) -> int:
+    """Show the explorer in the browser until Ctrl-C; returns the exit status."""
+    return terminal.guarded(_explore, arguments)
+
+
+def _explore(endpoint: Endpoint, arguments: argparse.Namespace) -> None:
+    names = [*arguments.models, *_names(arguments.config)]
+    where = arguments.address.rpartition("//")[2]
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(_listen(arguments.port))
+        from otw import page  # 0.5 s
+
+        stop = stack.enter_context(stop_on_signals())
+        made = tempfile.TemporaryDirectory(prefix="otw-explore-", ignore_cleanup_errors=True)
+        folder = Path(stack.enter_context(made))
+        token = secrets.token_hex(24)
+        notebook = page.notebook(f"Explorer · {where}", endpoint, names, arguments.timeout)
+        os.environ.update(page.environment(folder))
+        voila = page.voila(notebook, folder, token)
+
+        def ready() -> None:
+            url = f"http://{HOST}:{listener.getsockname()[1]}/?token={token}"
+            print(f"The explorer of {where} is at\n  {url}\nCtrl-C ends it.", flush=True)
+            if arguments.browser:
+                _open(url, folder)
+
+        asyncio.run(page.serve(voila, listener, ready, stop))
+    print(f"\nThe explorer of {where} has ended.")
+
+
+def _names(config_file: str) -> list[str]:
+    if not config_file:
+        return []
+    from workbench.explorer import catalog  # 0.1 s
+
+    try:
+        return catalog.names_of_config(config_file)
+    except BadInput as error:
+        raise terminal.AskedWrongly(str(error)) from error
+
+
+def _listen(port: int) -> socket.socket:
+    try:
+        return socket.create_server((HOST, port or PORT))
+    except OSError as error:
+        if port:
+            raise terminal.AskedWrongly(
+                f"Port {port} cannot be had: {error.strerror}. Without --port, a free one is taken."
+            ) from error
+        return socket.create_server((HOST, 0))
+
+
+def _open(url: str, folder: Path) -> None:
+    # As JupyterLab does it: on a command line, the token would be everybody's to read.
+    file = folder / "open.html"
+    file.write_text(f'<meta http-equiv="refresh" content="0; url={url}">', encoding="utf-8")
+    threading.Thread(target=webbrowser.open, args=(file.as_uri(),), daemon=True).start()

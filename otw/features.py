@@ -1,0 +1,70 @@
+"""The features that a SavedModel reads out of `tf.Example`s, which its signatures do not tell."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from helpers.serving_api import saved_model_pb2
+from helpers.tensors import to_dtype
+from helpers.tfserving.signatures import TensorSpec
+
+
+def read(path: Path) -> dict[str, TensorSpec]:
+    """Return the dense features of all `ParseExample` operations, by name.
+
+    Parameters
+    ----------
+    path : Path
+        A `saved_model.pb`.
+
+    Returns
+    -------
+    dict of str to TensorSpec
+        Empty when there are none, or when the file cannot be read.
+
+    See tensorflow/core/ops/parsing_ops.cc.
+    """
+    try:
+        saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    except (OSError, DecodeError):
+        return {}
+    found: dict[str, TensorSpec] = {}
+    for meta_graph in saved_model.meta_graphs:
+        graph = meta_graph.graph_def
+        for nodes in (graph.node, *(each.node_def for each in graph.library.function)):
+            found |= _parsed(nodes)
+    return found
+
+
+def _parsed(nodes: Iterable[Any]) -> dict[str, TensorSpec]:
+    by_name = {node.name: node for node in nodes}
+    return {
+        key: TensorSpec(to_dtype(data_type), tuple(dim.size for dim in shape.dim))
+        for node in by_name.values()
+        if node.op in ("ParseExample", "ParseExampleV2")
+        for key, data_type, shape in zip(
+            _dense_keys(node, by_name),
+            node.attr["Tdense"].list.type,
+            node.attr["dense_shapes"].list.shape,
+            strict=False,  # keys that no constant holds are not known
+        )
+    }
+
+
+def _dense_keys(node: Any, by_name: dict[str, Any]) -> list[str]:
+    if node.op == "ParseExampleV2":  # serialized, names, sparse keys, dense keys, ...
+        inputs = node.input[3:4]
+    else:  # serialized, names, one input for each sparse key and for each dense key, ...
+        first = 2 + node.attr["Nsparse"].i
+        inputs = node.input[first : first + node.attr["Ndense"].i]
+    constants = [by_name.get(each.partition(":")[0]) for each in inputs]
+    if not all(each is not None and each.op == "Const" for each in constants):
+        return []
+    return [
+        key.decode(errors="replace")
+        for each in constants
+        if each is not None
+        for key in each.attr["value"].tensor.string_val
+    ]

@@ -1,0 +1,131 @@
+"""JupyterLab, and the practice services for as long as it runs."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from jupyter_core.paths import jupyter_runtime_dir
+
+from practice import manager, state
+from practice.service import ROOT
+
+START = "notebooks/00-start-here.ipynb"
+_PATIENCE = 20.0  # seconds
+
+
+def run(arguments: list[str]) -> int:
+    """Run JupyterLab and the services; returns JupyterLab's exit status.
+
+    Parameters
+    ----------
+    arguments : list of str
+        For JupyterLab.
+    """
+    if not (ROOT / START).exists():
+        print("otw: The notebooks and the data are in the repository, not in this package: clone "
+              "it, and run `make lab` there.", file=sys.stderr)  # fmt: skip
+        return 1
+    with _signals_for_jupyter() as processes:
+        answers = _first_answer()
+        jupyter = subprocess.Popen(_jupyter_command(arguments), env=_environment())
+        processes.append(jupyter)
+        ended, leases = threading.Event(), list[Path]()
+        starter = threading.Thread(target=_start_services, args=(answers, ended, leases))
+        starter.start()
+        status = jupyter.wait()
+        ended.set()
+        starter.join()
+        _leave(leases)
+    return status if status >= 0 else 128 - status  # as a shell tells of a signal
+
+
+def _jupyter_command(given: list[str]) -> list[str]:
+    command = [sys.executable, "-m", "jupyterlab"]
+    # JupyterLab refuses an option that is given twice: whoever calls decides.
+    if not any("root_dir" in word or word.startswith("--notebook-dir") for word in given):
+        command.append(f"--ServerApp.root_dir={ROOT}")
+    if not any("default_url" in word for word in given):
+        command.append(f"--LabApp.default_url=/lab/tree/{START}")
+    # In containers and on classroom images everybody is root, and JupyterLab would refuse.
+    if hasattr(os, "geteuid") and os.geteuid() == 0 and "--allow-root" not in given:
+        command.append("--allow-root")
+    return [*command, *given]
+
+
+def _environment() -> dict[str, str]:
+    # A classroom has no internet: .jupyter tells JupyterLab not to ask for news and updates. And
+    # that uploads may be large; in a file, where the user's own files add to it.
+    # Its terminals and cells find `otw` without the virtual environment activated.
+    first = {"JUPYTER_CONFIG_PATH": ROOT / ".jupyter", "PATH": Path(sys.executable).parent}
+    return os.environ | {
+        name: os.pathsep.join(filter(None, [str(folder), os.environ.get(name)]))
+        for name, folder in first.items()
+    }
+
+
+def _first_answer() -> Callable[[], bool]:
+    """Return a function that tells whether a Jupyter server was started since now."""
+
+    # Each server writes such a file as soon as it listens.
+    def listening() -> set[Path]:
+        return set(Path(jupyter_runtime_dir()).glob("jpserver-*.json"))
+
+    before = listening()
+    return lambda: not listening() <= before
+
+
+def _start_services(
+    answers: Callable[[], bool], ended: threading.Event, leases: list[Path]
+) -> None:
+    def tick() -> None:
+        if ended.is_set():
+            raise state.PracticeError("JupyterLab ended before the practice services were up.")
+
+    try:
+        leases.append(manager.enter_lab())
+        # After JupyterLab, for the page is what somebody waits for; the services start while the
+        # browser draws it. Where JupyterLab leaves no such file, they start after a while.
+        limit = time.monotonic() + _PATIENCE
+        while not answers() and time.monotonic() < limit:
+            if ended.wait(0.05):
+                return
+        manager.up(tick=tick)
+    except state.PracticeError as error:  # JupyterLab goes on: its chapters can still be read
+        print(f"otw: {error}", file=sys.stderr)
+
+
+def _leave(leases: list[Path]) -> None:
+    try:
+        stopped = [name for lease in leases for name in manager.leave_lab(lease)]
+    except state.PracticeError as error:
+        print(f"otw: {error}", file=sys.stderr)
+        return
+    if stopped:
+        print(f"Practice services stopped: {', '.join(stopped)}.")
+
+
+@contextlib.contextmanager
+def _signals_for_jupyter() -> Iterator[list[subprocess.Popen]]:
+    """Leave Ctrl-C to JupyterLab, which asks first, and pass on the signals that end programs."""
+    children: list[subprocess.Popen] = []
+
+    def pass_on(*_: object) -> None:
+        for child in children:
+            child.terminate()
+
+    # A function and not SIG_IGN, which JupyterLab would inherit.
+    handlers = {signal.SIGINT: lambda *_: None, signal.SIGTERM: pass_on}
+    if hasattr(signal, "SIGHUP"):
+        handlers[signal.SIGHUP] = pass_on
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield children
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,166 @@
+"""What all practice services share: loopback ports, limits, the log, and a clean end."""
+
+import argparse
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent import futures
+from typing import TYPE_CHECKING, Any, Protocol
+
+import grpc
+
+if TYPE_CHECKING:
+    from practice.host.trouble import Source
+
+LOOPBACK = "127.0.0.1"  # the real product listens on every address; a practice service must not
+log = logging.getLogger("practice")
+
+
+def start_log() -> None:
+    """Write the log to stderr, one line an event, with the time in UTC."""
+    logging.Formatter.converter = time.gmtime
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its start and end are in our lines
+
+
+def trouble_source(flags: argparse.Namespace) -> "Source | None":
+    """Return where faults come from; ValueError for a service that others may be using."""
+    if flags.trouble_file is None:
+        return None
+    if not flags.exit_with_pid:
+        raise ValueError("--trouble_file is for a private service: it needs --exit_with_pid.")
+    from practice.host import trouble  # 10 ms, and a shared service has none
+
+    return trouble.Source(flags.trouble_file)
+
+
+def troubled(app: Callable, source: "Source | None") -> Callable:
+    """Put a source's faults into an ASGI application; without one it stays as it is."""
+    return app if source is None else source.troubled(app)
+
+
+class Activity(grpc.ServerInterceptor):
+    """Remembers when the last call came, so that an idle service can end."""
+
+    def __init__(self) -> None:
+        self.last_call = time.monotonic()
+
+    def notice(self) -> None:
+        """Note that a call came just now."""
+        self.last_call = time.monotonic()
+
+    def intercept_service(self, continuation: Callable, handler_call_details: Any) -> Any:
+        self.notice()
+        return continuation(handler_call_details)
+
+
+class Door(Protocol):
+    """A port that answers once `start` is called: a gRPC or a web server."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+def grpc_server(
+    activity: Activity,
+    source: "Source | None",
+    *interceptors: grpc.ServerInterceptor,
+    threads: int = 0,
+    options: Sequence[tuple[str, int | str]] = (),
+) -> grpc.Server:
+    """Make a gRPC server: threads as many as TensorFlow Serving's, messages of any size."""
+    faults = [] if source is None else [source.interceptor()]
+    return grpc.server(
+        futures.ThreadPoolExecutor(max_workers=threads or 4 * (os.cpu_count() or 1)),
+        interceptors=[activity, *faults, *interceptors],
+        options=[
+            *options,  # gRPC takes the first of two
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),  # or two services would share one port unnoticed
+        ],
+    )
+
+
+class GrpcDoor:
+    """A gRPC server as a door: it stops within two seconds."""
+
+    def __init__(self, server: grpc.Server) -> None:
+        self._server = server
+        self.start = server.start
+
+    def stop(self) -> None:
+        """Finish what is being answered, for two seconds at most."""
+        self._server.stop(grace=2).wait()
+
+
+def run(
+    doors: Sequence[Door],
+    activity: Activity,
+    stop: threading.Event,
+    flags: argparse.Namespace,
+) -> None:
+    """Start the servers and stay until a signal, idleness or another process's end.
+
+    Parameters
+    ----------
+    doors : list of Door
+        With their ports already bound.
+    activity : Activity
+        As they were given it.
+    stop : Event
+        As `stop_on_signals` gave it.
+    flags : Namespace
+        With those of `flags.add_lifetime`; 0 is never, and no process.
+    """
+    alive = _watch(flags.exit_with_pid)
+    for door in doors:
+        door.start()
+    while not stop.wait(1.0):
+        idle = time.monotonic() - activity.last_call
+        if flags.idle_timeout_seconds and idle > flags.idle_timeout_seconds:
+            log.info("No call for %.0f s: ending.", flags.idle_timeout_seconds)
+            break
+        if not alive():
+            log.info("Process %d has ended: ending too.", flags.exit_with_pid)
+            break
+    with futures.ThreadPoolExecutor(len(doors)) as pool:  # at once: all have the same two seconds
+        list(pool.map(lambda door: door.stop(), doors))
+    log.info("Ended.")
+
+
+def stop_on_signals() -> threading.Event:
+    """Return an event that SIGTERM and Ctrl-C set, from now on."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _watch(pid: int) -> Callable[[], bool]:
+    if not pid:
+        return lambda: True
+    import psutil  # 8 ms, and a shared service watches nobody
+
+    try:
+        process = psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return lambda: False
+
+    def alive() -> bool:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            # is_running compares the start time too: a reused pid does not count.
+            return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return False
+
+    return alive

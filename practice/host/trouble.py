@@ -1,0 +1,179 @@
+"""Faults on demand, for a private service: slow, failing, or cut off in the middle of an answer."""
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psutil
+
+from practice import state
+
+# What a gRPC code is over HTTP.
+STATUSES = {
+    "INVALID_ARGUMENT": 400, "UNAUTHENTICATED": 401, "PERMISSION_DENIED": 403, "NOT_FOUND": 404,
+    "RESOURCE_EXHAUSTED": 429, "INTERNAL": 500, "UNKNOWN": 500, "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
+}  # fmt: skip
+_REASON = "This failure was asked for."
+_SEED = 20261121
+
+
+@dataclasses.dataclass(frozen=True)
+class Trouble:
+    """What is wrong with a service.
+
+    Parameters
+    ----------
+    delay : float
+        Seconds that a call waits first.
+    fail : str
+        The gRPC code that it fails with; over REST the HTTP status that goes with it.
+    cut : bool
+        Cut the connection in place of an answer, over REST in the middle of it.
+    rate : float
+        The share of calls that this happens to, from 0 to 1.
+    calls : int, optional
+        Only so many of the next calls; then all is well again.
+    """
+
+    delay: float = 0.0
+    fail: str = ""
+    cut: bool = False
+    rate: float = 1.0
+    calls: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.fail and self.fail not in STATUSES:
+            raise state.PracticeError(f"fail is one of {', '.join(STATUSES)}, not {self.fail!r}.")
+        if not (0 <= self.delay < float("inf") and 0 <= self.rate <= 1):
+            raise state.PracticeError("delay is seconds from 0 on, and rate a share from 0 to 1.")
+        if self.calls is not None and self.calls < 0:
+            raise state.PracticeError("calls is a number from 0 on.")
+
+
+class Source:
+    """Tells for each call what is wrong with it, as a file says that can change at any time.
+
+    Parameters
+    ----------
+    path : Path
+        `write` writes it. Without the file nothing is wrong.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._changed = path, 0
+        self._lock = threading.Lock()
+        self._set(Trouble(rate=0.0))
+
+    def next(self) -> Trouble | None:
+        """Return what is wrong with the call that has just come; None when nothing is."""
+        with self._lock:
+            self._read()
+            if self._left <= 0 or self._chance.random() >= self._trouble.rate:
+                return None
+            self._left -= 1
+            return self._trouble
+
+    def interceptor(self) -> grpc.ServerInterceptor:
+        """Make what puts the trouble into a gRPC server's calls."""
+        return _TroubledCalls(self)
+
+    def troubled(self, app: Callable) -> Callable:
+        """Put the trouble into an ASGI application."""
+        return _troubled_app(app, self)
+
+    def _read(self) -> None:
+        try:
+            changed = self._path.stat().st_mtime_ns
+        except FileNotFoundError:
+            return
+        if changed != self._changed:
+            self._changed = changed
+            self._set(Trouble(**json.loads(self._path.read_text(encoding="utf-8"))))
+
+    def _set(self, trouble: Trouble) -> None:
+        self._trouble = trouble
+        self._left = float("inf") if trouble.calls is None else trouble.calls
+        self._chance = random.Random(_SEED)  # noqa: S311
+
+
+def write(path: Path, trouble: Trouble) -> None:
+    """Say what is wrong from now on."""
+    state.write_json(path, dataclasses.asdict(trouble))
+
+
+class _TroubledCalls(grpc.ServerInterceptor):
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def intercept_service(self, continuation: Callable, handler_call_details: Any) -> Any:
+        handler, trouble = continuation(handler_call_details), self._source.next()
+        if handler is None or trouble is None or handler.unary_unary is None:
+            return handler
+
+        def troubled(request: Any, context: grpc.ServicerContext) -> Any:
+            ends = time.monotonic() + trouble.delay
+            while (left := ends - time.monotonic()) > 0 and context.is_active():
+                time.sleep(min(left, 0.05))  # the delay itself; in steps, to notice who leaves
+            if trouble.cut:
+                _cut(context.peer())
+            if trouble.cut or trouble.fail:
+                code = grpc.StatusCode[trouble.fail or "UNAVAILABLE"]
+                context.abort(code, _REASON)
+            return handler.unary_unary(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(
+            troubled, handler.request_deserializer, handler.response_serializer
+        )
+
+
+def _cut(peer: str) -> None:
+    """Cut the connection to a client of this process: gRPC itself has no way to."""
+    port = peer.rpartition(":")[2]
+    for each in psutil.Process().net_connections(kind="tcp"):
+        if each.raddr and str(each.raddr.port) == port and each.fd >= 0:  # Windows tells no number
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(each.fd)) as found:
+                found.shutdown(socket.SHUT_RDWR)
+
+
+def _troubled_app(app: Callable, source: Source) -> Callable:
+    async def troubled(scope: Any, receive: Any, send: Any) -> None:
+        trouble = source.next()
+        if trouble is None:
+            await app(scope, receive, send)
+            return
+        await asyncio.sleep(trouble.delay)
+        if trouble.fail and not trouble.cut:
+            await _read_away(receive)
+            status, text = STATUSES[trouble.fail], _REASON.encode()
+            headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(text))]
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": text})
+            return
+
+        async def half(message: Any) -> None:
+            body = message.get("body", b"")
+            if message["type"] == "http.response.body":
+                message = {**message, "body": body[: len(body) // 2], "more_body": True}
+            await send(message)
+
+        # An answer that ends before its length is reached: the web server hangs up.
+        await app(scope, receive, half if trouble.cut else send)
+
+    return troubled
+
+
+async def _read_away(receive: Any) -> None:
+    # Who is still sending would not hear the answer.
+    while (await receive()).get("more_body"):
+        pass

@@ -1,0 +1,177 @@
+"""HTTP for practice services: uvicorn in a thread of its own, with limits on size and time."""
+
+import asyncio
+import contextlib
+import functools
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import h11
+import uvicorn
+from starlette.requests import ClientDisconnect, Request
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from practice.credentials import Certificate
+from practice.host import server
+
+PATIENCE = 30.0  # seconds a client may take to send a request, from its first byte to its last
+BODY_LIMIT = 64 * 1024 * 1024  # bytes
+
+
+class TooLarge(Exception):
+    """Raised for a body above the limit, once it has been read and thrown away."""
+
+
+class WebServer:
+    """An ASGI application on a loopback port; it answers once `start` is called.
+
+    Parameters
+    ----------
+    app : ASGI application
+    port : int
+    activity : Activity
+        Told of each request.
+    certificate : Certificate, optional
+        With it, the port speaks TLS 1.2 or newer.
+    headers_limit : int
+        Bytes that a request's line and headers may have before it is refused with 400.
+
+    Raises
+    ------
+    OSError
+        When the port is taken.
+    """
+
+    def __init__(
+        self,
+        app: Callable,
+        port: int,
+        activity: server.Activity,
+        certificate: Certificate | None = None,
+        headers_limit: int = 65536,
+    ) -> None:
+        async def noticed(scope: Any, receive: Any, send: Any) -> None:
+            activity.notice()
+            # Nobody is left to answer: the client went, or this server is ending.
+            with contextlib.suppress(ClientDisconnect, asyncio.CancelledError):
+                await app(scope, receive, send)
+
+        self._socket = _bind(port)
+        files: dict[str, Any] = {}
+        if certificate:
+            files = {"ssl_certfile": certificate.chain, "ssl_keyfile": certificate.key}
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                noticed,
+                http=_Punctual,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                headers=[("server", "practice")],
+                timeout_graceful_shutdown=2,
+                h11_max_incomplete_event_size=headers_limit,
+                **files,
+            )
+        )
+        self._thread = threading.Thread(target=self._run, name=f"port {port}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._socket.listen(128)  # who connects now is answered in a moment
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish what is being answered, for two seconds at most."""
+        self._server.should_exit = True
+        self._thread.join(4)
+
+    def _run(self) -> None:
+        loop = asyncio.new_event_loop()
+        # asyncio gives a TLS handshake sixty seconds and its end thirty, and uvicorn has no setting
+        # for them. A client that keeps its connection open does not answer the end at all.
+        timely = functools.partial(
+            loop.create_server, ssl_handshake_timeout=PATIENCE, ssl_shutdown_timeout=0.2
+        )
+        create = timely if self._server.config.is_ssl else loop.create_server
+        loop.create_server = create  # type: ignore[method-assign]
+        with contextlib.closing(loop):
+            loop.run_until_complete(self._server.serve(sockets=[self._socket]))
+            for connection in list(self._server.server_state.connections):
+                connection.transport.abort()  # one that was in the middle of its request
+            loop.run_until_complete(asyncio.sleep(0))
+
+
+async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
+    """Return a request's body.
+
+    Raises
+    ------
+    TooLarge
+        For more than `limit` bytes.
+    ClientDisconnect
+        When the client goes before the body is complete.
+    """
+    size, chunks = 0, []
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size <= limit:
+            chunks.append(chunk)
+        else:
+            chunks.clear()  # read on all the same: a client that is still sending hears nothing
+    if size > limit:
+        raise TooLarge
+    return b"".join(chunks)
+
+
+class _Punctual(H11Protocol):
+    """Cuts off a client whose request is not complete in time."""
+
+    _limit: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._let_go()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
+            self._let_go()  # all of it is here; the answer takes as long as it takes
+        elif self._limit is None:
+            self._limit = self.loop.call_later(PATIENCE, self._cut_off)
+
+    def _let_go(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
+
+    def _cut_off(self) -> None:
+        server.log.info("A client took over %.0f s to send its request: cut off.", PATIENCE)
+        self.transport.abort()
+
+
+def _bind(port: int) -> socket.socket:
+    # Named as TCP, or asyncio would leave Nagle's algorithm on: 40 ms for each answer.
+    own = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    if sys.platform == "win32":
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+    else:
+        # Else a port whose service was just stopped would count as taken for a minute.
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        own.bind((server.LOOPBACK, port))
+    except OSError:
+        own.close()
+        raise
+    return own

@@ -1,0 +1,68 @@
+"""The house as a whole: what stands at the top, and that nothing imports in a circle."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import grimp
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ["otw", "workbench", "practice", "helpers", "protos"]
+# Everything that may stand at the top of the repository, and why.
+TOP = {
+    "README.md": "what it is, on one page",
+    "LICENSE": "what one may do with it",
+    "CONTRIBUTING.md": "how to take part; GitHub looks for it here",
+    "Makefile": "make looks for it here",
+    "pyproject.toml": "pip, ruff, mypy, pytest and import-linter look for it here",
+    "requirements.txt": "the lock, for `pip install -r`",
+    "environment.yml": "conda looks for it here",
+    "conftest.py": "pytest looks for it here",
+    "otw": "the command",
+    "workbench": "what one looks and measures with",
+    "practice": "the local services",
+    "helpers": "the calls",
+    "protos": "messages and stubs",
+    "notebooks": "the chapters",
+    "data": "images, audio, models, and how each was made",
+    "docs": "what README need not say",
+    "tests": "the tests, in the folders of the house",
+    ".ci": "what CI runs",
+    ".github": "GitHub looks for workflows here",
+    ".gitignore": "git looks for it here",
+    ".jupyter": "how `otw lab` sets JupyterLab",
+}
+
+
+def test_nothing_else_stands_at_the_top() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if listed.returncode:
+        pytest.skip("not run: this is no git checkout")
+    assert {line.partition("/")[0] for line in listed.stdout.splitlines()} == TOP.keys()
+
+
+def test_no_module_imports_in_a_circle() -> None:
+    graph = grimp.build_graph(*ROOMS, exclude_type_checking_imports=True)
+    for module in graph.modules:
+        for imported in graph.find_modules_directly_imported_by(module):
+            chain = graph.find_shortest_chain(importer=imported, imported=module)
+            assert chain is None, f"{module} imports {' imports '.join(chain or ())}"
+
+
+def test_an_installed_wheel_says_that_the_notebooks_are_in_the_checkout(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    code = "import sys; from otw.cli import main; sys.exit(main(['lab']))"
+    elsewhere = "import sys; sys.path.insert(0, sys.argv[1]); " + code
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", elsewhere, str(wheel)],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("otw: The notebooks and the data are in the repository")
+    assert len(done.stderr.splitlines()) == 1

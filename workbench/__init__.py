@@ -1,0 +1,1 @@
+"""What one looks and measures with: the panel, plots, timings, the wire, the explorer."""

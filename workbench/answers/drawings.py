@@ -1,0 +1,335 @@
+"""Parts of an answer as HTML: pictures, boxes, bars, lines, players, texts, tables. All is escaped.
+
+No pyplot: answers are drawn in any thread.
+"""
+
+import base64
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from html import escape
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from helpers.ccai.speech import Speech
+from workbench.answers import listings
+from workbench.values.arrays import kind
+
+EXAMPLES = 4  # of a batch that are shown; the table has all
+_LONGEST = 640  # pixels of a side; larger pictures are reduced
+_SMALL = 320  # pixels; smaller pictures are shown enlarged
+BARS = 10  # highest scores that are shown
+_POINTS = 1000  # of a line, each with the smallest and the largest value there
+TEXTS, _CHARACTERS = 20, 2_000  # that are shown
+_SECONDS = 30  # of a sound that are carried along
+_FASTEST = 400_000  # samples a second that a browser plays
+_CELL = "padding:2px 8px;text-align:left;vertical-align:top"
+_WORD = 24  # letters; longer words are broken where a table would become too wide
+_BREAK = ";overflow-wrap:anywhere;min-width:12em"
+_BLUE, _ORANGE = "#0072B2", "#E69F00"  # of Okabe and Ito, whom every eye can follow
+Pixels = NDArray[np.uint8]  # of shape (height, width, 1, 3 or 4)
+
+
+class Part(NamedTuple):
+    """One thing to look at.
+
+    Parameters
+    ----------
+    title : str
+        Such as an output's name; not escaped.
+    kind : str
+        `boxes`, `image`, `sound`, `scores`, `series`, `text` or `table`.
+    html : str
+        Complete and escaped.
+    """
+
+    title: str
+    kind: str
+    html: str
+
+
+class Html(str):
+    """A table's cell that is HTML already."""
+
+
+def drawn(title: str, draw: Callable[[], list[Part]]) -> list[Part]:
+    """Return what `draw` returns; when it fails, a part that says why."""
+    try:
+        return draw()
+    except Exception as error:  # a server may send anything, and the rest is to be shown
+        why = f"{type(error).__name__}: {error}".removesuffix(": ")
+        told = f"This cannot be drawn: {title}. ({why})"
+        return [Part(title, "text", notes(_readable(told)))]
+
+
+def images(title: str, pictures: Sequence[Pixels], count: int, told: str = "") -> Part:
+    """Show pictures, the first ones of so many."""
+    html = ""
+    for number, pixels in enumerate(pictures):
+        height, width, channels = pixels.shape
+        what = {1: "grey", 3: "RGB", 4: "RGB with alpha"}[channels]
+        example = f", example {number}" if count > 1 else ""
+        image = _reduced(pixels)
+        alt = f"{title}{example}: picture of {width} x {height} pixels, {what}"
+        html += _img(_png(image), alt, image.width * _enlarged(pixels))
+    return Part(title, "image", html + notes(told, of_batch(len(pictures), count)))
+
+
+def boxes(
+    title: str,
+    pixels: Pixels,
+    found: Sequence[Sequence[float]],
+    labels: Sequence[str],
+    table: str,
+    told: str = "",
+) -> Part:
+    """Show boxes on a picture; each is xmin, ymin, xmax, ymax in pixels, from edge to edge."""
+    image, factor = _canvas(pixels)
+    canvas, font = ImageDraw.Draw(image), ImageFont.load_default(14)
+    for box, label in zip(_near(found, factor), labels, strict=True):
+        left, top, right, bottom = box
+        edges = (left, top, max(left, right - 1), max(top, bottom - 1))
+        canvas.rectangle(edges, outline=_ORANGE, width=3)
+        at = (max(left, 0) + 4, max(top, 0) + 3)
+        start, up, end, down = canvas.textbbox(at, label, font)
+        canvas.rectangle((start - 2, up - 2, end + 2, down + 2), fill=_ORANGE)
+        canvas.text(at, label, "black", font)
+    alt = f"{title}: picture with boxes, {len(found)} in all; the table beside has them"
+    return Part(title, "boxes", _img(_png(image), alt, image.width) + table + notes(told))
+
+
+def points(title: str, pixels: Pixels, found: Sequence[Sequence[float]]) -> Part:
+    """Show points on a picture; each is x and y in pixels."""
+    image, factor = _canvas(pixels)
+    canvas = ImageDraw.Draw(image)
+    for point in _near(found, factor):
+        canvas.circle(point, 3, "white", "black")
+    alt = f"{title}: picture with {len(found)} points"
+    return Part(title, "boxes", _img(_png(image), alt, image.width))
+
+
+def scores(
+    title: str, examples: Sequence[Sequence[tuple[str, float]]], count: int, told: str = ""
+) -> Part:
+    """Show labels with their scores as bars, the highest first; a table for each example."""
+    html = ""
+    for number, row in enumerate(examples):
+        caption = f"{title}, example {number}" if count > 1 else title
+        best = sorted(row, key=lambda each: -each[1])[:BARS]
+        rows = [(label, f"{score:.4g}", _bar(score)) for label, score in best]
+        html += f"<div>{grid(caption, ('class', 'score', 'from 0 to 1'), rows)}</div>"
+    html = f"<div style='display:flex;flex-wrap:wrap;gap:0 24px'>{html}</div>"
+    return Part(title, "scores", html + notes(told, of_batch(len(examples), count)))
+
+
+def series(title: str, rows: Sequence[NDArray], count: int) -> Part:
+    """Draw numbers over their index, a line for each of the first rows of so many."""
+    from matplotlib.figure import Figure  # 0.3 s
+
+    figure = Figure(figsize=(6.4, 2.6), layout="constrained")
+    axes = figure.subplots()
+    for number, (row, style) in enumerate(zip(rows, ("-", "--", "-.", ":"), strict=False)):
+        axes.plot(*_thinned(row), style, lw=1, label=f"example {number}")
+    axes.set(xlabel="index", ylabel="value")
+    if len(rows) > 1:
+        axes.legend()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    alt = f"{title}: {len(rows[0]):,} values over their index as a line"
+    html = _img(buffer.getvalue(), alt, 640) + notes(of_batch(len(rows), count))
+    return Part(title, "series", html)
+
+
+def sounds(title: str, speeches: Sequence[Speech], count: int, told: str = "") -> Part:
+    """Let sounds be heard, or how they begin: the first ones of so many."""
+    html = ""
+    for number, speech in enumerate(speeches):
+        if speech.rate > _FASTEST:
+            samples = f"{speech.rate:,} samples a second; it has {len(speech.samples):,} of them."
+            html += notes(f"No browser plays {samples}")
+            continue
+        kept = Speech(speech.samples[: _SECONDS * speech.rate], speech.rate)
+        data = base64.b64encode(kept.wav()).decode()
+        label = escaped(f"{title}, example {number}" if count > 1 else title)
+        html += f"<audio controls aria-label='{label}' src='data:audio/wav;base64,{data}'></audio>"
+        cut = f" The first {_SECONDS} s are here." if kept.seconds < speech.seconds else ""
+        html += notes(f"{speech.seconds:.2f} s, {speech.rate:,} samples a second.{cut}")
+    return Part(title, "sound", html + notes(told, of_batch(len(speeches), count)))
+
+
+def texts(title: str, found: Sequence[str | bytes], count: int) -> Part:
+    """Show texts with their line ends, or how they begin: the first ones of so many."""
+    style = "white-space:pre-wrap;overflow-wrap:anywhere;margin:4px 0"
+    shown = (f"<pre style='{style}'>{escaped(_readable(each))}</pre>" for each in found[:TEXTS])
+    return Part(title, "text", "".join(shown) + notes(of_batch(TEXTS, count, "texts")))
+
+
+def notes(*sentences: str) -> str:
+    """Write sentences below something; empty ones are left out."""
+    return "".join(f"<p style='margin:2px 0'>{escaped(each)}</p>" for each in sentences if each)
+
+
+def of_batch(shown: int, count: int, what: str = "examples") -> str:
+    """Say how many there are, when not all are shown."""
+    return f"The first {shown} of {count:,} {what}." if count > shown else ""
+
+
+def grid(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Write a table; the first cell of each row is its head.
+
+    Examples
+    --------
+    >>> grid("Sizes", ["name", "size"], [["<x>", "4"]]).count("scope")
+    3
+    """
+
+    def cell(text: str, tag: str = "td", more: str = "") -> str:
+        shown = text if isinstance(text, Html) else escaped(_readable(text))
+        long = max(map(len, text.split()), default=0) > _WORD
+        return f"<{tag}{more} style='{_CELL}{_BREAK if long else ''}'>{shown}</{tag}>"
+
+    first = "".join(cell(text, "th", " scope='col'") for text in head)
+    lines = (cell(row[0], "th", " scope='row'") + "".join(map(cell, row[1:])) for row in rows)
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    name = escaped(caption)
+    return (
+        f"<div tabindex='0' role='group' aria-label='{name}' style='overflow-x:auto'>"
+        "<table style='border-collapse:collapse;margin:4px 0'>"
+        f"<caption style='text-align:left;font-weight:bold'>{name}</caption>"
+        f"<thead><tr>{first}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def escaped(text: str) -> str:
+    """Escape text for HTML; half a character (a lone surrogate) becomes `?`.
+
+    Examples
+    --------
+    >>> escaped('<b>"\\ud800"')
+    '&lt;b&gt;&quot;?&quot;'
+    """
+    return escape(text.encode(errors="replace").decode())
+
+
+def _readable(text: str | bytes) -> str:
+    if isinstance(text, str):
+        rest = len(text) - _CHARACTERS
+        return text if rest <= 0 else f"{text[:_CHARACTERS]}... and {rest:,} more characters"
+    try:
+        return _readable(text.decode())
+    except UnicodeDecodeError:
+        more = " ..." if len(text) > 16 else ""
+        return f"{len(text):,} bytes that are no text: {text[:16].hex(' ')}{more}"
+
+
+def _bar(score: float) -> Html:
+    width = round(160 * min(max(score, 0.0), 1.0))
+    return Html(
+        f"<div aria-hidden='true' style='width:{width}px;height:1em;background:{_BLUE}'></div>"
+    )
+
+
+def _reduced(pixels: Pixels) -> "Image.Image":
+    height, width = pixels.shape[:2]
+    if (step := max(height, width) // (4 * _LONGEST)) > 1:  # or all of it would be copied first
+        pixels = pixels[::step, ::step]
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    factor = min(1, _LONGEST / max(height, width))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return image.resize(size, Image.Resampling.BOX)
+
+
+def _canvas(pixels: Pixels) -> tuple["Image.Image", float]:
+    """Return an RGB image that is large enough to draw on, and how much larger it is."""
+    image, factor = _reduced(pixels), _enlarged(pixels)
+    if image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    larger = (image.width * factor, image.height * factor)
+    image = image.convert("RGB").resize(larger, Image.Resampling.NEAREST)
+    return image, image.width / pixels.shape[1]
+
+
+def _near(places: Sequence[Sequence[float]], factor: float) -> list[list[int]]:
+    """Return places as whole pixels, none of them so far away that it could not be drawn."""
+    return np.clip(np.round(np.asarray(places, float) * factor), -9999, 9999).astype(int).tolist()
+
+
+def _enlarged(pixels: Pixels) -> int:
+    return max(1, -(-_SMALL // max(pixels.shape[:2])))
+
+
+def _png(image: "Image.Image") -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _img(png: bytes, alt: str, width: int) -> str:
+    data = base64.b64encode(png).decode()
+    style = "max-width:100%;height:auto;image-rendering:pixelated;margin:4px"
+    return (
+        f"<img alt='{escaped(alt)}' width='{width}' style='{style}' "
+        f"src='data:image/png;base64,{data}'>"
+    )
+
+
+def _thinned(row: NDArray) -> tuple[NDArray, NDArray]:
+    """Return x and y of a line; of a long one the smallest and the largest value of each part."""
+    starts = np.arange(len(row))
+    if len(row) > 2 * _POINTS:
+        starts = np.linspace(0, len(row), _POINTS, endpoint=False, dtype=int)
+        edges = [np.fmin.reduceat(row, starts), np.fmax.reduceat(row, starts)]
+        row, starts = np.stack(edges, 1).ravel(), np.repeat(starts, 2)
+    row = row.astype(float)
+    return starts, np.where(np.isfinite(row), row, np.nan)
+
+
+def table(outputs: Mapping[str, NDArray], caption: str = "Arrays") -> str:
+    """Write as HTML, for each array, dtype, shape, smallest, largest, NaN and first values.
+
+    Examples
+    --------
+    >>> "<td" in table({"y": np.array([0.5, np.nan])})
+    True
+    """
+    head = ("name", "dtype", "shape", "min", "max", "NaN", "first values")
+    rows = []
+    for name, each in outputs.items():
+        dtype, shape, values = listings.described(np.asarray(each))
+        rows.append((name, dtype, shape, *extent(np.asarray(each)), values))
+    return grid(caption, head, rows)
+
+
+def extent(array: NDArray) -> tuple[str, str, str]:
+    """Return the smallest value, the largest one, and how many are NaN; empty where there is none.
+
+    Examples
+    --------
+    >>> extent(np.array([2.5, np.nan, np.inf]))
+    ('2.5', 'inf', '1')
+    """
+    of = kind(array.dtype)
+    if not array.size or of not in "bifc":
+        return "", "", ""
+    if of == "f" and array.itemsize <= 2:
+        array, missing = _distinct(array)
+    else:
+        missing = int(np.count_nonzero(np.isnan(array))) if of in "fc" else 0
+    found = (np.fmin.reduce(array, axis=None), np.fmax.reduce(array, axis=None))
+    if of == "c" or np.isnan(found).any():
+        return "", "", f"{missing:,}"
+    low, high = (f"{each:.6g}" if of == "f" else str(each) for each in found)
+    return low, high, f"{missing:,}"
+
+
+def _distinct(array: NDArray) -> tuple[NDArray[np.float32], int]:
+    """Return the values there are, and how many are NaN, of a type that NumPy compares slowly."""
+    bits = array.reshape(-1).view(f"u{array.itemsize}")
+    counts = np.zeros(256**array.itemsize, np.int64)
+    for start in range(0, bits.size, 1 << 20):
+        counts += np.bincount(bits[start : start + (1 << 20)], minlength=counts.size)
+    there = np.flatnonzero(counts)
+    values = there.astype(bits.dtype).view(array.dtype).astype(np.float32)
+    return values, int(counts[there][np.isnan(values)].sum())

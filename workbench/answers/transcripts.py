@@ -1,0 +1,171 @@
+"""An answer as JSON for a person: whole if it is short, else how it begins."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helpers.tensors import of_ml_dtypes
+from workbench.code import literals
+from workbench.values.arrays import kind
+
+_LENGTH = 100_000  # characters, more or less, that a person may want to scroll through
+_SHARE = 500  # of them that each of many arrays has at least
+_DEEPEST = 50  # lists in lists
+_WIDTH = 80  # characters of lists in lists that still go on one line
+
+
+def raw(answer: Any) -> str:
+    """Write an answer as JSON.
+
+    Parameters
+    ----------
+    answer : mapping of str to ndarray, ndarray, str, JSON, or what `helpers.ccai` returns
+
+    Returns
+    -------
+    str
+        A row of numbers on each line, or all on one if they are few. NaN and Infinity are written
+        as TensorFlow Serving's REST does, bytes that are no text as `{"b64": ...}`, a complex
+        number as a pair. Of what is longer than about 100,000 characters, lists and texts end
+        early, and a line below the JSON says how much is left out and how to get it. This is
+        text, not HTML.
+
+    Examples
+    --------
+    >>> print(raw({"scores": np.array([[0.9, 0.1]], np.float32), "n": np.array(2)}))
+    {"scores": [[0.9, 0.1]], "n": 2}
+    """
+    writer = _Writer(_LENGTH)
+    text = writer.write(answer)
+    left_out = [
+        f"{count:,} {what}"
+        for count, what in ((writer.values, "values"), (writer.characters, "characters of text"))
+        if count
+    ]
+    if left_out:
+        text += (
+            f"\n\n{' and '.join(left_out)} are left out here. The Python code of the preview gets "
+            "all of them."
+        )
+    return text.encode(errors="backslashreplace").decode()  # a lone surrogate, as JSON has it
+
+
+class _Writer:
+    """Writes until `left` characters are used up, and counts what it leaves out."""
+
+    def __init__(self, left: int) -> None:
+        self.left, self.values, self.characters = left, 0, 0
+
+    def write(self, value: Any, indent: str = "") -> str:
+        value = self._plain(value)
+        if len(indent) > 2 * _DEEPEST:
+            self.values += _count(value)
+            return '"..."'
+        inner = f"{indent}  "
+        if isinstance(value, dict):
+            return _joined(self._items(value, inner), "{}", indent)
+        if not isinstance(value, list):
+            return self._leaf(value)
+        if all(isinstance(each, str | int | float | None) for each in value):
+            return f"[{', '.join(self._until_full(value, self._leaf))}]"
+        parts = self._until_full(value, lambda each: self.write(each, inner), 3 + len(indent))
+        return _joined(parts, "[]", indent)
+
+    def _items(self, values: dict[Any, Any], indent: str) -> list[str]:
+        """Write names and values; the short ones first, so that the long ones share the rest."""
+        left, written = self.left, {}
+        for number, name in enumerate(sorted(values, key=lambda name: _count(values[name]))):
+            self.left = share = max(_SHARE, left // (len(values) - number))
+            written[name] = f"{self._leaf(str(name))}: {self.write(values[name], indent)}"
+            left -= share - self.left + len(indent)
+        self.left = left
+        return [written[name] for name in values]
+
+    def _until_full(
+        self, values: list[Any], write: Callable[[Any], str], more: int = 0
+    ) -> list[str]:
+        parts: list[str] = []
+        for number, each in enumerate(values):
+            if self.left <= 0:
+                self.values += sum(map(_count, values[number:]))
+                break
+            parts.append(write(each))
+            self.left -= more
+        return parts
+
+    def _leaf(self, value: Any) -> str:
+        if isinstance(value, str) and len(value) > (kept := max(self.left, _SHARE)):
+            self.characters += len(value) - kept
+            value = f"{value[:kept]}..."
+        text = json.dumps(value, ensure_ascii=False, default=str)
+        self.left -= len(text) + 2
+        return text
+
+    def _plain(self, value: Any) -> Any:
+        """Return a value as dicts, lists and what JSON has besides; long arrays are cut."""
+        if isinstance(value, np.ndarray | np.generic):
+            array = np.asarray(value)
+            cut = _beginning(array, max(1, self.left // 2))  # a digit and a comma, at the least
+            self.values += array.size - cut.size
+            return literals.listed(plain(cut))
+        if isinstance(value, bytes):
+            return literals.in_json(value)
+        if hasattr(value, "_asdict"):
+            return value._asdict()
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
+        if isinstance(value, Mapping):
+            return dict(value)
+        return list(value) if isinstance(value, list | tuple) else value
+
+
+def _joined(parts: list[str], ends: str, indent: str) -> str:
+    line = f"{ends[0]}{', '.join(parts)}{ends[1]}"
+    if len(line) <= _WIDTH and "\n" not in line:
+        return line
+    lines = f",\n{indent}  ".join(parts)
+    return f"{ends[0]}\n{indent}  {lines}\n{indent}{ends[1]}"
+
+
+def plain(array: NDArray) -> NDArray:
+    """Return numbers in a dtype that JSON can carry; a complex number becomes a pair.
+
+    Examples
+    --------
+    >>> plain(np.array([1 + 2j], np.complex64))
+    array([[1., 2.]], dtype=float32)
+    """
+    if array.dtype.kind == "c":
+        return np.stack([array.real, array.imag], -1)
+    if of_ml_dtypes(array.dtype):  # NumPy's own kind of them is not always V
+        return array.astype(np.float32 if kind(array.dtype) == "f" else np.int8)
+    return array
+
+
+def _beginning(array: NDArray, most: int) -> NDArray:
+    """Return the first rows of an array, or the beginning of the first, with `most` values."""
+    for axis, size in enumerate(array.shape):
+        inner = math.prod(array.shape[axis + 1 :])
+        if size * inner <= most:
+            break
+        array = array[(slice(None),) * axis + (slice(max(1, most // max(1, inner))),)]
+    return array
+
+
+def _count(value: Any) -> int:
+    """Return how many values there are in arrays, lists and dicts, at the least."""
+    found, rest = 0, [value]
+    while rest:
+        each = rest.pop()
+        if isinstance(each, dict):
+            rest += each.values()
+        elif isinstance(each, list | tuple):
+            rest += each
+        else:
+            found += each.size if isinstance(each, np.ndarray) else 1
+    return found

@@ -1,0 +1,1 @@
+"""The same call as Python, curl and JSON."""

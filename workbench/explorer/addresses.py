@@ -1,0 +1,63 @@
+"""Where an explorer looks: a panel, an endpoint, or an address that somebody was given."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from helpers import endpoints
+from helpers.endpoints import Endpoint, profiles
+from helpers.errors import BadInput, CallError
+
+
+def place_of(where: Any) -> Callable[[], Endpoint]:
+    """Return what gives the endpoint as it is at that time.
+
+    Parameters
+    ----------
+    where : EndpointPanel, Endpoint or str
+
+    Raises
+    ------
+    BadInput
+        For anything else, and for what is no address.
+    """
+    if isinstance(where, str):
+        where = endpoint_at(where)
+    if isinstance(where, Endpoint):
+        return lambda: where
+    if hasattr(type(where), "endpoint"):
+        return lambda: where.endpoint
+    raise BadInput(
+        f"An explorer takes an EndpointPanel, an Endpoint, or an address such as 127.0.0.1:8500, "
+        f"not {type(where).__name__}."
+    )
+
+
+def endpoint_at(address: str) -> Endpoint:
+    """Make an endpoint of TensorFlow Serving from an address.
+
+    Parameters
+    ----------
+    address : str
+        `host:port` of gRPC, or `http://host:port` of REST. Where a profile has it, its other
+        address and its models come along.
+
+    Examples
+    --------
+    >>> endpoint_at("example.org:8500")
+    Endpoint(kind='tfserving', grpc='example.org:8500')
+    """
+    address = address.strip().rstrip("/")
+    over = "rest" if "://" in address else "grpc"
+    bare = endpoints.from_mapping({"kind": "tfserving", over: address}, "The address")
+    known = (each for each in _profiles() if getattr(each, over) == address)
+    return next(known, bare)
+
+
+def _profiles() -> Iterator[Endpoint]:
+    found, _ = profiles.read()
+    yield from (each for each in found.values() if each.kind == "tfserving")
+    for name in endpoints.PROFILES["tfserving"]:
+        try:
+            yield endpoints.running("tfserving", name)
+        except CallError:
+            continue  # it does not run

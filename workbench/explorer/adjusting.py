@@ -1,0 +1,118 @@
+"""How pictures become tensors, as fields: what is done to them is shown, and can be changed."""
+
+import base64
+import io
+from collections.abc import Callable
+from html import escape
+
+import ipywidgets as w
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from workbench.fields import Fields
+from workbench.values import pictures
+from workbench.values.pictures import Preprocessing
+
+_LONGEST = 16_384  # pixels of a side, of the longest picture that `suggest` finds
+_SHOWN = 512  # pixels of a side that are converted; a large picture has up to twice as many
+_RESIZES = {
+    "stretch": "stretch to this size",
+    "fit": "fit in, with black beside",
+    "crop": "fill, and cut off",
+    "none": "leave as it is",
+}
+
+
+class Adjusting(w.VBox):
+    """The preprocessing of pictures for one input.
+
+    Parameters
+    ----------
+    suggested : Preprocessing
+        Where to begin.
+    fields : Fields
+    changed : callable
+        Called without arguments after each change.
+    """
+
+    def __init__(
+        self,
+        suggested: Preprocessing,
+        fields: Fields,
+        changed: Callable[[], object],
+    ) -> None:
+        rows = [(words, key) for key, words in _RESIZES.items()]
+        own = {name: max(getattr(suggested, name), 1) for name in ("height", "width")}
+        self._fields = {
+            "resize": fields(
+                w.Dropdown, "Resize", "How its size is changed",
+                options=rows, value=suggested.resize,
+            ),
+            "height": fields(
+                w.BoundedIntText, "Height", "In pixels", value=own["height"], min=1, max=_LONGEST
+            ),
+            "width": fields(
+                w.BoundedIntText, "Width", "In pixels", value=own["width"], min=1, max=_LONGEST
+            ),
+            "channels": fields(
+                w.Dropdown, "Colours", "What each pixel has", value=suggested.channels,
+                options=[("grey", 1), ("RGB", 3), ("RGB and alpha", 4)],
+            ),
+            "scale": fields(
+                w.Dropdown, "Scale", "What black and white become",
+                options=pictures.SCALES, value=suggested.scale,
+            ),
+            "layout": fields(
+                w.Dropdown, "Layout", "The order of height, width and channels",
+                options=pictures.LAYOUTS, value=suggested.layout,
+            ),
+        }  # fmt: skip
+        self._seen = w.HTML()
+        self._array: NDArray | None = None
+        super().__init__([*self._fields.values(), self._seen])
+        for field in self._fields.values():
+            field.observe(lambda _: changed(), "value")
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What the fields say; BadInput when it cannot be."""
+        values = {name: field.value for name, field in self._fields.items()}
+        if values["resize"] == "none":
+            values |= {"height": -1, "width": -1}
+        return Preprocessing(**values)
+
+    def show(self, array: NDArray | None) -> None:
+        """Show the first picture as it will be sent, or nothing."""
+        if array is self._array:
+            return
+        self._array = array
+        if array is None:
+            self._seen.value = ""
+            return
+        layout, scale = self._fields["layout"].value, self._fields["scale"].value
+        picture = array[0] if array.ndim > len(layout) else array
+        png = _png(picture, layout, scale)
+        self._seen.value = (
+            f"<figure style='margin:0 0 0 9em'><img alt='The picture as it will be sent, "
+            f"{escape(str(list(picture.shape)))}' width='128' style='image-rendering:pixelated' "
+            f"src='data:image/png;base64,{base64.b64encode(png).decode()}'>"
+            "<figcaption>as it will be sent</figcaption></figure>"
+        )
+
+
+def _png(picture: NDArray, layout: str, scale: str) -> bytes:
+    """Make colours of what `pictures.apply` made of them, as a small PNG file."""
+    low, high = {"0..1": (0, 1), "0..255": (0, 255), "-1..1": (-1, 1)}[scale]
+    if layout == "CHW":
+        picture = np.moveaxis(picture, 0, 2)
+    # Thinned out before anything is computed: of 24 megapixels, floats alone take a second.
+    step = max(1, max(picture.shape[:2]) // _SHOWN)
+    picture = picture[::step, ::step]
+    pixels = (picture.astype(np.float32) - low) / (high - low) * 255
+    pixels = pixels.round().astype(np.uint8)
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels)
+    image.thumbnail((256, 256))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()

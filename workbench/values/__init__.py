@@ -1,0 +1,1 @@
+"""Arrays, tables and pictures from what a person gives."""

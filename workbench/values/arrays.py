@@ -1,0 +1,255 @@
+"""Numbers and text as the array that an input takes: cast without loss, with its batch axis."""
+
+import cmath
+import io
+import math
+import numbers
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from helpers.errors import BadInput
+from helpers.tensors import as_array, of_ml_dtypes
+from helpers.tfserving.signatures import (
+    DEFAULT_SIGNATURE,
+    Signature,
+    Signatures,
+    TensorSpec,
+    check_inputs,
+)
+
+NPY = b"\x93NUMPY"  # how a .npy file begins
+_ORDER = "ifc"  # kinds of numbers; each holds those before it
+# What an array of objects may hold for each kind, and else what to write.
+_PARTS: dict[str, tuple[type | tuple[type, ...], str]] = {
+    "b": ((bool, np.bool_), "Write true or false."),
+    "i": (numbers.Integral, "Write whole numbers."),
+    "f": (numbers.Real, "Write a number, or NaN where it is missing."),
+    "c": (numbers.Complex, "Write a number, or NaN where it is missing."),
+    "O": ((str, bytes), "Write text."),
+}
+_Number = TypeVar("_Number")
+
+
+def fit(name: str, value: ArrayLike, spec: TensorSpec) -> NDArray:
+    """Make a value what `check_inputs` accepts, or raise BadInput that says why it cannot be.
+
+    Parameters
+    ----------
+    name : str
+        The input's, for sentences.
+    value : array-like
+        Numbers may become another dtype of their kind, and integers floats, if all of them fit.
+        An axis of size 1 is put before them where only the batch is missing.
+    spec : TensorSpec
+
+    Examples
+    --------
+    >>> fit("x", [1, 2], TensorSpec(np.dtype("float32"), (-1, 2)))
+    array([[1., 2.]], dtype=float32)
+    """
+    try:
+        array = as_array(value)
+    except BadInput as error:
+        raise BadInput(f"Input {name!r}: {error} Expected {spec}.") from error
+    if array.dtype.names:
+        raise BadInput(
+            f"Input {name!r} is a table with the columns {str(list(array.dtype.names))[:80]}; "
+            f"expected {spec}. Give its numbers alone, column by column: "
+            "numpy.lib.recfunctions.structured_to_unstructured makes one array of them."
+        )
+    if _is_rounded(value, array, spec):
+        array = np.asarray(value, object)
+    if array.dtype.kind in "OU":
+        array = _of_parts(name, array, spec)
+    array = _cast(name, array, spec)
+    if not spec.takes(array.shape) and spec.takes((1, *array.shape)):
+        array = array[np.newaxis]
+    one = Signatures("", 0, {DEFAULT_SIGNATURE: Signature({name: spec}, {})})
+    return check_inputs(one, DEFAULT_SIGNATURE, {name: array})[name]
+
+
+def one(value: str | bytes, spec: TensorSpec) -> NDArray:
+    """Make an array of one string, with as many axes as the spec has if each may have size 1."""
+    array = np.empty((), object)
+    array[()] = value
+    ones = (1,) * len(spec.shape or ())
+    return array.reshape(ones) if spec.takes(ones) else array
+
+
+def from_npy(name: str, content: bytes, spec: TensorSpec) -> NDArray:
+    """Read a `.npy` file; its header is not believed before it agrees with the file's size."""
+    try:
+        shape, fortran_order, dtype, start = _header(content)
+    except Exception as error:  # NumPy evaluates the header, which fails in its own ways
+        raise BadInput(
+            f"Input {name!r}: this is no .npy file with numbers. Write one with numpy.save."
+        ) from error
+    if dtype.hasobject or not dtype.itemsize:
+        raise BadInput(
+            f"Input {name!r}: the .npy file holds {dtype}; expected {spec}. Objects are not read: "
+            "they would have to be unpickled, which can run anything. Save numbers or text."
+        )
+    count, size = math.prod(shape), len(content) - start
+    damaged = BadInput(
+        f"Input {name!r}: the .npy file is damaged. Its header says {dtype} of shape "
+        f"{str(list(shape))[:80]}, but {size:,} bytes follow."
+    )
+    if min(shape, default=0) < 0 or count * dtype.itemsize != size:
+        raise damaged
+    plain = np.dtype((np.void, spec.dtype.itemsize))
+    if of_ml_dtypes(spec.dtype) and dtype == plain:
+        dtype = spec.dtype  # numpy.save keeps nothing of bfloat16 and the like but the size
+    values = np.frombuffer(content, dtype, count, start) if count else np.empty(0, dtype)
+    try:
+        return values.reshape(shape, order="F" if fortran_order else "C").copy()
+    except (ValueError, OverflowError) as error:  # too many axes, or one beside a 0 that is huge
+        raise damaged from error
+
+
+def finite(where: str, text: str, number: _Number, spec: TensorSpec) -> _Number:
+    """Return what a text was read as, or raise BadInput when it is infinite but does not say so.
+
+    Examples
+    --------
+    >>> finite("Input 'x'", "-inf", float("-inf"), TensorSpec(np.dtype("float32"), ()))
+    -inf
+    """
+    if not isinstance(number, (float, complex)) or cmath.isfinite(number):
+        return number
+    if cmath.isinf(number) and "inf" not in text.lower():
+        raise _does_not_fit(where, text if len(text) <= 40 else f"{text[:40]} ...", spec)
+    return number
+
+
+def summary(array: NDArray) -> str:
+    """Say an array's dtype and shape.
+
+    Examples
+    --------
+    >>> summary(np.array(["a", "b"]))
+    'string [2]'
+    """
+    dtype = "string" if array.dtype.kind in "OSU" else str(array.dtype)
+    return f"{dtype} {list(array.shape)}"
+
+
+def is_batched(spec: TensorSpec) -> bool:
+    """Whether an input's first axis may have any size, so that it can hold a batch."""
+    return spec.shape is not None and spec.shape[:1] == (-1,)
+
+
+def kind(dtype: np.dtype) -> str:
+    """Return b, i, f, c or O, also for the dtypes of `ml_dtypes`; others as NumPy says.
+
+    Examples
+    --------
+    >>> kind(np.dtype("uint8"))
+    'i'
+    """
+    if dtype.kind == "V":
+        return {"b": "f", "f": "f", "i": "i", "u": "i"}.get(dtype.name[0], "V")
+    return {"u": "i", "S": "O", "U": "O"}.get(dtype.kind, dtype.kind)
+
+
+def is_near(given: str, wanted: str) -> bool:
+    """Whether numbers of one kind may become another kind."""
+    return given == wanted or (given in _ORDER and given in _ORDER[: _ORDER.find(wanted) + 1])
+
+
+def _is_rounded(value: ArrayLike, array: NDArray, spec: TensorSpec) -> bool:
+    """Whether NumPy made floats of whole numbers, as it does of small and large ones together."""
+    if array.dtype != np.float64 or kind(spec.dtype) != "i" or not array.size:
+        return False
+    if isinstance(value, np.ndarray | np.generic):
+        return False
+    return all(isinstance(each, numbers.Integral) for each in np.asarray(value, object).flat)
+
+
+def _of_parts(name: str, array: NDArray, spec: TensorSpec) -> NDArray:
+    """Make numbers of objects, and check that texts can be sent."""
+    wanted, parts = kind(spec.dtype), _texts(name, array)
+    if not parts or wanted not in _PARTS or (wanted != "O" and isinstance(parts[0], str | bytes)):
+        return array  # what is neither text nor numbers is told by check_inputs
+    types, hint = _PARTS[wanted]
+    for number, part in enumerate(parts):
+        if not isinstance(part, types):
+            place = [int(each) for each in np.unravel_index(number, array.shape)]
+            where = f" at {place}" if place else ""
+            what = "null (None)" if part is None else f"of type {type(part).__name__}"
+            raise BadInput(f"Input {name!r}: the value{where} is {what}; expected {spec}. {hint}")
+    if wanted in "Ob":
+        return array if wanted == "O" else array.astype(bool)
+    if wanted == "i":
+        return _whole(name, array, spec)
+    try:
+        return array.astype(np.float64 if wanted == "f" else np.complex128)
+    except OverflowError as error:
+        raise BadInput(
+            f"Input {name!r} has a whole number that is too large for {spec.dtype}; "
+            f"expected {spec}."
+        ) from error
+
+
+def _texts(name: str, array: NDArray) -> list:
+    """Return an array's values, once it is sure that those which are text can be written."""
+    try:
+        parts = array.ravel().tolist()  # SystemError: a .npy file's text is none
+        for part in parts:
+            if isinstance(part, str):
+                part.encode()
+    except (ValueError, SystemError) as error:
+        raise BadInput(
+            f"Input {name!r} holds half a character (a lone surrogate), which UTF-8 cannot write."
+        ) from error
+    return parts
+
+
+def _whole(name: str, objects: NDArray, spec: TensorSpec) -> NDArray:
+    low, high = objects.min(), objects.max()
+    try:
+        return objects.astype(np.uint64 if low >= 0 else np.int64)
+    except OverflowError as error:
+        bounds = np.iinfo(np.uint64 if spec.dtype == np.uint64 else np.int64)
+        wrong = low if low < bounds.min else high
+        if abs(wrong) < 2**64:
+            raise _does_not_fit(f"Input {name!r}", wrong, spec) from error
+        raise BadInput(f"Input {name!r} has a number of over 64 bits; expected {spec}.") from error
+
+
+def _does_not_fit(where: str, what: object, spec: TensorSpec) -> BadInput:
+    return BadInput(f"{where}: {what} does not fit in {spec.dtype}; expected {spec}.")
+
+
+def _cast(name: str, array: NDArray, spec: TensorSpec) -> NDArray:
+    given, wanted = kind(array.dtype), kind(spec.dtype)
+    if array.dtype == spec.dtype or "O" in (given, wanted):
+        return array  # what is neither text nor numbers is told by check_inputs
+    if array.size == 0 and array.dtype == np.float64:
+        return array.astype(spec.dtype)  # an empty list, which NumPy takes for floats
+    if not is_near(given, wanted):
+        hint = {"b": " Write true or false.", "i": " Write whole numbers."}.get(wanted, "")
+        raise BadInput(f"Input {name!r} is {array.dtype}; expected {spec}.{hint}")
+    with np.errstate(all="ignore"):
+        cast = array.astype(spec.dtype)
+        if wanted == "i":
+            wrong = cast.astype(array.dtype) != array
+            wrong |= (cast < 0) != (array < 0)
+        else:
+            wrong = np.isinf(cast) & ~np.isinf(array)
+            if spec.dtype.kind == "V":
+                wrong |= np.isnan(cast) & ~np.isnan(array)  # some have no infinity
+    if wrong.any():
+        raise _does_not_fit(f"Input {name!r}", array[wrong].reshape(-1)[0], spec)
+    return cast
+
+
+def _header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+    file = io.BytesIO(content)
+    version = np.lib.format.read_magic(file)
+    known = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    return *known[version](file), file.tell()

@@ -1,0 +1,300 @@
+"""A picture as a tensor: how it is resized and scaled, suggested from the spec, and adjustable."""
+
+import contextlib
+import dataclasses
+import io
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from helpers.errors import BadInput
+from helpers.tfserving.signatures import TensorSpec
+from workbench.values.arrays import kind
+
+MAX_PIXELS = 64 * 1024 * 1024  # of a file, before it is decoded, and of what is made of it
+CHANNELS = (1, 3, 4)
+LAYOUTS = ("HWC", "CHW", "HW")
+SCALES = ("0..1", "0..255", "-1..1")
+RESIZES = ("stretch", "fit", "crop", "none")
+# Those that a program of ours decodes: Pillow knows others, and starts Ghostscript for one.
+_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+_SMALLEST = 8  # pixels on a side; features and classes are often fewer
+_LONGEST = 4  # times the other side; embeddings are often longer
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """What is done to a picture before it is sent.
+
+    Parameters
+    ----------
+    height, width : int
+        In pixels; -1 leaves the picture's own, with resize `none`.
+    channels : int
+        1 is grey, 3 is RGB, 4 is RGB and alpha. Without alpha, the picture lies on white.
+    layout : str
+        The order of the axes: `HWC`, `CHW`, or `HW` for grey.
+    scale : str
+        What black and white become: `0..1`, `0..255` or `-1..1`.
+    resize : str
+        `stretch` changes the ratio of the sides, `fit` keeps it and adds black, `crop` keeps it
+        and cuts off, `none` takes pictures of this size only.
+    """
+
+    height: int
+    width: int
+    channels: int = 3
+    layout: str = "HWC"
+    scale: str = "0..1"
+    resize: str = "stretch"
+
+    def __post_init__(self) -> None:
+        known = {"channels": CHANNELS, "layout": LAYOUTS, "scale": SCALES, "resize": RESIZES}
+        for name, values in known.items():
+            if getattr(self, name) not in values:
+                listed = ", ".join(map(str, values))
+                raise BadInput(f"{name} is one of {listed}, not {getattr(self, name)!r}.")
+        for name, size in (("height", self.height), ("width", self.width)):
+            if size < 1 and not (size == -1 and self.resize == "none"):
+                raise BadInput(
+                    f"{name} is a number of pixels from 1 on, not {size}. "
+                    "-1 leaves the picture's own, with resize none."
+                )
+        if self.height * self.width > MAX_PIXELS:
+            raise BadInput(
+                f"A picture of {self.width} x {self.height} pixels is too large: "
+                f"at most {MAX_PIXELS:,} are made here."
+            )
+        if self.layout == "HW" and self.channels != 1:
+            raise BadInput("The layout HW has no channels: it is for grey, with channels 1.")
+
+
+def suggest(spec: TensorSpec) -> Preprocessing | None:
+    """Suggest how a picture fills an input, or None when the input looks like no picture.
+
+    A picture's sides are 8 or more, neither is over four times the other, and it has at most
+    `MAX_PIXELS`. Of rank 4 is a batch of pictures with an axis of 1, 3 or 4 channels at the end
+    or after the batch; its sides may be any (-1). Of rank 3 and 2, where other data is as likely,
+    both sides must be known.
+
+    Parameters
+    ----------
+    spec : TensorSpec
+        Floats are filled with 0..1, integers that hold 255 with 0..255.
+
+    Examples
+    --------
+    >>> suggest(TensorSpec(np.dtype("float32"), (-1, 3, 224, 224)))
+    Preprocessing(height=224, width=224, channels=3, layout='CHW', scale='0..1', resize='stretch')
+    >>> suggest(TensorSpec(np.dtype("float32"), (-1, 4)))
+    """
+    whole = spec.dtype.kind in "iu" and np.iinfo(spec.dtype).max >= 255
+    if spec.shape is None or not (whole or kind(spec.dtype) == "f"):
+        return None
+    for layout, batch, shape in _readings(spec.shape):
+        sizes = dict(zip(layout, shape, strict=True))
+        height, width, channels = sizes["H"], sizes["W"], sizes.get("C", 1)
+        known = len(spec.shape) == 4 or -1 not in (height, width)
+        if batch in (-1, 1) and channels in CHANNELS and known and _are_sides(height, width):
+            scale, resize = "0..255" if whole else "0..1", "stretch"
+            if -1 in (height, width):
+                resize = "none"
+            return Preprocessing(height, width, channels, layout, scale, resize)
+    return None
+
+
+def apply(content: bytes, spec: TensorSpec, preprocessing: Preprocessing) -> NDArray:
+    """Decode a picture, preprocess it, and return it as the input takes it.
+
+    Parameters
+    ----------
+    content : bytes
+        Of a PNG, JPEG, GIF, BMP, TIFF, WebP or PPM file; the first picture counts. It is turned
+        as its camera says; 16 bits become 8.
+    spec : TensorSpec
+    preprocessing : Preprocessing
+
+    Returns
+    -------
+    ndarray
+        Of the spec's dtype, with a batch axis of 1 where the spec has one.
+
+    Raises
+    ------
+    BadInput
+        When the file is no picture or too large, and when what comes out does not fit.
+    """
+    if spec.dtype.kind not in "iu" and kind(spec.dtype) != "f":
+        raise BadInput(f"A picture becomes floats or integers; expected {spec}.")
+    image = _resized(_in_mode(_decode(content), preprocessing.channels), preprocessing)
+    array = _laid_out(_scaled(np.asarray(image), spec, preprocessing.scale), preprocessing.layout)
+    if spec.shape is not None and len(spec.shape) == array.ndim + 1:
+        array = array[np.newaxis]
+    if not spec.takes(array.shape):
+        raise BadInput(
+            f"The picture becomes shape {list(array.shape)}; expected {spec}. "
+            "Change its size, channels or layout."
+        )
+    return array
+
+
+def is_picture(content: bytes) -> bool:
+    """Whether a file begins as a picture does, be it too large to be decoded here or not."""
+    try:
+        check(content)
+    except _TooLarge:
+        return True
+    except BadInput:
+        return False
+    return True
+
+
+def check(content: bytes) -> None:
+    """Raise BadInput when a file does not begin as a picture does, or when it is too large."""
+    _open(content).close()
+
+
+class _TooLarge(BadInput):
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"The picture is too large: {what} has more than {MAX_PIXELS:,} pixels. "
+            "Make it smaller."
+        )
+
+
+def _readings(shape: tuple[int, ...]) -> list[tuple[str, int, tuple[int, ...]]]:
+    """List what a shape may mean: the layout, the batch's size, and the picture's shape."""
+    match len(shape):
+        case 4:
+            return [(layout, shape[0], shape[1:]) for layout in ("HWC", "CHW")]
+        case 3:
+            alone = [(layout, 1, shape) for layout in ("HWC", "CHW")]
+            return [*alone, ("HW", shape[0], shape[1:])]
+        case 2:
+            return [("HW", 1, shape)]
+    return []
+
+
+def _are_sides(height: int, width: int) -> bool:
+    known = [size for size in (height, width) if size != -1]
+    fit = all(size >= _SMALLEST for size in known) and height * width <= MAX_PIXELS
+    return fit and max(known, default=0) <= _LONGEST * min(known, default=0)
+
+
+def _open(content: bytes) -> Image.Image:
+    """Read a file's head, which is not yet decoded, and check the size that it claims."""
+    if not content:
+        raise BadInput("The file is empty; expected a picture.")
+    try:
+        with _quiet():
+            image = Image.open(io.BytesIO(content), formats=_FORMATS)
+    except Image.DecompressionBombError as error:
+        raise _TooLarge("it") from error
+    except Exception as error:  # Pillow raises whatever a file makes it raise
+        raise BadInput(
+            f"The file is no picture that can be read here. Expected: {', '.join(_FORMATS)}."
+        ) from error
+    if image.width * image.height > MAX_PIXELS:
+        raise _TooLarge(f"{image.width} x {image.height}")
+    return image
+
+
+def _quiet() -> contextlib.AbstractContextManager:
+    """Keep Pillow's warnings of odd files from the screen: the reader is told in a sentence."""
+    return warnings.catch_warnings(action="ignore")
+
+
+def _decode(content: bytes) -> Image.Image:
+    with _open(content) as image:
+        try:
+            with _quiet():
+                image.load()
+                return ImageOps.exif_transpose(image)
+        except Exception as error:  # as above
+            raise BadInput(
+                f"The picture cannot be decoded: the {image.format} file is damaged, or only a "
+                "part of it came. Give it once more, or save it anew."
+            ) from error
+
+
+def _in_mode(image: Image.Image, channels: int) -> Image.Image:
+    image = _in_8_bits(image)
+    try:
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            if channels != 4:
+                white = Image.new("RGBA", image.size, "white")
+                image = Image.alpha_composite(white, image)
+        return image.convert(_MODES[channels])
+    except ValueError as error:
+        raise BadInput(
+            f"Pictures in {image.mode} cannot be converted here. Save it as RGB, such as a PNG."
+        ) from error
+
+
+def _in_8_bits(image: Image.Image) -> Image.Image:
+    """Scale 16 bits, which Pillow would cut off at 255."""
+    if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
+        return image
+    pixels = np.asarray(image)
+    if image.mode == "F" or pixels.min() < 0 or pixels.max() > 65535:
+        raise BadInput(
+            "The picture has 32 bits for each pixel, and nothing says which number is white. "
+            "Save it with 8 or 16 bits, or give its numbers as a .npy file."
+        )
+    return Image.fromarray((pixels / 257).round().astype(np.uint8))
+
+
+def _resized(image: Image.Image, wanted: Preprocessing) -> Image.Image:
+    size = (
+        image.width if wanted.width == -1 else wanted.width,
+        image.height if wanted.height == -1 else wanted.height,
+    )
+    if wanted.resize == "none" and image.size != size:
+        raise BadInput(
+            f"The picture has {image.width} x {image.height} pixels; expected "
+            f"{size[0]} x {size[1]}. Choose to resize it: stretch, fit or crop."
+        )
+    match wanted.resize:
+        case "none":
+            return image
+        case "fit":
+            return _padded(image, size)
+        case "crop":
+            return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
+    return image.resize(size, Image.Resampling.BILINEAR)
+
+
+def _padded(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Do as `ImageOps.pad`, which fails where a side would have less than half a pixel."""
+    ratio = min(size[0] / image.width, size[1] / image.height)
+    inner = max(1, round(image.width * ratio)), max(1, round(image.height * ratio))
+    canvas = Image.new(image.mode, size)
+    corner = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+    canvas.paste(image.resize(inner, Image.Resampling.BILINEAR), corner)
+    return canvas
+
+
+def _scaled(pixels: NDArray, spec: TensorSpec, scale: str) -> NDArray:
+    if kind(spec.dtype) == "f":
+        white, shift = {"0..1": (255, 0), "0..255": (1, 0), "-1..1": (127.5, 1)}[scale]
+        scaled = pixels.astype(np.float32)
+        scaled /= white  # in place: each further copy of a large picture takes half a second
+        scaled -= shift
+        return scaled.astype(spec.dtype, copy=False)
+    if scale != "0..255":
+        raise BadInput(f"The scale {scale} is for floats; {spec.dtype} takes 0..255.")
+    if np.iinfo(spec.dtype).max < 255:
+        raise BadInput(f"{spec.dtype} does not hold 0..255. Give the numbers as a .npy file.")
+    return pixels.astype(spec.dtype)
+
+
+def _laid_out(pixels: NDArray, layout: str) -> NDArray:
+    if layout == "HW":
+        return pixels
+    if pixels.ndim == 2:
+        pixels = pixels[:, :, np.newaxis]
+    return pixels if layout == "HWC" else np.ascontiguousarray(np.moveaxis(pixels, 2, 0))

@@ -1,0 +1,131 @@
+"""A pasted table, or one of a CSV file, as rows of values."""
+
+import csv
+import re
+from typing import Any
+
+import numpy as np
+
+from helpers.errors import BadInput
+from helpers.tfserving.signatures import TensorSpec
+from workbench.values.arrays import finite, kind
+
+_PAIR = re.compile(r"\s*[+-]?\d+,\d+\s*")  # two whole numbers, or one with a decimal comma
+_POINT = "Write decimals with a point, as in 1.5: a comma separates values."
+_WORDS = {"b": "true or false", "i": "whole number", "f": "number", "c": "number"}
+
+
+def parse(name: str, text: str, spec: TensorSpec) -> Any:
+    """Read a table.
+
+    Parameters
+    ----------
+    name : str
+        The input's, for sentences.
+    text : str
+        Cells are separated by tabs, semicolons, commas or spaces, whichever the last line has
+        first in this order. A first row without a value is a heading, and left out.
+    spec : TensorSpec
+        Of numbers or booleans.
+
+    Returns
+    -------
+    list of list, list, or one value
+        As many axes as the spec has, where one row or one column can be it.
+
+    Raises
+    ------
+    BadInput
+        For cells that are no values, rows of different lengths, and decimal commas.
+
+    Examples
+    --------
+    >>> parse("x", "width;height\\n5.1;3.5", TensorSpec(np.dtype("float32"), (-1, 2)))
+    [[5.1, 3.5]]
+    """
+    # Each keeps its end: without it, a quoted cell of two lines, 1 and 2, would be read as 12.
+    lines = [f"{line}\n" for line in text.splitlines() if line.strip()]
+    delimiter = next((each for each in "\t;," if each in lines[-1]), " ")
+    rows = _rows(name, lines, delimiter)
+    if len(rows) > 1 and not any(_is_value(cell, spec.dtype) for cell in rows[0]):
+        rows = rows[1:]
+        lines = lines[-len(rows) :]  # a heading's cells may have several
+    if delimiter == "," and kind(spec.dtype) in "fc" and all(map(_PAIR.fullmatch, lines)):
+        _refuse_two_readings(name, lines, spec)
+    values = []
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(rows[0]):
+            raise BadInput(
+                f"Input {name!r}: row {number} has {len(row)} values, and row 1 has "
+                f"{len(rows[0])}. All rows of a table are of one length."
+            )
+        where = f"Input {name!r}, row {number}, column"
+        values.append([_value(f"{where} {n}", cell, spec) for n, cell in enumerate(row, start=1)])
+    return _with_axes(values, spec)
+
+
+def _rows(name: str, lines: list[str], delimiter: str) -> list[list[str]]:
+    if delimiter == " ":
+        return [line.split() for line in lines]
+    try:
+        rows = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True))
+    except csv.Error as error:
+        raise BadInput(f"Input {name!r} is no table: {error}.") from error
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def _refuse_two_readings(name: str, lines: list[str], spec: TensorSpec) -> None:
+    """Refuse what fits as one number with a decimal comma for each line."""
+    column = [[0.0]] * len(lines)
+    shape = np.shape(_with_axes(column, spec))
+    if spec.takes(shape) or spec.takes((1, *shape)):
+        one = lines[0].strip()
+        raise BadInput(
+            f"Input {name!r}: {one!r} can be one number or two. Write {one.replace(',', '.')!r} "
+            f"for one, and {one.replace(',', ', ')!r} for two."
+        )
+
+
+def _value(where: str, cell: str, spec: TensorSpec) -> Any:
+    try:
+        read = _read(cell, spec.dtype)
+    except ValueError as error:
+        shown = repr(cell if len(cell) <= 40 else f"{cell[:40]} ...")
+        hint = _POINT if "," in cell or " " in cell else f"The input takes {spec}."
+        what = _WORDS.get(kind(spec.dtype), str(spec.dtype))
+        raise BadInput(f"{where}: {shown} is no {what}. {hint}") from error
+    return finite(where, cell, read, spec)
+
+
+def _is_value(cell: str, dtype: np.dtype) -> bool:
+    try:
+        _read(cell, dtype)
+    except ValueError:
+        return False
+    return True
+
+
+def _read(cell: str, dtype: np.dtype) -> Any:
+    """Read one cell, or raise ValueError."""
+    if "_" in cell:
+        raise ValueError  # Python reads 1_000
+    match kind(dtype):
+        case "b":
+            return ("false", "true").index(cell.lower()) == 1
+        case "i":
+            return int(cell)
+        case "f":
+            return float(cell)
+        case "c":
+            return complex(cell)
+    raise ValueError
+
+
+def _with_axes(rows: list[list[Any]], spec: TensorSpec) -> Any:
+    """Take a row or a column for what it is, when the spec has fewer than two axes."""
+    rank = None if spec.shape is None else len(spec.shape)
+    if rank in (0, None) and len(rows) == len(rows[0]) == 1:
+        return rows[0][0]
+    if rank in (1, None) and 1 in (len(rows), len(rows[0])):
+        return [value for row in rows for value in row]
+    return rows

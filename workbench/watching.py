@@ -1,0 +1,130 @@
+"""Watches one call, whatever makes it: where its time goes, and a way to end it early."""
+
+import io
+import itertools
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from helpers import channels, transport
+
+if TYPE_CHECKING:
+    import requests
+
+
+class Watch:
+    """Watches the call that is made inside of `with watch:`, in that thread.
+
+    Several requests may belong to a call, such as one for a token: the last one's parts are told,
+    and all before it is `encode`.
+
+    Examples
+    --------
+    >>> with Watch() as watch:
+    ...     pass  # a call
+    >>> list(watch.seconds)
+    ['decode']
+    """
+
+    def __init__(self) -> None:
+        self.cancelled = False
+        self._moments: dict[str, float] = {}
+        self._cancel: Callable[[], object] | None = None
+
+    def __enter__(self) -> "Watch":
+        self._began = time.perf_counter()
+        self._token = transport.WATCH.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.note("decode")
+        transport.WATCH.reset(self._token)
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """How long each part took: `encode`, `connect`, `send`, `wait`, `receive`, `decode`.
+
+        Over gRPC, where a call does not tell when it is sent, `send` is in `wait`.
+        """
+        spans = itertools.pairwise([self._began, *self._moments.values()])
+        parts = zip(self._moments, spans, strict=True)
+        return {part: end - begin for part, (begin, end) in parts}
+
+    def note(self, part: str, moment: float | None = None) -> None:
+        """Note that a part ended, now or at a moment of `time.perf_counter`."""
+        self._moments.pop(part, None)  # or a part made twice would keep its first place
+        self._moments[part] = time.perf_counter() if moment is None else moment
+
+    def begin(self, cancel: Callable[[], object] | None = None) -> None:
+        """Take what ends the request that is under way now, if anything can."""
+        self._cancel = cancel
+        if cancel and self.cancelled:
+            cancel()
+
+    def cancel(self) -> None:
+        """End the call early, if that can be done.
+
+        Over REST it cannot: the answer will come, or the time will run out, and nobody waits.
+        """
+        self.cancelled = True
+        if self._cancel:
+            self._cancel()
+
+    def unary(self, channel: grpc.Channel, method: Any, request: Any, timeout: float) -> Any:
+        """Do as a stub's method does, and note the parts."""
+
+        ends = time.monotonic() + timeout
+        self._encoded()
+        channels.connect(channel, timeout)
+        self.note("connect")
+        call = method.future(request, timeout=max(0.0, ends - time.monotonic()))
+        self.begin(call.cancel)
+        call.initial_metadata()  # waits for it
+        self.note("wait")
+        answer = call.result()
+        self.note("receive")
+        return answer
+
+    def request(
+        self, session: "requests.Session", method: str, url: str, timeout: float, **content: Any
+    ) -> "requests.Response":
+        """Do as `session.request` does, and note the parts."""
+        import requests  # optional: gRPC needs none of it
+
+        self._encoded()
+        redirects = content.pop("allow_redirects", True)
+        prepared = session.prepare_request(requests.Request(method, url, **content))
+        settings = session.merge_environment_settings(url, {}, True, session.verify, None)
+        settings["verify"] = session.verify
+        if prepared.body:
+            body: Any = prepared.body
+            sent = _Body(body.encode() if isinstance(body, str) else body, self)
+            prepared.prepare_body(sent, None)
+        response = session.send(prepared, timeout=timeout, allow_redirects=redirects, **settings)
+        self.note("wait")
+        response.content  # noqa: B018 it is read here
+        self.note("receive")
+        return response
+
+    def _encoded(self) -> None:
+        self._moments = {}
+        self.note("encode")
+
+
+class _Body(io.BytesIO):
+    """A request's body that notes when it is asked for first, and when all of it is sent."""
+
+    def __init__(self, content: bytes, watch: Watch) -> None:
+        super().__init__(content)
+        self._watch, self._asked = watch, False
+
+    def read(self, size: int | None = -1) -> bytes:
+        if not self._asked:
+            self._asked = True
+            self._watch.note("connect")
+        part = super().read(size)
+        if not part:
+            self._watch.note("send")
+        return part

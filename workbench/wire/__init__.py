@@ -1,0 +1,135 @@
+"""What a call looks like as bytes: `show` puts a message or an HTTP request beside its bytes."""
+
+import dataclasses
+import itertools
+from html import escape
+from typing import Any
+
+from google.protobuf.message import Message
+
+from helpers.errors import BadInput
+from helpers.errors.explanations import cut
+from helpers.tfserving.codec import decode_predict, encode_predict
+from workbench.wire import rows as wire_rows
+from workbench.wire.rows import Row
+from workbench.wire.sizes import sizes
+
+__all__ = ["View", "decode_predict", "encode_predict", "show", "sizes"]
+
+_MOST_ROWS = 300
+_FIRST, _LAST = 16, 8  # bytes of a content that is folded
+# Black reads well on each of them, and they differ in lightness too.
+_COLOURS = ("#fff2b3", "#a8d5ff", "#ffd0b8", "#b5e0b5", "#eadcff", "#d0d0d0")
+_COLUMNS = ("at", "field", "number", "type", "length", "value", "bytes: tag and length | content")
+
+
+def show(message: Any) -> "View":
+    """Show a protobuf message or an HTTP request as a tree beside its bytes.
+
+    Parameters
+    ----------
+    message : protobuf message, requests.PreparedRequest or requests.Response
+        Of a response its request is shown.
+
+    Returns
+    -------
+    View
+        A table in a notebook, text elsewhere. Long contents are folded, secrets left out.
+
+    Raises
+    ------
+    BadInput
+        For anything else.
+
+    Examples
+    --------
+    >>> from google.protobuf.wrappers_pb2 import Int64Value
+    >>> show(Int64Value(value=300))
+    google.protobuf.Int64Value, 3 bytes
+    at    field  number  type    length  value  bytes: tag and length | content
+    0000  value  1       VARINT          300    08 | ac 02
+
+    See protobuf.dev/programming-guides/encoding.
+    """
+    if isinstance(message, Message):
+        data = message.SerializePartialToString(deterministic=True)
+        title, rows = message.DESCRIPTOR.full_name, wire_rows.of_message(data, message.DESCRIPTOR)
+        shown = list(itertools.islice(rows, _MOST_ROWS))
+    elif hasattr(message, "request") or hasattr(message, "path_url"):
+        request = getattr(message, "request", message)
+        title = f"{request.method} {cut(request.url)}"
+        data, shown = wire_rows.of_request(request)
+    else:
+        kind = type(message).__name__
+        raise BadInput(f"This shows protobuf messages and requests of `requests`, not {kind}.")
+    end = max((row.end for row in shown), default=0)
+    if end < len(data):
+        shown.append(wire_rows.rest("...", end, len(data)))
+    return View(title, data, tuple(shown))
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """A message as its bytes, secrets in it or not, and as rows that leave no byte out.
+
+    Parameters
+    ----------
+    title : str
+    data : bytes
+    rows : tuple of Row
+    """
+
+    title: str
+    data: bytes
+    rows: tuple[Row, ...]
+
+    def __repr__(self) -> str:
+        lines = [_COLUMNS, *map(self._cells, self.rows)]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        texts = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+        return "\n".join((self._caption(), *texts))
+
+    def _repr_html_(self) -> str:
+        names = dict.fromkeys(row.name for row in self.rows)
+        colours = dict(zip(names, itertools.cycle(_COLOURS), strict=False))
+        rows = "".join(self._html(row, colours[row.name]) for row in self.rows)
+        head = "".join(f"<th scope='col' style='text-align:left'>{each}</th>" for each in _COLUMNS)
+        legend = "A field's name and its bytes have one colour; tag and length are underlined."
+        return (
+            f"<table class='otw-wire'><caption>{escape(self._caption())}. {legend}</caption>"
+            f"<tr>{head}</tr>{rows}</table>"
+        )
+
+    def _caption(self) -> str:
+        caption = f"{self.title}, {len(self.data):,} bytes"
+        if b"***" in self.data or any(row.instead == wire_rows.MASK for row in self.rows):
+            return f"{caption}; *** stands for a secret"
+        return caption
+
+    def _cells(self, row: Row) -> tuple[str, ...]:
+        both = " | ".join(filter(None, self._bytes(row)))
+        return f"{row.begin:04x}", "  " * row.depth + row.name, *row[2:6], both
+
+    def _html(self, row: Row, colour: str) -> str:
+        style = f"background:{colour};color:#000"
+        tag, content = self._bytes(row)
+        cells = [
+            f"<code>{row.begin:04x}</code>",
+            f"<span style='{style};margin-left:{row.depth}em'>{escape(row.name)}</span>",
+            *map(escape, row[2:6]),
+            f"<code style='{style}'><u>{tag}</u> {content}</code>",
+        ]
+        columns = "".join(f"<td style='text-align:left'>{each}</td>" for each in cells)
+        return f"<tr>{columns}</tr>"
+
+    def _bytes(self, row: Row) -> tuple[str, str]:
+        """Return tag and length, and the content, in hexadecimal."""
+        content = row.instead or _folded(self.data[row.content : row.end])
+        return _folded(self.data[row.begin : row.content]), content
+
+
+def _folded(content: bytes) -> str:
+    if len(content) <= _FIRST + _LAST:
+        return content.hex(" ")
+    left = len(content) - _FIRST - _LAST
+    return f"{content[:_FIRST].hex(' ')} ... {left:,} bytes ... {content[-_LAST:].hex(' ')}"
