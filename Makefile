@@ -9,7 +9,7 @@ BIN    := "$(VENV)"/$(SUB)
 PY     := $(BIN)/python
 PYTEST := $(PY) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 STAMP  := $(subst $() ,\ ,$(VENV))/.installed
-UV     ?= $(shell command -v uv)
+UV     ?= $(shell command -v uv 2>/dev/null)
 INSTALL = $(if $(UV),"$(UV)" pip install --python $(PY) --compile-bytecode,$(PY) -m pip install --disable-pip-version-check)
 FROM   := $(if $(WHEELS),--quiet --no-index --find-links="$(WHEELS)")
 OR_SAY := $(if $(WHEELS),|| { echo "The packages cannot be installed from the folder $(WHEELS). The reason is above." \
@@ -38,7 +38,7 @@ $(STAMP): requirements.txt pyproject.toml
 lab: $(STAMP)  ## install if needed, start the practice services, open JupyterLab (ARGS="--no-browser" and the like go to JupyterLab)
 	$(BIN)/otw lab $(ARGS)
 
-test: $(STAMP)  ## see that all works here: every notebook, the calls, each service once; 4 minutes
+test: $(STAMP)  ## see that all works here: every notebook, the calls, each service once; 3 minutes
 	$(PYTEST) $(ARGS)
 
 test-all: $(STAMP)  ## every test, also of the services, the explorer and the installation
@@ -55,7 +55,9 @@ pythons:  ## the chapters and a call of each service on other Pythons: PYTHONS="
 fuzz: $(STAMP)  ## look for inputs that nobody thought of, for as long as a coffee takes
 	$(PYTEST) -m "hypothesis or fuzz" --hypothesis-profile=fuzz tests $(ARGS)
 
-nightly: chaos soak  ## what takes too long for each change: chaos, soak, fuzz, all forgeries, chapters again and again
+nightly: $(STAMP)  ## what takes too long for each change: chaos, soak, fuzz, all forgeries, chapters again and again
+	$(MAKE) chaos ARGS=
+	$(MAKE) soak ARGS=
 	$(PYTEST) -m "hypothesis or nightly" --hypothesis-profile=fuzz tests $(ARGS)
 
 newman:  ## install newman into build: it runs Postman's collections without Postman; needs Node.js with npm, and network
@@ -98,10 +100,10 @@ quality: $(STAMP)  ## measure how good the engines behind the practice CCAI are
 
 lock:  ## resolve requirements.txt anew, with uv in a virtual environment of its own
 	$(PYTHON) -m venv build/uv
-	build/uv/bin/python -m pip install --quiet --disable-pip-version-check uv
-	build/uv/bin/uv lock --upgrade
-	build/uv/bin/uv export --format requirements-txt --no-emit-index-url --no-emit-project --no-header --all-groups --quiet --output-file requirements.txt
+	build/uv/$(SUB)/python -m pip install --quiet --disable-pip-version-check uv
+	build/uv/$(SUB)/uv lock --upgrade
+	build/uv/$(SUB)/uv export --format requirements-txt --no-emit-index-url --no-emit-project --no-header --all-groups --quiet --output-file requirements.txt
 
 clean:  ## stop the practice services and remove what the other targets made
 	-@test ! -x $(BIN)/otw || $(BIN)/otw practice down
-	rm -rf "$(VENV)" build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf "$(VENV)" build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

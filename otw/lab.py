@@ -72,9 +72,10 @@ def _environment() -> dict[str, str]:
 def _first_answer() -> Callable[[], bool]:
     """Return a function that tells whether a Jupyter server was started since now."""
 
-    # Each server writes such a file as soon as it listens.
-    def listening() -> set[Path]:
-        return set(Path(jupyter_runtime_dir()).glob("jpserver-*.json"))
+    # Each server writes such a file as soon as it listens; an old one may have the same name.
+    def listening() -> set[tuple[Path, int]]:
+        files = Path(jupyter_runtime_dir()).glob("jpserver-*.json")
+        return {(file, file.stat().st_mtime_ns) for file in files if file.exists()}
 
     before = listening()
     return lambda: not listening() <= before
@@ -88,7 +89,7 @@ def _start_services(
             raise state.PracticeError("JupyterLab ended before the practice services were up.")
 
     try:
-        leases.append(manager.enter_lab())
+        leases.append(manager.enter_lab(tick))
         # After JupyterLab, for the page is what somebody waits for; the services start while the
         # browser draws it. Where JupyterLab leaves no such file, they start after a while.
         limit = time.monotonic() + _PATIENCE

@@ -260,7 +260,6 @@ def _answers(
 ) -> "Generator[dict[str, NDArray], None, None]":
     # 0.1 s
     from helpers import tfserving
-    from helpers.tfserving.many import predict_many
 
     how: dict[str, Any] = {"signature_name": arguments.signature, "timeout": arguments.timeout}
     if not endpoint.grpc:
@@ -275,6 +274,6 @@ def _answers(
         except errors.BadInput as error:  # it is told after the answers of the calls before it
             unreadable.append(error)
 
-    yield from predict_many(endpoint, readable(), progress=False, **how)
+    yield from tfserving.predict_many(endpoint, readable(), progress=False, **how)
     for error in unreadable:
         raise error

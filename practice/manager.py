@@ -144,9 +144,9 @@ def variables(name: str) -> dict[str, str]:
     return {endpoints.variable(name, key): str(known[key]) for key in services.get(name).told}
 
 
-def enter_lab() -> Path:
+def enter_lab(tick: state.Tick = lambda: None) -> Path:
     """Note that an `otw lab` needs the services until this process ends; returns the lease."""
-    with state.lock():
+    with state.lock(tick):
         lease = state.make_folder(state.folder() / "labs") / f"{os.getpid()}.json"
         state.write_json(lease, processes.record(os.getpid()))
         return lease

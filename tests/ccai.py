@@ -30,7 +30,6 @@ from protos import inference_service_pb2_grpc
 
 DATA = Path(__file__).parent.parent / "data"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-SIDES = ("x", "y", "width", "height")
 PYTHON_IMAGE_SERVICES = (
     "classification", "digitalnote", "face_detection", "facial_landmark", "formula",
     "handwritten", "ocr", "ppocr", "segmentation", "super_resolution",

@@ -15,9 +15,9 @@ def main() -> None:
     """Replace the row of this Python, or add one."""
     minor = platform.python_version().rpartition(".")[0]
     rows = tables.read("pythons").removeprefix(_HEAD).splitlines(keepends=True)
-    others = [row for row in rows if not row.startswith(f"| {minor}.")]
-    today = datetime.datetime.now(datetime.UTC).date()
     system = f"{platform.system()} on {platform.machine()}"
+    others = [row for row in rows if not (row.startswith(f"| {minor}.") and system in row)]
+    today = datetime.datetime.now(datetime.UTC).date()
     ours = f"| {platform.python_version()} | {system} | {today} |\n"
     tables.write("pythons", _HEAD + "".join(sorted([*others, ours])))
 

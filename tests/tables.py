@@ -20,7 +20,7 @@ def read(name: str) -> str:
 def write(name: str, table: str) -> None:
     """Put a table in place of the one between these marks."""
     before, _, after = _parts(name)
-    FILES[name].write_text(f"{before}{table}{after}", encoding="utf-8")
+    FILES[name].write_text(f"{before}{table}{after}", encoding="utf-8", newline="\n")
 
 
 def _parts(name: str) -> tuple[str, str, str]:

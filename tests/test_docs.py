@@ -13,7 +13,8 @@ from tests import tables
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-PAGES = [README, ROOT / "CONTRIBUTING.md", *DOCS]
+MORE = ["CONTRIBUTING.md", "data/README.md", "data/postman/README.md", "protos/README.md"]
+PAGES = [README, *(ROOT / name for name in MORE), *DOCS]
 
 
 @pytest.fixture(params=PAGES, ids=lambda path: path.stem)

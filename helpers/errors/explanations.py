@@ -200,5 +200,6 @@ def show_uncaught(
 
 def _frame(frame: traceback.FrameSummary) -> str:
     parts = re.split(r"[\\/]", frame.filename)
-    name = "/".join(parts[-2:]) if "ipykernel" not in frame.filename else "this notebook"
+    shown = parts[-3:] if parts[-3:-2] == ["helpers"] else parts[-2:]  # with a service's package
+    name = "/".join(shown) if "ipykernel" not in frame.filename else "this notebook"
     return f"{name}, line {frame.lineno}, in {frame.name}: {cut(frame.line or '')}"

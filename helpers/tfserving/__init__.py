@@ -10,9 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 from helpers.endpoints import Endpoint
 from helpers.tfserving import models as tfserving_models
 from helpers.tfserving.examples import Class, features_of
+from helpers.tfserving.many import apredict, predict_many
 from helpers.tfserving.models import VersionStatus, signatures, status
 
-__all__ = ["VersionStatus", "classify", "predict", "regress", "signatures", "status"]
+__all__ = [
+    "VersionStatus", "apredict", "classify", "predict", "predict_many", "regress", "signatures",
+    "status",
+]  # fmt: skip
 
 
 def predict(

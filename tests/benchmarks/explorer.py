@@ -13,7 +13,7 @@ from jupyter_client.manager import start_new_kernel
 
 from helpers import tfserving
 from helpers.endpoints import Endpoint
-from helpers.tfserving.many import predict_many
+from helpers.tfserving import predict_many
 from practice import instance
 from tests import odd_models
 from tests.benchmarks.measure import Row, at_most, interleaved, ratio, timed

@@ -8,7 +8,7 @@ import numpy as np
 
 from helpers import tfserving
 from helpers.endpoints import Endpoint
-from helpers.tfserving.many import predict_many
+from helpers.tfserving import predict_many
 from practice import instance
 from tests.benchmarks import ready
 from tests.benchmarks.measure import Row, at_least, at_most, interleaved, ratio, timed
@@ -18,7 +18,7 @@ _MEMORY = """
 import sys
 import numpy as np, psutil
 from helpers.endpoints import Endpoint
-from helpers.tfserving.many import predict_many
+from helpers.tfserving import predict_many
 endpoint = Endpoint("tfserving", grpc=sys.argv[1], model="iris")
 batches = ({"features": np.full((1, 4), number % 7, "float32")} for number in range(10_000))
 for number, _ in enumerate(predict_many(endpoint, batches, progress=False), 1):

@@ -18,8 +18,7 @@ import pytest
 import practice
 from helpers import channels, errors, tfserving
 from helpers.endpoints import Endpoint
-from helpers.tfserving import many
-from helpers.tfserving.many import apredict, predict_many
+from helpers.tfserving import apredict, many, predict_many
 
 FLOWERS = np.random.default_rng(5).uniform(0, 8, (60, 1, 4)).astype(np.float32)
 
@@ -241,7 +240,7 @@ def test_ctrl_c_ends_it_at_once(iris: Endpoint, answers: int) -> None:
         import itertools, sys
         import numpy as np
         from helpers import endpoints
-        from helpers.tfserving.many import predict_many
+        from helpers.tfserving import predict_many
         endpoint = endpoints.load("tfserving").replace(model="iris")
         endless = itertools.repeat({"features": np.ones((1, 4), "float32")})
         for _ in predict_many(endpoint, endless, progress=False):

@@ -58,7 +58,6 @@ SECURE = HERE.replace(
     rest="https://127.0.0.1:8501", ca_file="ca.pem", user="lovelace", password="hush"
 )
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
-LIMITS = {"int": np.iinfo, "uint": np.iinfo, "float": np.finfo}
 NUMBERS = [
     *map(np.dtype, ["float16", "float32", "float64", "int8", "int16", "int32", "int64"]),
     *map(np.dtype, ["uint8", "uint16", "uint32", "uint64", "bool", "complex64", "complex128"]),
