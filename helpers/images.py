@@ -5,7 +5,6 @@ import os
 from typing import Any
 
 import numpy as np
-import PIL.Image
 from numpy.typing import NDArray
 
 from helpers.errors import BadInput
@@ -28,6 +27,8 @@ def file_bytes(image: Image) -> bytes:
 
 def png(image: Any) -> bytes:
     """Write an array as a PNG file: uint8, shape (height, width) or (height, width, 3) in RGB."""
+    import PIL.Image  # optional: only for arrays
+
     array = np.asarray(image)
     known = array.ndim in (2, 3) and array.shape[2:] in ((), (3,)) and array.size > 0
     if array.dtype != np.uint8 or not known:

@@ -16,7 +16,6 @@ from helpers.ccai.speech import Speech
 from helpers.channels import BasicAuthenticationPlugin
 from helpers.endpoints import Endpoint
 from helpers.images import Image, file_bytes
-from protos import inference_service_pb2 as messages
 
 __all__ = [
     "BasicAuthenticationPlugin", "Face", "Speech", "Tag", "TextItem", "check", "classify",
@@ -236,6 +235,8 @@ def check(endpoint: Endpoint, *, timeout: float = TIMEOUT) -> None:
                 endpoint=endpoint.rest,
             )
     if endpoint.grpc:
+        from protos import inference_service_pb2 as messages  # optional: REST needs none of it
+
         status = unary(endpoint, "HealthCheck", messages.Empty(), timeout).status
         if status != messages.HealthStatus.SUCCESS:
             raise errors.DeadlineExceeded(

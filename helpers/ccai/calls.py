@@ -11,8 +11,6 @@ from helpers.ccai import answers
 from helpers.endpoints import Endpoint
 from helpers.errors import libraries
 from helpers.images import file_bytes
-from protos import inference_service_pb2 as messages
-from protos import inference_service_pb2_grpc
 
 Transport = Literal["rest", "grpc"]
 
@@ -75,6 +73,8 @@ _stubs: "weakref.WeakKeyDictionary[grpc.Channel, Any]" = weakref.WeakKeyDictiona
 
 def call(endpoint: Endpoint, method: str, content: bytes, timeout: float) -> Any:
     """Send a file to a gRPC method and return what its text says."""
+    from protos import inference_service_pb2 as messages  # optional: REST needs none of it
+
     text = unary(endpoint, method, messages.Input(buffer=content), timeout).json
     if not text and method not in ("FaceDetection", "FacialLandmark"):  # there: no face
         raise errors.BadInput(
@@ -89,5 +89,7 @@ def unary(endpoint: Endpoint, method: str, request: Any, timeout: float) -> Any:
     """Make a gRPC call; returns the message, or raises CallError."""
     channel = channels.channel(endpoint)
     if channel not in _stubs:
+        from protos import inference_service_pb2_grpc  # optional, as above
+
         _stubs[channel] = inference_service_pb2_grpc.InferenceStub(channel)
     return transport.unary(endpoint, getattr(_stubs[channel], method), request, timeout)

@@ -8,9 +8,6 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
-import filelock
-import tomlkit
-
 from helpers.endpoints.endpoint import Endpoint, from_mapping
 from helpers.endpoints.practice import PROFILES
 from helpers.errors import BadInput
@@ -84,6 +81,9 @@ def save(name: str, endpoint: Endpoint) -> None:
     BadInput
         For a bad name, a file that is broken, and a folder that cannot be written.
     """
+    import filelock  # optional: most readers never save
+    import tomlkit
+
     ours = {profile for profiles in PROFILES.values() for profile in profiles}
     if not _NAME.fullmatch(name) or name in {*ours, "environment"}:
         raise BadInput(

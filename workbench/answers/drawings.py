@@ -7,15 +7,17 @@ import base64
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 
 from helpers.ccai.speech import Speech
 from workbench.answers import listings
 from workbench.values.arrays import kind
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 EXAMPLES = 4  # of a batch that are shown; the table has all
 _LONGEST = 640  # pixels of a side; larger pictures are reduced
@@ -86,6 +88,8 @@ def boxes(
     told: str = "",
 ) -> Part:
     """Show boxes on a picture; each is xmin, ymin, xmax, ymax in pixels, from edge to edge."""
+    from PIL import ImageDraw, ImageFont  # optional: `otw describe` draws nothing
+
     image, factor = _canvas(pixels)
     canvas, font = ImageDraw.Draw(image), ImageFont.load_default(14)
     for box, label in zip(_near(found, factor), labels, strict=True):
@@ -102,6 +106,8 @@ def boxes(
 
 def points(title: str, pixels: Pixels, found: Sequence[Sequence[float]]) -> Part:
     """Show points on a picture; each is x and y in pixels."""
+    from PIL import ImageDraw  # optional, as above
+
     image, factor = _canvas(pixels)
     canvas = ImageDraw.Draw(image)
     for point in _near(found, factor):
@@ -232,6 +238,8 @@ def _bar(score: float) -> Html:
 
 
 def _reduced(pixels: Pixels) -> "Image.Image":
+    from PIL import Image  # optional, as above
+
     height, width = pixels.shape[:2]
     if (step := max(height, width) // (4 * _LONGEST)) > 1:  # or all of it would be copied first
         pixels = pixels[::step, ::step]
@@ -243,6 +251,8 @@ def _reduced(pixels: Pixels) -> "Image.Image":
 
 def _canvas(pixels: Pixels) -> tuple["Image.Image", float]:
     """Return an RGB image that is large enough to draw on, and how much larger it is."""
+    from PIL import Image  # optional, as above
+
     image, factor = _reduced(pixels), _enlarged(pixels)
     if image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
