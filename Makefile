@@ -45,7 +45,7 @@ test-all: $(STAMP)  ## every test, also of the services, the explorer and the in
 	$(PYTEST) notebooks helpers workbench practice otw tests $(ARGS)
 
 test-browser: $(STAMP)  ## drive JupyterLab in Chromium as a person would; says so when there is no Chromium
-	$(PYTEST) -m browser tests/browser $(ARGS)
+	$(PY) -m pytest -m browser -rs tests/browser $(ARGS)
 
 pythons:  ## the chapters and a call of each service on other Pythons: PYTHONS="python3.12 python3.13"
 	@for python in $(or $(PYTHONS),python3.12 python3.13); do \
