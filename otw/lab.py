@@ -74,8 +74,11 @@ def _first_answer() -> Callable[[], bool]:
 
     # Each server writes such a file as soon as it listens; an old one may have the same name.
     def listening() -> set[tuple[Path, int]]:
-        files = Path(jupyter_runtime_dir()).glob("jpserver-*.json")
-        return {(file, file.stat().st_mtime_ns) for file in files if file.exists()}
+        found = set()
+        for file in Path(jupyter_runtime_dir()).glob("jpserver-*.json"):
+            with contextlib.suppress(OSError):  # that server has just ended
+                found.add((file, file.stat().st_mtime_ns))
+        return found
 
     before = listening()
     return lambda: not listening() <= before
