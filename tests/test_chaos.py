@@ -1,5 +1,6 @@
 """The clients of `make chaos` notice what they are there to notice."""
 
+import collections
 import time
 
 import pytest
@@ -64,3 +65,23 @@ def test_the_table_has_a_row_for_each_scenario() -> None:
     table = tables.read("chaos")
     for key, (what, _) in scenarios.SCENARIOS.items():
         assert f"| {key} | {what} |" in table
+
+
+@pytest.mark.parametrize(
+    ("failures", "calls", "missed"),
+    [
+        (0, 800, False),
+        (1, 800, False),
+        (5, 800, False),
+        (8, 800, True),
+        (160, 800, True),
+        (10, 9000, False),
+        (30, 9000, True),
+        (9000, 9000, True),
+    ],
+)
+def test_a_promise_is_missed_only_where_chance_does_not_explain_it(
+    failures: int, calls: int, missed: bool
+) -> None:
+    counted = collections.Counter({"ConnectionFailed": failures})
+    assert clients.Outcome(calls - failures, counted).misses(0.999) is missed

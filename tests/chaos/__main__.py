@@ -92,7 +92,7 @@ def _told(key: str, seconds: float) -> tuple[list[str], list[str]]:
     for name, outcome in outcomes.items():
         rows.append(_row(key, what, name, outcome))
         problems += [f"{name}: {each}" for each in outcome.wrong[:5]]
-        if key in "abc" and outcome.share < _PROMISED.get(name, 0):
+        if key in "abc" and outcome.misses(_PROMISED.get(name, 0)):
             problems.append(f"{name}: {outcome.share:.2%} right, promised {_PROMISED[name]:.1%}")
         if not outcome.calls:
             problems.append(f"{name}: nobody called it")

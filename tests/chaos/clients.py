@@ -71,6 +71,19 @@ class Outcome:
         """The share that was answered right."""
         return self.right / self.calls if self.calls else 0.0
 
+    def misses(self, promised: float) -> bool:
+        """Whether so many failures would come less than once in 1,000 runs if the promise held.
+
+        A share alone cannot tell: one failure of 800 is more than 0.1%, and no surprise.
+        """
+        if not promised:
+            return False
+        likely, fewer = promised**self.calls, 0.0  # of no failure; of fewer than there were
+        for failures in range(self.calls - self.right):
+            fewer += likely
+            likely *= (self.calls - failures) / (failures + 1) * (1 - promised) / promised
+        return 1 - fewer < 0.001
+
     def note(self, problem: str, wrong: str, seconds: float) -> None:
         """Count a call."""
         self.slowest = max(self.slowest, seconds)
