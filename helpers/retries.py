@@ -19,9 +19,14 @@ class RetryingSession(requests.Session):
     def __init__(self, retries: int) -> None:
         super().__init__()
         self._policy = Retry(
-            retries, backoff_factor=0.2, backoff_max=2, backoff_jitter=0.2,
-            status_forcelist=(429, 502, 503, 504), allowed_methods=None, raise_on_status=False,
-        )  # fmt: skip
+            retries,
+            backoff_factor=0.2,
+            backoff_max=2,
+            backoff_jitter=0.2,
+            status_forcelist=(429, 502, 503, 504),
+            allowed_methods=None,
+            raise_on_status=False,
+        )
         for scheme in ("http://", "https://"):
             self.mount(scheme, HTTPAdapter(max_retries=self._policy))
 

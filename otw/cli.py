@@ -107,12 +107,18 @@ def _add_calls(commands: _Commands) -> None:
         **manner,
     )
     _add_model(predict, "for programs to read; one line for each call")
-    predict.add_argument("--input", metavar="NAME=VALUE", action="append", default=[],
-                         help="what the model gets, such as images=@digit.png; --input=NAME=VALUE "
-                         "where the name begins with -")  # fmt: skip
+    predict.add_argument(
+        "--input",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="what the model gets, such as images=@digit.png; --input=NAME=VALUE "
+        "where the name begins with -",
+    )
     predict.add_argument("--signature", default="", help="default: serving_default")
-    predict.add_argument("--save", metavar="FOLDER", default="",
-                         help="write each output there as a .npy file, too")  # fmt: skip
+    predict.add_argument(
+        "--save", metavar="FOLDER", default="", help="write each output there as a .npy file, too"
+    )
     predict.set_defaults(run=_predict)
 
 
@@ -126,15 +132,27 @@ def _add_explore(commands: _Commands) -> None:
         "prints has a token in it. Ctrl-C ends it.",
     )
     _add_endpoint(explore)
-    explore.add_argument("--model", dest="models", metavar="NAME", action="append", default=[],
-                         help="a model to look for; may be given several times")  # fmt: skip
-    explore.add_argument("--config", metavar="FILE", default="",
-                         help="look for the models of this file, as TensorFlow Serving's "
-                         "--model_config_file takes it")  # fmt: skip
-    explore.add_argument("--port", type=_port, default=0,
-                         help="of the page (default: 8866, or a free one)")  # fmt: skip
-    explore.add_argument("--no-browser", dest="browser", action="store_false",
-                         help="only print the page's address")  # fmt: skip
+    explore.add_argument(
+        "--model",
+        dest="models",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a model to look for; may be given several times",
+    )
+    explore.add_argument(
+        "--config",
+        metavar="FILE",
+        default="",
+        help="look for the models of this file, as TensorFlow Serving's "
+        "--model_config_file takes it",
+    )
+    explore.add_argument(
+        "--port", type=_port, default=0, help="of the page (default: 8866, or a free one)"
+    )
+    explore.add_argument(
+        "--no-browser", dest="browser", action="store_false", help="only print the page's address"
+    )
     explore.set_defaults(run=_explore, model="", version=None, label="")
 
 
@@ -152,7 +170,12 @@ def _add_endpoint(command: argparse.ArgumentParser) -> None:
         command.add_argument(name, help=help_text, **more)
 
     add("address", "the gRPC port, or http://HOST:PORT for REST", metavar="HOST:PORT")
-    add("--over", "whose port HOST:PORT is (default: gRPC's)", choices=["grpc", "rest"], default="")
+    add(
+        "--protocol",
+        "whose port HOST:PORT is (default: gRPC's)",
+        choices=["grpc", "rest"],
+        default="",
+    )
     add("--tls", "encrypt; for REST write https://", action="store_true")
     add("--ca-file", "PEM file of the authority to trust; sets --tls", metavar="FILE", default="")
     add("--user", "the password is in the variable OTW_PASSWORD", default="")
@@ -218,8 +241,12 @@ def _add_practice(commands: _Commands) -> None:
     )
     env.add_argument("name", metavar="NAME", help="a service")
     shell = "powershell" if sys.platform == "win32" else "sh"
-    env.add_argument("--shell", choices=["sh", "powershell"], default=shell,
-                     help="whose syntax (default: %(default)s)")  # fmt: skip
+    env.add_argument(
+        "--shell",
+        choices=["sh", "powershell"],
+        default=shell,
+        help="whose syntax (default: %(default)s)",
+    )
     env.set_defaults(run=_practice, command="env")
 
 

@@ -82,8 +82,16 @@ def doctor() -> Report:
         certificates, browser. Nothing is changed, and nothing is sent to the network.
     """
     checks: list[Callable[[], Iterator[Line]]] = [
-        python, packages, disk, ports, services, proxies, certificates, long_paths, browser,
-    ]  # fmt: skip
+        python,
+        packages,
+        disk,
+        ports,
+        services,
+        proxies,
+        certificates,
+        long_paths,
+        browser,
+    ]
     report = Report()
     for check in checks:
         try:
@@ -100,8 +108,12 @@ def python() -> Iterator[Line]:
     if not (3, 11) <= sys.version_info < (3, 14):
         yield Line("Python", "red", f"{version} is not 3.11 to 3.13", "Install one of these.")
     elif sys.prefix == sys.base_prefix and not os.environ.get("CONDA_PREFIX"):
-        yield Line("Python", "amber", f"{version}, outside a virtual environment",
-                   "Start with `make lab`, or see README: Windows, or without make.")  # fmt: skip
+        yield Line(
+            "Python",
+            "amber",
+            f"{version}, outside a virtual environment",
+            "Start with `make lab`, or see README: Windows, or without make.",
+        )
     else:
         yield Line("Python", "green", f"{version}, in an environment of its own")
 
@@ -126,8 +138,12 @@ def packages() -> Iterator[Line]:
     )
     if differ:
         more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
-        yield Line("packages", "amber", f"not as locked: {', '.join(differ[:3])}{more}",
-                   "It may work. If not: `make clean`, then `make lab`.")  # fmt: skip
+        yield Line(
+            "packages",
+            "amber",
+            f"not as locked: {', '.join(differ[:3])}{more}",
+            "It may work. If not: `make clean`, then `make lab`.",
+        )
     elif not missing:
         yield Line("packages", "green", f"all {len(locked)} as in requirements.txt, or not needed")
 
@@ -166,8 +182,9 @@ def ports() -> Iterator[Line]:
         elif port == _practice_port(name, key) and _is_practice(port, listening):
             yield Line(f"port {port}", "green", f"used by the practice service {name}")
         else:
-            yield Line(f"port {port}", "amber", f"used by {owner}",
-                       f"Nothing: {name} takes another port.")  # fmt: skip
+            yield Line(
+                f"port {port}", "amber", f"used by {owner}", f"Nothing: {name} takes another port."
+            )
 
 
 def services() -> Iterator[Line]:
@@ -180,8 +197,12 @@ def services() -> Iterator[Line]:
         elif name == "tfserving-tf":
             yield Line(f"service {name}", "green", "does not run; who needs it starts it")
         else:
-            yield Line(f"service {name}", "amber", "does not run",
-                       f"practice.ready({name!r}), or `otw practice up {name}`.")  # fmt: skip
+            yield Line(
+                f"service {name}",
+                "amber",
+                "does not run",
+                f"practice.ready({name!r}), or `otw practice up {name}`.",
+            )
 
 
 def proxies() -> Iterator[Line]:
@@ -207,8 +228,12 @@ def _listed_endpoints() -> Iterator[Line]:
                 listed[endpoints.variable(kind, keys[field])] = endpoints.load(kind, profile)
     for name, endpoint in listed.items():
         if way := proxy(endpoint):
-            yield Line(name, "amber", f"is called through {way}",
-                       f"If it should not be: {_no_proxy(host_of(endpoint))}")  # fmt: skip
+            yield Line(
+                name,
+                "amber",
+                f"is called through {way}",
+                f"If it should not be: {_no_proxy(host_of(endpoint))}",
+            )
 
 
 def certificates() -> Iterator[Line]:
@@ -224,8 +249,12 @@ def certificates() -> Iterator[Line]:
         if count:
             yield Line(name, "green", f"names a file with {count} certificates")
         else:
-            yield Line(name, "red", "names a file without certificates",
-                       "Correct or remove the variable: TLS fails with it.")  # fmt: skip
+            yield Line(
+                name,
+                "red",
+                "names a file without certificates",
+                "Correct or remove the variable: TLS fails with it.",
+            )
 
 
 def long_paths() -> Iterator[Line]:
@@ -241,8 +270,12 @@ def long_paths() -> Iterator[Line]:
     if on:
         yield Line("long paths", "green", "are enabled")
     else:
-        yield Line("long paths", "amber", "are not enabled",
-                   "Keep the project in a short path, such as C:\\otw.")  # fmt: skip
+        yield Line(
+            "long paths",
+            "amber",
+            "are not enabled",
+            "Keep the project in a short path, such as C:\\otw.",
+        )
 
 
 def browser() -> Iterator[Line]:

@@ -28,8 +28,11 @@ def run(arguments: list[str]) -> int:
         For JupyterLab.
     """
     if not (ROOT / START).exists():
-        print("otw: The notebooks and the data are in the repository, not in this package: clone "
-              "it, and run `make lab` there.", file=sys.stderr)  # fmt: skip
+        print(
+            "otw: The notebooks and the data are in the repository, not in this package: clone "
+            "it, and run `make lab` there.",
+            file=sys.stderr,
+        )
         return 1
     with _signals_for_jupyter() as processes:
         answers = _first_answer()

@@ -52,8 +52,11 @@ def logs(arguments: argparse.Namespace) -> int:
             print(*state.last_lines(path, 100), sep="\n", flush=True)
         else:
             missing = True
-            print(f"otw: {name} has no log: it was never started here. Start it with "
-                  f"`otw practice up {name}`.", file=sys.stderr)  # fmt: skip
+            print(
+                f"otw: {name} has no log: it was never started here. Start it with "
+                f"`otw practice up {name}`.",
+                file=sys.stderr,
+            )
     return 1 if missing else 0
 
 
@@ -61,8 +64,9 @@ def env(arguments: argparse.Namespace) -> int:
     """Print where a service is, for a shell to read."""
     name = services.get(arguments.name).name
     if not manager.status(name)[name]["healthy"]:
-        print(f"otw: {name} is not running. Start it with `otw practice up {name}`.",
-              file=sys.stderr)  # fmt: skip
+        print(
+            f"otw: {name} is not running. Start it with `otw practice up {name}`.", file=sys.stderr
+        )
         return 1
     for variable, value in manager.variables(name).items():
         if arguments.shell == "sh":

@@ -95,7 +95,7 @@ def _service(name: str, found: Export) -> Service:
             return False
         with contextlib.suppress(errors.CallError):
             return all(
-                tfserving.status(endpoint, timeout=seconds, over=o) for o in ("grpc", "rest")
+                tfserving.status(endpoint, timeout=seconds, protocol=o) for o in ("grpc", "rest")
             )
         return False
 
@@ -199,8 +199,8 @@ def _tell_call(endpoint: Endpoint, found: Export, signatures: Signatures) -> Non
     inputs, examples = snippets.stand_ins(signature, known)
     shown = preview(endpoint, name, signature, inputs, examples=examples)
     print(f"\n{to_paste(shown)}", end="")
-    over = "rest" if REQUESTS in shown.code else "grpc"
-    if problem := _try(endpoint, name, signature, examples or inputs, over):
+    protocol = "rest" if REQUESTS in shown.code else "grpc"
+    if problem := _try(endpoint, name, signature, examples or inputs, protocol):
         print(f"\nThe values are stand-ins. To them, the model answers: {problem}")
 
 
@@ -212,11 +212,11 @@ def to_paste(shown: Preview) -> str:
     return told
 
 
-def _try(endpoint: Endpoint, name: str, signature: Signature, values: Any, over: str) -> str:
+def _try(endpoint: Endpoint, name: str, signature: Signature, values: Any, protocol: str) -> str:
     """Make the call that is shown; returns what is wrong with it, if anything."""
     call = getattr(tfserving, snippets.method(signature))
     try:
-        call(endpoint, values, signature_name=name, over=over)
+        call(endpoint, values, signature_name=name, protocol=protocol)
     except errors.CallError as error:
         return error.details or str(error)
     return ""

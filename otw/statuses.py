@@ -8,20 +8,26 @@ STATUSES: tuple[tuple[int, str, tuple[type[errors.CallError], ...]], ...] = (
     (FAILED, "anything else went wrong, such as a full disk", (errors.CallError,)),
     (ASKED_WRONGLY, "the command line is wrong", ()),
     (3, "an input does not fit", (errors.BadInput,)),
-    (4, "the model, version, label or signature is not there",
-     (errors.UnknownModel, errors.UnknownSignature)),
+    (
+        4,
+        "the model, version, label or signature is not there",
+        (errors.UnknownModel, errors.UnknownSignature),
+    ),
     (5, "nothing answers, or the connection broke", (errors.ConnectionFailed,)),
     (6, "the server's certificate is not trusted", (errors.NotTrusted,)),
     (7, "no answer in time", (errors.DeadlineExceeded,)),
-    (8, "the user is not known, or not allowed this",
-     (errors.NotAuthenticated, errors.NotPermitted)),
+    (
+        8,
+        "the user is not known, or not allowed this",
+        (errors.NotAuthenticated, errors.NotPermitted),
+    ),
     (9, "the request or the answer is too large", (errors.TooLarge,)),
     (10, "the service is asked too much; try again later", (errors.Throttled,)),
     (11, "something else answers there", (errors.NotThisProtocol,)),
     (12, "the service failed", (errors.ServiceFailed,)),
     (INTERRUPTED, "Ctrl-C", ()),
     (NOBODY_READS, "the output's reader went away, as `head` does", ()),
-)  # fmt: skip
+)
 EPILOG = "exit status:\n" + "\n".join(f"  {number:>3}  {words}" for number, words, _ in STATUSES)
 
 

@@ -90,16 +90,16 @@ def _is_closed_on_windows(error: Exception) -> bool:
 
 
 def _is_rest(arguments: argparse.Namespace) -> bool:
-    return "://" in arguments.address or arguments.over == "rest"
+    return "://" in arguments.address or arguments.protocol == "rest"
 
 
 def _endpoint(arguments: argparse.Namespace) -> Endpoint:
     """Make the endpoint, and open its channel or session: nothing is sent yet."""
     address, where = arguments.address.strip().rstrip("/"), {}
-    if "://" not in address and arguments.over == "rest":
+    if "://" not in address and arguments.protocol == "rest":
         address = f"{'https' if arguments.tls or arguments.ca_file else 'http'}://{address}"
     if "://" in address:
-        if arguments.over == "grpc" or address.startswith("grpc"):
+        if arguments.protocol == "grpc" or address.startswith("grpc"):
             raise AskedWrongly(
                 "gRPC takes HOST:PORT, without http:// or grpc://, and has its own port."
             )

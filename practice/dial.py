@@ -39,9 +39,15 @@ class FaultDial(w.VBox):
     ) -> None:
         self._service, self._call = service, call
         self.rate = w.IntSlider(
-            rate, 0, 100, 10, description="calls that fail, in %", continuous_update=False,
-            style={"description_width": "initial"}, layout=w.Layout(width="30em"),
-        )  # fmt: skip
+            rate,
+            0,
+            100,
+            10,
+            description="calls that fail, in %",
+            continuous_update=False,
+            style={"description_width": "initial"},
+            layout=w.Layout(width="30em"),
+        )
         self.words, self.plot = w.HTML(), w.Image(format="png")
         self.without = self.with_retries = Measured(0.0, [])
         super().__init__([self.rate, self.words, self.plot])
@@ -86,8 +92,7 @@ class FaultDial(w.VBox):
         left.bar(names, [100 * each.succeeded for each in both], color=["#d55e00", "#0072b2"])
         left.set(title="success", ylabel="calls that succeeded, in %", ylim=(0, 105))
         right.boxplot([[1000 * t for t in each.times] or [0] for each in both], tick_labels=names)
-        right.set(title="latency of the calls that succeeded", ylabel="milliseconds",
-                  yscale="log")  # fmt: skip
+        right.set(title="latency of the calls that succeeded", ylabel="milliseconds", yscale="log")
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=80)
         return buffer.getvalue()

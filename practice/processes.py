@@ -35,9 +35,14 @@ def spawn(command: Sequence[str], log: Path, cwd: Path) -> subprocess.Popen[byte
     environment = os.environ | {"PYTHONIOENCODING": "utf-8"}
     with state.open_log(log) as output:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            cwd=cwd, env=environment, **options,
-        )  # fmt: skip
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=cwd,
+            env=environment,
+            **options,
+        )
     _children[process.pid] = process
     return process
 

@@ -31,15 +31,31 @@ from protos import inference_service_pb2_grpc
 DATA = Path(__file__).parent.parent / "data"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 PYTHON_IMAGE_SERVICES = (
-    "classification", "digitalnote", "face_detection", "facial_landmark", "formula",
-    "handwritten", "ocr", "ppocr", "segmentation", "super_resolution",
-)  # fmt: skip
+    "classification",
+    "digitalnote",
+    "face_detection",
+    "facial_landmark",
+    "formula",
+    "handwritten",
+    "ocr",
+    "ppocr",
+    "segmentation",
+    "super_resolution",
+)
 PYTHON_SERVICES = (*PYTHON_IMAGE_SERVICES, "tts", "asr", "policy")
 CPP_IMAGE_SERVICES = (
-    "classification", "classification_pd", "classification_tf", "classification_torch",
-    "face_detection", "face_detection_onnx", "face_detection_torch", "facial_landmark", "ocr",
-    "segmentation", "super_resolution",
-)  # fmt: skip
+    "classification",
+    "classification_pd",
+    "classification_tf",
+    "classification_torch",
+    "face_detection",
+    "face_detection_onnx",
+    "face_detection_torch",
+    "facial_landmark",
+    "ocr",
+    "segmentation",
+    "super_resolution",
+)
 CPP_SERVICES = (*CPP_IMAGE_SERVICES, "policy")
 INFORMATION = ("cpuinfo", "gpuinfo", "meminfo", "apiinfo")
 PATHS = (
@@ -229,11 +245,21 @@ def recording() -> bytes:
 def strict_wav(samples: bytes, extra: bytes = b"", **changed: int | bytes) -> bytes:
     """Write a WAV file of 16000 Hz by hand, with single fields of its header changed."""
     fields: dict[str, tuple[int, int | bytes]] = {
-        "riff": (4, b"RIFF"), "size": (4, 36 + len(extra) + len(samples)), "wave": (4, b"WAVE"),
-        "fmt": (4, b"fmt "), "fmt_size": (4, 16 + len(extra)), "tag": (2, 1), "channels": (2, 1),
-        "rate": (4, 16000), "byte_rate": (4, 32000), "align": (2, 2), "bits": (2, 16),
-        "extra": (len(extra), extra), "data": (4, b"data"), "length": (4, len(samples)),
-    }  # fmt: skip
+        "riff": (4, b"RIFF"),
+        "size": (4, 36 + len(extra) + len(samples)),
+        "wave": (4, b"WAVE"),
+        "fmt": (4, b"fmt "),
+        "fmt_size": (4, 16 + len(extra)),
+        "tag": (2, 1),
+        "channels": (2, 1),
+        "rate": (4, 16000),
+        "byte_rate": (4, 32000),
+        "align": (2, 2),
+        "bits": (2, 16),
+        "extra": (len(extra), extra),
+        "data": (4, b"data"),
+        "length": (4, len(samples)),
+    }
     unknown = set(changed) - set(fields)
     assert not unknown
     values = ((size, changed.get(name, value)) for name, (size, value) in fields.items())

@@ -29,10 +29,13 @@ PROTOCOL = "v1.kernel.websocket.jupyter.org"
 PARTS = ("header", "parent_header", "metadata", "content")
 CONTROL = "jupyter.widget.control"
 IMAGE = {
-    "_model_module": "@jupyter-widgets/controls", "_model_module_version": "2.0.0",
-    "_model_name": "ImageModel", "_view_module": "@jupyter-widgets/controls",
-    "_view_module_version": "2.0.0", "_view_name": "ImageView",
-}  # fmt: skip
+    "_model_module": "@jupyter-widgets/controls",
+    "_model_module_version": "2.0.0",
+    "_model_name": "ImageModel",
+    "_view_module": "@jupyter-widgets/controls",
+    "_view_module_version": "2.0.0",
+    "_view_name": "ImageView",
+}
 
 
 class Kernel:
@@ -74,8 +77,9 @@ class Kernel:
         """Set the picture of a new image widget; returns the hash of what the kernel has then."""
         comm = uuid.uuid4().hex
         data = {"state": {**IMAGE, "value": None}, "buffer_paths": [["value"]]}
-        self.tell("comm_open", {"comm_id": comm, "target_name": "jupyter.widget", "data": data},
-                  content)  # fmt: skip
+        self.tell(
+            "comm_open", {"comm_id": comm, "target_name": "jupyter.widget", "data": data}, content
+        )
         back = self.told(
             lambda each: (
                 each["header"]["msg_type"] == "comm_msg" and each["content"]["comm_id"] == comm

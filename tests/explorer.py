@@ -40,9 +40,13 @@ def run(found: Preview, title: str, folder: Path, **variables: str) -> Any:
         (folder / "call.py").write_text(found.code[title], encoding="utf-8")
         words = [sys.executable, "-c", _RUN, "call.py"]
     done = subprocess.run(
-        words, capture_output=True, check=False, timeout=60, cwd=folder,
+        words,
+        capture_output=True,
+        check=False,
+        timeout=60,
+        cwd=folder,
         env=os.environ | variables,
-    )  # fmt: skip
+    )
     told = done.stdout.decode()
     assert done.returncode == 0, found.code[title][:5000] + told + done.stderr.decode()
     assert told.strip()

@@ -174,10 +174,17 @@ def running(
     log = own / f"modelarts-{time.monotonic_ns()}.log"
     port = processes.choose_port()
     command = [
-        sys.executable, "-m", "practice.modelarts", f"--port={port}", f"--folder={own}",
-        f"--models={models or MODELS}", "--requests_per_second=0", "--lock_after=0",
-        f"--exit_with_pid={os.getpid()}", *flags,
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "practice.modelarts",
+        f"--port={port}",
+        f"--folder={own}",
+        f"--models={models or MODELS}",
+        "--requests_per_second=0",
+        "--lock_after=0",
+        f"--exit_with_pid={os.getpid()}",
+        *flags,
+    ]
     with contextlib.ExitStack() as stack:
         if folder is None:
             stack.callback(shutil.rmtree, own, ignore_errors=True)

@@ -11,17 +11,58 @@ from typing import Any
 from tests.tfserving import make_models
 
 NAMES = (
-    "plain", "two words", "ümläut", "数字 ☃", "it's \"so\"", "<b onclick='x'>&amp;</b>", "a/b/../c",
-    "serving default?", "class", "None", "self", "np.x", "name", "Name", "NAME", "a=b", "=", "-x",
-    "--input", "@file", "$HOME `id` $(id)", "%s {0} {name}", "\\", "a\tb", "two\nlines", "\x1b[31m",
-    "", ".", "0", "x" * 300, "EOF", "inputs", "outputs", "%PATH%", "a,b;c", "nul\0",
-)  # fmt: skip
+    "plain",
+    "two words",
+    "ümläut",
+    "数字 ☃",
+    'it\'s "so"',
+    "<b onclick='x'>&amp;</b>",
+    "a/b/../c",
+    "serving default?",
+    "class",
+    "None",
+    "self",
+    "np.x",
+    "name",
+    "Name",
+    "NAME",
+    "a=b",
+    "=",
+    "-x",
+    "--input",
+    "@file",
+    "$HOME `id` $(id)",
+    "%s {0} {name}",
+    "\\",
+    "a\tb",
+    "two\nlines",
+    "\x1b[31m",
+    "",
+    ".",
+    "0",
+    "x" * 300,
+    "EOF",
+    "inputs",
+    "outputs",
+    "%PATH%",
+    "a,b;c",
+    "nul\0",
+)
 IN_A_SHELL = tuple(name for name in NAMES if "\0" not in name)
 SIGNATURES = (*(name for name in NAMES if name), "serving_default")
 ON_REST = (
-    "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint32", "uint64", "bool",
+    "float32",
+    "float64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint32",
+    "uint64",
+    "bool",
     "string",
-)  # fmt: skip
+)
 DTYPES = (*ON_REST, "float16", "bfloat16", "uint16", "complex64", "complex128")
 SHAPES: dict[str, list[int | None]] = {
     "batch": [None],
@@ -37,12 +78,20 @@ SHAPES: dict[str, list[int | None]] = {
 }
 MANY = 200
 EVERY = (
-    *SIGNATURES, "odd names", "names in a shell",
+    *SIGNATURES,
+    "odd names",
+    "names in a shell",
     *(f"{d} {kind}" for d in DTYPES for kind in ("scalar", "rows", "any")),
-    *(f"of shape: {name}" for name in SHAPES), "bytes of shape: picture", "every dtype",
-    "every dtype that REST has", "two hundred", "no input", "optional", "to classify",
+    *(f"of shape: {name}" for name in SHAPES),
+    "bytes of shape: picture",
+    "every dtype",
+    "every dtype that REST has",
+    "two hundred",
+    "no input",
+    "optional",
+    "to classify",
     "to regress",
-)  # fmt: skip
+)
 
 
 def make(folder: Path) -> Path:
@@ -97,9 +146,7 @@ def of_examples(tf: Any) -> dict[str, Any]:
     from practice.tfserving.engine import CLASSIFY_METHOD, REGRESS_METHOD
 
     examples = tf.compat.v1.placeholder(tf.string, [None])
-    number, word = (
-        tf.io.FixedLenFeature([1], tf.float32), tf.io.FixedLenFeature([1], tf.string)
-    )  # fmt: skip
+    number, word = (tf.io.FixedLenFeature([1], tf.float32), tf.io.FixedLenFeature([1], tf.string))
     parsed = tf.io.parse_example(examples, {"a number": number, "ein Wört": word})
     outputs = {"classes": parsed["ein Wört"], "scores": parsed["a number"]}
     value = {"outputs": parsed["a number"]}

@@ -38,8 +38,11 @@ TOP = {
 def test_nothing_else_stands_at_the_top() -> None:
     listed = subprocess.run(
         ["git", "ls-files"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if listed.returncode:
         pytest.skip("not run: this is no git checkout")
     assert {line.partition("/")[0] for line in listed.stdout.splitlines()} == TOP.keys()
@@ -61,8 +64,12 @@ def test_an_installed_wheel_says_that_the_notebooks_are_in_the_checkout(tmp_path
     elsewhere = "import sys; sys.path.insert(0, sys.argv[1]); " + code
     done = subprocess.run(
         [sys.executable, "-P", "-c", elsewhere, str(wheel)],
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert done.returncode == 1
     assert done.stderr.startswith("otw: The notebooks and the data are in the repository")
     assert len(done.stderr.splitlines()) == 1

@@ -29,9 +29,13 @@ def make(*arguments: str, cwd: Path = ROOT, words: tuple[str, ...] = ()) -> tupl
         environment["PIP_CONFIG_FILE"] = os.devnull
     done = subprocess.run(
         [*words, "make", *arguments, f"PYTHON={sys.executable}"],
-        cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        cwd=cwd,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
     return done.returncode, done.stdout
 
 
@@ -50,8 +54,11 @@ def copy_of_the_tree(folder: Path) -> Path:
     """Copy what git knows or would add: a clone that has today's changes."""
     listed = subprocess.run(
         ["git", "ls-files", "-coz", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     for name in filter(lambda name: (ROOT / name).is_file(), listed.split("\0")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, folder / name)

@@ -31,5 +31,10 @@ def test_the_methods_have_the_original_names() -> None:
     service = inference_service_pb2.DESCRIPTOR.services_by_name["Inference"]
     assert service.full_name == "inference_service.Inference"
     assert [method.name for method in service.methods] == [
-        "Classification", "FaceDetection", "FacialLandmark", "OCR", "ASR", "HealthCheck",
-    ]  # fmt: skip
+        "Classification",
+        "FaceDetection",
+        "FacialLandmark",
+        "OCR",
+        "ASR",
+        "HealthCheck",
+    ]

@@ -17,14 +17,14 @@ def call_tfserving(profile: str) -> None:
     endpoint = endpoints.load("tfserving", profile).replace(model="iris")
     inputs = {"features": np.array([FLOWER], np.float32)}
     for protocol in ("grpc", "rest"):
-        answer = tfserving.predict(endpoint, inputs, over=protocol)
+        answer = tfserving.predict(endpoint, inputs, protocol=protocol)
         assert answer["probabilities"].argmax() == 0
 
 
 def call_ccai() -> None:
     speech = ccai.text_to_speech(endpoints.load("ccai"), "one two three")
     secure = endpoints.load("ccai", "practice-secure")
-    assert "two" in ccai.speech_to_text(secure, speech, transport="grpc")
+    assert "two" in ccai.speech_to_text(secure, speech, protocol="grpc")
 
 
 def call_modelarts() -> None:

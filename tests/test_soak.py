@@ -17,9 +17,9 @@ def test_nothing_is_lost_while_models_change() -> None:
 def test_wrong_answers_and_lost_calls_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     real = tfserving.predict
 
-    def predict(endpoint, inputs, *, over: str, **more):
-        found = real(endpoint, inputs, over=over, **more)
-        if over == "rest":  # after the call: whoever fails at once would take all requests
+    def predict(endpoint, inputs, *, protocol: str, **more):
+        found = real(endpoint, inputs, protocol=protocol, **more)
+        if protocol == "rest":  # after the call: whoever fails at once would take all requests
             raise ZeroDivisionError("for a try")
         return {name: np.nextafter(a, 2) if a.dtype == "f4" else a for name, a in found.items()}
 

@@ -13,9 +13,22 @@ from practice.tfserving.engine import CLASSIFY_METHOD, PREDICT_METHOD, REGRESS_M
 
 v1 = tf.compat.v1
 DTYPES = (
-    tf.float32, tf.float64, tf.float16, tf.bfloat16, tf.int8, tf.int16, tf.int32, tf.int64,
-    tf.uint8, tf.uint16, tf.uint32, tf.uint64, tf.bool, tf.string, tf.complex64,
-)  # fmt: skip
+    tf.float32,
+    tf.float64,
+    tf.float16,
+    tf.bfloat16,
+    tf.int8,
+    tf.int16,
+    tf.int32,
+    tf.int64,
+    tf.uint8,
+    tf.uint16,
+    tf.uint32,
+    tf.uint64,
+    tf.bool,
+    tf.string,
+    tf.complex64,
+)
 
 
 def main(folder: Path) -> None:
@@ -44,8 +57,9 @@ def save_strange(folder: Path) -> None:
         "word": tf.TensorSpec([], tf.string, name="word"),
     }
     module = tf.Module()
-    module.answer = tf.function(lambda **inputs: {f"same_{k}": v + v for k, v in inputs.items()
-                                                  if v.dtype != tf.bool})  # fmt: skip
+    module.answer = tf.function(
+        lambda **inputs: {f"same_{k}": v + v for k, v in inputs.items() if v.dtype != tf.bool}
+    )
     signatures = {"strange": module.answer.get_concrete_function(**specs)}
     tf.saved_model.save(module, str(folder), signatures=signatures)
 

@@ -42,9 +42,13 @@ class Fields:
     def timeout(self, seconds: float) -> w.BoundedFloatText:
         """Make the field for the seconds until a call is given up."""
         return self(
-            w.BoundedFloatText, "Timeout (s)", "Seconds until a call is given up",
-            value=seconds, min=0.001, max=86_400,
-        )  # fmt: skip
+            w.BoundedFloatText,
+            "Timeout (s)",
+            "Seconds until a call is given up",
+            value=seconds,
+            min=0.001,
+            max=86_400,
+        )
 
 
 def read_version(text: str, newest: str) -> dict[str, Any]:

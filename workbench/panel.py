@@ -97,15 +97,24 @@ class EndpointPanel(w.VBox):
         self.domain = field(w.Text, "Domain", "The name of the account that the user belongs to")
         self.project = field(w.Text, "Project", "The name of the project, often the region's")
         self._plain = {  # what an endpoint's field of that name has
-            "rest": self.rest, "grpc": self.address, "tls": self.tls, "ca_file": self.ca_file,
-            "user": self.user, "auth": self.auth, "iam": self.iam, "domain": self.domain,
+            "rest": self.rest,
+            "grpc": self.address,
+            "tls": self.tls,
+            "ca_file": self.ca_file,
+            "user": self.user,
+            "auth": self.auth,
+            "iam": self.iam,
+            "domain": self.domain,
             "project": self.project,
-        }  # fmt: skip
+        }
         self.model = field(w.Combobox, "Model", "The model's name; choose one or type it")
         self.version = field(
-            w.Combobox, "Version or label", "A version from the server's list, or a label",
-            options=[_NEWEST], value=_NEWEST,
-        )  # fmt: skip
+            w.Combobox,
+            "Version or label",
+            "A version from the server's list, or a label",
+            options=[_NEWEST],
+            value=_NEWEST,
+        )
         self.signature = field(w.Dropdown, "Signature", "Filled from the server", options=[""])
         self.hint = w.HTML(layout=w.Layout(margin="0 0 0 9em"))
         self.proxy = w.HTML(description="Proxy", style={"description_width": "9em"})
@@ -126,11 +135,14 @@ class EndpointPanel(w.VBox):
         models = [self.model, self.version, self.signature] if self._kind == "tfserving" else []
         wrap = w.Layout(flex_flow="row wrap")
         return [
-            self.profile, *own, self.proxy, *models,
+            self.profile,
+            *own,
+            self.proxy,
+            *models,
             w.HBox([self.test, self.lamp], layout=wrap),
             self.why,
             w.HBox([self.name, self.save, self.saved], layout=wrap),
-        ]  # fmt: skip
+        ]
 
     def _watch(self) -> None:
         self.profile.observe(lambda _: self._load_profile(), "value")

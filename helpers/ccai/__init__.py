@@ -11,17 +11,28 @@ from numpy.typing import NDArray
 from helpers import errors
 from helpers.ccai import answers
 from helpers.ccai.answers import Face, Tag, TextItem
-from helpers.ccai.calls import Transport, call, infer, is_grpc, post, send, unary
+from helpers.ccai.calls import Protocol, call, infer, is_grpc, post, send, unary
 from helpers.ccai.speech import Speech
 from helpers.channels import BasicAuthenticationPlugin
 from helpers.endpoints import Endpoint
 from helpers.images import Image, file_bytes
 
 __all__ = [
-    "BasicAuthenticationPlugin", "Face", "Speech", "Tag", "TextItem", "check", "classify",
-    "detect_faces", "facial_landmarks", "ocr", "read_text", "sign", "speech_to_text",
+    "BasicAuthenticationPlugin",
+    "Face",
+    "Speech",
+    "Tag",
+    "TextItem",
+    "check",
+    "classify",
+    "detect_faces",
+    "facial_landmarks",
+    "ocr",
+    "read_text",
+    "sign",
+    "speech_to_text",
     "text_to_speech",
-]  # fmt: skip
+]
 
 TIMEOUT = 30.0  # seconds; an engine that has not been used yet is loaded first
 
@@ -58,7 +69,7 @@ def speech_to_text(
     speech: Speech,
     *,
     language: str = "ENGLISH",
-    transport: Transport = "rest",
+    protocol: Protocol = "rest",
     timeout: float = TIMEOUT,
 ) -> str:
     """Let CCAI write down what is said.
@@ -70,7 +81,7 @@ def speech_to_text(
         Of any rate; it is sent as int16 at 16000 Hz, as CCAI wants it.
     language : str
         `ENGLISH` or `CHINESE`; REST only.
-    transport : str
+    protocol : str
         `rest` sends the bare samples, `grpc` a WAV file.
     timeout : float
 
@@ -86,7 +97,7 @@ def speech_to_text(
     See CCAI's path `fcgi_py_asr` and method `ASR`.
     """
     heard = speech.resampled(16000)
-    if is_grpc(transport):
+    if is_grpc(protocol):
         return answers.words(call(endpoint, "ASR", heard.wav(), timeout))
     form = {
         "realtime": "OFFLINE",
@@ -102,7 +113,7 @@ def ocr(
     endpoint: Endpoint,
     image: Image,
     *,
-    transport: Transport = "rest",
+    protocol: Protocol = "rest",
     dialect: str = "py",
     timeout: float = TIMEOUT,
 ) -> list[TextItem]:
@@ -113,7 +124,7 @@ def ocr(
     endpoint : Endpoint
     image : path, bytes, or uint8 ndarray of shape (height, width, 3) in RGB
         Bytes are those of a JPEG or PNG file. An array is sent as PNG.
-    transport : str
+    protocol : str
         `rest` or `grpc`.
     dialect : str
         Over REST `py` or `cpp`: CCAI has each service in Python and in C++.
@@ -130,14 +141,14 @@ def ocr(
 
     See CCAI's paths `fcgi_py_ocr` and `fcgi_ocr`, and method `OCR`.
     """
-    return answers.text_items(infer(endpoint, "ocr", "OCR", image, transport, dialect, timeout))
+    return answers.text_items(infer(endpoint, "ocr", "OCR", image, protocol, dialect, timeout))
 
 
 def detect_faces(
     endpoint: Endpoint,
     image: Image,
     *,
-    transport: Transport = "rest",
+    protocol: Protocol = "rest",
     dialect: str = "py",
     timeout: float = TIMEOUT,
 ) -> list[Face]:
@@ -153,7 +164,7 @@ def detect_faces(
     See CCAI's paths `fcgi_py_face_detection` and `fcgi_face_detection`, and method
     `FaceDetection`.
     """
-    found = infer(endpoint, "face_detection", "FaceDetection", image, transport, dialect, timeout)
+    found = infer(endpoint, "face_detection", "FaceDetection", image, protocol, dialect, timeout)
     return answers.faces(found)
 
 
@@ -161,7 +172,7 @@ def facial_landmarks(
     endpoint: Endpoint,
     image: Image,
     *,
-    transport: Transport = "rest",
+    protocol: Protocol = "rest",
     dialect: str = "py",
     timeout: float = TIMEOUT,
 ) -> NDArray[np.int64]:
@@ -175,7 +186,7 @@ def facial_landmarks(
     See CCAI's paths `fcgi_py_facial_landmark` and `fcgi_facial_landmark`, and method
     `FacialLandmark`.
     """
-    found = infer(endpoint, "facial_landmark", "FacialLandmark", image, transport, dialect, timeout)
+    found = infer(endpoint, "facial_landmark", "FacialLandmark", image, protocol, dialect, timeout)
     return answers.landmarks(found)
 
 
@@ -183,7 +194,7 @@ def classify(
     endpoint: Endpoint,
     image: Image,
     *,
-    transport: Transport = "rest",
+    protocol: Protocol = "rest",
     dialect: str = "py",
     timeout: float = TIMEOUT,
 ) -> list[Tag]:
@@ -198,7 +209,7 @@ def classify(
     See CCAI's paths `fcgi_py_classification` and `fcgi_classification`, and method
     `Classification`.
     """
-    found = infer(endpoint, "classification", "Classification", image, transport, dialect, timeout)
+    found = infer(endpoint, "classification", "Classification", image, protocol, dialect, timeout)
     return answers.tags(found)
 
 

@@ -12,7 +12,7 @@ from helpers.endpoints import Endpoint
 from helpers.errors import libraries
 from helpers.images import file_bytes
 
-Transport = Literal["rest", "grpc"]
+Protocol = Literal["rest", "grpc"]
 
 
 def infer(
@@ -20,13 +20,13 @@ def infer(
     service: str,
     method: str,
     image: Any,
-    transport: Transport,
+    protocol: Protocol,
     dialect: str,
     timeout: float,
 ) -> Any:
     """Send an image to a service over REST, or to the method that does the same over gRPC."""
     content = file_bytes(image)
-    if is_grpc(transport):
+    if is_grpc(protocol):
         return call(endpoint, method, content, timeout)
     paths = {"py": f"fcgi_py_{service}", "cpp": f"fcgi_{service}"}
     if dialect not in paths:
@@ -35,11 +35,11 @@ def infer(
     return post(endpoint, path, {"image": answers.base64_text(content)}, timeout)
 
 
-def is_grpc(transport: str) -> bool:
-    """Whether a transport is gRPC and not REST; BadInput for any other."""
-    if transport not in ("rest", "grpc"):
-        raise errors.BadInput(f"CCAI has no transport {transport!r}. There are 'rest' and 'grpc'.")
-    return transport == "grpc"
+def is_grpc(protocol: str) -> bool:
+    """Whether a protocol is gRPC and not REST; BadInput for any other."""
+    if protocol not in ("rest", "grpc"):
+        raise errors.BadInput(f"CCAI has no protocol {protocol!r}. There are 'rest' and 'grpc'.")
+    return protocol == "grpc"
 
 
 def post(endpoint: Endpoint, path: str, form: Mapping[str, Any], timeout: float) -> Any:
@@ -61,8 +61,10 @@ def send(endpoint: Endpoint, path: str, form: Mapping[str, Any], timeout: float)
         raise errors.BadInput(
             f"{endpoint.rest} does not understand the form sent to {path}: a field is missing, or "
             "is not what it takes, such as bytes that are no image. The service's log has more.",
-            code=500, details=response.reason, **where,
-        )  # fmt: skip
+            code=500,
+            details=response.reason,
+            **where,
+        )
     if response.status_code >= 400:
         raise libraries.from_http(response, **where)
     return response.content.decode("utf-8", errors="replace")  # no charset is in the header
@@ -80,8 +82,9 @@ def call(endpoint: Endpoint, method: str, content: bytes, timeout: float) -> Any
         raise errors.BadInput(
             f"{endpoint.grpc} gave an empty answer to {method}: it could not read the file, or "
             "has no engine for it. Images are JPEG or PNG files; sound is a WAV file.",
-            service=endpoint.service, endpoint=endpoint.grpc,
-        )  # fmt: skip
+            service=endpoint.service,
+            endpoint=endpoint.grpc,
+        )
     return answers.parse(text)
 
 

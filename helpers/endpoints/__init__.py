@@ -13,9 +13,17 @@ from helpers.endpoints.practice import (
 from helpers.errors import BadInput
 
 __all__ = [
-    "KINDS", "PROFILES", "Endpoint", "environment", "from_entry", "from_mapping", "load",
-    "running", "state_dir", "variable",
-]  # fmt: skip
+    "KINDS",
+    "PROFILES",
+    "Endpoint",
+    "environment",
+    "from_entry",
+    "from_mapping",
+    "load",
+    "running",
+    "state_dir",
+    "variable",
+]
 
 
 def load(kind: str, profile: str = "practice") -> Endpoint:

@@ -175,10 +175,16 @@ _BY_STATUS: dict[int, tuple[type[CallError], str]] = {
 }
 # What TensorFlow Serving's REST makes of gRPC's codes; 400 is three of them.
 _CODES = {
-    400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND",
-    429: "RESOURCE_EXHAUSTED", 500: "INTERNAL", 501: "INVALID_ARGUMENT", 503: "UNAVAILABLE",
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    501: "INVALID_ARGUMENT",
+    503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
-}  # fmt: skip
+}
 _HTTP_FAILED = (ServiceFailed, "{endpoint} answered with HTTP status {code}: {details}")
 
 

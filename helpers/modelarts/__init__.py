@@ -19,8 +19,15 @@ if TYPE_CHECKING:
     import requests
 
 __all__ = [
-    "CallsFailed", "Token", "check", "get_token", "infer_image", "infer_json", "infer_many", "sign",
-]  # fmt: skip
+    "CallsFailed",
+    "Token",
+    "check",
+    "get_token",
+    "infer_image",
+    "infer_json",
+    "infer_many",
+    "sign",
+]
 
 TIMEOUT = 45.0  # seconds; ModelArts itself gives up after 40
 _MARGIN = 600.0  # seconds before a token's end at which a new one is fetched
@@ -276,8 +283,10 @@ def _fetch(endpoint: Endpoint, timeout: float) -> Token:
             "the project: endpoint.replace(iam=..., user=..., domain=..., project=...)."
         )
     user = {"name": endpoint.user, "password": endpoint.password}
-    identity = {"methods": ["password"],
-                "password": {"user": user | {"domain": {"name": endpoint.domain}}}}  # fmt: skip
+    identity = {
+        "methods": ["password"],
+        "password": {"user": user | {"domain": {"name": endpoint.domain}}},
+    }
     scope = {"project": {"name": endpoint.project}}
     iam = endpoint.replace(rest=endpoint.iam + "/v3/auth/tokens")
     body = {"auth": {"identity": identity, "scope": scope}}
@@ -291,5 +300,6 @@ def _fetch(endpoint: Endpoint, timeout: float) -> Token:
     except (KeyError, TypeError, ValueError) as error:
         raise errors.NotThisProtocol(
             f"Something answers at {endpoint.iam}, but not as IAM does: there is no token.",
-            service=endpoint.service, endpoint=endpoint.iam,
-        ) from error  # fmt: skip
+            service=endpoint.service,
+            endpoint=endpoint.iam,
+        ) from error

@@ -74,8 +74,9 @@ def answer(endpoint: Endpoint, response: Any) -> Any:
             raise libraries.from_http(response, **where) from error
         raise errors.NotThisProtocol(
             f"Something answers at {endpoint.rest}, but not with JSON. Is the address right?",
-            code=response.status_code, **where,
-        ) from error  # fmt: skip
+            code=response.status_code,
+            **where,
+        ) from error
     told = found if isinstance(found, dict) else {}
     code = str(told.get("error_code") or told.get("erno") or "")
     if response.status_code < 300 and not code:

@@ -14,9 +14,15 @@ from helpers.tfserving.many import apredict, predict_many
 from helpers.tfserving.models import VersionStatus, signatures, status
 
 __all__ = [
-    "VersionStatus", "apredict", "classify", "predict", "predict_many", "regress", "signatures",
+    "VersionStatus",
+    "apredict",
+    "classify",
+    "predict",
+    "predict_many",
+    "regress",
+    "signatures",
     "status",
-]  # fmt: skip
+]
 
 
 def predict(
@@ -26,7 +32,7 @@ def predict(
     signature_name: str = "",
     timeout: float = 10.0,
     check: bool = True,
-    over: str = "",
+    protocol: str = "",
 ) -> dict[str, NDArray]:
     """Send inputs to a model and return its outputs.
 
@@ -43,7 +49,7 @@ def predict(
     check : bool
         Whether names, dtypes and shapes are checked against the signature before sending.
         TensorFlow Serving itself does not check shapes.
-    over : str, optional
+    protocol : str, optional
         `"grpc"` or `"rest"`; without it gRPC, if the endpoint has a gRPC address.
 
     Returns
@@ -60,7 +66,7 @@ def predict(
     """
     ends = time.monotonic() + timeout
     signature_name = signature_name or endpoint.signature_name
-    way, known = tfserving_models.protocol(endpoint, over), None
+    way, known = tfserving_models.protocol_of(endpoint, protocol), None
     inputs = tfserving_models.named(inputs)
     if check:
         inputs = tfserving_models.checked(endpoint, way, inputs, signature_name, ends)
@@ -80,7 +86,7 @@ def classify(
     context: Mapping[str, Any] | None = None,
     signature_name: str = "",
     timeout: float = 10.0,
-    over: str = "",
+    protocol: str = "",
 ) -> list[list[Class]]:
     """Classify examples, which are features by name, as `tf.train.Example` has them.
 
@@ -96,7 +102,7 @@ def classify(
         In place of the endpoint's; the service's default is `serving_default`.
     timeout : float
         Seconds until the call is given up.
-    over : str, optional
+    protocol : str, optional
         `"grpc"` or `"rest"`, as for `predict`.
 
     Returns
@@ -111,7 +117,7 @@ def classify(
 
     See tensorflow_serving/apis/classification.proto.
     """
-    found = _infer("classify", endpoint, examples, context, signature_name, timeout, over)
+    found = _infer("classify", endpoint, examples, context, signature_name, timeout, protocol)
     return [[Class(label, float(np.float32(score))) for label, score in row] for row in found]
 
 
@@ -122,7 +128,7 @@ def regress(
     context: Mapping[str, Any] | None = None,
     signature_name: str = "",
     timeout: float = 10.0,
-    over: str = "",
+    protocol: str = "",
 ) -> NDArray:
     """Ask for one number for each example; everything else is as for `classify`.
 
@@ -132,12 +138,12 @@ def regress(
 
     See tensorflow_serving/apis/regression.proto.
     """
-    found = _infer("regress", endpoint, examples, context, signature_name, timeout, over)
+    found = _infer("regress", endpoint, examples, context, signature_name, timeout, protocol)
     return np.array(found, np.float32)
 
 
-def _infer(method, endpoint, examples, context, signature_name, timeout, over) -> list:
-    way, ends = tfserving_models.protocol(endpoint, over), time.monotonic() + timeout
+def _infer(method, endpoint, examples, context, signature_name, timeout, protocol) -> list:
+    way, ends = tfserving_models.protocol_of(endpoint, protocol), time.monotonic() + timeout
     name = signature_name or endpoint.signature_name
     features, shared = [features_of(each) for each in examples], features_of(context or {})
     with tfserving_models.explained(endpoint, way, ends):

@@ -23,7 +23,7 @@ _connections: "weakref.WeakKeyDictionary[Any, dict[tuple, tuple[Signatures, floa
 )
 
 
-def signatures(endpoint: Endpoint, *, timeout: float = 10.0, over: str = "") -> Signatures:
+def signatures(endpoint: Endpoint, *, timeout: float = 10.0, protocol: str = "") -> Signatures:
     """Ask what a model takes and gives.
 
     Returns
@@ -38,7 +38,7 @@ def signatures(endpoint: Endpoint, *, timeout: float = 10.0, over: str = "") -> 
 
     See tensorflow_serving/apis/get_model_metadata.proto.
     """
-    way, ends = protocol(endpoint, over), time.monotonic() + timeout
+    way, ends = protocol_of(endpoint, protocol), time.monotonic() + timeout
     with explained(endpoint, way, ends):
         found = way.signatures(endpoint, ends)
     _kept(endpoint, way)[_which(endpoint)] = found, time.monotonic()
@@ -54,7 +54,7 @@ class VersionStatus(NamedTuple):
 
 
 def status(
-    endpoint: Endpoint, *, timeout: float = 10.0, over: str = ""
+    endpoint: Endpoint, *, timeout: float = 10.0, protocol: str = ""
 ) -> dict[int, VersionStatus]:
     """Ask which versions of a model there are, and the state of each.
 
@@ -70,7 +70,7 @@ def status(
 
     See tensorflow_serving/apis/get_model_status.proto.
     """
-    way = protocol(endpoint, over)
+    way = protocol_of(endpoint, protocol)
     try:
         response = way.status(endpoint, time.monotonic() + timeout)
     except errors.UnknownModel as known:
@@ -84,11 +84,11 @@ def status(
     }
 
 
-def protocol(endpoint: Endpoint, over: str) -> ModuleType:
+def protocol_of(endpoint: Endpoint, protocol: str) -> ModuleType:
     """Return the module that speaks it: REST's when that is asked for, or all there is."""
-    if over not in ("", "grpc", "rest"):
-        raise errors.BadInput(f"over is grpc, rest or empty, not {over!r}.")
-    if over == "rest" or (not over and endpoint.rest and not endpoint.grpc):
+    if protocol not in ("", "grpc", "rest"):
+        raise errors.BadInput(f"protocol is grpc, rest or empty, not {protocol!r}.")
+    if protocol == "rest" or (not protocol and endpoint.rest and not endpoint.grpc):
         from helpers.tfserving import rest as tfserving_rest  # optional: gRPC needs none of it
 
         return tfserving_rest
@@ -96,7 +96,7 @@ def protocol(endpoint: Endpoint, over: str) -> ModuleType:
 
 
 def name_of(way: ModuleType) -> str:
-    """Return the protocol's name, as `over` takes it."""
+    """Return the protocol's name, as `protocol` takes it."""
     return way.__name__.rpartition(".")[2]
 
 
@@ -105,7 +105,7 @@ def known(endpoint: Endpoint, way: ModuleType, ends: float) -> Signatures:
     kept = _kept(endpoint, way).get(_which(endpoint))
     if kept is not None and time.monotonic() - kept[1] < _KEPT_SECONDS:
         return kept[0]
-    return signatures(endpoint, timeout=_left(ends), over=name_of(way))
+    return signatures(endpoint, timeout=_left(ends), protocol=name_of(way))
 
 
 def named(inputs: Inputs) -> Inputs:
@@ -122,7 +122,7 @@ def checked(
     fitting = fitted(endpoint, way, inputs, signature_name)
     if fitting is not None:
         return fitting
-    fresh = signatures(endpoint, timeout=_left(ends), over=name_of(way))
+    fresh = signatures(endpoint, timeout=_left(ends), protocol=name_of(way))
     return check_inputs(fresh, signature_name, inputs)
 
 
@@ -172,7 +172,7 @@ def _kept(endpoint: Endpoint, way: ModuleType) -> dict[tuple, tuple[Signatures, 
 def _reason(endpoint: Endpoint, way: ModuleType, ends: float) -> str:
     try:
         every = endpoint.replace(version=None, version_label="")
-        versions = status(every, timeout=_left(ends), over=name_of(way))
+        versions = status(every, timeout=_left(ends), protocol=name_of(way))
     except errors.CallError:
         return _not_served(endpoint, way)
     states = "; ".join(

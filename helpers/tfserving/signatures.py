@@ -73,10 +73,11 @@ class Signatures(dict[str, Signature]):
     def _repr_html_(self) -> str:
         head = "<tr><th>signature</th><th></th><th>name</th><th>dtype and shape</th></tr>"
         rows = "".join(
-            "<tr>" + "".join(f"<td style='text-align:left'>{escape(cell)}</td>" for cell in row)
+            "<tr>"
+            + "".join(f"<td style='text-align:left'>{escape(cell)}</td>" for cell in row)
             + "</tr>"
             for row in self._rows()
-        )  # fmt: skip
+        )
         caption = f"<caption>{escape(self.model)}, version {self.version}</caption>"
         return f"<table>{caption}{head}{rows}</table>"
 
@@ -135,9 +136,11 @@ def check_inputs(
     """
     wanted = signatures.get(signature_name or DEFAULT_SIGNATURE)
     if wanted is None:
-        asked = f"signature {signature_name!r}" if signature_name else (
-            f"signature {DEFAULT_SIGNATURE!r}, the one taken when none is named"
-        )  # fmt: skip
+        asked = (
+            f"signature {signature_name!r}"
+            if signature_name
+            else (f"signature {DEFAULT_SIGNATURE!r}, the one taken when none is named")
+        )
         raise UnknownSignature(
             f"Model {signatures.model!r} has no {asked}. "
             f"{suggest(signature_name, signatures, 'It has')}"

@@ -87,9 +87,10 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help_text = f"{what} (default: {port}; 0 is off)"
         parser.add_argument(flag, type=_port, default=port, metavar="PORT", help=help_text)
     parser.add_argument(
-        "--folder", type=Path, help="where certificate, key and user lie or are made; "
-        "default: the state folder",
-    )  # fmt: skip
+        "--folder",
+        type=Path,
+        help="where certificate, key and user lie or are made; default: the state folder",
+    )
     shared.add_lifetime(parser)
     shared.add_trouble(parser)
     return parser.parse_args(arguments)

@@ -223,8 +223,10 @@ def information(name: str, paths: list[str]) -> Response:
 
 
 def _cpu() -> str:
-    lines = [f"processor\t: {n}\nmodel name\t: {platform.processor()}\n\n"
-             for n in range(psutil.cpu_count() or 1)]  # fmt: skip
+    lines = [
+        f"processor\t: {n}\nmodel name\t: {platform.processor()}\n\n"
+        for n in range(psutil.cpu_count() or 1)
+    ]
     return _file("/proc/cpuinfo") or "".join(lines)
 
 

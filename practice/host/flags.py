@@ -8,15 +8,17 @@ from pathlib import Path
 
 def add_lifetime(parser: argparse._ActionsContainer) -> None:
     """Add when a service ends by itself; the products have no such flags."""
-    parser.add_argument("--idle_timeout_seconds", type=seconds, default=0,
-                        help="end after so long without a call")  # fmt: skip
+    parser.add_argument(
+        "--idle_timeout_seconds", type=seconds, default=0, help="end after so long without a call"
+    )
     parser.add_argument("--exit_with_pid", type=int, default=0, help="end with this process")
 
 
 def add_trouble(parser: argparse._ActionsContainer) -> None:
     """Add where faults come from: `server.trouble_source` reads it."""
-    parser.add_argument("--trouble_file", type=Path,
-                        help="which faults to make; with --exit_with_pid only")  # fmt: skip
+    parser.add_argument(
+        "--trouble_file", type=Path, help="which faults to make; with --exit_with_pid only"
+    )
 
 
 def port(text: str) -> int:

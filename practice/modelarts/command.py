@@ -80,23 +80,32 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 _FLAGS: dict[str, tuple[Callable[[str], Any], Any, str]] = {
     "--port": (shared.port, 9443, "default: 9443"),
     "--folder": (
-        Path, None, "where certificate, key and account lie or are made; default: the state folder"
+        Path,
+        None,
+        "where certificate, key and account lie or are made; default: the state folder",
     ),
     "--models": (Path, _MODELS, "where the models are; default: data/models"),
     "--token_lifetime_seconds": (
-        shared.seconds, account.LIFETIME, "a token's life; default: a day"
+        shared.seconds,
+        account.LIFETIME,
+        "a token's life; default: a day",
     ),
     "--requests_per_second": (
-        shared.count, gateway.RATE, "to one API; 0 is any number; default: 200, as in the product"
+        shared.count,
+        gateway.RATE,
+        "to one API; 0 is any number; default: 200, as in the product",
     ),
     "--timeout_seconds": (
-        shared.seconds, gateway.PATIENCE, "of an inference; default: 40, as in the product"
+        shared.seconds,
+        gateway.PATIENCE,
+        "of an inference; default: 40, as in the product",
     ),
     # For tests: the product has none of these.
     "--lock_after": (
-        shared.count, 5,
+        shared.count,
+        5,
         "wrong signatures in a row that do not lock an AK yet; 0: never; default: 5",
     ),
     "--clock_offset_seconds": (shared.finite, 0.0, "how far this service's clock is off"),
     "--inference_delay_seconds": (shared.seconds, 0.0, "makes each model slower"),
-}  # fmt: skip
+}

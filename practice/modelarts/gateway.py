@@ -124,9 +124,11 @@ class Gateway:
             response = await asyncio.wait_for(call, self._patience)
         except TimeoutError as error:
             raise answers.dispatcher(
-                504, "4503", "Failed to respond because response timed out, please confirm your "
+                504,
+                "4503",
+                "Failed to respond because response timed out, please confirm your "
                 "service is able to process the request without timeout. ",
-            ) from error  # fmt: skip
+            ) from error
         taken = f"{1000 * (time.perf_counter() - began):.0f}"
         request.state.debug["X-Apig-Upstream-Latency"] = taken
         return response
@@ -139,9 +141,11 @@ class Gateway:
             calls.popleft()
         if len(calls) >= self._rate:
             raise answers.gateway(
-                429, "0308", "The throttling threshold has been reached: policy api over "
+                429,
+                "0308",
+                "The throttling threshold has been reached: policy api over "
                 f"ratelimit,limit:{self._rate},time:1 second",
-            )  # fmt: skip
+            )
         calls.append(now)
         request.state.debug["X-Apig-RateLimit-api"] = (
             f"remain:{self._rate - len(calls)},limit:{self._rate},time:1 second"

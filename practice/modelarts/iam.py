@@ -115,9 +115,14 @@ def _catalog(request: Request) -> list[dict[str, Any]]:
             "name": name,
             "type": name,
             "endpoints": [
-                {"id": f"{name}-public", "interface": "public", "region": "*", "region_id": "*",
-                 "url": f"{here}/{version}"}
+                {
+                    "id": f"{name}-public",
+                    "interface": "public",
+                    "region": "*",
+                    "region_id": "*",
+                    "url": f"{here}/{version}",
+                }
             ],
         }
         for name, version in (("iam", "v3"), ("modelarts", "v1"))
-    ]  # fmt: skip
+    ]

@@ -63,15 +63,19 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--port", type=shared.port, default=3128, help="default: 3128")
     parser.add_argument(
-        "--folder", type=Path, help="where its record and its user lie or are made; "
-        "default: the state folder",
-    )  # fmt: skip
+        "--folder",
+        type=Path,
+        help="where its record and its user lie or are made; default: the state folder",
+    )
     parser.add_argument("--authenticate", action="store_true", help="ask for user and password")
     for flag, (_, text) in _FAULTS.items():
         parser.add_argument(
-            flag, type=_share, default=Fraction(0), metavar="SHARE",
+            flag,
+            type=_share,
+            default=Fraction(0),
+            metavar="SHARE",
             help=f"how many of all requests are {text}, from 0 to 1",
-        )  # fmt: skip
+        )
     shared.add_lifetime(parser)
     flags = parser.parse_args(arguments)
     if flags.refuse + flags.stall + flags.cut > 1:

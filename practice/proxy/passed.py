@@ -87,8 +87,11 @@ class Proxy:
         """Return what passed, newest last; see `proxy_log`."""
         newest = max((each.number for each in since), default=0)
         lines = self._ask()
-        return Log(each for each in (read(self.folder) if lines is None else parse(lines))
-                   if each.number > newest)  # fmt: skip
+        return Log(
+            each
+            for each in (read(self.folder) if lines is None else parse(lines))
+            if each.number > newest
+        )
 
     def _ask(self) -> list[str] | None:
         """Ask the proxy, which knows what is still open too; None when it does not run."""

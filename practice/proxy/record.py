@@ -28,9 +28,16 @@ class Exchange:
         """Return what is known by now."""
         ms = round((time.monotonic() - self._began) * 1000)
         return Passed(
-            self.number, self._time, self.method, self.target,
-            self.status, self.up, self.down, ms, self.fault,
-        )  # fmt: skip
+            self.number,
+            self._time,
+            self.method,
+            self.target,
+            self.status,
+            self.up,
+            self.down,
+            ms,
+            self.fault,
+        )
 
 
 class Record:

@@ -43,8 +43,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     for name, default in WITHOUT_EFFECT.items():
         _add(idle, name, default, "accepted")
     ours = parser.add_argument_group("not in the product")
-    _add(ours, "keep_serving_on_load_failure", False,
-         "a model that fails to load does not keep the others from being served")  # fmt: skip
+    _add(
+        ours,
+        "keep_serving_on_load_failure",
+        False,
+        "a model that fails to load does not keep the others from being served",
+    )
     shared.add_lifetime(ours)
     shared.add_trouble(ours)
     flags, unknown = parser.parse_known_args(arguments)
@@ -76,8 +80,12 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     _add(parser, "file_system_poll_wait_seconds", 1.0, "look for versions again (0: never)")
     _add(parser, "max_num_load_retries", 5, "tries more when a load fails")
     _add(parser, "load_retry_interval_micros", 60_000_000, "time between them")
-    _add(parser, "allow_version_labels_for_unavailable_models", False,
-         "a new label may name a version that is not there yet")  # fmt: skip
+    _add(
+        parser,
+        "allow_version_labels_for_unavailable_models",
+        False,
+        "a new label may name a version that is not there yet",
+    )
     _add(parser, "enable_signature_method_name_check", False, "Classify wants a classify signature")
 
 
@@ -91,18 +99,31 @@ def _add_engines(parser: argparse.ArgumentParser) -> None:
     _add(parser, "tensorflow_inter_op_parallelism", 0, "operations at once")
     _add(parser, "enable_batching", False, "run requests together")
     _add(parser, "batching_parameters_file", "", "BatchingParameters in text form")
-    _add(parser, "enable_per_model_batching_parameters", False,
-         "read batching_params.pbtxt in a version's folder")  # fmt: skip
-    _add(parser, "enable_serialization_as_tensor_content", False,
-         "answer in tensor_content, not in typed fields")  # fmt: skip
+    _add(
+        parser,
+        "enable_per_model_batching_parameters",
+        False,
+        "read batching_params.pbtxt in a version's folder",
+    )
+    _add(
+        parser,
+        "enable_serialization_as_tensor_content",
+        False,
+        "answer in tensor_content, not in typed fields",
+    )
 
 
 def _add(group: argparse._ActionsContainer, name: str, default: object, help_text: str) -> None:
     if isinstance(default, bool):
         group.add_argument(
-            f"--{name}", type=_switch, nargs="?", const=True, default=default, metavar="BOOL",
+            f"--{name}",
+            type=_switch,
+            nargs="?",
+            const=True,
+            default=default,
+            metavar="BOOL",
             help=help_text,
-        )  # fmt: skip
+        )
     else:
         group.add_argument(f"--{name}", type=type(default), default=default, help=help_text)
 

@@ -45,8 +45,9 @@ def in_rows(instances: list[Any], data_types: Mapping[str, int]) -> Failure:
         if fault is not None:
             key, failure = fault
             place = f"{number} key: {key}" if named else str(number)
-            return _invalid(f"Failed to process element: {place} of 'instances' list. "
-                            f"Error: {failure}")  # fmt: skip
+            return _invalid(
+                f"Failed to process element: {place} of 'instances' list. Error: {failure}"
+            )
         if named and row.keys() != data_types.keys():
             return _invalid(
                 f"Failed to process element: {number} of 'instances' list. "

@@ -38,17 +38,26 @@ class Monitoring:
             f"{_PREFIX}request_example_count", "", ["model"], registry=registry
         )
         self._examples = Histogram(
-            f"{_PREFIX}request_example_counts", "", ["model"],
-            registry=registry, buckets=_limits(1, 2, 15),
-        )  # fmt: skip
+            f"{_PREFIX}request_example_counts",
+            "",
+            ["model"],
+            registry=registry,
+            buckets=_limits(1, 2, 15),
+        )
         self._latency = Histogram(
-            f"{_PREFIX}request_latency", "", ["model_name", "API", "entrypoint"],
-            registry=registry, buckets=microseconds,
-        )  # fmt: skip
+            f"{_PREFIX}request_latency",
+            "",
+            ["model_name", "API", "entrypoint"],
+            registry=registry,
+            buckets=microseconds,
+        )
         self._runtime = Histogram(
-            f"{_PREFIX}runtime_latency", "", ["model_name", "API", "runtime"],
-            registry=registry, buckets=microseconds,
-        )  # fmt: skip
+            f"{_PREFIX}runtime_latency",
+            "",
+            ["model_name", "API", "runtime"],
+            registry=registry,
+            buckets=microseconds,
+        )
 
     def request(self, model_name: str, status: str) -> None:
         """Count a request that was answered with a status, such as `OK`."""

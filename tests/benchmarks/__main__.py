@@ -61,9 +61,10 @@ def main(words: Sequence[str] | None = None) -> int:
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m tests.benchmarks", description=__doc__)
     parser.add_argument(
-        "questions", nargs="*",
+        "questions",
+        nargs="*",
         help=f"of {', '.join(QUESTIONS)}; all if none, with --check {', '.join(CHECKED)}",
-    )  # fmt: skip
+    )
     parser.add_argument("--check", action="store_true", help="tolerate 15 %% and write nothing")
     asked = parser.parse_args(words)
     unknown = set(asked.questions) - set(QUESTIONS)

@@ -48,16 +48,28 @@ def measure() -> list[Row]:
         spoken = 1000 * _median(lambda: ccai.text_to_speech(endpoint, _SENTENCE), rounds=30)
         added = 1e6 * _added(endpoint)
     return [
-        Row("practice CCAI, process start until its four ports are open, "
+        Row(
+            "practice CCAI, process start until its four ports are open, "
             "against an empty grpc and REST server with two",
-            f"{slower:.2f}x ({statistics.median(ours):.2f} s)", [at_most(slower, 1.5)]),
-        Row("its memory before an engine is used", f"{megabytes:.0f} MB",
-            [at_most(megabytes, 120, " MB")]),
-        Row("`ccai.text_to_speech` of a sentence of nine words", f"{spoken:.1f} ms",
-            [at_most(spoken, 30, " ms")]),
-        Row("`ccai.classify` against a bare `requests` call that does the same",
-            f"{added:.0f} microseconds more", [at_most(added, 100, " more")]),
-    ]  # fmt: skip
+            f"{slower:.2f}x ({statistics.median(ours):.2f} s)",
+            [at_most(slower, 1.5)],
+        ),
+        Row(
+            "its memory before an engine is used",
+            f"{megabytes:.0f} MB",
+            [at_most(megabytes, 120, " MB")],
+        ),
+        Row(
+            "`ccai.text_to_speech` of a sentence of nine words",
+            f"{spoken:.1f} ms",
+            [at_most(spoken, 30, " ms")],
+        ),
+        Row(
+            "`ccai.classify` against a bare `requests` call that does the same",
+            f"{added:.0f} microseconds more",
+            [at_most(added, 100, " more")],
+        ),
+    ]
 
 
 def _start_ours(folder: Path) -> float:

@@ -32,16 +32,28 @@ def measure() -> list[Row]:
         over_rest = 1e6 * _over_rest(endpoint)
     explained, refused = 1000 * _explained(), _refused()
     return [
-        Row("error mapping of a gRPC call that succeeds", f"{mapping:.0f} microseconds more",
-            [at_most(mapping, 20, " more")]),
-        Row("a retry policy on a gRPC call that succeeds",
-            f"{retrying:.0f} microseconds more", [at_most(retrying, 20, " more")]),
-        Row("a retry policy on a REST call that succeeds",
-            f"{over_rest:.0f} microseconds more", [at_most(over_rest, 20, " more")]),
+        Row(
+            "error mapping of a gRPC call that succeeds",
+            f"{mapping:.0f} microseconds more",
+            [at_most(mapping, 20, " more")],
+        ),
+        Row(
+            "a retry policy on a gRPC call that succeeds",
+            f"{retrying:.0f} microseconds more",
+            [at_most(retrying, 20, " more")],
+        ),
+        Row(
+            "a retry policy on a REST call that succeeds",
+            f"{over_rest:.0f} microseconds more",
+            [at_most(over_rest, 20, " more")],
+        ),
         Row("`errors.explain`", f"{explained:.2f} ms", [at_most(explained, 5, " ms")]),
-        Row("a refused connection, until it is told", f"{1000 * refused:.0f} ms",
-            [at_most(refused, 1.5, " s")]),
-    ]  # fmt: skip
+        Row(
+            "a refused connection, until it is told",
+            f"{1000 * refused:.0f} ms",
+            [at_most(refused, 1.5, " s")],
+        ),
+    ]
 
 
 def _over_grpc(endpoint: Endpoint) -> tuple[float, float]:

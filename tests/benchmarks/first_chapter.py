@@ -22,9 +22,12 @@ def measure() -> list[Row]:
     doctor, chapter = statistics.median(doctors), statistics.median(chapters)
     return [
         Row("`otw doctor`", f"{doctor:.1f} s", [at_most(doctor, 3, " s")]),
-        Row("chapter 00, from a new kernel to its last cell", f"{chapter:.1f} s",
-            [at_most(chapter, 15, " s")]),
-    ]  # fmt: skip
+        Row(
+            "chapter 00, from a new kernel to its last cell",
+            f"{chapter:.1f} s",
+            [at_most(chapter, 15, " s")],
+        ),
+    ]
 
 
 def _doctor() -> float:

@@ -30,11 +30,19 @@ def measure() -> list[Row]:
     megabytes = float(printed)
     slower, part, faster = ratio(ours, bare), ratio(ours, ovmsclient), ratio(official, again)
     return [
-        Row("`import helpers.tfserving` against `import numpy, grpc` and `import ovmsclient`",
+        Row(
+            "`import helpers.tfserving` against `import numpy, grpc` and `import ovmsclient`",
             f"{slower:.2f}x and {part:.2f}x ({statistics.median(ours):.2f} s)",
-            [at_most(slower, 1.3), at_most(part, 0.75)]),
-        Row("the official stubs' import against ours",
-            f"{faster:.0f}x ({statistics.median(official):.1f} s)", [at_least(faster, 15)]),
-        Row("memory after `import helpers.tfserving`",
-            f"{megabytes:.0f} MB, TensorFlow not loaded", [at_most(megabytes, 60, " MB")]),
-    ]  # fmt: skip
+            [at_most(slower, 1.3), at_most(part, 0.75)],
+        ),
+        Row(
+            "the official stubs' import against ours",
+            f"{faster:.0f}x ({statistics.median(official):.1f} s)",
+            [at_least(faster, 15)],
+        ),
+        Row(
+            "memory after `import helpers.tfserving`",
+            f"{megabytes:.0f} MB, TensorFlow not loaded",
+            [at_most(megabytes, 60, " MB")],
+        ),
+    ]

@@ -36,14 +36,23 @@ def measure() -> list[Row]:
     with ready.served((4,), (1, 3)) as endpoint:
         unhindered, without = _faster(endpoint, "x")
     return [
-        Row("`predict_many` with 16 in flight, shape (1, 4): against `predict` one after the "
-            "other, at a gRPC server that answers with ready bytes", without,
-            [at_least(unhindered, 2)]),
-        Row("the same at the practice TensorFlow Serving, which shares the machine's cores",
-            measured, []),
-        Row("memory of `predict_many` over 10,000 batches, growth from the 1,000th to the last",
-            f"{growth:.1f} MB", [at_most(growth, 5, " MB")]),
-    ]  # fmt: skip
+        Row(
+            "`predict_many` with 16 in flight, shape (1, 4): against `predict` one after the "
+            "other, at a gRPC server that answers with ready bytes",
+            without,
+            [at_least(unhindered, 2)],
+        ),
+        Row(
+            "the same at the practice TensorFlow Serving, which shares the machine's cores",
+            measured,
+            [],
+        ),
+        Row(
+            "memory of `predict_many` over 10,000 batches, growth from the 1,000th to the last",
+            f"{growth:.1f} MB",
+            [at_most(growth, 5, " MB")],
+        ),
+    ]
 
 
 def _faster(endpoint: Endpoint, name: str) -> tuple[float, str]:

@@ -30,14 +30,23 @@ def measure() -> list[Row]:
     signing = _signing()
     faster = statistics.median(one) / statistics.median(eight)
     return [
-        Row("`modelarts.sign` of a request with 1 MB, against one SHA-256 of it",
-            f"{signing:.2f}x", [at_most(signing, 3)]),
-        Row("`modelarts.infer_many` with 8 threads against one after the other, "
+        Row(
+            "`modelarts.sign` of a request with 1 MB, against one SHA-256 of it",
+            f"{signing:.2f}x",
+            [at_most(signing, 3)],
+        ),
+        Row(
+            "`modelarts.infer_many` with 8 threads against one after the other, "
             "with a model that takes 20 ms",
-            f"{faster:.1f}x as fast", [at_least(faster, 2)]),
-        Row("`modelarts.infer_json` against a bare call with a `requests` session",
-            f"{added:.0f} microseconds more", [at_most(added, 150, " more")]),
-    ]  # fmt: skip
+            f"{faster:.1f}x as fast",
+            [at_least(faster, 2)],
+        ),
+        Row(
+            "`modelarts.infer_json` against a bare call with a `requests` session",
+            f"{added:.0f} microseconds more",
+            [at_most(added, 150, " more")],
+        ),
+    ]
 
 
 def _signing() -> float:

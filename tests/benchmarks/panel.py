@@ -28,11 +28,13 @@ def measure() -> list[Row]:
             )
     slower, ready = ratio(ours, bare), 1000 * statistics.median(again)
     return [
-        Row("the endpoint panel against a bare form with as many widgets",
+        Row(
+            "the endpoint panel against a bare form with as many widgets",
             f"{slower:.2f}x ({1000 * statistics.median(ours):.0f} ms)",
-            [at_most(slower, 1.5)]),
+            [at_most(slower, 1.5)],
+        ),
         Row("`ready()` when all is well", f"{ready:.1f} ms", [at_most(ready, 20, " ms")]),
-    ]  # fmt: skip
+    ]
 
 
 def _panel() -> None:
@@ -41,9 +43,14 @@ def _panel() -> None:
 
 def _bare() -> None:
     kinds = [
-        ipywidgets.Dropdown, *[ipywidgets.Text] * 5, ipywidgets.Checkbox, ipywidgets.Password,
-        *[ipywidgets.Combobox] * 2, ipywidgets.Dropdown, *[ipywidgets.HTML] * 4,
+        ipywidgets.Dropdown,
+        *[ipywidgets.Text] * 5,
+        ipywidgets.Checkbox,
+        ipywidgets.Password,
+        *[ipywidgets.Combobox] * 2,
+        ipywidgets.Dropdown,
+        *[ipywidgets.HTML] * 4,
         *[ipywidgets.Button] * 2,
-    ]  # fmt: skip
+    ]
     rows = [kind(description="field", tooltip="what it is") for kind in kinds]
     display(ipywidgets.VBox([*rows[:11], ipywidgets.HBox(rows[11:14]), ipywidgets.HBox(rows[14:])]))

@@ -37,13 +37,15 @@ def measure() -> list[Row]:
         for array in (chance.random((1, 1000), np.float32), chance.random((100, 1000), np.float32))
     )
     return [
-        Row("REST: a request for a 224x224x3 picture of floats made an array, against "
+        Row(
+            "REST: a request for a 224x224x3 picture of floats made an array, against "
             "`json.loads` and `np.array`",
             f"{faster:.1f}x faster ({1000 * statistics.median(mine):.0f} ms)",
-            [at_least(faster, 2.5)]),
+            [at_least(faster, 2.5)],
+        ),
         Row("an answer of 1,000 floats written", f"{small:.1f} ms", [at_most(small, 1.5, " ms")]),
         Row("an answer of 100,000 floats written", f"{large:.0f} ms", [at_most(large, 100, " ms")]),
-    ]  # fmt: skip
+    ]
 
 
 def _median(call: Callable[[], object]) -> float:

@@ -31,14 +31,20 @@ def measure() -> list[Row]:
     )
     faster = ratio(with_json, ours), ratio(with_orjson, ours)
     return [
-        Row("REST: the text of photos of 224x224x3 float32 from 0 to 1, against the request in "
+        Row(
+            "REST: the text of photos of 224x224x3 float32 from 0 to 1, against the request in "
             "binary; that of chance numbers; that of `json.dumps(array.tolist())`",
-            f"{longer:.2f}x; {worse:.2f}x; {listed:.2f}x", [at_most(longer, 2.8)]),
-        Row("the text of one photo written, against `json.dumps(array.tolist())` and "
+            f"{longer:.2f}x; {worse:.2f}x; {listed:.2f}x",
+            [at_most(longer, 2.8)],
+        ),
+        Row(
+            "the text of one photo written, against `json.dumps(array.tolist())` and "
             "`orjson.dumps(array.tolist())`",
             f"{faster[0]:.1f}x and {faster[1]:.1f}x as fast "
-            f"({1000 * statistics.median(ours):.1f} ms)", [at_least(faster[0], 10)]),
-    ]  # fmt: skip
+            f"({1000 * statistics.median(ours):.1f} ms)",
+            [at_least(faster[0], 10)],
+        ),
+    ]
 
 
 def _photos() -> np.ndarray:

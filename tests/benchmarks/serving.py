@@ -76,20 +76,30 @@ def measure() -> list[Row]:
     slower, later = ratio(ours, echo), ratio(first, plain)
     per_second = [f"{statistics.median(each):,.0f}" for each in rates]
     return [
-        Row(f"`digits` with {_IN_FLIGHT} requests in flight: LiteRT against TensorFlow, requests "
-            "per second", f"{faster:.1f}x ({per_second[0]} against {per_second[1]})",
-            [at_least(faster, 3)]),
-        Row("the same: TensorFlow with `--enable_batching` against without",
+        Row(
+            f"`digits` with {_IN_FLIGHT} requests in flight: LiteRT against TensorFlow, requests "
+            "per second",
+            f"{faster:.1f}x ({per_second[0]} against {per_second[1]})",
+            [at_least(faster, 3)],
+        ),
+        Row(
+            "the same: TensorFlow with `--enable_batching` against without",
             f"{together:.1f}x ({per_second[2]} against {per_second[1]})",
-            [at_least(together, 2)]),
-        Row("p50 of `iris` on LiteRT, one request after the other, against a gRPC server that "
+            [at_least(together, 2)],
+        ),
+        Row(
+            "p50 of `iris` on LiteRT, one request after the other, against a gRPC server that "
             "answers with a ready response",
             f"{slower:.2f}x ({1e6 * statistics.median(ours):.0f} microseconds)",
-            [at_most(slower, 1.25)]),
-        Row("TensorFlow engine, process start to first right answer, against "
+            [at_most(slower, 1.25)],
+        ),
+        Row(
+            "TensorFlow engine, process start to first right answer, against "
             "`import tensorflow; tf.saved_model.load` and one call in a plain process",
-            f"{later:.2f}x ({statistics.median(first):.1f} s)", [at_most(later, 1.2)]),
-    ]  # fmt: skip
+            f"{later:.2f}x ({statistics.median(first):.1f} s)",
+            [at_most(later, 1.2)],
+        ),
+    ]
 
 
 def _served(stack: contextlib.ExitStack, model: str, *flags: str) -> grpc.Channel:
@@ -120,8 +130,11 @@ def _process(*arguments: str) -> Iterator[subprocess.Popen]:
 
 
 def _channel(stack: contextlib.ExitStack, port: int) -> grpc.Channel:
-    options = [("grpc.max_reconnect_backoff_ms", 50), ("grpc.initial_reconnect_backoff_ms", 10),
-               ("grpc.use_local_subchannel_pool", 1)]  # fmt: skip
+    options = [
+        ("grpc.max_reconnect_backoff_ms", 50),
+        ("grpc.initial_reconnect_backoff_ms", 10),
+        ("grpc.use_local_subchannel_pool", 1),
+    ]
     channel = stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{port}", options))
     grpc.channel_ready_future(channel).result(timeout=60)
     return channel

@@ -31,9 +31,12 @@ def measure() -> list[Row]:
                 series.setdefault(way, []).append(statistics.median(each))
     smallest, largest = (series["encode_predict"][at] / series["memory copy"][at] for at in (0, -1))
     return [
-        Row("`codec.encode_predict` of 16 bytes and of 64 MB, against a memory copy",
-            f"{smallest:.0f}x and {largest:.1f}x", series=series),
-    ]  # fmt: skip
+        Row(
+            "`codec.encode_predict` of 16 bytes and of 64 MB, against a memory copy",
+            f"{smallest:.0f}x and {largest:.1f}x",
+            series=series,
+        ),
+    ]
 
 
 def _ways(size: int) -> dict[str, Callable[[], float]]:

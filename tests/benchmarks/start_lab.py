@@ -37,24 +37,34 @@ def measure() -> list[Row]:
     with practice.private("tfserving") as service:
         describe = [_OTW, "describe", service.grpc, "iris"]
         page, bare, doctor, described = interleaved(
-            [lambda: _page(service.grpc),
-             *map(cpu_seconds, (_PYTHON, [_OTW, "doctor"], describe))], rounds=9,
-        )  # fmt: skip
+            [lambda: _page(service.grpc), *map(cpu_seconds, (_PYTHON, [_OTW, "doctor"], describe))],
+            rounds=9,
+        )
     count, dearest = _imported()
     return [
-        Row("CPU of `make lab` until JupyterLab answers, against plain `jupyter lab`",
+        Row(
+            "CPU of `make lab` until JupyterLab answers, against plain `jupyter lab`",
             f"{ratio(lab, plain):.2f}x ({statistics.median(lab):.1f} s; on the wall "
-            f"{statistics.median(walls):.1f} s)", [at_most(ratio(lab, plain), 1.2)]),
-        Row("modules that JupyterLab has imported then, and the dearest of them",
-            f"{count} ({dearest})", [at_most(count, 1500, "")]),
-        Row("CPU of `otw explore` until *Send* can be pressed, the browser's own left out, "
+            f"{statistics.median(walls):.1f} s)",
+            [at_most(ratio(lab, plain), 1.2)],
+        ),
+        Row(
+            "modules that JupyterLab has imported then, and the dearest of them",
+            f"{count} ({dearest})",
+            [at_most(count, 1500, "")],
+        ),
+        Row(
+            "CPU of `otw explore` until *Send* can be pressed, the browser's own left out, "
             "against `import numpy, grpc`",
             f"{ratio(page, bare):.0f}x ({statistics.median(page):.1f} s)",
-            [at_most(ratio(page, bare), 12)]),
-        Row("the same of `otw doctor` and `otw describe`",
+            [at_most(ratio(page, bare), 12)],
+        ),
+        Row(
+            "the same of `otw doctor` and `otw describe`",
             f"{ratio(doctor, bare):.2f}x and {ratio(described, bare):.2f}x",
-            [at_most(ratio(doctor, bare), 1.5), at_most(ratio(described, bare), 1.5)]),
-    ]  # fmt: skip
+            [at_most(ratio(doctor, bare), 1.5), at_most(ratio(described, bare), 1.5)],
+        ),
+    ]
 
 
 @contextlib.contextmanager

@@ -44,11 +44,14 @@ def measure() -> list[Row]:
         ours, empty = interleaved([lambda: _start_ours(config), _start_empty], rounds=15)
     slower, megabytes = ratio(ours, empty), max(_memory)
     return [
-        Row("practice TensorFlow Serving, process start to first right answer, "
+        Row(
+            "practice TensorFlow Serving, process start to first right answer, "
             "against an empty grpc and numpy server",
-            f"{slower:.2f}x ({statistics.median(ours):.2f} s)", [at_most(slower, 1.4)]),
+            f"{slower:.2f}x ({statistics.median(ours):.2f} s)",
+            [at_most(slower, 1.4)],
+        ),
         Row("its memory then", f"{megabytes:.0f} MB", [at_most(megabytes, 90, " MB")]),
-    ]  # fmt: skip
+    ]
 
 
 def _start_ours(config: Path) -> float:
@@ -63,9 +66,12 @@ def _start_ours(config: Path) -> float:
 
     port = _free_port()
     flags = [
-        f"--port={port}", f"--model_config_file={config}", "--prefer_tflite_model",
-        "--enable_grpc_healthcheck_service", "--keep_serving_on_load_failure",
-    ]  # fmt: skip
+        f"--port={port}",
+        f"--model_config_file={config}",
+        "--prefer_tflite_model",
+        "--enable_grpc_healthcheck_service",
+        "--keep_serving_on_load_failure",
+    ]
     return _timed(["-m", "practice.tfserving", *flags], port, first_answer)
 
 

@@ -11,9 +11,20 @@ from tests.browser.pages import ERROR, open_chapter, picture, run_all, saved, se
 
 pytestmark = pytest.mark.browser
 FIELDS = [
-    "Profile", "REST address", "gRPC address", "TLS", "CA file", "User", "Password", "Model",
-    "Version or label", "Signature", "Test connection", "Save as", "Save profile",
-]  # fmt: skip
+    "Profile",
+    "REST address",
+    "gRPC address",
+    "TLS",
+    "CA file",
+    "User",
+    "Password",
+    "Model",
+    "Version or label",
+    "Signature",
+    "Test connection",
+    "Save as",
+    "Save profile",
+]
 
 
 def run_chapter(page: Page, lab: Lab, notebook: str, failures: int) -> Locator:

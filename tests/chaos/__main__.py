@@ -62,8 +62,10 @@ def _in_a_namespace(key: str, seconds: float) -> tuple[list[str], list[str]]:
         command = f"{sys.executable} -m tests.chaos --inside={key} --seconds={seconds}"
         done = subprocess.run(
             ["unshare", "-rm", "sh", "-c", mount + command],
-            env=os.environ | {"OTW_STATE_DIR": folder}, capture_output=True, text=True,
-        )  # fmt: skip
+            env=os.environ | {"OTW_STATE_DIR": folder},
+            capture_output=True,
+            text=True,
+        )
     rows = [f"{line}\n" for line in done.stdout.splitlines() if line.startswith("|")]
     problems = [line for line in done.stdout.splitlines() if line.startswith("problem: ")]
     if done.returncode and not problems:

@@ -41,7 +41,7 @@ def _ccai_rest(endpoint: Endpoint) -> bool:
 
 
 def _ccai_grpc(endpoint: Endpoint) -> bool:
-    found = ccai.classify(endpoint, _DIGIT, transport="grpc", timeout=DEADLINE)
+    found = ccai.classify(endpoint, _DIGIT, protocol="grpc", timeout=DEADLINE)
     return found[0].name == "four"
 
 

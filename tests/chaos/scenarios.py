@@ -20,8 +20,9 @@ from tests.chaos.clients import CALLS, Outcome, calling, once
 Outcomes = dict[str, Outcome]
 NAMES = tuple(CALLS)
 _FAKETIME = [
-    *Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), *Path("/opt").glob("**/libfaketime*")
-]  # fmt: skip
+    *Path("/usr/lib").glob("*/faketime/libfaketime.so.1"),
+    *Path("/opt").glob("**/libfaketime*"),
+]
 ROOT = Path(__file__).parents[2]
 
 

@@ -21,7 +21,7 @@ from tests import ccai as shared
 from tests.ccai import DATA, Running
 from tests.http_answers import http_answer
 
-WAYS: list[dict[str, Any]] = [{}, {"dialect": "cpp"}, {"transport": "grpc"}]
+WAYS: list[dict[str, Any]] = [{}, {"dialect": "cpp"}, {"protocol": "grpc"}]
 GO_FORWARD = Speech.read(DATA / "audio" / "go-forward.wav")
 
 
@@ -57,7 +57,7 @@ def test_text_is_read_the_same_on_every_way(
     found = ccai.ocr(either, shared.written("Meeting\nat ten"), **way)
     assert found == items
     assert [item.text for item in found] == ["Meeting", "at ten"]
-    sure = () if way.get("transport") == "grpc" else items[0].confidences
+    sure = () if way.get("protocol") == "grpc" else items[0].confidences
     assert found[0].confidences == pytest.approx(sure, abs=1e-6)
     assert all(type(number) is int for item in found for number in item.box)
 
@@ -69,7 +69,7 @@ def test_each_character_has_a_confidence(items: list[ccai.TextItem]) -> None:
 def test_faces_are_the_same_over_rest_and_grpc(either: Endpoint) -> None:
     picture = shared.two_faces()
     faces = ccai.detect_faces(either, picture)
-    assert faces == ccai.detect_faces(either, picture, transport="grpc")
+    assert faces == ccai.detect_faces(either, picture, protocol="grpc")
     assert len(faces) == len(ccai.detect_faces(either, picture, dialect="cpp")) == 2
     assert all(isinstance(face, ccai.Face) for face in faces)
     assert all(face.x2 - face.x1 == face.y2 - face.y1 for face in faces)
@@ -98,7 +98,7 @@ def test_tags_are_the_same_on_every_way(here: Endpoint, way: dict[str, Any]) -> 
 
 def test_a_recording_is_heard_the_same_over_rest_and_grpc(either: Endpoint) -> None:
     assert ccai.speech_to_text(either, GO_FORWARD) == "go forward ten meters"
-    assert ccai.speech_to_text(either, GO_FORWARD, transport="grpc") == "go forward ten meters"
+    assert ccai.speech_to_text(either, GO_FORWARD, protocol="grpc") == "go forward ten meters"
 
 
 def test_what_is_said_can_be_heard(here: Endpoint, there: Endpoint) -> None:
@@ -108,13 +108,13 @@ def test_what_is_said_can_be_heard(here: Endpoint, there: Endpoint) -> None:
     assert (ccai.text_to_speech(there, "Hello world").samples == said.samples).all()
     heard = ccai.speech_to_text(here, said)
     assert "hello" in heard
-    assert ccai.speech_to_text(there, said, transport="grpc") == heard
+    assert ccai.speech_to_text(there, said, protocol="grpc") == heard
 
 
 def test_silence_has_no_words(here: Endpoint) -> None:
     silence = Speech(np.zeros(16000, np.float32), 16000)
     assert ccai.speech_to_text(here, silence) == ""
-    assert ccai.speech_to_text(here, silence, transport="grpc") == ""
+    assert ccai.speech_to_text(here, silence, protocol="grpc") == ""
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def failure(function: Callable, *arguments: Any, **options: Any) -> errors.CallE
 def both_ways(endpoint: Endpoint) -> list[errors.CallError]:
     """Fail over REST and over gRPC, and check that the address is named."""
     over_rest = failure(ccai.detect_faces, endpoint, b"x")
-    over_grpc = failure(ccai.detect_faces, endpoint, b"x", transport="grpc")
+    over_grpc = failure(ccai.detect_faces, endpoint, b"x", protocol="grpc")
     assert (over_rest.service, over_rest.endpoint) == ("CCAI", endpoint.rest)
     assert (over_grpc.service, over_grpc.endpoint) == ("CCAI", endpoint.grpc)
     for error, address in [(over_rest, endpoint.rest), (over_grpc, endpoint.grpc)]:
@@ -316,7 +316,7 @@ def test_an_answer_that_breaks_off(here: Endpoint, tcp_server: Callable) -> None
 
 def test_no_answer_in_time(here: Endpoint, tcp_server: Callable) -> None:
     silent = tcp_server(None)
-    for way in ({"transport": "rest"}, {"transport": "grpc"}):
+    for way in ({"protocol": "rest"}, {"protocol": "grpc"}):
         deaf = here.replace(rest=f"http://{silent}", grpc=silent)
         error = failure(ccai.ocr, deaf, b"x", timeout=0.3, **way)
         assert type(error) is errors.DeadlineExceeded
@@ -355,9 +355,9 @@ def test_a_file_that_is_no_authority(there: Endpoint, tmp_path: Path, content: s
     path = tmp_path / "ca.pem"
     if content is not None:
         path.write_text(content)
-    for transport in ("rest", "grpc"):
+    for protocol in ("rest", "grpc"):
         own = there.replace(ca_file=str(path))
-        error = failure(ccai.detect_faces, own, b"x", transport=transport)
+        error = failure(ccai.detect_faces, own, b"x", protocol=protocol)
         assert type(error) is errors.BadInput
         assert str(path) in str(error)
 
@@ -386,8 +386,8 @@ def test_the_password_is_wrong(there: Endpoint) -> None:
 
 def test_a_user_is_never_named_without_tls(here: Endpoint) -> None:
     named = here.replace(user="learner", password="secret")
-    for transport in ("rest", "grpc"):
-        error = failure(ccai.ocr, named, b"x", transport=transport)
+    for protocol in ("rest", "grpc"):
+        error = failure(ccai.ocr, named, b"x", protocol=protocol)
         assert type(error) is errors.BadInput
         assert "over TLS only" in str(error)
 
@@ -402,8 +402,8 @@ def test_the_password_is_nowhere_to_be_read(here: Endpoint, there: Endpoint) -> 
     ]
     token = shared.basic(there.user, there.password).removeprefix("Basic ")
     for endpoint in endpoints_:
-        for transport in ("rest", "grpc"):
-            error = failure(ccai.detect_faces, endpoint, b"x", transport=transport)
+        for protocol in ("rest", "grpc"):
+            error = failure(ccai.detect_faces, endpoint, b"x", protocol=protocol)
             shown = [*traceback.format_exception(error), repr(error), *error._render_traceback_()]
             shown += [str(error.details), repr(endpoint), repr(vars(error))]
             assert there.password not in "".join(shown)
@@ -498,7 +498,7 @@ def test_a_service_that_does_not_exist(here: Endpoint) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"transport": "soap"}, {"transport": "GRPC"}, {"dialect": "java"}]
+    "options", [{"protocol": "soap"}, {"protocol": "GRPC"}, {"dialect": "java"}]
 )
 def test_a_way_that_does_not_exist(here: Endpoint, options: dict[str, Any]) -> None:
     error = failure(ccai.ocr, here, shared.blank(), **options)
@@ -508,7 +508,7 @@ def test_a_way_that_does_not_exist(here: Endpoint, options: dict[str, Any]) -> N
 
 def test_an_endpoint_without_an_address(here: Endpoint) -> None:
     assert "REST address" in str(failure(ccai.ocr, here.replace(rest=""), b"x"))
-    no_grpc = failure(ccai.ocr, here.replace(grpc=""), b"x", transport="grpc")
+    no_grpc = failure(ccai.ocr, here.replace(grpc=""), b"x", protocol="grpc")
     assert "gRPC address" in str(no_grpc)
     nowhere = Endpoint("ccai")
     assert type(failure(ccai.check, nowhere)) is errors.BadInput

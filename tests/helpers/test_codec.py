@@ -97,11 +97,16 @@ def test_several_inputs_are_read_as_they_were(inputs: dict[str, np.ndarray]) -> 
 @pytest.mark.parametrize(
     "options",
     [
-        {"signature_name": "s"}, {"version": 0}, {"version": 2**63 - 1}, {"version": -1},
-        {"version_label": "stable"}, {"signature_name": "s", "version": 300},
-        {"output_filter": ["b", "a"]}, {"output_filter": ("ü",), "version_label": "ü"},
+        {"signature_name": "s"},
+        {"version": 0},
+        {"version": 2**63 - 1},
+        {"version": -1},
+        {"version_label": "stable"},
+        {"signature_name": "s", "version": 300},
+        {"output_filter": ["b", "a"]},
+        {"output_filter": ("ü",), "version_label": "ü"},
     ],
-)  # fmt: skip
+)
 def test_the_rest_of_a_request_is_what_protobuf_writes(options: dict[str, Any]) -> None:
     of_spec = {name: value for name, value in options.items() if name != "output_filter"}
     if "version" in of_spec:
@@ -120,13 +125,23 @@ def test_a_request_without_a_model_has_an_empty_model_spec() -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        [[1, 2], [3, 4]], 1.5, True, "text", [b"\0", "ü"], np.float32(1), np.array(["a", "b"]),
-        np.arange(6, dtype="int32").reshape(2, 3).T, np.arange(9.0)[::-2],
-        np.broadcast_to(np.float32(3), (2, 2)), np.asfortranarray(np.eye(3)),
-        np.array([1, 2], ">i4"), np.array(3, ">f8"), np.ones((2, 0, 3)).T,
+        [[1, 2], [3, 4]],
+        1.5,
+        True,
+        "text",
+        [b"\0", "ü"],
+        np.float32(1),
+        np.array(["a", "b"]),
+        np.arange(6, dtype="int32").reshape(2, 3).T,
+        np.arange(9.0)[::-2],
+        np.broadcast_to(np.float32(3), (2, 2)),
+        np.asfortranarray(np.eye(3)),
+        np.array([1, 2], ">i4"),
+        np.array(3, ">f8"),
+        np.ones((2, 0, 3)).T,
         np.frombuffer(b"\0" * 9, "<f4", 2, 1),
     ],
-)  # fmt: skip
+)
 def test_anything_array_like_is_what_protobuf_writes(value: Any) -> None:
     expected = request_of({"x": value}).SerializeToString()
     assert codec.encode_predict("m", {"x": value}) == expected
@@ -258,12 +273,15 @@ UNUSUAL = {
     "a name twice": entry(b"y", tensor(1, shape=())) + entry(b"y", tensor(2, shape=())),
     "model_spec twice": field(2, b"\x12\x02\x08\x07") + field(2, field(1, b"m")),
     "model_spec with a value of the wrong type": b"\x10\x05" + entry(b"y", tensor(1, shape=())),
-    "varints longer than they need be": b"\x8a\x00" + codec.varint(11)
-    + b"\x0a\x81\x00y" + b"\x12\x84\x00" + b"\x88\x00\x81\x00",
+    "varints longer than they need be": b"\x8a\x00"
+    + codec.varint(11)
+    + b"\x0a\x81\x00y"
+    + b"\x12\x84\x00"
+    + b"\x88\x00\x81\x00",
     "bool content of 2 and 0": entry(b"y", b"\x08\x0a" + SHAPE_OF_2 + field(4, b"\2\0")),
     "200 outputs": b"".join(entry(b"%d" % n, tensor(n, shape=())) for n in range(200)),
     "nothing": b"",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("copy", [True, False])
@@ -303,11 +321,13 @@ VALID = [
     response_of(
         {"y": np.arange(6.0).reshape(2, 3), "z": np.ones(2, "f4")}, as_content=False
     ).SerializeToString(),
-    response_of({"b": np.array([True, False]), "h": np.ones(3, "f2")}, as_content=True)
-    .SerializeToString(),
-    response_of({"t": np.array([b"a", b"bc"], object), "i": np.arange(3)}, as_content=False)
-    .SerializeToString(),
-]  # fmt: skip
+    response_of(
+        {"b": np.array([True, False]), "h": np.ones(3, "f2")}, as_content=True
+    ).SerializeToString(),
+    response_of(
+        {"t": np.array([b"a", b"bc"], object), "i": np.arange(3)}, as_content=False
+    ).SerializeToString(),
+]
 
 
 @pytest.mark.parametrize("number", range(len(VALID)))
@@ -359,7 +379,7 @@ HOSTILE = {
     "a tag without a length": entry(b"y", tensor(1, shape=())) + b"\x0a",
     "no text in a name": entry(b"\xff", tensor(1, shape=())),
     "groups in groups": b"\x1b" * 1_000_000,
-}  # fmt: skip
+}
 MANY = {
     "a million empty outputs": b"\x0a\x00" * 1_000_000,
     "a million empty model_specs": b"\x12\x00" * 1_000_000,

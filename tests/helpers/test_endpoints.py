@@ -165,10 +165,13 @@ def test_a_user_without_tls_is_refused_and_a_password_is_never_shown() -> None:
 
 
 CCAI = {
-    "rest": "http://127.0.0.1:8080", "grpc": "127.0.0.1:8081",
-    "secure_rest": "https://127.0.0.1:8443", "secure_grpc": "127.0.0.1:8444",
-    "user": "learner", "ca_file": "ca.pem",
-}  # fmt: skip
+    "rest": "http://127.0.0.1:8080",
+    "grpc": "127.0.0.1:8081",
+    "secure_rest": "https://127.0.0.1:8443",
+    "secure_grpc": "127.0.0.1:8444",
+    "user": "learner",
+    "ca_file": "ca.pem",
+}
 
 
 @pytest.fixture
@@ -183,9 +186,13 @@ def test_ccai_is_there_twice(ccai_state: Path) -> None:
     assert load("ccai") == Endpoint("ccai", rest=CCAI["rest"], grpc=CCAI["grpc"])
     secure = load("ccai", "practice-secure")
     assert secure == Endpoint(
-        "ccai", rest=CCAI["secure_rest"], grpc=CCAI["secure_grpc"], ca_file="ca.pem",
-        user="learner", password="s3cr3t",
-    )  # fmt: skip
+        "ccai",
+        rest=CCAI["secure_rest"],
+        grpc=CCAI["secure_grpc"],
+        ca_file="ca.pem",
+        user="learner",
+        password="s3cr3t",
+    )
     assert secure.tls
     assert "s3cr3t" not in repr(secure)
 
@@ -229,9 +236,20 @@ def test_without_its_secrets_the_secure_service_counts_as_not_running(
 
 @pytest.mark.parametrize(
     "url",
-    ["127.0.0.1:8080", "ftp://h", "http://", "http://h:0", "http://h:x", "http://h:70000",
-     "http://h/cgi-bin", "http://h?a=1", "http://a b", "http://[::1", "grpc://h:1"],
-)  # fmt: skip
+    [
+        "127.0.0.1:8080",
+        "ftp://h",
+        "http://",
+        "http://h:0",
+        "http://h:x",
+        "http://h:70000",
+        "http://h/cgi-bin",
+        "http://h?a=1",
+        "http://a b",
+        "http://[::1",
+        "grpc://h:1",
+    ],
+)
 def test_a_bad_rest_address_is_refused(url: str) -> None:
     with pytest.raises(BadInput, match="not a REST address"):
         Endpoint("ccai", rest=url)
@@ -326,10 +344,17 @@ def test_the_proxy_of_a_service_with_a_path(
 
 @pytest.mark.parametrize(
     ("entry", "bypassed"),
-    [("ai.lab.example", True), ("AI.Lab.Example", True), ("lab.example", True),
-     (".lab.example", True), ("b.example", False), ("*", False), ("", False),
-     ("x.example, lab.example", True)],
-)  # fmt: skip
+    [
+        ("ai.lab.example", True),
+        ("AI.Lab.Example", True),
+        ("lab.example", True),
+        (".lab.example", True),
+        ("b.example", False),
+        ("*", False),
+        ("", False),
+        ("x.example, lab.example", True),
+    ],
+)
 def test_no_proxy_is_read_as_grpc_reads_it(
     monkeypatch: pytest.MonkeyPatch, entry: str, bypassed: bool
 ) -> None:

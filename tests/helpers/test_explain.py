@@ -44,9 +44,15 @@ def test_each_row_is_sentences() -> None:
 
 def test_each_type_in_the_table_exists() -> None:
     homes: dict[str, Any] = {
-        "helpers": errors, "requests": requests.exceptions, "urllib3": urllib3.exceptions,
-        "practice": state, "builtins": builtins, "json": json, "ssl": ssl, "socket": socket,
-    }  # fmt: skip
+        "helpers": errors,
+        "requests": requests.exceptions,
+        "urllib3": urllib3.exceptions,
+        "practice": state,
+        "builtins": builtins,
+        "json": json,
+        "ssl": ssl,
+        "socket": socket,
+    }
     for name in BY_TYPE:
         module, _, kind = name.partition(".")
         if module == "http":
@@ -78,16 +84,22 @@ BROKEN = http_answer(b"half", length=60)
 GRUMPY = http_answer(status=503)
 PROVOKED: list[tuple[bytes | None, Callable[[str], Any], str]] = [
     (None, lambda at: requests.get(f"http://127.0.0.1:{nobody()}"), "nobody listens"),
-    (None, lambda at: urllib3.PoolManager().request("GET", f"http://127.0.0.1:{nobody()}"),
-     "nobody listens"),
+    (
+        None,
+        lambda at: urllib3.PoolManager().request("GET", f"http://127.0.0.1:{nobody()}"),
+        "nobody listens",
+    ),
     (None, lambda at: socket.create_connection(("127.0.0.1", nobody())), "nobody listens"),
     (None, lambda at: grpc_call(f"127.0.0.1:{nobody()}"), "nobody listens"),
     (None, lambda at: requests.get("http://no-such-host.invalid"), "looked up|No machine"),
     (None, lambda at: grpc_call("no-such-host.invalid:1"), "look up the name"),
     (None, lambda at: socket.getaddrinfo("no-such-host.invalid", 1), "looked up|No machine"),
     (None, lambda at: requests.get(f"http://{at}", timeout=0.2), "no answer came"),
-    (None, lambda at: urllib3.PoolManager(timeout=0.2, retries=False).request(
-        "GET", f"http://{at}"), "no answer came"),
+    (
+        None,
+        lambda at: urllib3.PoolManager(timeout=0.2, retries=False).request("GET", f"http://{at}"),
+        "no answer came",
+    ),
     (None, lambda at: requests.get(at), "no http:// or https://"),
     (None, lambda at: requests.get("http://"), "not an address"),
     (None, lambda at: json.loads("<html>"), "The answer is no JSON"),
@@ -98,17 +110,26 @@ PROVOKED: list[tuple[bytes | None, Callable[[str], Any], str]] = [
     (HTML, lambda at: requests.get(f"https://{at}"), "its port is a plain one"),
     (BROKEN, lambda at: requests.get(f"http://{at}"), "broke off"),
     (b"", lambda at: requests.get(f"http://{at}"), "hung up without an answer"),
-    (b"\x00\x01garbage\r\n\r\n", lambda at: requests.get(f"http://{at}"),
-     "does not speak HTTP|broke"),
-    (GRUMPY, lambda at: requests.get(f"http://{at}").raise_for_status(),
-     "cannot answer now"),
-    (GRUMPY, lambda at: requests.get("http://infer.example", proxies={
-        "http": f"http://127.0.0.1:{nobody()}"}), "nobody answers there|nobody listens"),
-    (GRUMPY, lambda at: requests.get("https://infer.example", proxies={
-        "https": f"http://{at}"}), "did not open the tunnel"),
-    (None, lambda at: requests.get(f"https://{at}", verify="missing.pem"),
-     "not there"),
-]  # fmt: skip
+    (
+        b"\x00\x01garbage\r\n\r\n",
+        lambda at: requests.get(f"http://{at}"),
+        "does not speak HTTP|broke",
+    ),
+    (GRUMPY, lambda at: requests.get(f"http://{at}").raise_for_status(), "cannot answer now"),
+    (
+        GRUMPY,
+        lambda at: requests.get(
+            "http://infer.example", proxies={"http": f"http://127.0.0.1:{nobody()}"}
+        ),
+        "nobody answers there|nobody listens",
+    ),
+    (
+        GRUMPY,
+        lambda at: requests.get("https://infer.example", proxies={"https": f"http://{at}"}),
+        "did not open the tunnel",
+    ),
+    (None, lambda at: requests.get(f"https://{at}", verify="missing.pem"), "not there"),
+]
 
 
 @pytest.mark.parametrize(("answer", "call", "means"), PROVOKED)
@@ -173,13 +194,22 @@ def test_addresses_are_filled_in() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "Authorization: Basic c2VjcmV0d29yZA==", "Bearer secretword", "password=secretword",
-        '{"password": "secretword"}', "X-Auth-Token: secretword", "'X-Subject-Token': 'secretword'",
-        "http://ada:secretword@proxy:3128", "X-Apig-AppCode: secretword", "apikey=secretword",
-        "MII" + "secretword" * 9, "gAAAA" + "secretword" * 9, "sk=secretword&x=1",
-        "Signature=secretwordsecretword", "x" * 390 + " password=" + "secretword" * 900,
+        "Authorization: Basic c2VjcmV0d29yZA==",
+        "Bearer secretword",
+        "password=secretword",
+        '{"password": "secretword"}',
+        "X-Auth-Token: secretword",
+        "'X-Subject-Token': 'secretword'",
+        "http://ada:secretword@proxy:3128",
+        "X-Apig-AppCode: secretword",
+        "apikey=secretword",
+        "MII" + "secretword" * 9,
+        "gAAAA" + "secretword" * 9,
+        "sk=secretword&x=1",
+        "Signature=secretwordsecretword",
+        "x" * 390 + " password=" + "secretword" * 900,
     ],
-)  # fmt: skip
+)
 def test_secrets_are_cut(text: str) -> None:
     shown = errors.explain(ValueError(f"before {text}"))
     for form in (repr(shown), shown._repr_html_()):

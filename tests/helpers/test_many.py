@@ -333,7 +333,9 @@ FORK = """
     import numpy as np
     from helpers import endpoints, errors, tfserving
     endpoint = endpoints.load("tfserving").replace(model="iris")
-    call = lambda over: tfserving.predict(endpoint, {"features": np.ones((1, 4), "f4")}, over=over)
+    call = lambda protocol: tfserving.predict(
+        endpoint, {"features": np.ones((1, 4), "f4")}, protocol=protocol
+    )
     BEFORE
     child = os.fork()
     if child:

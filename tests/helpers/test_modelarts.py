@@ -68,14 +68,23 @@ KEYS = ("EXAMPLEAK00000000001", "ExampleSecretKey0000000000000000000000001")
 @pytest.mark.parametrize(
     ("body", "kind", "expected"),
     [
-        (TEXT, "application/json",
-         "d20e6a7effa693da6cc03cd39dbb9eae2a70d9ce250afadff3e2ad93f7529066"),
-        (TEXT.replace("2.2", "2.3"), "application/json",
-         "ef8420e83a3ef9fbfd181665d679ffa611e20937f046e92ed35bddc6ee872375"),
-        (TEXT, "multipart/form-data; boundary=xyz",
-         "5b6f1741e27af98b7b82d09c1c74cda2c4323bc5a327e75b5b2d5118081a44af"),
+        (
+            TEXT,
+            "application/json",
+            "d20e6a7effa693da6cc03cd39dbb9eae2a70d9ce250afadff3e2ad93f7529066",
+        ),
+        (
+            TEXT.replace("2.2", "2.3"),
+            "application/json",
+            "ef8420e83a3ef9fbfd181665d679ffa611e20937f046e92ed35bddc6ee872375",
+        ),
+        (
+            TEXT,
+            "multipart/form-data; boundary=xyz",
+            "5b6f1741e27af98b7b82d09c1c74cda2c4323bc5a327e75b5b2d5118081a44af",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_signature_is_that_of_the_sdk(body: str, kind: str, expected: str) -> None:
     assert len(TEXT) == 93
     request = prepared(body, Content_Type=kind, X_Sdk_Date="20260101T000000Z")
@@ -226,35 +235,68 @@ def test_secrets_are_in_no_repr_and_in_no_exception(endpoint: Endpoint) -> None:
 
 
 FAILURES: list[tuple[Callable[[Endpoint], Any], type[errors.CallError], str]] = [
-    (lambda e: modelarts.infer_json(e.replace(password="wrong"), BODY), errors.NotAuthenticated,
-     "IAM does not know this user"),
-    (lambda e: modelarts.infer_json(e.replace(domain="learner"), BODY), errors.NotAuthenticated,
-     "the domain is the account's name"),
-    (lambda e: modelarts.infer_json(e.replace(project="mars"), BODY), errors.BadInput,
-     "no such project"),
-    (lambda e: modelarts.infer_json(e.replace(iam=""), BODY), errors.BadInput,
-     "A token needs IAM's address"),
+    (
+        lambda e: modelarts.infer_json(e.replace(password="wrong"), BODY),
+        errors.NotAuthenticated,
+        "IAM does not know this user",
+    ),
+    (
+        lambda e: modelarts.infer_json(e.replace(domain="learner"), BODY),
+        errors.NotAuthenticated,
+        "the domain is the account's name",
+    ),
+    (
+        lambda e: modelarts.infer_json(e.replace(project="mars"), BODY),
+        errors.BadInput,
+        "no such project",
+    ),
+    (
+        lambda e: modelarts.infer_json(e.replace(iam=""), BODY),
+        errors.BadInput,
+        "A token needs IAM's address",
+    ),
     (lambda e: modelarts.infer_json(e.replace(rest=""), BODY), errors.BadInput, "HTTPS only"),
-    (lambda e: modelarts.infer_json(e.replace(rest=e.rest[:-1]), BODY), errors.UnknownModel,
-     "No service is published"),
-    (lambda e: modelarts.infer_json(e.replace(rest=e.rest + "/x"), BODY), errors.UnknownModel,
-     "no such path"),
+    (
+        lambda e: modelarts.infer_json(e.replace(rest=e.rest[:-1]), BODY),
+        errors.UnknownModel,
+        "No service is published",
+    ),
+    (
+        lambda e: modelarts.infer_json(e.replace(rest=e.rest + "/x"), BODY),
+        errors.UnknownModel,
+        "no such path",
+    ),
     (lambda e: modelarts.infer_json(e, {"a": 1}), errors.BadInput, "fields are missing"),
     (lambda e: modelarts.infer_json(e, {"a": float("nan")}), errors.BadInput, "as JSON"),
     (lambda e: modelarts.infer_json(e, {"a": object()}), errors.BadInput, "as JSON"),
     (lambda e: modelarts.infer_image(e, "no-such-file.png"), errors.BadInput, "cannot be read"),
     (lambda e: modelarts.infer_image(e, bytes(13_000_000)), errors.TooLarge, "larger than"),
-    (lambda e: modelarts.infer_json(e.replace(auth="signature"), BODY), errors.NotAuthenticated,
-     "ak not exist"),
-    (lambda e: modelarts.infer_json(e.replace(auth="appcode"), BODY), errors.NotAuthenticated,
-     "x-auth-token not found"),
-    (lambda e: modelarts.infer_json(e.replace(ca_file=""), BODY), errors.NotTrusted,
-     "not signed by an authority"),
-    (lambda e: modelarts.infer_json(e.replace(iam="https://127.0.0.1:1"), BODY),
-     errors.ConnectionFailed, "Nothing answers"),
-    (lambda e: modelarts.get_token(e.replace(iam=e.iam.replace("https", "http"))),
-     errors.BadInput, "sent over TLS only"),
-]  # fmt: skip
+    (
+        lambda e: modelarts.infer_json(e.replace(auth="signature"), BODY),
+        errors.NotAuthenticated,
+        "ak not exist",
+    ),
+    (
+        lambda e: modelarts.infer_json(e.replace(auth="appcode"), BODY),
+        errors.NotAuthenticated,
+        "x-auth-token not found",
+    ),
+    (
+        lambda e: modelarts.infer_json(e.replace(ca_file=""), BODY),
+        errors.NotTrusted,
+        "not signed by an authority",
+    ),
+    (
+        lambda e: modelarts.infer_json(e.replace(iam="https://127.0.0.1:1"), BODY),
+        errors.ConnectionFailed,
+        "Nothing answers",
+    ),
+    (
+        lambda e: modelarts.get_token(e.replace(iam=e.iam.replace("https", "http"))),
+        errors.BadInput,
+        "sent over TLS only",
+    ),
+]
 
 
 @pytest.mark.parametrize(("call", "kind", "text"), FAILURES)
@@ -294,12 +336,24 @@ def test_a_stopped_service_says_that_it_does_not_run() -> None:
         headers = {"X-Auth-Token": token.value}
         told = session.post(
             f"{endpoint.iam}/v3/auth/tokens",
-            json={"auth": {"identity": {"methods": ["password"], "password": {"user": {
-                "name": endpoint.user, "password": endpoint.password,
-                "domain": {"name": endpoint.domain}}}},
-                "scope": {"project": {"name": endpoint.project}}}},
-            verify=session.verify, timeout=30,
-        ).json()  # fmt: skip
+            json={
+                "auth": {
+                    "identity": {
+                        "methods": ["password"],
+                        "password": {
+                            "user": {
+                                "name": endpoint.user,
+                                "password": endpoint.password,
+                                "domain": {"name": endpoint.domain},
+                            }
+                        },
+                    },
+                    "scope": {"project": {"name": endpoint.project}},
+                }
+            },
+            verify=session.verify,
+            timeout=30,
+        ).json()
         project = told["token"]["project"]["id"]
         identity = endpoint.rest.rpartition("/")[2]
         url = f"{endpoint.iam}/v1/{project}/services/{identity}"

@@ -108,31 +108,59 @@ def test_a_tensor_of_100_megabytes_goes_through(iris: Endpoint) -> None:
 @pytest.mark.parametrize(
     ("changes", "inputs", "kind", "sentence"),
     [
-        ({"model": "iriss"}, {"features": IRIS}, errors.UnknownModel,
-         "Model 'iriss' is not served at .* Served there: .*iris. Did you mean 'iris'"),
+        (
+            {"model": "iriss"},
+            {"features": IRIS},
+            errors.UnknownModel,
+            "Model 'iriss' is not served at .* Served there: .*iris. Did you mean 'iris'",
+        ),
         ({"model": ""}, {"features": IRIS}, errors.UnknownModel, "No model was named"),
-        ({"version": 9}, {"features": IRIS}, errors.UnknownModel,
-         "Version 9 of model 'iris' is not available at .*: version 1 is AVAILABLE"),
-        ({"version_label": "stable"}, {"features": IRIS}, errors.UnknownModel,
-         "no version label of that name.*stable"),
-        ({"signature_name": "serving_defualt"}, {"features": IRIS}, errors.UnknownSignature,
-         "has no signature 'serving_defualt'. It has: serving_default. Did you mean"),
-        ({}, {"feature": IRIS}, errors.BadInput,
-         "no input 'feature'. It takes: features. Did you mean 'features'"),
+        (
+            {"version": 9},
+            {"features": IRIS},
+            errors.UnknownModel,
+            "Version 9 of model 'iris' is not available at .*: version 1 is AVAILABLE",
+        ),
+        (
+            {"version_label": "stable"},
+            {"features": IRIS},
+            errors.UnknownModel,
+            "no version label of that name.*stable",
+        ),
+        (
+            {"signature_name": "serving_defualt"},
+            {"features": IRIS},
+            errors.UnknownSignature,
+            "has no signature 'serving_defualt'. It has: serving_default. Did you mean",
+        ),
+        (
+            {},
+            {"feature": IRIS},
+            errors.BadInput,
+            "no input 'feature'. It takes: features. Did you mean 'features'",
+        ),
         ({}, {}, errors.BadInput, "Input 'features' is missing; the signature takes float32"),
         ({}, {"features": IRIS, "more": 1}, errors.BadInput, "no input 'more'. It takes: features"),
         ({}, IRIS, errors.BadInput, "Inputs go by name"),
-        ({}, {"features": np.zeros((1, 4))}, errors.BadInput,
-         r"is float64; expected float32 \[-1, 4\]. Convert it with .astype\('float32'\)"),
+        (
+            {},
+            {"features": np.zeros((1, 4))},
+            errors.BadInput,
+            r"is float64; expected float32 \[-1, 4\]. Convert it with .astype\('float32'\)",
+        ),
         ({}, {"features": [["a", "b", "c", "d"]]}, errors.BadInput, "is text; expected float32"),
         ({}, {"features": [[1j, 0, 0, 0]]}, errors.BadInput, "is complex128; expected float32"),
-        ({}, {"features": IRIS[0]}, errors.BadInput,
-         r"has shape \[4\]; expected float32 \[-1, 4\]"),
+        (
+            {},
+            {"features": IRIS[0]},
+            errors.BadInput,
+            r"has shape \[4\]; expected float32 \[-1, 4\]",
+        ),
         ({}, {"features": [[1, 2, 3]]}, errors.BadInput, r"has shape \[1, 3\]; expected"),
         ({}, {"features": [[1, 2, 3, 4], [1]]}, errors.BadInput, "same length. Expected float32"),
         ({}, {"features": None}, errors.BadInput, "is NoneType; expected"),
     ],
-)  # fmt: skip
+)
 def test_one_sentence_says_what_is_wrong(iris, changes, inputs, kind, sentence: str) -> None:
     with pytest.raises(kind, match=sentence):
         tfserving.predict(iris.replace(**changes), inputs)
@@ -141,14 +169,18 @@ def test_one_sentence_says_what_is_wrong(iris, changes, inputs, kind, sentence: 
 @pytest.mark.parametrize(
     ("changes", "inputs", "kind", "code"),
     [
-        ({"signature_name": "no"}, {"features": np.array(IRIS, "float32")}, errors.UnknownSignature,
-         "FAILED_PRECONDITION"),
+        (
+            {"signature_name": "no"},
+            {"features": np.array(IRIS, "float32")},
+            errors.UnknownSignature,
+            "FAILED_PRECONDITION",
+        ),
         ({}, {"feature": np.array(IRIS, "float32")}, errors.BadInput, "INVALID_ARGUMENT"),
         ({}, {"features": np.array(IRIS, "float64")}, errors.BadInput, "INVALID_ARGUMENT"),
         ({}, {"features": np.zeros((1, 3), "float32")}, errors.BadInput, "INVALID_ARGUMENT"),
         ({"version": 9}, {"features": np.array(IRIS, "float32")}, errors.UnknownModel, "NOT_FOUND"),
     ],
-)  # fmt: skip
+)
 def test_unchecked_the_service_itself_objects(iris, changes, inputs, kind, code: str) -> None:
     with pytest.raises(kind) as caught:
         tfserving.predict(iris.replace(**changes), inputs, check=False)
@@ -218,13 +250,25 @@ def test_a_server_that_never_answers_meets_the_deadline(iris, tcp_server: Callab
 
 WRONG_SHAPES = {
     "digits_detector": [
-        (), (1,), (96, 96), (1, 96, 96), (1, 96, 96, 2), (1, 96, 96, 3), (1, 50, 70, 1),
-        (1, 48, 192, 1), (1, 95, 95, 1), (1, 0, 0, 1), (0, 1, 1, 1), (2, 1, 1, 1), (1, 96, 96, 0),
-        (0,), (1, 1, 1, 96, 96, 1),
+        (),
+        (1,),
+        (96, 96),
+        (1, 96, 96),
+        (1, 96, 96, 2),
+        (1, 96, 96, 3),
+        (1, 50, 70, 1),
+        (1, 48, 192, 1),
+        (1, 95, 95, 1),
+        (1, 0, 0, 1),
+        (0, 1, 1, 1),
+        (2, 1, 1, 1),
+        (1, 96, 96, 0),
+        (0,),
+        (1, 1, 1, 96, 96, 1),
     ],
     "digits": [(), (1, 64), (1, 8, 8, 3), (1, 8, 8, 16), (1, 16, 16, 1), (1, 9, 8, 1), (0, 0)],
     "iris": [(), (4,), (1, 3), (8, 2), (1, 0), (0, 0), (3, 5, 4), (1, 5)],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("model", WRONG_SHAPES)

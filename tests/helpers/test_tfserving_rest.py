@@ -84,7 +84,7 @@ def test_every_signature_of_every_shipped_model_predicts_the_same(
     service, model, signature, inputs
 ) -> None:
     called = service.replace(model=model, signature_name=signature)
-    assert_equal(*both(lambda over: tfserving.predict(called, inputs, over=over)))
+    assert_equal(*both(lambda protocol: tfserving.predict(called, inputs, protocol=protocol)))
 
 
 @pytest.mark.parametrize(("model", "signature", "inputs"), SHIPPED[:4])
@@ -93,15 +93,17 @@ def test_unchecked_it_is_the_same(service, model, signature, inputs) -> None:
     given = {
         name: np.array(v, "f4" if name != "image_bytes" else "O") for name, v in inputs.items()
     }
-    assert_equal(*both(lambda over: tfserving.predict(called, given, check=False, over=over)))
+    assert_equal(
+        *both(lambda protocol: tfserving.predict(called, given, check=False, protocol=protocol))
+    )
 
 
 @pytest.mark.parametrize("model", NAMES)
 def test_status_and_signatures_are_the_same(service, model: str) -> None:
     called = service.replace(model=model)
-    status, of_rest = both(lambda over: tfserving.status(called, over=over))
+    status, of_rest = both(lambda protocol: tfserving.status(called, protocol=protocol))
     assert (status, list(status)) == (of_rest, list(of_rest))
-    one, other = both(lambda over: tfserving.signatures(called, over=over))
+    one, other = both(lambda protocol: tfserving.signatures(called, protocol=protocol))
     assert (one, one.model, one.version) == (other, other.model, other.version)
     assert {(m, s) for m, s, _ in SHIPPED if m == model} == {(model, name) for name in other}
 
@@ -109,14 +111,14 @@ def test_status_and_signatures_are_the_same(service, model: str) -> None:
 @pytest.mark.parametrize("signature", ["", "classify"])
 def test_classes_are_the_same(service, signature: str) -> None:
     called = service.replace(model="iris_examples", signature_name=signature)
-    one, other = both(lambda over: tfserving.classify(called, FLOWERS, over=over))
+    one, other = both(lambda protocol: tfserving.classify(called, FLOWERS, protocol=protocol))
     assert one == other
     assert [max(row, key=lambda each: each.score).label for row in other] == ["setosa", "virginica"]
 
 
 def test_values_are_the_same(service) -> None:
     called = service.replace(model="iris_examples", signature_name="regress")
-    one, other = both(lambda over: tfserving.regress(called, FLOWERS, over=over))
+    one, other = both(lambda protocol: tfserving.regress(called, FLOWERS, protocol=protocol))
     assert (one.dtype, other.dtype) == (np.float32, np.float32)
     np.testing.assert_array_equal(one, other)
 
@@ -131,35 +133,46 @@ def test_values_are_the_same(service) -> None:
 )
 def test_a_context_is_the_same(service, examples, context, values) -> None:
     called = service.replace(model="odd", signature_name="with_shared")
-    for over in ("grpc", "rest"):
-        found = tfserving.regress(called, examples, context=context, over=over)
+    for protocol in ("grpc", "rest"):
+        found = tfserving.regress(called, examples, context=context, protocol=protocol)
         assert found.tolist() == values
 
 
-@pytest.mark.parametrize(("signature", "row"), [
-    ("only_scores", [("", 0.25), ("", 0.75)]), ("only_classes", [("no", 0), ("yes", 0)]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("signature", "row"),
+    [
+        ("only_scores", [("", 0.25), ("", 0.75)]),
+        ("only_classes", [("no", 0), ("yes", 0)]),
+    ],
+)
 def test_what_a_model_leaves_out_is_the_same(service, signature: str, row) -> None:
     called = service.replace(model="odd", signature_name=signature)
-    for over in ("grpc", "rest"):
-        assert tfserving.classify(called, [{"v": 1.0}], over=over) == [row]
+    for protocol in ("grpc", "rest"):
+        assert tfserving.classify(called, [{"v": 1.0}], protocol=protocol) == [row]
 
 
 @pytest.mark.parametrize(
     "features",
     [
-        {"v": [1, 2, 3]}, {"v": [1.0, 2.5]}, {"v": "text"}, {"v": [b"\xff\0", b""]}, {"v": []},
-        {"v": True}, {"v": np.float32(0.1)}, {"v": np.arange(3)}, {"v": -(2**63)},
+        {"v": [1, 2, 3]},
+        {"v": [1.0, 2.5]},
+        {"v": "text"},
+        {"v": [b"\xff\0", b""]},
+        {"v": []},
+        {"v": True},
+        {"v": np.float32(0.1)},
+        {"v": np.arange(3)},
+        {"v": -(2**63)},
     ],
-)  # fmt: skip
+)
 def test_features_of_each_kind_arrive_the_same(service, features) -> None:
     """A feature of another kind than the model's is refused with its kind in the text."""
     called = service.replace(model="iris_examples", signature_name="regress")
     example = FLOWERS[0] | {"sepal_length": features["v"]}
     found = []
-    for over in ("grpc", "rest"):
+    for protocol in ("grpc", "rest"):
         try:
-            found.append(tfserving.regress(called, [example], over=over).tolist())
+            found.append(tfserving.regress(called, [example], protocol=protocol).tolist())
         except errors.BadInput as error:
             found.append(error.details)
     assert found[0] == found[1]
@@ -169,7 +182,7 @@ def test_without_a_grpc_address_rest_is_taken(service) -> None:
     called = only_rest(service).replace(model="iris")
     assert_equal(
         tfserving.predict(called, {"features": IRIS}),
-        tfserving.predict(service.replace(model="iris"), {"features": IRIS}, over="grpc"),
+        tfserving.predict(service.replace(model="iris"), {"features": IRIS}, protocol="grpc"),
     )
     assert tfserving.status(called) == {1: tfserving.VersionStatus("AVAILABLE")}
     assert list(tfserving.signatures(called)) == ["serving_default"]
@@ -184,10 +197,10 @@ def test_without_a_grpc_address_rest_is_taken(service) -> None:
 def test_versions_and_labels_are_the_same(service, which) -> None:
     called = service.replace(model="digits", **which)
     inputs = {"images": CHANCE.random((2, 8, 8, 1), "f4")}
-    assert_equal(*both(lambda over: tfserving.predict(called, inputs, over=over)))
-    one, other = both(lambda over: tfserving.signatures(called, over=over).version)
+    assert_equal(*both(lambda protocol: tfserving.predict(called, inputs, protocol=protocol)))
+    one, other = both(lambda protocol: tfserving.signatures(called, protocol=protocol).version)
     assert one == other == (which.get("version") or (1 if which else 2))
-    assert tfserving.status(called, over="rest") == tfserving.status(called, over="grpc")
+    assert tfserving.status(called, protocol="rest") == tfserving.status(called, protocol="grpc")
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
@@ -195,9 +208,9 @@ def test_versions_and_labels_are_the_same(service, which) -> None:
 def test_numbers_that_json_does_not_have_go_and_come(service, number: float, dtype: str) -> None:
     called = service.replace(model="dtypes", signature_name=dtype)
     inputs = {"x": np.array([1.5, number], dtype)}
-    assert_equal(*both(lambda over: tfserving.predict(called, inputs, over=over)))
+    assert_equal(*both(lambda protocol: tfserving.predict(called, inputs, protocol=protocol)))
     iris, flower = service.replace(model="iris"), {"features": [[number, 1, 1, 1]]}
-    assert_equal(*both(lambda over: tfserving.predict(iris, flower, over=over)))
+    assert_equal(*both(lambda protocol: tfserving.predict(iris, flower, protocol=protocol)))
 
 
 @pytest.mark.parametrize(
@@ -211,7 +224,7 @@ def test_numbers_that_json_does_not_have_go_and_come(service, number: float, dty
 )
 def test_an_empty_batch_of_one_dimension_gives_the_same(service, model, signature, inputs) -> None:
     called = service.replace(model=model, signature_name=signature)
-    assert_equal(*both(lambda over: tfserving.predict(called, inputs, over=over)))
+    assert_equal(*both(lambda protocol: tfserving.predict(called, inputs, protocol=protocol)))
 
 
 @pytest.mark.parametrize("name", ["tfserving", "tfserving-tf"])
@@ -219,16 +232,16 @@ def test_an_empty_batch_of_more_dimensions_is_for_grpc_only(service, name: str, 
     """JSON writes the shape [0, 4] as `[]`, which reads as [0]."""
     called = (endpoint if name == "tfserving" else service).replace(model="iris")
     inputs = {"features": np.zeros((0, 4), "f4")}
-    assert tfserving.predict(called, inputs, over="grpc")["probabilities"].shape == (0, 3)
+    assert tfserving.predict(called, inputs, protocol="grpc")["probabilities"].shape == (0, 3)
     for check in (True, False):
         with pytest.raises(errors.BadInput):
-            tfserving.predict(called, inputs, check=check, over="rest")
+            tfserving.predict(called, inputs, check=check, protocol="rest")
 
 
 def test_20_megabytes_go_through(service) -> None:
     rows = CHANCE.random((500_000, 4), "f4")
     called = service.replace(model="dtypes", signature_name="float32")
-    answer = tfserving.predict(called, {"x": rows}, timeout=120, over="rest", check=False)["y"]
+    answer = tfserving.predict(called, {"x": rows}, timeout=120, protocol="rest", check=False)["y"]
     np.testing.assert_array_equal(answer, rows)
 
 
@@ -266,7 +279,9 @@ def caught(call: Callable[[], Any]) -> errors.CallError:
 @pytest.mark.parametrize(("kind", "changes", "inputs"), FAILURES)
 def test_each_mistake_is_told_in_the_same_sentence(service, kind, changes, inputs) -> None:
     called = service.replace(**{"model": "iris", **changes})
-    one, other = both(lambda over: caught(lambda: tfserving.predict(called, inputs, over=over)))
+    one, other = both(
+        lambda protocol: caught(lambda: tfserving.predict(called, inputs, protocol=protocol))
+    )
     assert type(one) is type(other) is kind
     assert str(one).replace(service.grpc, "") == str(other).replace(service.rest, "")
 
@@ -287,8 +302,8 @@ def test_each_mistake_is_told_in_the_same_sentence(service, kind, changes, input
 def test_what_the_service_finds_wrong_is_the_same_error(service, kind, changes, inputs) -> None:
     called = service.replace(**{"model": "iris", **changes})
     one, other = both(
-        lambda over: caught(
-            lambda: tfserving.predict(called, inputs, check=False, timeout=0.8, over=over)
+        lambda protocol: caught(
+            lambda: tfserving.predict(called, inputs, check=False, timeout=0.8, protocol=protocol)
         )
     )
     assert type(one) is type(other) is kind
@@ -297,7 +312,9 @@ def test_what_the_service_finds_wrong_is_the_same_error(service, kind, changes, 
 
 def test_the_services_own_timeout_is_a_deadline_too(service) -> None:
     slow = service.replace(model="odd", signature_name="slow")
-    error = caught(lambda: tfserving.predict(slow, {"a": np.float32(0)}, timeout=30, over="rest"))
+    error = caught(
+        lambda: tfserving.predict(slow, {"a": np.float32(0)}, timeout=30, protocol="rest")
+    )
     assert (type(error), error.code) == (errors.DeadlineExceeded, 504)
 
 
@@ -319,7 +336,7 @@ def test_the_services_own_timeout_is_a_deadline_too(service) -> None:
 )
 def test_classify_and_regress_fail_the_same(service, method, kind, changes, examples) -> None:
     called = service.replace(**{"model": "iris_examples", **changes})
-    one, other = both(lambda over: caught(lambda: method(called, examples, over=over)))
+    one, other = both(lambda protocol: caught(lambda: method(called, examples, protocol=protocol)))
     assert type(one) is type(other) is kind
 
 
@@ -327,7 +344,7 @@ def test_classify_and_regress_fail_the_same(service, method, kind, changes, exam
 @pytest.mark.parametrize("changes", [{"model": "irsi"}, {"model": ""}, {"version": 9}])
 def test_status_and_signatures_fail_the_same(service, call, changes) -> None:
     called = service.replace(**{"model": "iris", **changes})
-    one, other = both(lambda over: caught(lambda: call(called, over=over)))
+    one, other = both(lambda protocol: caught(lambda: call(called, protocol=protocol)))
     assert type(one) is type(other) is errors.UnknownModel
     assert str(one).replace(service.grpc, "") == str(other).replace(service.rest, "")
 
@@ -339,14 +356,14 @@ def test_what_rest_does_not_carry_is_bad_input(service, dtype: str) -> None:
     kind = getattr(ml_dtypes, dtype) if dtype == "bfloat16" else dtype
     called = service.replace(model="dtypes", signature_name=dtype)
     inputs = {"x": np.ones(2).astype(kind)}
-    assert tfserving.predict(called, inputs, over="grpc")["y"].dtype == np.dtype(kind)
+    assert tfserving.predict(called, inputs, protocol="grpc")["y"].dtype == np.dtype(kind)
     with pytest.raises(errors.BadInput):
-        tfserving.predict(called, inputs, over="rest")
+        tfserving.predict(called, inputs, protocol="rest")
 
 
-def test_over_is_grpc_or_rest(service) -> None:
-    with pytest.raises(errors.BadInput, match="over is grpc, rest or empty, not 'http'"):
-        tfserving.predict(service.replace(model="iris"), {"features": IRIS}, over="http")
+def test_the_protocol_is_grpc_or_rest(service) -> None:
+    with pytest.raises(errors.BadInput, match="protocol is grpc, rest or empty, not 'http'"):
+        tfserving.predict(service.replace(model="iris"), {"features": IRIS}, protocol="http")
 
 
 # Other servers, and bad connections.
@@ -370,9 +387,12 @@ CALLS: dict[str, Callable[[Endpoint], Any]] = {
         (http_answer(b"null"), errors.NotThisProtocol),
         (http_answer(b"[]"), errors.NotThisProtocol),
         (http_answer(b'{"hello": 1}'), errors.NotThisProtocol),
-        (http_answer(
-            b'{"outputs": {"a": 1}, "results": 1, "metadata": 1, "model_version_status": 1}'),
-         errors.NotThisProtocol),
+        (
+            http_answer(
+                b'{"outputs": {"a": 1}, "results": 1, "metadata": 1, "model_version_status": 1}'
+            ),
+            errors.NotThisProtocol,
+        ),
         (http_answer(b"\xff\xfe"), errors.NotThisProtocol),
         (http_answer(b"<html>Nothing here</html>", 404), errors.NotThisProtocol),
         (http_answer(b"<html>Sorry</html>", 500), errors.ServiceFailed),
@@ -380,7 +400,7 @@ CALLS: dict[str, Callable[[Endpoint], Any]] = {
         (http_answer(b'{"error": "Later"}', 503), errors.ConnectionFailed),
         (b"SSH-2.0-OpenSSH_9.2\r\n", errors.NotThisProtocol),
     ],
-)  # fmt: skip
+)
 def test_a_server_that_is_another_is_noticed(tcp_server, name: str, content: bytes, kind) -> None:
     other = Endpoint("tfserving", rest=f"http://{tcp_server(content)}", model="iris")
     found = caught(lambda: CALLS[name](other))
@@ -425,8 +445,17 @@ def test_without_retries_it_is_not(service) -> None:
 # What both carry, they carry the same.
 
 CARRIED = (
-    "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint32", "uint64", "bool",
-)  # fmt: skip
+    "float32",
+    "float64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint32",
+    "uint64",
+    "bool",
+)
 SHAPES = arrays.array_shapes(min_dims=0, max_dims=3, min_side=1, max_side=4)
 PROPERTY = examples(30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -438,7 +467,9 @@ def test_numbers_agree(service, dtype: str) -> None:
     @PROPERTY
     @given(arrays.arrays(dtype, SHAPES))
     def agree(array: np.ndarray) -> None:
-        of_grpc, of_rest = both(lambda over: tfserving.predict(called, {"x": array}, over=over))
+        of_grpc, of_rest = both(
+            lambda protocol: tfserving.predict(called, {"x": array}, protocol=protocol)
+        )
         assert_equal(of_grpc, of_rest)
         np.testing.assert_array_equal(of_rest["y"], array)
 
@@ -454,7 +485,9 @@ def test_bytes_and_text_agree(service, elements: Any) -> None:
     @PROPERTY
     @given(arrays.arrays("O", SHAPES, elements=elements))
     def agree(array: np.ndarray) -> None:
-        of_grpc, of_rest = both(lambda over: tfserving.predict(called, {"x": array}, over=over))
+        of_grpc, of_rest = both(
+            lambda protocol: tfserving.predict(called, {"x": array}, protocol=protocol)
+        )
         assert_equal(of_grpc, of_rest)
 
     agree()
@@ -472,5 +505,5 @@ def test_a_file_that_is_no_text_comes_back_whole(service, tmp_path: Path) -> Non
         b'"\\',
         b"\xed\xa0\x80",
     ):
-        found = tfserving.predict(called, {"x": [content, b"x"]}, over="rest")["y"]
+        found = tfserving.predict(called, {"x": [content, b"x"]}, protocol="rest")["y"]
         assert found.tolist() == [content, b"x"]

@@ -37,10 +37,23 @@ def test_every_notebook_runs_in_any_order_with_loopback_only(times: int, tmp_pat
     for name in PROXIES:
         environment[name] = environment[name.upper()] = DEAD
     done = subprocess.run(
-        [*words, sys.executable, "-m", "pytest", "-q", f"--config-file={ROOT / 'pyproject.toml'}",
-         f"--nbval-sanitize-with={SANITIZE}", "--keep-duplicates", *paths],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            *words,
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            f"--config-file={ROOT / 'pyproject.toml'}",
+            f"--nbval-sanitize-with={SANITIZE}",
+            "--keep-duplicates",
+            *paths,
+        ],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, f"order of seed {seed}:\n{done.stdout[-5000:]}{done.stderr}"
     cells = [cell for path in paths for cell in nbformat.read(path, as_version=4).cells]
     run = sum(cell.cell_type == "code" for cell in cells)

@@ -136,9 +136,11 @@ def start_lab(log: Path) -> tuple[subprocess.Popen[bytes], int]:
     code = "import sys; from otw.cli import main; sys.exit(main())"
     with log.open("wb") as output:
         lab = subprocess.Popen(
-            [sys.executable, "-c", code, *options], stdout=output, stderr=output,
+            [sys.executable, "-c", code, *options],
+            stdout=output,
+            stderr=output,
             stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        )
     return lab, port
 
 
@@ -196,9 +198,14 @@ def test_env_of_ccai_has_four_addresses_the_user_and_the_authority(folder: Path)
     lines = otw("practice", "env", "ccai", "--shell", "sh").stdout.splitlines()
     told = dict(line.removeprefix("export ").split("=", 1) for line in lines)
     assert list(told) == [
-        "OTW_CCAI_REST", "OTW_CCAI_GRPC", "OTW_CCAI_SECURE_REST", "OTW_CCAI_SECURE_GRPC",
-        "OTW_CCAI_USER", "OTW_CCAI_PASSWORD", "OTW_CA",
-    ]  # fmt: skip
+        "OTW_CCAI_REST",
+        "OTW_CCAI_GRPC",
+        "OTW_CCAI_SECURE_REST",
+        "OTW_CCAI_SECURE_GRPC",
+        "OTW_CCAI_USER",
+        "OTW_CCAI_PASSWORD",
+        "OTW_CA",
+    ]
     assert Path(told["OTW_CA"].strip("'")).is_file()
     known = {**os.environ, **{name: value.strip("'") for name, value in told.items()}}
     code = (

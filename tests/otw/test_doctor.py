@@ -95,9 +95,12 @@ def test_a_relative_state_folder_that_is_not_there_yet(monkeypatch: pytest.Monke
 def test_without_grpc_it_still_tells(tmp_path: Path) -> None:
     code = "import sys; sys.modules['grpc'] = None\nfrom otw.cli import main; main(['doctor'])"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
         env=os.environ | {"PYTHONIOENCODING": "ascii"},
-    )  # fmt: skip
+    )
     assert "+ green Python" in done.stdout
 
 

@@ -74,7 +74,7 @@ def test_the_models_of_an_address_over_rest_are_found_too(
     service: Any, start: Callable[..., Page]
 ) -> None:
     bare = service.rest.removeprefix("http://")
-    for words in ([service.rest], [bare, "--over", "rest"]):
+    for words in ([service.rest], [bare, "--protocol", "rest"]):
         page = start(*words, "--model", "iris")
         text = page.open()
         assert f"<title>Explorer · {bare}</title>" in text
@@ -198,7 +198,7 @@ def test_a_port_is_the_one_asked_for_or_none(
         (["127.0.0.1:1", "--config", __file__], "cannot be read as a config file"),
         (["127.0.0.1:1", "--ca-file", "no.pem"], "no.pem"),
         (["127.0.0.1:1", "--user", "ada"], "OTW_PASSWORD"),
-        (["http://127.0.0.1:1", "--over", "grpc"], "gRPC takes HOST:PORT, without http://"),
+        (["http://127.0.0.1:1", "--protocol", "grpc"], "gRPC takes HOST:PORT, without http://"),
         (["http://127.0.0.1:1", "--tls"], "http:// is not encrypted"),
         (["127.0.0.1:1", "digits"], "unknown argument: digits"),
         ([], "HOST:PORT"),
@@ -294,8 +294,9 @@ def lab(folder: Path, *words: str) -> Iterator[Kernel]:
         process = subprocess.Popen(
             [*LAB, "lab", "--no-browser", f"--port={port}", "--ServerApp.port_retries=0", *words],
             env=os.environ | {"JUPYTER_TOKEN": token, "OTW_STATE_DIR": str(folder / "state")},
-            stdout=log, stderr=log,
-        )  # fmt: skip
+            stdout=log,
+            stderr=log,
+        )
     try:
         limit = time.monotonic() + 60
         while not processes.accepts(port):

@@ -58,8 +58,11 @@ class Served:
         with self._out.open("wb") as out, self._errors.open("wb") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-c", code, "serve", str(path), *options],
-                stdout=out, stderr=errors, stdin=subprocess.DEVNULL, env=self.variables,
-            )  # fmt: skip
+                stdout=out,
+                stderr=errors,
+                stdin=subprocess.DEVNULL,
+                env=self.variables,
+            )
 
     @property
     def told(self) -> str:
@@ -101,8 +104,12 @@ class Served:
     def run_python(self) -> str:
         called = subprocess.run(
             [sys.executable, "-P", "-c", self.python],
-            capture_output=True, text=True, timeout=60, check=False, env=self.variables,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env=self.variables,
+        )
         assert called.returncode == 0, self.python + called.stderr
         return called.stdout
 
@@ -217,8 +224,11 @@ def test_the_python_that_is_shown_runs(served: Served) -> None:
 def test_the_curl_command_that_is_shown_runs(served: Served) -> None:
     called = subprocess.run(
         ["sh", "-c", f"{served.curl} --silent --fail-with-body"],
-        capture_output=True, text=True, timeout=30, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
     assert called.returncode == 0, called.stdout + called.stderr
     assert json.loads(called.stdout).keys() <= {"outputs", "results"}
 

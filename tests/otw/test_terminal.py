@@ -33,10 +33,12 @@ FLOWER = "features=5.1, 3.5, 1.4, 0.2"
 PASSWORD = "correct horse"
 # What it must do without: the practice services, and what only a notebook needs.
 COMMAND = [
-    sys.executable, "-P", "-c",
+    sys.executable,
+    "-P",
+    "-c",
     "import sys; sys.modules.update(dict.fromkeys(['practice', 'ipywidgets', 'IPython']));"
     "from otw.cli import main; sys.exit(main())",
-]  # fmt: skip
+]
 unix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
 
 
@@ -110,7 +112,7 @@ def test_describe_tells_a_program_the_same_over_grpc_and_rest(service: Endpoint)
         for where in [
             (service.grpc,),
             (service.rest,),
-            (service.rest.removeprefix("http://"), "--over=rest"),
+            (service.rest.removeprefix("http://"), "--protocol=rest"),
         ]
     ]
     first = json.loads(told[0].stdout)
@@ -120,23 +122,33 @@ def test_describe_tells_a_program_the_same_over_grpc_and_rest(service: Endpoint)
     assert signature["inputs"] == {"images": {"dtype": "float32", "shape": [-1, 8, 8, 1]}}
 
 
-@pytest.mark.parametrize("over", ["grpc", "rest"])
-def test_predict_gives_what_the_helper_gives(service: Endpoint, over: str) -> None:
-    where = service.grpc if over == "grpc" else service.rest
+@pytest.mark.parametrize("protocol", ["grpc", "rest"])
+def test_predict_gives_what_the_helper_gives(service: Endpoint, protocol: str) -> None:
+    where = service.grpc if protocol == "grpc" else service.rest
     told = otw("predict", where, "iris", "--input", FLOWER, "--json")
     assert (told.returncode, told.stderr) == (0, "")
-    expected = tfserving.predict(service.replace(model="iris"), {"features": IRIS}, over=over)
+    expected = tfserving.predict(
+        service.replace(model="iris"), {"features": IRIS}, protocol=protocol
+    )
     assert (outputs_of(told.stdout)["probabilities"] == expected["probabilities"]).all()
 
 
 def test_predict_shows_a_person_a_table(service: Endpoint) -> None:
-    told = otw("predict", service.grpc, "digits_detector", "--signature=detected_model",
-               "--input", f"images=@{PAGE}")  # fmt: skip
+    told = otw(
+        "predict",
+        service.grpc,
+        "digits_detector",
+        "--signature=detected_model",
+        "--input",
+        f"images=@{PAGE}",
+    )
     lines = told.stdout.splitlines()
     assert lines[0].split() == ["output", "dtype", "shape", "values"]
     assert [line.split()[0] for line in lines[1:]] == [
-        "detection_boxes", "detection_classes", "detection_scores",
-    ]  # fmt: skip
+        "detection_boxes",
+        "detection_classes",
+        "detection_scores",
+    ]
     assert "[1, 10, 4]" in lines[1]
     assert lines[1].endswith("... 34 more")
     assert max(map(len, lines)) < 120
@@ -157,20 +169,22 @@ def test_standard_input_is_read_as_what_it_is(service: Endpoint, how: str) -> No
     assert outputs_of(told.stdout)["probabilities"].argmax() == 0, told.stderr
 
 
-@pytest.mark.parametrize("over", ["grpc", "rest"])
+@pytest.mark.parametrize("protocol", ["grpc", "rest"])
 def test_an_input_given_several_times_makes_a_call_for_each(
-    service: Endpoint, over: str, tmp_path: Path
+    service: Endpoint, protocol: str, tmp_path: Path
 ) -> None:
     flowers = np.random.default_rng(5).uniform(0, 8, (11, 1, 4)).astype(np.float32)
     words = [word for each in flowers for word in ("--input", f"features={each.tolist()}")]
-    where = service.grpc if over == "grpc" else service.rest
+    where = service.grpc if protocol == "grpc" else service.rest
     folder = tmp_path / "new" / "folder"
     told = otw("predict", where, "iris", *words, "--json", "--save", folder)
     lines = told.stdout.splitlines()
     assert [json.loads(line)["call"] for line in lines] == list(range(1, 12))
     for number, (line, flower) in enumerate(zip(lines, flowers, strict=True), start=1):
         inputs = {"features": flower}
-        one = tfserving.predict(service.replace(model="iris"), inputs, over=over)["probabilities"]
+        one = tfserving.predict(service.replace(model="iris"), inputs, protocol=protocol)[
+            "probabilities"
+        ]
         assert (outputs_of(line)["probabilities"] == one).all()
         assert (np.load(folder / f"{number:02}-probabilities.npy") == one).all()
     assert len(list(folder.iterdir())) == 11
@@ -210,8 +224,9 @@ def test_a_bar_with_the_rate_goes_to_standard_error(service: Any) -> None:
 def test_every_dtype_is_written_as_json(
     dtypes: Running, dtype: str, text: str, expected: Any
 ) -> None:
-    told = otw("predict", dtypes.grpc, "dtypes", f"--signature={dtype}", f"--input=x={text}",
-               "--json")  # fmt: skip
+    told = otw(
+        "predict", dtypes.grpc, "dtypes", f"--signature={dtype}", f"--input=x={text}", "--json"
+    )
     output = json.loads(told.stdout)["outputs"]["y"]
     assert output["dtype"] == dtype
     values = output["values"]
@@ -234,8 +249,9 @@ def test_bytes_and_what_a_terminal_obeys_are_written_safely(
 
 
 def test_nan_is_written_as_tensorflow_serving_does(dtypes: Running) -> None:
-    told = otw("predict", dtypes.grpc, "dtypes", "--signature=float32", "--input=x=nan inf 1",
-               "--json")  # fmt: skip
+    told = otw(
+        "predict", dtypes.grpc, "dtypes", "--signature=float32", "--input=x=nan inf 1", "--json"
+    )
     assert '"values": [NaN, Infinity, 1.0]' in told.stdout
 
 
@@ -277,7 +293,7 @@ def test_every_error_has_a_status_that_the_help_explains() -> None:
         (["iris", "--signature=serve", FLOWER], 4, "no signature 'serve'. It has: serving_default"),
         (["digits_detector"], 4, f"no signature '{DEFAULT_SIGNATURE}', the one taken"),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_is_a_sentence_and_a_status(
     service: Endpoint, words: list[str], status: int, sentence: str
 ) -> None:
@@ -292,10 +308,15 @@ def test_a_mistake_is_a_sentence_and_a_status(
 @pytest.mark.parametrize(
     ("code", "status"),
     [
-        ("UNAVAILABLE", 5), ("DEADLINE_EXCEEDED", 7), ("UNAUTHENTICATED", 8),
-        ("PERMISSION_DENIED", 8), ("RESOURCE_EXHAUSTED", 10), ("INTERNAL", 12), ("UNKNOWN", 12),
+        ("UNAVAILABLE", 5),
+        ("DEADLINE_EXCEEDED", 7),
+        ("UNAUTHENTICATED", 8),
+        ("PERMISSION_DENIED", 8),
+        ("RESOURCE_EXHAUSTED", 10),
+        ("INTERNAL", 12),
+        ("UNKNOWN", 12),
     ],
-)  # fmt: skip
+)
 def test_what_the_service_says_has_a_status(service: Any, code: str, status: int) -> None:
     service.trouble(fail=code)
     told = otw("predict", service.grpc, "iris", "--input", FLOWER)
@@ -381,10 +402,10 @@ def test_over_tls_with_a_user_and_only_with_the_right_authority(tmp_path: Path) 
         (["nohost", "m"], "is not a gRPC address"),
         (["http://127.0.0.1:1/v1", "m"], "is not a REST address"),
         (["ftp://127.0.0.1:1", "m"], "is not a REST address"),
-        (["http://127.0.0.1:1", "m", "--over=grpc"], "gRPC takes HOST:PORT"),
+        (["http://127.0.0.1:1", "m", "--protocol=grpc"], "gRPC takes HOST:PORT"),
         (["grpc://127.0.0.1:1", "m"], "gRPC takes HOST:PORT, without http:// or grpc://"),
         (["http://127.0.0.1:1", "m", "--tls"], "http:// is not encrypted. Write https://"),
-        (["127.0.0.1:1", "m", "--over=http"], "invalid choice"),
+        (["127.0.0.1:1", "m", "--protocol=http"], "invalid choice"),
         (
             ["127.0.0.1:1", "m", "--version=x"],
             "a version is a whole number from 0 to 9223372036854775807, not 'x'",
@@ -459,12 +480,23 @@ def test_an_input_may_be_left_out_where_the_signature_has_a_default(odd: Running
     assert "b  int32 of any shape  (optional)" in otw("describe", odd.grpc, "odd").stdout
 
 
-@pytest.mark.parametrize("over", ["grpc", "rest"])
-def test_answers_before_the_first_error_are_kept(service: Endpoint, over: str) -> None:
-    where = service.grpc if over == "grpc" else service.rest
+@pytest.mark.parametrize("protocol", ["grpc", "rest"])
+def test_answers_before_the_first_error_are_kept(service: Endpoint, protocol: str) -> None:
+    where = service.grpc if protocol == "grpc" else service.rest
     for wrong, sentence in [("@no/such.csv", "no/such.csv cannot be read"), ("1 2", "has shape")]:
-        told = otw("predict", where, "iris", "--input", FLOWER, "--input", FLOWER,
-                   f"--input=features={wrong}", "--input", FLOWER, "--json")  # fmt: skip
+        told = otw(
+            "predict",
+            where,
+            "iris",
+            "--input",
+            FLOWER,
+            "--input",
+            FLOWER,
+            f"--input=features={wrong}",
+            "--input",
+            FLOWER,
+            "--json",
+        )
         assert told.returncode == 3
         assert [json.loads(line)["call"] for line in told.stdout.splitlines()] == [1, 2]
         assert told.stderr.startswith("otw: After 2 of 4 calls: ")

@@ -26,15 +26,53 @@ METHODS = ("Classification", "FaceDetection", "FacialLandmark", "OCR", "ASR", "H
 # What takes longest gets few pictures that can be read.
 READERS = ("ocr", "ppocr", "digitalnote", "handwritten", "OCR")
 FIELDS = (
-    b"image", b"text", b"speech", b"realtime", b"language", b"rate", b"samplewidth", b"device",
-    b"local", b"healthcheck", b"audio_input", b"app_id", b"sign", b"", b"\0", b"%zz",
-)  # fmt: skip
+    b"image",
+    b"text",
+    b"speech",
+    b"realtime",
+    b"language",
+    b"rate",
+    b"samplewidth",
+    b"device",
+    b"local",
+    b"healthcheck",
+    b"audio_input",
+    b"app_id",
+    b"sign",
+    b"",
+    b"\0",
+    b"%zz",
+)
 WORDS = (
-    b"", b"0", b"1", b"-1", b"1e999", b"NaN", b"OFFLINE", b"ENGLISH", b"CHINESE", b"16000", b"2",
-    b"CPU", b"HETERO:CPU,GPU", b"hello world", b"caf\xc3\xa9", b"\xff\xfe", b"\0", b"%", b"%4",
-    b"%zz", b"../../etc/passwd", b"<script>", b"' OR 1=1 --", b"{{7*7}}", b"a" * 100_000,
-    "\u0661".encode(), "中文 \U0001f600".encode(), b"\r\nSet-Cookie: a=b",
-)  # fmt: skip
+    b"",
+    b"0",
+    b"1",
+    b"-1",
+    b"1e999",
+    b"NaN",
+    b"OFFLINE",
+    b"ENGLISH",
+    b"CHINESE",
+    b"16000",
+    b"2",
+    b"CPU",
+    b"HETERO:CPU,GPU",
+    b"hello world",
+    b"caf\xc3\xa9",
+    b"\xff\xfe",
+    b"\0",
+    b"%",
+    b"%4",
+    b"%zz",
+    b"../../etc/passwd",
+    b"<script>",
+    b"' OR 1=1 --",
+    b"{{7*7}}",
+    b"a" * 100_000,
+    "\u0661".encode(),
+    "中文 \U0001f600".encode(),
+    b"\r\nSet-Cookie: a=b",
+)
 SENTENCES = (b"successfully set the policy daemon", b"failed to set policy daemon")
 UNHANDLED = b"<title>Unhandled Exception</title>"
 PAGES = {status: f"<h1>{status} ".encode() for status in (400, 401, 404, 413)}
@@ -112,8 +150,12 @@ def form(chance: random.Random, readable: bool) -> bytes:
     if chance.random() < 0.3:
         pairs.insert(0, (b"text", chance.choice(WORDS[:-10])))
     if chance.random() < 0.3:
-        pairs += [(b"realtime", b"OFFLINE"), (b"language", b"ENGLISH"), (b"rate", b"16000"),
-                  (b"samplewidth", b"2")]  # fmt: skip
+        pairs += [
+            (b"realtime", b"OFFLINE"),
+            (b"language", b"ENGLISH"),
+            (b"rate", b"16000"),
+            (b"samplewidth", b"2"),
+        ]
     return b"&".join(name + b"=" + value for name, value in pairs)
 
 
@@ -223,19 +265,32 @@ def by_socket(chance: random.Random, service: Running) -> str:
     path = chance.choice(PATHS).encode()
     line = chance.choice(
         (
-            b"POST %s%%00 HTTP/1.1" % path, b"POST %s?%%zz#x HTTP/1.1" % path,
-            b"POST /%s HTTP/1.1" % (b"a" * 70_000), b"POST %s HTTP/0.9" % path,
-            b"POST //cgi-bin/../%s HTTP/1.1" % path, b"\x00\xff %s" % path, b"GET",
-            b"POST %s\xff HTTP/1.1" % path, b"POST http://x%s HTTP/1.1" % path, b"\r\n\r\n",
+            b"POST %s%%00 HTTP/1.1" % path,
+            b"POST %s?%%zz#x HTTP/1.1" % path,
+            b"POST /%s HTTP/1.1" % (b"a" * 70_000),
+            b"POST %s HTTP/0.9" % path,
+            b"POST //cgi-bin/../%s HTTP/1.1" % path,
+            b"\x00\xff %s" % path,
+            b"GET",
+            b"POST %s\xff HTTP/1.1" % path,
+            b"POST http://x%s HTTP/1.1" % path,
+            b"\r\n\r\n",
         )
-    )  # fmt: skip
+    )
     header = chance.choice(
         (
-            b"Content-Length: 5", b"Content-Length: 99999999999999999999", b"Content-Length: -1",
-            b"Content-Length: five", b"Transfer-Encoding: chunked", b"X: \xff\x00", b":",
-            b"Transfer-Encoding: gzip, chunked", b"Expect: 100-continue", b"X" * 100_000,
+            b"Content-Length: 5",
+            b"Content-Length: 99999999999999999999",
+            b"Content-Length: -1",
+            b"Content-Length: five",
+            b"Transfer-Encoding: chunked",
+            b"X: \xff\x00",
+            b":",
+            b"Transfer-Encoding: gzip, chunked",
+            b"Expect: 100-continue",
+            b"X" * 100_000,
         )
-    )  # fmt: skip
+    )
     body = chance.choice((b"", b"image=", b"5\r\nhello\r\n0\r\n\r\n", chance.randbytes(50)))
     request = line + b"\r\nHost: here\r\n" + header + b"\r\n\r\n" + body
     received = b""

@@ -353,8 +353,13 @@ def original(endpoint: Endpoint, header: str | None) -> Iterator[Any]:
 
 def samples() -> dict[str, bytes]:
     wav, text = strict_wav(ccai.recording()), ccai.written("Meeting")
-    return {"ASR": wav, "Classification": ccai.written("7", 200), "FaceDetection": ccai.face(),
-            "FacialLandmark": ccai.face(), "OCR": text}  # fmt: skip
+    return {
+        "ASR": wav,
+        "Classification": ccai.written("7", 200),
+        "FaceDetection": ccai.face(),
+        "FacialLandmark": ccai.face(),
+        "OCR": text,
+    }
 
 
 @pytest.fixture(scope="module")

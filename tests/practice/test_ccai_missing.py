@@ -26,6 +26,6 @@ def test_without_two_engines_their_services_say_so_and_the_rest_works(
         with pytest.raises(ServiceFailed, match="inference failed"):
             ccai.ocr(here, note)
         with pytest.raises(BadInput, match="empty answer"):
-            ccai.ocr(here, note, transport="grpc")
+            ccai.ocr(here, note, protocol="grpc")
         assert ccai.text_to_speech(here, "Still here").seconds > 0
         assert len(ccai.detect_faces(here, DATA / "photos" / "astronaut.png")) == 1

@@ -51,9 +51,14 @@ NO_SPEAKER = (
 )
 DEVICES = ("CPU", "GPU", "GNA_AUTO", "GNA_HW", "GNA_SW_EXACT", "GNA_SW", "GNA_SW_FP32", "MYRIAD")
 DEVICES_WITH_COLON = (
-    "HETERO:GNA,CPU", "HETERO:GNA_HW,CPU", "HETERO:GNA_SW_EXACT,CPU", "HETERO:GNA_SW,CPU",
-    "HETERO:GNA_SW_FP32,CPU", "HETERO:CPU,GPU", "HETERO:GPU,CPU",
-)  # fmt: skip
+    "HETERO:GNA,CPU",
+    "HETERO:GNA_HW,CPU",
+    "HETERO:GNA_SW_EXACT,CPU",
+    "HETERO:GNA_SW,CPU",
+    "HETERO:GNA_SW_FP32,CPU",
+    "HETERO:CPU,GPU",
+    "HETERO:GPU,CPU",
+)
 # These put a comma and a line end before the time; the others a line end with the message.
 BARE = ("segmentation", "super_resolution")
 TEXT = "Meeting 2026"
@@ -550,12 +555,17 @@ def test_speech_is_a_wav_file_of_floats(here: Endpoint) -> None:
     count = (len(wav) - 58) // 4
     assert wav[:58] == b"".join(
         [
-            b"RIFF", struct.pack("<I", len(wav) - 8), b"WAVE",
-            b"fmt ", struct.pack("<IHHIIHHH", 18, 3, 1, 22050, 4 * 22050, 4, 32, 0),
-            b"fact", struct.pack("<II", 4, count),
-            b"data", struct.pack("<I", 4 * count),
+            b"RIFF",
+            struct.pack("<I", len(wav) - 8),
+            b"WAVE",
+            b"fmt ",
+            struct.pack("<IHHIIHHH", 18, 3, 1, 22050, 4 * 22050, 4, 32, 0),
+            b"fact",
+            struct.pack("<II", 4, count),
+            b"data",
+            struct.pack("<I", 4 * count),
         ]
-    )  # fmt: skip
+    )
     samples = struct.unpack(f"<{count}f", wav[58:])
     assert all(-1 <= sample <= 1 for sample in samples)
     assert max(samples) > 0.05
@@ -684,11 +694,13 @@ def test_a_rate_that_is_off_by_less_than_a_tenth_is_taken(here: Endpoint, rate: 
         ({"realtime": "ONLINE"}, "The realtime parameter error!"),
         ({"speech": None}, "Error: no speech data!"),
         ({"speech": ""}, "Error: no speech data!"),
-        ({"realtime": "ONLINE_READ", "audio_input": "MIC"},
-         "Error to get pulse server ip address. "
-         "Please run pulseaudio and health-monitor services!"),
+        (
+            {"realtime": "ONLINE_READ", "audio_input": "MIC"},
+            "Error to get pulse server ip address. "
+            "Please run pulseaudio and health-monitor services!",
+        ),
     ],
-)  # fmt: skip
+)
 def test_asr_says_why_it_failed(here: Endpoint, changed: dict[str, Any], text: str) -> None:
     assert failure(heard(here, **changed)) == text
 

@@ -58,8 +58,10 @@ def program(code: str, *words: str) -> Iterator[subprocess.Popen[str]]:
     """Another Python program, such as a second kernel or somebody else's service."""
     process = subprocess.Popen(
         [sys.executable, "-c", code, *words],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
         yield process
     finally:
@@ -183,8 +185,11 @@ def test_a_killed_service_is_started_again_on_its_old_port(port: int) -> None:
     before = entry()
     kill(before["pid"])
     assert manager.status()["tfserving"] == {
-        "healthy": False, "pid": None, "grpc": None, "rest": None,
-    }  # fmt: skip
+        "healthy": False,
+        "pid": None,
+        "grpc": None,
+        "rest": None,
+    }
     practice.ready("tfserving")
     assert entry()["pid"] != before["pid"]
     assert entry()["grpc"] == before["grpc"]

@@ -54,7 +54,7 @@ from tests.modelarts import (
     post_login,
     running,
     sign,
-)  # fmt: skip
+)
 
 RIGHT = flowers(SETOSA)
 PROJECT_ONLY = {"user", "project", "roles", "catalog", "methods", "issued_at", "expires_at"}
@@ -101,17 +101,30 @@ VECTOR_A = {
 @pytest.mark.parametrize(
     ("petal", "more", "signed", "expected"),
     [
-        ("2.2", {}, "content-type;host;x-sdk-date",
-         "d20e6a7effa693da6cc03cd39dbb9eae2a70d9ce250afadff3e2ad93f7529066"),
-        ("2.3", {}, "content-type;host;x-sdk-date",
-         "ef8420e83a3ef9fbfd181665d679ffa611e20937f046e92ed35bddc6ee872375"),
-        ("2.2", {"Content-Type": "multipart/form-data; boundary=xyz",
-                 "X-Sdk-Content-Sha256": "UNSIGNED-PAYLOAD"},
-         "content-type;host;x-sdk-content-sha256;x-sdk-date",
-         "5b6f1741e27af98b7b82d09c1c74cda2c4323bc5a327e75b5b2d5118081a44af"),
+        (
+            "2.2",
+            {},
+            "content-type;host;x-sdk-date",
+            "d20e6a7effa693da6cc03cd39dbb9eae2a70d9ce250afadff3e2ad93f7529066",
+        ),
+        (
+            "2.3",
+            {},
+            "content-type;host;x-sdk-date",
+            "ef8420e83a3ef9fbfd181665d679ffa611e20937f046e92ed35bddc6ee872375",
+        ),
+        (
+            "2.2",
+            {
+                "Content-Type": "multipart/form-data; boundary=xyz",
+                "X-Sdk-Content-Sha256": "UNSIGNED-PAYLOAD",
+            },
+            "content-type;host;x-sdk-content-sha256;x-sdk-date",
+            "5b6f1741e27af98b7b82d09c1c74cda2c4323bc5a327e75b5b2d5118081a44af",
+        ),
     ],
     ids=["json", "another body", "form"],
-)  # fmt: skip
+)
 def test_the_tests_own_signer_agrees_with_the_sdk(
     petal: str, more: dict[str, str], signed: str, expected: str
 ) -> None:
@@ -125,9 +138,10 @@ def test_the_tests_own_signer_agrees_with_the_sdk(
 def test_the_tests_own_signer_agrees_with_the_manual() -> None:
     date = "20191115T033655Z"
     headers = {
-        "Content-Type": "application/json", "X-Sdk-Date": date,
+        "Content-Type": "application/json",
+        "X-Sdk-Date": date,
         "Host": "service.region.example.com",
-    }  # fmt: skip
+    }
     canonical = modelarts.canonical_request(
         "GET",
         "/v1/77b6a44cba5143ab91d13ab9a8ff44fd/vpcs"
@@ -200,9 +214,11 @@ def test_a_user_is_named_in_any_of_the_ways_there_are(here: Running, kind: str) 
         "name, domain id": {"name": known["user"], "domain": {"id": known["domain_id"]}},
         "id": {"id": known["user_id"]},
         "id, name": {
-            "id": known["user_id"], "name": known["user"], "domain": {"name": known["domain"]},
+            "id": known["user_id"],
+            "name": known["user"],
+            "domain": {"name": known["domain"]},
         },
-    }  # fmt: skip
+    }
     answer = post_login(here, login(known, password=known["password"], **users[kind]))
     assert answer.status == 201
     assert answer.json["token"]["user"]["id"] == known["user_id"]
@@ -286,14 +302,28 @@ def is_keystone(answer: Answer, status: int, title: str) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"password": "wrong"}, {"password": ""}, {"password": "PASSWORD "}, {"name": "nobody"},
-        {"name": ""}, {"name": None}, {"name": 1}, {"domain": {"name": "nowhere"}},
-        {"domain": {}}, {"domain": {"id": "0" * 32}}, {"domain": {"name": None}},
-        {"domain": {"id": None}}, {"domain": {"name": ["over-the-wire"]}}, {"id": "0" * 32},
-        {"id": None}, {"id": ""}, {"password": "\ud800"}, {"name": "\ud800"}, {"password": "\0"},
+        {"password": "wrong"},
+        {"password": ""},
+        {"password": "PASSWORD "},
+        {"name": "nobody"},
+        {"name": ""},
+        {"name": None},
+        {"name": 1},
+        {"domain": {"name": "nowhere"}},
+        {"domain": {}},
+        {"domain": {"id": "0" * 32}},
+        {"domain": {"name": None}},
+        {"domain": {"id": None}},
+        {"domain": {"name": ["over-the-wire"]}},
+        {"id": "0" * 32},
+        {"id": None},
+        {"id": ""},
+        {"password": "\ud800"},
+        {"name": "\ud800"},
+        {"password": "\0"},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_wrong_login_is_unauthorized(here: Running, change: dict[str, Any]) -> None:
     known = here.account
     if change.get("password") == "PASSWORD ":
@@ -319,15 +349,25 @@ def test_the_project_in_the_domain_s_place_is_unauthorized(here: Running) -> Non
 @pytest.mark.parametrize(
     "scope",
     [
-        {"project": {"name": "nowhere"}}, {"project": {"id": "0" * 32}}, {"project": {}},
-        {"project": {"name": None}}, {"project": {"name": 1}}, {"project": []}, {"project": None},
-        {"project": "practice"}, {"domain": None}, {"domain": "over-the-wire"}, [], "project", 1,
+        {"project": {"name": "nowhere"}},
+        {"project": {"id": "0" * 32}},
+        {"project": {}},
+        {"project": {"name": None}},
+        {"project": {"name": 1}},
+        {"project": []},
+        {"project": None},
+        {"project": "practice"},
+        {"domain": None},
+        {"domain": "over-the-wire"},
+        [],
+        "project",
+        1,
         {"project": {"name": "practice", "domain": {"name": "nowhere"}}},
         {"project": {"name": "practice", "domain": "over-the-wire"}},
         {"project": {"name": "nowhere"}, "domain": {"name": "over-the-wire"}},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_wrong_scope_is_a_bad_request(here: Running, scope: Any) -> None:
     is_keystone(post_login(here, login(here.account, scope)), 400, "Bad Request")
 
@@ -340,24 +380,43 @@ def test_another_s_domain_is_refused(here: Running, domain: dict[str, str]) -> N
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"x", b"{", b"[]", b"null", b"1", b'"auth"', b"{}", b'{"auth":{}}', b'{"auth":null}',
-        b'{"auth":[]}', b'{"auth":{"identity":[]}}', b"\xff\xfe", b"\0", b"[" * 100_000,
-        b'{"a":' * 100_000, b"1" * 10_000, b'{"auth":{"identity":{"methods":["password"]}}}',
+        b"",
+        b"x",
+        b"{",
+        b"[]",
+        b"null",
+        b"1",
+        b'"auth"',
+        b"{}",
+        b'{"auth":{}}',
+        b'{"auth":null}',
+        b'{"auth":[]}',
+        b'{"auth":{"identity":[]}}',
+        b"\xff\xfe",
+        b"\0",
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b"1" * 10_000,
+        b'{"auth":{"identity":{"methods":["password"]}}}',
         b'{"auth":{"identity":{"methods":["password"],"password":{}}}}',
         b'{"auth":{"identity":{"methods":["password"],"password":{"user":{}}}}}',
         b'{"auth":{"identity":{"methods":["password"],"password":{"user":[]}}}}',
     ],
     ids=range(21),
-)  # fmt: skip
+)
 def test_what_is_no_login_is_a_bad_request(here: Running, body: bytes) -> None:
     is_keystone(here.ask(TOKENS, body, JSON), 400, "Bad Request")
 
 
 IN_A_LOGIN = (
-    "auth", "auth/identity", "auth/identity/methods", "auth/identity/password",
-    "auth/identity/password/user", "auth/identity/password/user/domain",
+    "auth",
+    "auth/identity",
+    "auth/identity/methods",
+    "auth/identity/password",
+    "auth/identity/password/user",
+    "auth/identity/password/user/domain",
     "auth/identity/password/user/password",
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize(
@@ -494,9 +553,11 @@ def test_a_form_s_body_may_be_signed_all_the_same(here: Running) -> None:
     signed = sign(here, DIGITS, body, headers)
     assert signed.send(here).json["predicted_label"] == "7"
     is_refused(
-        signed._replace(body=other).send(here), 401, "APIG.0301",
+        signed._replace(body=other).send(here),
+        401,
+        "APIG.0301",
         IAM + "verify aksk signature fail, .+",
-    )  # fmt: skip
+    )
 
 
 def test_a_hash_that_is_said_but_not_signed_is_refused(here: Running) -> None:
@@ -540,9 +601,20 @@ def test_signed_names_are_sorted_in_lower_case_and_each_is_there_once(
 
 @pytest.mark.parametrize(
     "query",
-    ["?a=1", "?b=2&a=1", "?a=2&a=1", "?a", "?a=", "?q=a%20b%2Fc%2B", "?%C3%A9=%E4%B8%AD", "?a=%7e",
-     "?a=1&&b=2", "?a=x=y", "?A=1&a=2&%61=0"],
-)  # fmt: skip
+    [
+        "?a=1",
+        "?b=2&a=1",
+        "?a=2&a=1",
+        "?a",
+        "?a=",
+        "?q=a%20b%2Fc%2B",
+        "?%C3%A9=%E4%B8%AD",
+        "?a=%7e",
+        "?a=1&&b=2",
+        "?a=x=y",
+        "?A=1&a=2&%61=0",
+    ],
+)
 def test_a_query_is_signed_in_order_and_escaped(here: Running, query: str) -> None:
     assert named(sign(here, IRIS + query, RIGHT).send(here)) == "Iris-setosa"
 
@@ -558,11 +630,22 @@ def test_a_path_is_signed_decoded_and_with_a_closing_slash(here: Running, target
 @pytest.mark.parametrize(
     "target",
     [
-        "/", "/v1", "/v1/infer", f"/v1/infers/{UNKNOWN_ID}", "/v1/infers/iris", IRIS.upper(),
-        IRIS[:-1], f"{IRIS}0", IRIS.replace("infers", "infer"), "/v2" + IRIS[3:], f"/{IRIS}",
-        f"/v1/infers/{UNKNOWN_ID}{IRIS.removeprefix('/v1/infers')}", "/v1/infers//", "/%00",
+        "/",
+        "/v1",
+        "/v1/infer",
+        f"/v1/infers/{UNKNOWN_ID}",
+        "/v1/infers/iris",
+        IRIS.upper(),
+        IRIS[:-1],
+        f"{IRIS}0",
+        IRIS.replace("infers", "infer"),
+        "/v2" + IRIS[3:],
+        f"/{IRIS}",
+        f"/v1/infers/{UNKNOWN_ID}{IRIS.removeprefix('/v1/infers')}",
+        "/v1/infers//",
+        "/%00",
     ],
-)  # fmt: skip
+)
 def test_an_unknown_address_has_no_api(here: Running, target: str) -> None:
     for headers in (here.with_token, JSON):  # whoever asks
         is_refused(here.ask(target, RIGHT, headers), 404, "APIG.0101", NO_API)
@@ -668,11 +751,14 @@ def test_an_unknown_access_key_is_named(here: Running) -> None:
 
 
 ILL_FORMED = [
-    "SDK-HMAC-SHA256", "SDK-HMAC-SHA256 ", "SDK-HMAC-SHA256 Access=, SignedHeaders=x-sdk-date, "
-    "Signature=" + "0" * 64, "SDK-HMAC-SHA256 Access=AK", "SDK-HMAC-SHA256 Credential=AK/20260101",
+    "SDK-HMAC-SHA256",
+    "SDK-HMAC-SHA256 ",
+    "SDK-HMAC-SHA256 Access=, SignedHeaders=x-sdk-date, Signature=" + "0" * 64,
+    "SDK-HMAC-SHA256 Access=AK",
+    "SDK-HMAC-SHA256 Credential=AK/20260101",
     "SDK-HMAC-SHA256 Access=AK, SignedHeaders=x-sdk-date, Signature=0",
     "SDK-HMAC-SHA256 Signature=0, SignedHeaders=x-sdk-date, Access=AK",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("header", ILL_FORMED)
@@ -734,15 +820,22 @@ def test_more_than_so_many_requests_a_second_are_refused() -> None:
 def test_every_answer_has_a_request_id_of_its_own(here: Running) -> None:
     token, project = here.with_token, here.account["project_id"]
     found = [
-        here.ask(IRIS, RIGHT, token), here.ask(IRIS, b"", token), here.ask(IRIS, b"x", token),
-        here.ask(IRIS, b"{}", token), here.ask(IRIS, RIGHT, JSON), here.ask("/", b"", JSON),
-        here.ask(f"{IRIS}/x", RIGHT, token), here.ask(IRIS, RIGHT, token, "GET"),
-        here.ask(TOKENS, b"", JSON), post_login(here, login(here.account)),
-        here.ask(TOKENS, None, JSON, "GET"), here.ask(IRIS, padded(13_000_000), token),
+        here.ask(IRIS, RIGHT, token),
+        here.ask(IRIS, b"", token),
+        here.ask(IRIS, b"x", token),
+        here.ask(IRIS, b"{}", token),
+        here.ask(IRIS, RIGHT, JSON),
+        here.ask("/", b"", JSON),
+        here.ask(f"{IRIS}/x", RIGHT, token),
+        here.ask(IRIS, RIGHT, token, "GET"),
+        here.ask(TOKENS, b"", JSON),
+        post_login(here, login(here.account)),
+        here.ask(TOKENS, None, JSON, "GET"),
+        here.ask(IRIS, padded(13_000_000), token),
         here.ask(f"/v1/{project}/services", None, token, "GET"),
         here.ask(f"/v1/{project}/services", None, JSON, "GET"),
         here.ask(IRIS, RIGHT, {**token, "X-Request-Id": "0" * 32}),
-    ]  # fmt: skip
+    ]
     ids = [answer.header("x-request-id") or "" for answer in found]
     assert len(set(ids)) == len(found)
     assert all(re.fullmatch("[0-9a-f]{32}", each) for each in ids)
@@ -781,9 +874,17 @@ def test_a_token_without_a_project_has_not_the_role(here: Running, kind: str) ->
 
 
 NO_JSON = [
-    b"x", b"{", b'{"data":}', b"{'data':1}", RIGHT + b"x", b"\xff\xfe", b"\0", b"[" * 200_000,
-    b'{"data":"\xff"}', b"--b0undary--\r\n",
-]  # fmt: skip
+    b"x",
+    b"{",
+    b'{"data":}',
+    b"{'data':1}",
+    RIGHT + b"x",
+    b"\xff\xfe",
+    b"\0",
+    b"[" * 200_000,
+    b'{"data":"\xff"}',
+    b"--b0undary--\r\n",
+]
 
 
 @pytest.mark.parametrize("body", NO_JSON, ids=range(len(NO_JSON)))
@@ -819,10 +920,12 @@ BROKEN_FORMS = [
     ("multipart/form-data; boundary=b0undary", RIGHT),
     ("multipart/form-data; boundary=b0undary", form(PICTURE).replace(b"\r\n", b"\n")),
     ("multipart/form-data; boundary=b0undary", b"--b0undary\r\n\r\nx\r\n--b0undary--\r\n"),
-    ("multipart/form-data; boundary=b0undary",
-     b"--b0undary\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b0undary--\r\n"),
+    (
+        "multipart/form-data; boundary=b0undary",
+        b"--b0undary\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b0undary--\r\n",
+    ),
     ("Multipart/Form-Data", form(PICTURE)),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("kind", "body"), BROKEN_FORMS, ids=range(len(BROKEN_FORMS)))
@@ -865,18 +968,54 @@ def without(name: str) -> dict[str, Any]:
 
 
 VALUES: list[Any] = [
-    None, True, False, "0.2", "", [], [0.2], {}, {"a": 1}, 10**400, -(10**400),
-]  # fmt: skip
+    None,
+    True,
+    False,
+    "0.2",
+    "",
+    [],
+    [0.2],
+    {},
+    {"a": 1},
+    10**400,
+    -(10**400),
+]
 ROWS: list[Any] = [
-    None, [], {}, SETOSA, "x", 1, [[]], [{}], [None], [1], ["x"], [[5.1, 3.5, 1.4, 0.2]],
-    [SETOSA, {}], [SETOSA, None], [[SETOSA]],
-]  # fmt: skip
+    None,
+    [],
+    {},
+    SETOSA,
+    "x",
+    1,
+    [[]],
+    [{}],
+    [None],
+    [1],
+    ["x"],
+    [[5.1, 3.5, 1.4, 0.2]],
+    [SETOSA, {}],
+    [SETOSA, None],
+    [[SETOSA]],
+]
 WRONG_FLOWERS: list[Any] = [
-    {}, [], None, 1, "x", True, {"data": None}, {"data": []}, {"data": {}}, {"data": "req_data"},
-    {"input": "xxx"}, {"req_data": [SETOSA]}, [SETOSA], SETOSA,
+    {},
+    [],
+    None,
+    1,
+    "x",
+    True,
+    {"data": None},
+    {"data": []},
+    {"data": {}},
+    {"data": "req_data"},
+    {"input": "xxx"},
+    {"req_data": [SETOSA]},
+    [SETOSA],
+    SETOSA,
     *({"data": {"req_data": [without(name)]}} for name in SETOSA),
-    {"meta": "x", "data": {"req_data": [SETOSA]}}, {"meta": [1], "data": {"req_data": [SETOSA]}},
-]  # fmt: skip
+    {"meta": "x", "data": {"req_data": [SETOSA]}},
+    {"meta": [1], "data": {"req_data": [SETOSA]}},
+]
 
 
 WRONG_FLOWERS += [{"data": {"req_data": rows}} for rows in ROWS]
@@ -910,11 +1049,14 @@ def test_a_number_too_large_for_the_model_is_refused(here: Running, value: str) 
 @pytest.mark.parametrize(
     "body",
     [
-        row('"\\ud800"', "colour"), row("1", "\ud800"), flowers(SETOSA, meta={"uuid": "\udfff"}),
-        row("[" * 900 + "]" * 900, "colour"), b'{"meta":{"uuid":NaN},' + RIGHT[1:],
+        row('"\\ud800"', "colour"),
+        row("1", "\ud800"),
+        flowers(SETOSA, meta={"uuid": "\udfff"}),
+        row("[" * 900 + "]" * 900, "colour"),
+        b'{"meta":{"uuid":NaN},' + RIGHT[1:],
     ],
     ids=["surrogate", "name", "uuid", "deep", "NaN"],
-)  # fmt: skip
+)
 def test_what_cannot_be_written_back_ends_in_a_known_answer(here: Running, body: bytes) -> None:
     answer = here.ask(IRIS, body, here.with_token)
     assert answer.code in [(500, "MR.0105"), (400, "ModelArts.4105"), (200, "None")]
@@ -1195,15 +1337,21 @@ def test_the_list_tells_of_all_services(here: Running) -> None:
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ("?service_name=iris", {"iris"}), ("?service_name=nothing", set()),
-        (f"?service_id={SERVICES['digits'].id}", {"digits"}), ("?service_id=x", set()),
-        ("?status=running", set(NAMES)), ("?status=stopped", set()), ("?status=failed", set()),
-        ("?infer_type=real-time", set(NAMES)), ("?infer_type=batch", set()),
+        ("?service_name=iris", {"iris"}),
+        ("?service_name=nothing", set()),
+        (f"?service_id={SERVICES['digits'].id}", {"digits"}),
+        ("?service_id=x", set()),
+        ("?status=running", set(NAMES)),
+        ("?status=stopped", set()),
+        ("?status=failed", set()),
+        ("?infer_type=real-time", set(NAMES)),
+        ("?infer_type=batch", set()),
         ("?service_name=iris&status=running", {"iris"}),
         ("?service_name=iris&status=failed", set()),
-        ("?model_id=00000000-0000-4000-8000-000000000000", set()), ("?unknown=1", set(NAMES)),
+        ("?model_id=00000000-0000-4000-8000-000000000000", set()),
+        ("?unknown=1", set(NAMES)),
     ],
-)  # fmt: skip
+)
 def test_the_list_can_be_filtered(here: Running, query: str, expected: set[str]) -> None:
     assert set(listed(here, query)) == expected
     assert manage(here, query).json["total_count"] == len(expected)
@@ -1226,9 +1374,21 @@ def test_the_list_can_be_sorted(here: Running, key: str) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["?limit=x", "?limit=-1", "?limit=", "?limit=1.5", "?offset=x", "?offset=-1", "?limit=%D9%A1",
-     "?limit=99999999999999999999", "?sort_by=x", "?sort_by=", "?order=x", "?order=ASC"],
-)  # fmt: skip
+    [
+        "?limit=x",
+        "?limit=-1",
+        "?limit=",
+        "?limit=1.5",
+        "?offset=x",
+        "?offset=-1",
+        "?limit=%D9%A1",
+        "?limit=99999999999999999999",
+        "?sort_by=x",
+        "?sort_by=",
+        "?order=x",
+        "?order=ASC",
+    ],
+)
 def test_a_bad_value_in_the_list_s_query_is_refused(here: Running, query: str) -> None:
     answer = manage(here, query)
     assert answer.code in [(400, "ModelArts.0101"), (400, "ModelArts.0104")]
@@ -1266,8 +1426,10 @@ def test_management_calls_can_be_signed(here: Running) -> None:
         assert (answer.status, answer.json["count"]) == (200, count)
     is_refused(
         sign(here, path, method="GET")._replace(target=f"{path}?limit=1").send(here),
-        403, "ModelArts.0206", ".+",
-    )  # fmt: skip
+        403,
+        "ModelArts.0206",
+        ".+",
+    )
 
 
 def test_the_platform_s_own_codes(here: Running) -> None:
@@ -1293,9 +1455,19 @@ def test_the_list_is_only_got(here: Running, method: str) -> None:
 
 
 BAD_CHANGES: list[Any] = [
-    None, {}, [], 1, "stopped", {"status": None}, {"status": "x"}, {"status": "running"},
-    {"status": ["stopped"]}, {"status": True}, {"status": "deploying"}, {"status": "STOPPED"},
-]  # fmt: skip
+    None,
+    {},
+    [],
+    1,
+    "stopped",
+    {"status": None},
+    {"status": "x"},
+    {"status": "running"},
+    {"status": ["stopped"]},
+    {"status": True},
+    {"status": "deploying"},
+    {"status": "STOPPED"},
+]
 
 
 @pytest.mark.parametrize("body", BAD_CHANGES, ids=str)
@@ -1449,10 +1621,21 @@ def test_a_signature_holds_for_a_quarter_of_an_hour(offset: int, further: int) -
 
 @pytest.mark.parametrize(
     "date",
-    ["0", "now", "2026-11-21T00:00:00Z", "20261121", "20261121T000000", "20261321T000000Z",
-     "20261121T006000Z", "99999999T999999Z", "00000000T000000Z", "1795219200", "00010101T000000Z",
-     "99991231T235959Z"],
-)  # fmt: skip
+    [
+        "0",
+        "now",
+        "2026-11-21T00:00:00Z",
+        "20261121",
+        "20261121T000000",
+        "20261321T000000Z",
+        "20261121T006000Z",
+        "99999999T999999Z",
+        "00000000T000000Z",
+        "1795219200",
+        "00010101T000000Z",
+        "99991231T235959Z",
+    ],
+)
 def test_a_date_that_is_none_is_refused(here: Running, date: str) -> None:
     answer = sign(here, body=RIGHT, date=date).send(here)
     is_refused(answer, 401, "APIG.0301", IAM + "verify aksk signature fail, .+")
@@ -1602,22 +1785,47 @@ def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended.value.code == 0
     shown = capsys.readouterr().out
     for flag in (
-        "port", "folder", "models", "token_lifetime_seconds", "requests_per_second",
-        "timeout_seconds", "lock_after", "clock_offset_seconds", "inference_delay_seconds",
-        "idle_timeout_seconds", "exit_with_pid",
-    ):  # fmt: skip
+        "port",
+        "folder",
+        "models",
+        "token_lifetime_seconds",
+        "requests_per_second",
+        "timeout_seconds",
+        "lock_after",
+        "clock_offset_seconds",
+        "inference_delay_seconds",
+        "idle_timeout_seconds",
+        "exit_with_pid",
+    ):
         assert f"--{flag}" in shown
 
 
 @pytest.mark.parametrize(
     "flag",
-    ["--port=0", "--port=65536", "--port=x", "--port=-1", "--port=", "--prot=1", "--por=9443",
-     "--token_lifetime_seconds=x", "--token_lifetime_seconds=nan",
-     "--token_lifetime_seconds=-1", "--requests_per_second=x", "--requests_per_second=-1",
-     "--timeout_seconds=-1", "--timeout_seconds=nan", "--lock_after=-1",
-     "--lock_after=1.5", "--inference_delay_seconds=-1", "--inference_delay_seconds=nan",
-     "--clock_offset_seconds=nan", "--clock_offset_seconds=inf", "more"],
-)  # fmt: skip
+    [
+        "--port=0",
+        "--port=65536",
+        "--port=x",
+        "--port=-1",
+        "--port=",
+        "--prot=1",
+        "--por=9443",
+        "--token_lifetime_seconds=x",
+        "--token_lifetime_seconds=nan",
+        "--token_lifetime_seconds=-1",
+        "--requests_per_second=x",
+        "--requests_per_second=-1",
+        "--timeout_seconds=-1",
+        "--timeout_seconds=nan",
+        "--lock_after=-1",
+        "--lock_after=1.5",
+        "--inference_delay_seconds=-1",
+        "--inference_delay_seconds=nan",
+        "--clock_offset_seconds=nan",
+        "--clock_offset_seconds=inf",
+        "more",
+    ],
+)
 def test_a_flag_that_makes_no_sense_is_refused(
     flag: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -154,9 +154,25 @@ def something_inside(chance: random.Random, token: str, other: str) -> str:
 
 def something_around(chance: random.Random, token: str, other: str) -> str:
     around = (
-        "{}\xa0", "\xa0{}", "{}\x85", "{},", "{};", '"{}"', "'{}'", "Bearer {}", "{}, {}", "<{}>",
-        "{}%20", "{}.", "{}!", "{}\xff", "b'{}'", "token={}", "MII{}", "{}\x0c",
-    )  # fmt: skip
+        "{}\xa0",
+        "\xa0{}",
+        "{}\x85",
+        "{},",
+        "{};",
+        '"{}"',
+        "'{}'",
+        "Bearer {}",
+        "{}, {}",
+        "<{}>",
+        "{}%20",
+        "{}.",
+        "{}!",
+        "{}\xff",
+        "b'{}'",
+        "token={}",
+        "MII{}",
+        "{}\x0c",
+    )
     return chance.choice(around).replace("{}", token)
 
 
@@ -194,10 +210,24 @@ def nothing_of_it(chance: random.Random, token: str, other: str) -> str:
 
 
 TOKEN_FORGERIES: list[Callable[[random.Random, str, str], str]] = [
-    one_changed, one_removed, one_inserted, case_swapped, all_in_one_case, two_exchanged, truncated,
-    spliced, last_letter_changed, padding_changed, standard_alphabet, something_inside,
-    something_around, bit_flipped, part_of_another, own_making, nothing_of_it,
-]  # fmt: skip
+    one_changed,
+    one_removed,
+    one_inserted,
+    case_swapped,
+    all_in_one_case,
+    two_exchanged,
+    truncated,
+    spliced,
+    last_letter_changed,
+    padding_changed,
+    standard_alphabet,
+    something_inside,
+    something_around,
+    bit_flipped,
+    part_of_another,
+    own_making,
+    nothing_of_it,
+]
 
 
 def forged_token(chance: random.Random, service: Running, number: int) -> tuple[str, Forgery]:
@@ -211,11 +241,21 @@ def forged_token(chance: random.Random, service: Running, number: int) -> tuple[
     headers = [*JSON.items(), ("X-Auth-Token", token)]
     if chance.random() < 0.05:  # a true one where none is looked for
         token = tokens[0]
-        headers = [*JSON.items(), chance.choice((
-            ("Authorization", f"Bearer {token}"), ("Authorization", token), ("Cookie", token),
-            ("X-Subject-Token", token), ("X-Auth-Tokens", token), ("X_Auth_Token", token),
-            ("X-Apig-AppCode", token), ("X-Security-Token", token),
-        ))]  # fmt: skip
+        headers = [
+            *JSON.items(),
+            chance.choice(
+                (
+                    ("Authorization", f"Bearer {token}"),
+                    ("Authorization", token),
+                    ("Cookie", token),
+                    ("X-Subject-Token", token),
+                    ("X-Auth-Tokens", token),
+                    ("X_Auth_Token", token),
+                    ("X-Apig-AppCode", token),
+                    ("X-Security-Token", token),
+                )
+            ),
+        ]
         target += chance.choice(("", f"?X-Auth-Token={token}"))
     # What HTTP does not allow in a header ends before anybody looks at the token.
     statuses = UNKNOWN | ({400} if "\x0c" in token else set())
@@ -301,9 +341,23 @@ def signature_digit(chance: random.Random, service: Running, base: Base) -> Forg
 
 def signature_form(chance: random.Random, service: Running, base: Base) -> Forgery:
     value = base.signed.authorization["Signature"]
-    forms = (value[:-1], value + "0", value[:32], value * 2, value.upper(), value.title(), "0" * 64,
-             value[::-1], f" {value}", f"0x{value}", value[:-1] + "g", value + "\xa0", "None",
-             base64.b64encode(bytes.fromhex(value)).decode(), value + ", Extra=1")  # fmt: skip
+    forms = (
+        value[:-1],
+        value + "0",
+        value[:32],
+        value * 2,
+        value.upper(),
+        value.title(),
+        "0" * 64,
+        value[::-1],
+        f" {value}",
+        f"0x{value}",
+        value[:-1] + "g",
+        value + "\xa0",
+        "None",
+        base64.b64encode(bytes.fromhex(value)).decode(),
+        value + ", Extra=1",
+    )
     return with_parts(base, value=chance.choice([each for each in forms if each != value]))
 
 
@@ -364,11 +418,22 @@ def query_changed(chance: random.Random, service: Running, base: Base) -> Forger
     if not mark:
         return None
     forms = (
-        query.upper(), query + "0", f"0{query}", query.replace("=", "%3D"), query[:-1],
-        query.replace("%FF", "%FE"), query.replace("%FF", "%EF%BF%BD"), query.replace("&", ";"),
-        query.replace("%C3%A9", "%E9"), query.replace("1", "2"), f"{query}%20", f"{query}+",
-        query.replace("&", "%26"), query.replace("=", "=="), "&".join([query] * 2),
-    )  # fmt: skip
+        query.upper(),
+        query + "0",
+        f"0{query}",
+        query.replace("=", "%3D"),
+        query[:-1],
+        query.replace("%FF", "%FE"),
+        query.replace("%FF", "%EF%BF%BD"),
+        query.replace("&", ";"),
+        query.replace("%C3%A9", "%E9"),
+        query.replace("1", "2"),
+        f"{query}%20",
+        f"{query}+",
+        query.replace("&", "%26"),
+        query.replace("=", "=="),
+        "&".join([query] * 2),
+    )
     return altered(
         base, target=f"{path}?{chance.choice([each for each in forms if each != query])}"
     )
@@ -386,8 +451,19 @@ def body_length(chance: random.Random, service: Running, base: Base) -> Forgery 
     if not base.covers_body:
         return None
     body = base.signed.body
-    forms = (body + b" ", b" " + body, body[:-1], body[1:], body * 2, b"", body + b"\n", b"{}",
-             body + b"\0", body.replace(b"0.2", b"0.20"), body.replace(b'"', b"'"))  # fmt: skip
+    forms = (
+        body + b" ",
+        b" " + body,
+        body[:-1],
+        body[1:],
+        body * 2,
+        b"",
+        body + b"\n",
+        b"{}",
+        body + b"\0",
+        body.replace(b"0.2", b"0.20"),
+        body.replace(b'"', b"'"),
+    )
     return altered(base, body=chance.choice([each for each in forms if each != body]))
 
 
@@ -396,10 +472,21 @@ def content_type(chance: random.Random, service: Running, base: Base) -> Forgery
         return None
     old = base.signed.headers["Content-Type"]
     forms = (
-        f"{old};", f"{old}; charset=utf-8", "text/plain", old.upper(), f"{old}\xa0", f"\xa0{old}",
-        f"{old}\x85", f"{old}\x1f", old.replace("/", "/ "), "", f"{old},{old}", None,
-        "multipart/form-data; boundary=b", "application/bson",
-    )  # fmt: skip
+        f"{old};",
+        f"{old}; charset=utf-8",
+        "text/plain",
+        old.upper(),
+        f"{old}\xa0",
+        f"\xa0{old}",
+        f"{old}\x85",
+        f"{old}\x1f",
+        old.replace("/", "/ "),
+        "",
+        f"{old},{old}",
+        None,
+        "multipart/form-data; boundary=b",
+        "application/bson",
+    )
     new = chance.choice([each for each in forms if each != old])
     return with_header(base, "Content-Type", new, UNKNOWN | {400})
 
@@ -407,16 +494,42 @@ def content_type(chance: random.Random, service: Running, base: Base) -> Forgery
 def date(chance: random.Random, service: Running, base: Base) -> Forgery:
     old = base.signed.headers["X-Sdk-Date"]
     second = f"{(int(old[-3:-1]) + 1) % 60:02}"
-    forms = (put(old, 13, second, 2), "20200101T000000Z", "20990101T000000Z", None, old.lower(), "",
-             f"{old}\xa0", old[:-1], f"{old[:-1]}+0000", f"{old}, {old}", old.replace("T", " "),
-             "0", "now")  # fmt: skip
+    forms = (
+        put(old, 13, second, 2),
+        "20200101T000000Z",
+        "20990101T000000Z",
+        None,
+        old.lower(),
+        "",
+        f"{old}\xa0",
+        old[:-1],
+        f"{old[:-1]}+0000",
+        f"{old}, {old}",
+        old.replace("T", " "),
+        "0",
+        "now",
+    )
     return with_header(base, "X-Sdk-Date", chance.choice(forms))
 
 
 def host(chance: random.Random, service: Running, base: Base) -> Forgery:
-    forms = ("localhost", f"localhost:{service.port}", "127.0.0.1", "example.com", "", "[", "[::1",
-             f"{service.host}.", f"user@{service.host}", f"{service.host}?a=1", f"{service.host}#",
-             f"{service.host}\xa0", "a b", "\xe9", f"{service.host}/")  # fmt: skip
+    forms = (
+        "localhost",
+        f"localhost:{service.port}",
+        "127.0.0.1",
+        "example.com",
+        "",
+        "[",
+        "[::1",
+        f"{service.host}.",
+        f"user@{service.host}",
+        f"{service.host}?a=1",
+        f"{service.host}#",
+        f"{service.host}\xa0",
+        "a b",
+        "\xe9",
+        f"{service.host}/",
+    )
     return with_header(base, "Host", chance.choice(forms), UNKNOWN | {400})
 
 
@@ -433,10 +546,20 @@ def names_fewer(chance: random.Random, service: Running, base: Base) -> Forgery:
 
 
 def names_more(chance: random.Random, service: Running, base: Base) -> Forgery:
-    more = chance.choice((
-        chance.choice(base.names), "x-none", "authorization", "", "content-length", "server",
-        "\xe9", "a:b", "x-sdk-date:x", "*",
-    ))  # fmt: skip
+    more = chance.choice(
+        (
+            chance.choice(base.names),
+            "x-none",
+            "authorization",
+            "",
+            "content-length",
+            "server",
+            "\xe9",
+            "a:b",
+            "x-sdk-date:x",
+            "*",
+        )
+    )
     names = [*base.names, more]
     return with_parts(base, names=";".join(chance.choice((names, sorted(names), names[::-1]))))
 
@@ -444,10 +567,18 @@ def names_more(chance: random.Random, service: Running, base: Base) -> Forgery:
 def names_in_another_form(chance: random.Random, service: Running, base: Base) -> Forgery:
     text = ";".join(base.names)
     forms = (
-        text.upper(), text.title(), text.replace(";", ","), f";{text}", f"{text};", f" {text}",
-        text.replace(";", "; "), text.replace("-", "_"), text.replace(";", ";;"), f"{text}\xa0",
+        text.upper(),
+        text.title(),
+        text.replace(";", ","),
+        f";{text}",
+        f"{text};",
+        f" {text}",
+        text.replace(";", "; "),
+        text.replace("-", "_"),
+        text.replace(";", ";;"),
+        f"{text}\xa0",
         text.replace("x-sdk-date", "x-sdk-dat\xe9"),
-    )  # fmt: skip
+    )
     return with_parts(base, names=chance.choice(forms))
 
 
@@ -480,13 +611,23 @@ def authorization_twice(chance: random.Random, service: Running, base: Base) -> 
 def authorization_form(chance: random.Random, service: Running, base: Base) -> Forgery:
     good = base.signed.headers["Authorization"]
     forms = (
-        good.lower(), good.replace("SDK-HMAC-SHA256 ", "SDK-HMAC-SM3 "),
-        good.replace("SDK-HMAC-SHA256 ", "V11-HMAC-SHA256 "), good.replace("Access", "Credential"),
-        good.replace("SDK-HMAC-SHA256 ", "Basic "), good.replace("SDK-HMAC-SHA256 ", ""),
-        good.replace("Access=", "Access=x, Access="), f"{good}\xa0", f"{good},", f"{good} {good}",
-        good.replace("SHA256", "SHA256\xa0"), good.replace("Signature=", "signature="),
-        f"{good}, Signature={'0' * 64}", good.replace(", ", "; "), "SDK-HMAC-SHA256", "",
-    )  # fmt: skip
+        good.lower(),
+        good.replace("SDK-HMAC-SHA256 ", "SDK-HMAC-SM3 "),
+        good.replace("SDK-HMAC-SHA256 ", "V11-HMAC-SHA256 "),
+        good.replace("Access", "Credential"),
+        good.replace("SDK-HMAC-SHA256 ", "Basic "),
+        good.replace("SDK-HMAC-SHA256 ", ""),
+        good.replace("Access=", "Access=x, Access="),
+        f"{good}\xa0",
+        f"{good},",
+        f"{good} {good}",
+        good.replace("SHA256", "SHA256\xa0"),
+        good.replace("Signature=", "signature="),
+        f"{good}, Signature={'0' * 64}",
+        good.replace(", ", "; "),
+        "SDK-HMAC-SHA256",
+        "",
+    )
     return with_header(base, "Authorization", chance.choice(forms))
 
 
@@ -495,9 +636,16 @@ def access(chance: random.Random, service: Running, base: Base) -> Forgery:
     place = chance.randrange(len(known))
     other = service.account["appkey" if base.key == "ak" else "ak"]
     forms = (
-        other, known.swapcase(), known[:-1], known + "0", known[::-1], f"{known}\xa0", "0",
-        put(known, place, other_than(chance, known[place], LETTERS), 1), known * 2,
-    )  # fmt: skip
+        other,
+        known.swapcase(),
+        known[:-1],
+        known + "0",
+        known[::-1],
+        f"{known}\xa0",
+        "0",
+        put(known, place, other_than(chance, known[place], LETTERS), 1),
+        known * 2,
+    )
     return with_parts(base, access=chance.choice([each for each in forms if each != known]))
 
 
@@ -521,9 +669,16 @@ def unsigned_payload_changed(chance: random.Random, service: Running, base: Base
         return None
     own = hashlib.sha256(base.signed.body).hexdigest()
     forms = (
-        own, "unsigned-payload", "UNSIGNED-PAYLOADS", "", None, "UNSIGNED-PAYLOAD\xa0", own.upper(),
-        hashlib.sha256(b"").hexdigest(), "STREAMING-UNSIGNED-PAYLOAD",
-    )  # fmt: skip
+        own,
+        "unsigned-payload",
+        "UNSIGNED-PAYLOADS",
+        "",
+        None,
+        "UNSIGNED-PAYLOAD\xa0",
+        own.upper(),
+        hashlib.sha256(b"").hexdigest(),
+        "STREAMING-UNSIGNED-PAYLOAD",
+    )
     return with_header(base, "X-Sdk-Content-Sha256", chance.choice(forms))
 
 
@@ -533,9 +688,20 @@ def other_secret(chance: random.Random, service: Running, base: Base) -> Forgery
     own, other = ("sk", "appsecret") if base.key == "ak" else ("appsecret", "sk")
     secret = known[own]
     place = chance.randrange(len(secret))
-    forms = (put(secret, place, other_than(chance, secret[place], LETTERS), 1), secret[:-1], "",
-             secret + "0", secret.swapcase(), known[other], known[base.key], secret[::-1],
-             known["appcode"], known["password"], f"AWS4{secret}", f"{secret} ")  # fmt: skip
+    forms = (
+        put(secret, place, other_than(chance, secret[place], LETTERS), 1),
+        secret[:-1],
+        "",
+        secret + "0",
+        secret.swapcase(),
+        known[other],
+        known[base.key],
+        secret[::-1],
+        known["appcode"],
+        known["password"],
+        f"AWS4{secret}",
+        f"{secret} ",
+    )
     names, moment = signed.authorization["SignedHeaders"], signed.headers["X-Sdk-Date"]
     canonical = modelarts.canonical_request(
         signed.method, signed.target, signed.headers, names, signed.body
@@ -583,12 +749,37 @@ def too_old(chance: random.Random, service: Running, base: Base) -> Forgery:
 
 
 SIGNATURE_FORGERIES: list[Change] = [
-    signature_digit, signature_form, method, another_service, path_longer, path_letter, query_more,
-    query_behind_a_fragment, query_fewer, query_changed, body_bit, body_length, content_type, date,
-    host, names_in_another_order, names_fewer, names_more, names_in_another_form, header_twice,
-    header_changed, authorization_twice, authorization_form, access, unsigned_payload_added,
-    unsigned_payload_changed, other_secret, other_recipe, another_door, too_old,
-]  # fmt: skip
+    signature_digit,
+    signature_form,
+    method,
+    another_service,
+    path_longer,
+    path_letter,
+    query_more,
+    query_behind_a_fragment,
+    query_fewer,
+    query_changed,
+    body_bit,
+    body_length,
+    content_type,
+    date,
+    host,
+    names_in_another_order,
+    names_fewer,
+    names_more,
+    names_in_another_form,
+    header_twice,
+    header_changed,
+    authorization_twice,
+    authorization_form,
+    access,
+    unsigned_payload_added,
+    unsigned_payload_changed,
+    other_secret,
+    other_recipe,
+    another_door,
+    too_old,
+]
 
 
 def same_request(forgery: Forgery, signed: Signed) -> bool:

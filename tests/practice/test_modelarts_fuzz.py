@@ -47,14 +47,55 @@ FAILED = b'{"erno":"MR.0105","msg":"Recognition failed","words_result":{}}'
 GATEWAY, PLATFORM = {401, 404, 413, 414, 494}, {400, 401, 403, 404, 405}
 KEYSTONE = {400: "Bad Request", 401: "Unauthorized", 404: "Not Found"}
 WORDS = (
-    "", "0", "-1", "NaN", "null", "running", "x" * 5000, "é", "中 \U0001f600", "\0", "%", "%zz",
-    "../../etc/passwd", "<script>", "' OR 1=1 --", "{{7*7}}", "${jndi:x}", "\ud800", "\x7f",
-    "\x1b[0m", "a\r\nb", " ", "\u2028", "__class__", "1e999", "١",
-)  # fmt: skip
+    "",
+    "0",
+    "-1",
+    "NaN",
+    "null",
+    "running",
+    "x" * 5000,
+    "é",
+    "中 \U0001f600",
+    "\0",
+    "%",
+    "%zz",
+    "../../etc/passwd",
+    "<script>",
+    "' OR 1=1 --",
+    "{{7*7}}",
+    "${jndi:x}",
+    "\ud800",
+    "\x7f",
+    "\x1b[0m",
+    "a\r\nb",
+    " ",
+    "\u2028",
+    "__class__",
+    "1e999",
+    "١",
+)
 HEADER_WORDS = (
-    "", "0", "x", "a" * 30_000, "\xe9\xff", "\xa0", "\x01", "\x1f", "a b", "a;b", "a,b", ";;;", "=",
-    '"', "\\", "%00", "Bearer x", "Basic \xff", "SDK-HMAC-SHA256", "SDK-HMAC-SHA256 Access=,",
-)  # fmt: skip
+    "",
+    "0",
+    "x",
+    "a" * 30_000,
+    "\xe9\xff",
+    "\xa0",
+    "\x01",
+    "\x1f",
+    "a b",
+    "a;b",
+    "a,b",
+    ";;;",
+    "=",
+    '"',
+    "\\",
+    "%00",
+    "Bearer x",
+    "Basic \xff",
+    "SDK-HMAC-SHA256",
+    "SDK-HMAC-SHA256 Access=,",
+)
 
 
 # What is sent.
@@ -92,17 +133,33 @@ def broken_json(chance: random.Random) -> bytes:
     )
     return chance.choice(
         (
-            b"[" * deep, b'{"data":' * deep, b"[" * deep + b"]" * deep,
+            b"[" * deep,
+            b'{"data":' * deep,
+            b"[" * deep + b"]" * deep,
             b'{"meta":{"uuid":' + b"[" * deep + b"]" * deep + b"}," + RIGHT[1:],
-            RIGHT.replace(b"0.2", b"[" * deep + b"]" * deep), RIGHT.replace(b"0.2", number),
-            RIGHT.replace(b"}]", b', "more": ' + number + b"}]"), RIGHT[:cut], RIGHT[cut:],
-            b'{"meta":{"uuid":' + number + b"}," + RIGHT[1:], RIGHT.decode().encode("utf-16"),
-            RIGHT.decode().encode("utf-32"), b"\xef\xbb\xbf" + RIGHT, RIGHT + b"\0",
-            RIGHT.replace(b"data", b"\xff\xfe"), RIGHT.replace(b"}]", b', "a": "\xed\xa0\x80"}]'),
-            RIGHT.replace(b"}]", b', "\\ud800": "\\udfff"}]'), chance.randbytes(100), b"\0" * 100,
-            RIGHT * 2, b'{"data":{}, ' + RIGHT[1:], b"null", b'"', b"'", b"{}" * 1000,
+            RIGHT.replace(b"0.2", b"[" * deep + b"]" * deep),
+            RIGHT.replace(b"0.2", number),
+            RIGHT.replace(b"}]", b', "more": ' + number + b"}]"),
+            RIGHT[:cut],
+            RIGHT[cut:],
+            b'{"meta":{"uuid":' + number + b"}," + RIGHT[1:],
+            RIGHT.decode().encode("utf-16"),
+            RIGHT.decode().encode("utf-32"),
+            b"\xef\xbb\xbf" + RIGHT,
+            RIGHT + b"\0",
+            RIGHT.replace(b"data", b"\xff\xfe"),
+            RIGHT.replace(b"}]", b', "a": "\xed\xa0\x80"}]'),
+            RIGHT.replace(b"}]", b', "\\ud800": "\\udfff"}]'),
+            chance.randbytes(100),
+            b"\0" * 100,
+            RIGHT * 2,
+            b'{"data":{}, ' + RIGHT[1:],
+            b"null",
+            b'"',
+            b"'",
+            b"{}" * 1000,
         )
-    )  # fmt: skip
+    )
 
 
 def body_of_json(chance: random.Random) -> bytes:
@@ -148,18 +205,31 @@ NAMES = ("image", "data", "", "é", "a" * 3000, 'a"b', "images\0")
 FILES = (None, "", "é.png", "../../x", "a" * 3000, "\0", ";")
 LABELS = (None, "multipart/form-data", "", "text/plain; charset=x", "a" * 3000, "\xff")
 DISPOSITIONS = (
-    b"Content-Disposition: form-data", b"Content-Disposition: attachment", b"", b":", b"a: b",
+    b"Content-Disposition: form-data",
+    b"Content-Disposition: attachment",
+    b"",
+    b":",
+    b"a: b",
     b'Content-Disposition: form-data; name="images"; filename="x"; filename*=utf-8\'\'%ff',
-    b'Content-Disposition: form-data; name=images; filename="', b"A: " + b"b" * 20_000,
-    b"Content-Disposition: form-data; name=\xff\xfe", b"\r\n".join([b"A: b"] * 1000),
-    b"Content-Transfer-Encoding: base64", b"Content-Disposition: ; ; ;=", b"\0: \0",
-)  # fmt: skip
+    b'Content-Disposition: form-data; name=images; filename="',
+    b"A: " + b"b" * 20_000,
+    b"Content-Disposition: form-data; name=\xff\xfe",
+    b"\r\n".join([b"A: b"] * 1000),
+    b"Content-Transfer-Encoding: base64",
+    b"Content-Disposition: ; ; ;=",
+    b"\0: \0",
+)
 FORMS = (
-    'multipart/form-data; boundary="{}"', "multipart/form-data", "MULTIPART/FORM-DATA; BOUNDARY={}",
-    "multipart/form-data; boundary=", "multipart/form-data; boundary=x; boundary={}",
-    "multipart/form-data; charset=none; boundary={}", "multipart/form-data; boundary=\xff",
-    'multipart/form-data; boundary="', "multipart/form-data; boundary*=utf-8''{}",
-)  # fmt: skip
+    'multipart/form-data; boundary="{}"',
+    "multipart/form-data",
+    "MULTIPART/FORM-DATA; BOUNDARY={}",
+    "multipart/form-data; boundary=",
+    "multipart/form-data; boundary=x; boundary={}",
+    "multipart/form-data; charset=none; boundary={}",
+    "multipart/form-data; boundary=\xff",
+    'multipart/form-data; boundary="',
+    "multipart/form-data; boundary*=utf-8''{}",
+)
 
 
 def multipart(chance: random.Random) -> tuple[bytes, str]:
@@ -224,9 +294,11 @@ def wrong_form(answer: Answer, found: dict[str, Any]) -> str:
     if "error" in keys:
         return "" if found["error"]["title"] == KEYSTONE.get(answer.status) else "no keystone's"
     answers = (
-        {"meta", "data"}, {"predicted_label", "scores"}, {"total_count", "count", "services"},
+        {"meta", "data"},
+        {"predicted_label", "scores"},
+        {"total_count", "count", "services"},
         {"detection_classes", "detection_boxes", "detection_scores"},
-    )  # fmt: skip
+    )
     if answer.status == 201:
         return "" if answer.header("x-subject-token") else "no token"
     known = keys in answers or {"service_id", "status"} <= keys
@@ -276,11 +348,28 @@ def file_to_a_model(chance: random.Random, service: Running) -> str:
 def strange_headers(chance: random.Random, service: Running) -> str:
     target = chance.choice((IRIS, APP_IRIS, TOKENS, "/", "/v1/infers", f"{IRIS}/x", f"{IRIS}?%zz"))
     names = (
-        "Authorization", "X-Auth-Token", "X-Apig-AppCode", "apikey", "X-Sdk-Date", "Content-Type",
-        "X-Sdk-Content-Sha256", "X-Request-Id", "X-Apig-Mode", "Accept", "Accept-Encoding",
-        "Cookie", "X-Forwarded-For", "X-Forwarded-Proto", "Host", "Referer", "Range",
-        "Content-Encoding", "X" * 500, "Upgrade", "Expect",
-    )  # fmt: skip
+        "Authorization",
+        "X-Auth-Token",
+        "X-Apig-AppCode",
+        "apikey",
+        "X-Sdk-Date",
+        "Content-Type",
+        "X-Sdk-Content-Sha256",
+        "X-Request-Id",
+        "X-Apig-Mode",
+        "Accept",
+        "Accept-Encoding",
+        "Cookie",
+        "X-Forwarded-For",
+        "X-Forwarded-Proto",
+        "Host",
+        "Referer",
+        "Range",
+        "Content-Encoding",
+        "X" * 500,
+        "Upgrade",
+        "Expect",
+    )
     count = chance.randrange(1, 5)
     pairs = [(chance.choice(names), chance.choice(HEADER_WORDS)) for _ in range(count)]
     pairs += credentials(chance, service, target, RIGHT).items()
@@ -345,13 +434,39 @@ def strange_management(chance: random.Random, service: Running) -> str:
         ("", "", "/", f"/{SERVICES['iris'].id}", "/x", "/%FF", f"/{'a' * 3000}", "/a/b")
     )
     names = (
-        "service_id", "service_name", "status", "infer_type", "offset", "limit", "sort_by", "order",
-        "model_id", "x", "",
-    )  # fmt: skip
+        "service_id",
+        "service_name",
+        "status",
+        "infer_type",
+        "offset",
+        "limit",
+        "sort_by",
+        "order",
+        "model_id",
+        "x",
+        "",
+    )
     values = (
-        "", "0", "1", "-1", "999999999", "9" * 50, "1.5", "%D9%A1", "%FF", "%00", "running", "asc",
-        "status", "publish_at", "a" * 3000, "%F0%9F%98%80", "%ED%A0%80", "+", "#",
-    )  # fmt: skip
+        "",
+        "0",
+        "1",
+        "-1",
+        "999999999",
+        "9" * 50,
+        "1.5",
+        "%D9%A1",
+        "%FF",
+        "%00",
+        "running",
+        "asc",
+        "status",
+        "publish_at",
+        "a" * 3000,
+        "%F0%9F%98%80",
+        "%ED%A0%80",
+        "+",
+        "#",
+    )
     count = chance.randrange(4)
     query = "&".join(f"{chance.choice(names)}={chance.choice(values)}" for _ in range(count))
     path = f"/v1/{project}/services{place}".replace("é", "%C3%A9")
@@ -362,9 +477,11 @@ def strange_management(chance: random.Random, service: Running) -> str:
         wanted = something(chance)
         changes = (b"", broken_json(chance), json.dumps({"status": wanted}).encode())
         body = chance.choice(changes)
-    headers = credentials(chance, service, target, body or b"") if method != "GET" else {
-        "X-Auth-Token": service.token
-    }  # fmt: skip
+    headers = (
+        credentials(chance, service, target, body or b"")
+        if method != "GET"
+        else {"X-Auth-Token": service.token}
+    )
     return told(service.ask(target, body, headers, method), f"{method} {target}", body)
 
 
@@ -374,25 +491,35 @@ def no_http(chance: random.Random, service: Running) -> str:
     line = b"POST %b HTTP/1.1" % path
     head = b"\r\nHost: here\r\nConnection: close\r\n"
     requests = (
-        b"\x00\xff\r\n\r\n", b"GET\r\n\r\n", b"POST / HTTP\r\n\r\n", b"POST  / HTTP/1.1\r\n\r\n",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", line + b"\r\n\r\n",
-        line + b"\r\nHost: a\r\nHost: b\r\n\r\n", line + head + b"Content-Length: -1\r\n\r\n",
+        b"\x00\xff\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"POST / HTTP\r\n\r\n",
+        b"POST  / HTTP/1.1\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        line + b"\r\n\r\n",
+        line + b"\r\nHost: a\r\nHost: b\r\n\r\n",
+        line + head + b"Content-Length: -1\r\n\r\n",
         line + head + b"Content-Length: five\r\n\r\n",
         line + head + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n",
-        line + head + b": x\r\n\r\n", line + head + b"Transfer-Encoding: gzip\r\n\r\n",
+        line + head + b": x\r\n\r\n",
+        line + head + b"Transfer-Encoding: gzip\r\n\r\n",
         line + head + b"X: \xff\x00\r\n\r\n",
         line + head + b"Content-Length: 99999999999999999999999\r\n\r\n",
-        line + head + b"X: " + b"y" * 400_000 + b"\r\n\r\n", b"A" * 400_000,
-        line + head + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"POST /" + b"a" * 400_000,
+        line + head + b"X: " + b"y" * 400_000 + b"\r\n\r\n",
+        b"A" * 400_000,
+        line + head + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST /" + b"a" * 400_000,
         line + head + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-        line + head + b"\r\n", line + b"\xff" + head + b"\r\n",
+        line + head + b"\r\n",
+        line + b"\xff" + head + b"\r\n",
         line.replace(b"/1.1", b"/0.9") + head + b"\r\n",
         line.replace(b"POST /", b"POST http://x/") + head + b"\r\n",
-        chance.randbytes(50) + b"\r\n\r\n", b"POST * HTTP/1.1" + head + b"\r\n",
+        chance.randbytes(50) + b"\r\n\r\n",
+        b"POST * HTTP/1.1" + head + b"\r\n",
         line + head + b"Expect: 100-continue\r\n\r\n",
         line + head + b"Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
         b"\r\n" * 100 + line + head + b"\r\n",
-    )  # fmt: skip
+    )
     request, received = chance.choice(requests), b""
     # One that says more will come waits for it, and would wait long.
     waits = b"9999999" in request or b"/0.9" in request
@@ -443,9 +570,16 @@ def leaving_early(chance: random.Random, service: Running) -> str:
 
 
 KINDS: list[tuple[int, Callable[[random.Random, Running], str]]] = [
-    (26, text_to_a_model), (24, file_to_a_model), (10, strange_headers), (10, strange_signature),
-    (10, strange_login), (10, strange_management), (5, no_http), (2, no_tls), (3, leaving_early),
-]  # fmt: skip
+    (26, text_to_a_model),
+    (24, file_to_a_model),
+    (10, strange_headers),
+    (10, strange_signature),
+    (10, strange_login),
+    (10, strange_management),
+    (5, no_http),
+    (2, no_tls),
+    (3, leaving_early),
+]
 
 
 # All of them.

@@ -414,9 +414,20 @@ def test_without_a_password_it_is_407(keeper: Proxy, echo: Server) -> None:
 
 @pytest.mark.parametrize(
     "header",
-    ["Basic", "Basic x", "Basic " + "x" * 10_000, "Bearer {right}", "{right}", "Basic {wrong}",
-     "Basic {right}x", "Basic {half}", "Basic \xff", "", "Basic {other}"],
-)  # fmt: skip
+    [
+        "Basic",
+        "Basic x",
+        "Basic " + "x" * 10_000,
+        "Bearer {right}",
+        "{right}",
+        "Basic {wrong}",
+        "Basic {right}x",
+        "Basic {half}",
+        "Basic \xff",
+        "",
+        "Basic {other}",
+    ],
+)
 def test_no_other_word_is_admitted(keeper: Proxy, echo: Server, header: str) -> None:
     right = base64.b64encode(f"{keeper.user}:{keeper.password}".encode()).decode()
     words = {
@@ -429,8 +440,9 @@ def test_no_other_word_is_admitted(keeper: Proxy, echo: Server, header: str) -> 
     with raw(keeper) as connection:
         connection.sendall(
             f"GET http://{echo.address}/ HTTP/1.1\r\nProxy-Authorization: ".encode()
-            + value + b"\r\n\r\n"
-        )  # fmt: skip
+            + value
+            + b"\r\n\r\n"
+        )
         assert received(connection).startswith(b"HTTP/1.1 407 ")
     assert echo.seen == []
 
@@ -515,14 +527,26 @@ def test_who_cannot_be_reached_is_502_at_once(proxy: Proxy, method: str, target:
 
 @pytest.mark.parametrize(
     "words",
-    [b"hello\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n",
-     b"GET http:// HTTP/1.1\r\n\r\n", b"GET ftp://a/ HTTP/1.1\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\n",
-     b"GET https://127.0.0.1/ HTTP/1.1\r\n\r\n", b"CONNECT  HTTP/1.1\r\n\r\n",
-     b"GET http://a:b:c/ HTTP/1.1\r\n\r\n", b"GET http://a:99999999/ HTTP/1.1\r\n\r\n",
-     b"CONNECT a:x HTTP/1.1\r\n\r\n", b"CONNECT a:-1 HTTP/1.1\r\n\r\n", b"\r\n\r\n\r\n\r\n",
-     b"GET http://\xff\xfe/ HTTP/1.1\r\n\r\n", b"GET http://a/ HTTP/9\r\n\r\n",
-     b"GET http://a/ HTTP/1.1\r\nContent-Length: x\r\n\r\n", b"a" * 100_000],
-)  # fmt: skip
+    [
+        b"hello\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET http:// HTTP/1.1\r\n\r\n",
+        b"GET ftp://a/ HTTP/1.1\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\n",
+        b"GET https://127.0.0.1/ HTTP/1.1\r\n\r\n",
+        b"CONNECT  HTTP/1.1\r\n\r\n",
+        b"GET http://a:b:c/ HTTP/1.1\r\n\r\n",
+        b"GET http://a:99999999/ HTTP/1.1\r\n\r\n",
+        b"CONNECT a:x HTTP/1.1\r\n\r\n",
+        b"CONNECT a:-1 HTTP/1.1\r\n\r\n",
+        b"\r\n\r\n\r\n\r\n",
+        b"GET http://\xff\xfe/ HTTP/1.1\r\n\r\n",
+        b"GET http://a/ HTTP/9\r\n\r\n",
+        b"GET http://a/ HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+        b"a" * 100_000,
+    ],
+)
 def test_what_makes_no_sense_is_answered_and_ends(proxy: Proxy, words: bytes) -> None:
     with raw(proxy) as connection:
         connection.sendall(words)
@@ -667,8 +691,9 @@ def test_a_cut_answer_has_bytes_and_an_error(
         assert len(caught.value.partial) == size // 2
 
 
-@pytest.mark.parametrize(("method", "path"), [("HEAD", "plain"), ("GET", "nothing"),
-                                              ("GET", "plain")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "path"), [("HEAD", "plain"), ("GET", "nothing"), ("GET", "plain")]
+)
 def test_a_cut_is_never_taken_for_a_whole_answer(
     cutter: Proxy, echo: Server, method: str, path: str
 ) -> None:
@@ -952,10 +977,24 @@ def test_a_folder_that_is_none_is_said_in_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "flag",
-    ["--port=0", "--port=many", "--port=65536", "--refuse=-0.1", "--stall=1.1", "--cut=nan",
-     "--cut=inf", "--cut=some", "--cut=1/0", "--cut", "--unknown", "--refus=0.1",
-     "--refuse=0.6 --cut=0.5", "--idle_timeout_seconds=soon", "--exit_with_pid=me"],
-)  # fmt: skip
+    [
+        "--port=0",
+        "--port=many",
+        "--port=65536",
+        "--refuse=-0.1",
+        "--stall=1.1",
+        "--cut=nan",
+        "--cut=inf",
+        "--cut=some",
+        "--cut=1/0",
+        "--cut",
+        "--unknown",
+        "--refus=0.1",
+        "--refuse=0.6 --cut=0.5",
+        "--idle_timeout_seconds=soon",
+        "--exit_with_pid=me",
+    ],
+)
 def test_a_flag_that_makes_no_sense_is_refused(
     flag: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -125,35 +125,67 @@ def changed(**fields: Any) -> predict_pb2.PredictRequest:
     ("request_", "code", "text"),
     [
         (predict_pb2.PredictRequest(), "INVALID_ARGUMENT", "Missing ModelSpec"),
-        (changed(model_spec={"name": ""}), "INVALID_ARGUMENT",
-         "ModelSpec has no name specified."),
-        (changed(model_spec={"name": "no"}), "NOT_FOUND",
-         "Servable not found for request: Latest(no)"),
-        (changed(model_spec={"name": "iris", "version": {"value": 7}}), "NOT_FOUND",
-         "Servable not found for request: Specific(iris, 7)"),
-        (changed(model_spec={"name": "no", "version": {"value": 7}}), "NOT_FOUND",
-         "Servable not found for request: Specific(no, 7)"),
-        (changed(model_spec={"name": "iris", "version_label": "x"}), "INVALID_ARGUMENT",
-         "Unrecognized servable version label: x"),
-        (changed(model_spec={"name": "no", "version_label": "x"}), "INVALID_ARGUMENT",
-         "Unrecognized servable version label: x"),
-        (changed(model_spec={"name": "iris", "signature_name": "no"}), "FAILED_PRECONDITION",
-         'Serving signature key "no" not found.'),
-        (changed(inputs={}), "INVALID_ARGUMENT",
-         "input size does not match signature: 0!=1 len({}) != len({features}). "
-         "Sent extra: {}. Missing but required: {features}."),
-        (changed(inputs={"b": FLOWER, "a": FLOWER}), "INVALID_ARGUMENT",
-         "input size does not match signature: 2!=1 len({a,b}) != len({features}). "
-         "Sent extra: {a,b}. Missing but required: {features}."),
-        (changed(inputs={"features": FLOWER > 0}), "INVALID_ARGUMENT",
-         "Expects arg[0] to be float but bool is provided"),
-        (changed(output_filter=["no"]), "INVALID_ARGUMENT",
-         "output tensor alias not found in signature: no "
-         "Outputs expected to be in the set {probabilities}."),
-        (changed(output_filter=["probabilities", "probabilities"]), "INVALID_ARGUMENT",
-         "duplicate output tensor alias: probabilities"),
+        (changed(model_spec={"name": ""}), "INVALID_ARGUMENT", "ModelSpec has no name specified."),
+        (
+            changed(model_spec={"name": "no"}),
+            "NOT_FOUND",
+            "Servable not found for request: Latest(no)",
+        ),
+        (
+            changed(model_spec={"name": "iris", "version": {"value": 7}}),
+            "NOT_FOUND",
+            "Servable not found for request: Specific(iris, 7)",
+        ),
+        (
+            changed(model_spec={"name": "no", "version": {"value": 7}}),
+            "NOT_FOUND",
+            "Servable not found for request: Specific(no, 7)",
+        ),
+        (
+            changed(model_spec={"name": "iris", "version_label": "x"}),
+            "INVALID_ARGUMENT",
+            "Unrecognized servable version label: x",
+        ),
+        (
+            changed(model_spec={"name": "no", "version_label": "x"}),
+            "INVALID_ARGUMENT",
+            "Unrecognized servable version label: x",
+        ),
+        (
+            changed(model_spec={"name": "iris", "signature_name": "no"}),
+            "FAILED_PRECONDITION",
+            'Serving signature key "no" not found.',
+        ),
+        (
+            changed(inputs={}),
+            "INVALID_ARGUMENT",
+            "input size does not match signature: 0!=1 len({}) != len({features}). "
+            "Sent extra: {}. Missing but required: {features}.",
+        ),
+        (
+            changed(inputs={"b": FLOWER, "a": FLOWER}),
+            "INVALID_ARGUMENT",
+            "input size does not match signature: 2!=1 len({a,b}) != len({features}). "
+            "Sent extra: {a,b}. Missing but required: {features}.",
+        ),
+        (
+            changed(inputs={"features": FLOWER > 0}),
+            "INVALID_ARGUMENT",
+            "Expects arg[0] to be float but bool is provided",
+        ),
+        (
+            changed(output_filter=["no"]),
+            "INVALID_ARGUMENT",
+            "output tensor alias not found in signature: no "
+            "Outputs expected to be in the set {probabilities}.",
+        ),
+        (
+            changed(output_filter=["probabilities", "probabilities"]),
+            "INVALID_ARGUMENT",
+            "duplicate output tensor alias: probabilities",
+        ),
     ],
-)  # fmt: skip
+)
 def test_predict_refuses_as_the_product_does(stub, request_, code: str, text: str) -> None:
     assert refusal(stub.Predict, request_) == (code, text)
 
@@ -197,22 +229,30 @@ def test_metadata_gives_the_signatures_and_no_signature_name(stub) -> None:
     assert signature.method_name == "tensorflow/serving/predict"
     sizes = [dim.size for dim in signature.inputs["images"].tensor_shape.dim]
     assert (signature.inputs["images"].dtype, sizes) == (types_pb2.DT_FLOAT, [-1, 96, 96, 1])
-    assert set(signature.outputs) == {
-        "detection_boxes", "detection_scores", "detection_classes"}  # fmt: skip
+    assert set(signature.outputs) == {"detection_boxes", "detection_scores", "detection_classes"}
 
 
 @pytest.mark.parametrize(
     ("fields", "code", "text"),
     [
         ({"metadata_field": ["signature_def"]}, "INVALID_ARGUMENT", "Missing ModelSpec"),
-        ({"model_spec": {"name": "iris"}}, "INVALID_ARGUMENT",
-         "GetModelMetadataRequest must specify at least one metadata_field"),
-        ({"model_spec": {"name": "no"}, "metadata_field": ["x"]}, "INVALID_ARGUMENT",
-         "Metadata field x is not supported"),
-        ({"model_spec": {"name": "no"}, "metadata_field": ["signature_def"]}, "NOT_FOUND",
-         "Servable not found for request: Latest(no)"),
+        (
+            {"model_spec": {"name": "iris"}},
+            "INVALID_ARGUMENT",
+            "GetModelMetadataRequest must specify at least one metadata_field",
+        ),
+        (
+            {"model_spec": {"name": "no"}, "metadata_field": ["x"]},
+            "INVALID_ARGUMENT",
+            "Metadata field x is not supported",
+        ),
+        (
+            {"model_spec": {"name": "no"}, "metadata_field": ["signature_def"]},
+            "NOT_FOUND",
+            "Servable not found for request: Latest(no)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_metadata_refuses_as_the_product_does(stub, fields, code: str, text: str) -> None:
     request = get_model_metadata_pb2.GetModelMetadataRequest(**fields)
     assert refusal(stub.GetModelMetadata, request) == (code, text)
@@ -231,10 +271,13 @@ def test_status_is_available_and_ok(models_stub) -> None:
         ({}, "INVALID_ARGUMENT", "Missing ModelSpec"),
         ({"model_spec": {"name": "no"}}, "NOT_FOUND", "Could not find any versions of model no"),
         ({"model_spec": {"name": ""}}, "NOT_FOUND", "Could not find any versions of model "),
-        ({"model_spec": {"name": "iris", "version": {"value": 7}}}, "NOT_FOUND",
-         "Could not find version 7 of model iris"),
+        (
+            {"model_spec": {"name": "iris", "version": {"value": 7}}},
+            "NOT_FOUND",
+            "Could not find version 7 of model iris",
+        ),
     ],
-)  # fmt: skip
+)
 def test_status_refuses_as_the_product_does(models_stub, fields, code: str, text: str) -> None:
     request = get_model_status_pb2.GetModelStatusRequest(**fields)
     assert refusal(models_stub.GetModelStatus, request) == (code, text)
@@ -307,18 +350,27 @@ def test_without_what_it_needs_it_ends_with_255(flags: list[str], text: str) -> 
     ("config", "text"),
     [
         ("model_config_list {", "Invalid protobuf file: '"),
-        ('model_config_list { config { name: "m" base_path: "rel" model_platform: "tensorflow" } }',
-         "Expected model m to have an absolute path or URI; got base_path()=rel"),
-        ('model_config_list { config { name: "m" base_path: "/m" } }',
-         "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
-         "ModelServerConfig::model_platform, model name is m"),
-        ('model_config_list { config { name: "m" base_path: "/m" model_platform: "caffe" } }',
-         "Model m requests unsupported platform caffe"),
-        ('model_config_list { config { name: "m" base_path: "/m" model_platform: "tensorflow" },'
-         'config: { name: "m" base_path: "/m" model_platform: "tensorflow" } }',
-         "Illegal to list model m multiple times in config list"),
+        (
+            'model_config_list { config { name: "m" base_path: "rel" '
+            'model_platform: "tensorflow" } }',
+            "Expected model m to have an absolute path or URI; got base_path()=rel",
+        ),
+        (
+            'model_config_list { config { name: "m" base_path: "/m" } }',
+            "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
+            "ModelServerConfig::model_platform, model name is m",
+        ),
+        (
+            'model_config_list { config { name: "m" base_path: "/m" model_platform: "caffe" } }',
+            "Model m requests unsupported platform caffe",
+        ),
+        (
+            'model_config_list { config { name: "m" base_path: "/m" model_platform: "tensorflow" },'
+            'config: { name: "m" base_path: "/m" model_platform: "tensorflow" } }',
+            "Illegal to list model m multiple times in config list",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_bad_config_file_ends_it_with_the_reason(tmp_path: Path, config: str, text: str) -> None:
     file = tmp_path / "models.config"
     file.write_text(config)
@@ -356,9 +408,12 @@ def spoil(folder: Path, how: str) -> str:
 def test_a_corrupt_model_ends_it_as_it_does_the_product(models: Path, how: str) -> None:
     text = spoil(models / "iris" / "1", how)
     done = start(
-        "--model_name=iris", f"--model_base_path={models / 'iris'}", "--prefer_tflite_model",
-        "--max_num_load_retries=1", "--load_retry_interval_micros=1000",
-    )  # fmt: skip
+        "--model_name=iris",
+        f"--model_base_path={models / 'iris'}",
+        "--prefer_tflite_model",
+        "--max_num_load_retries=1",
+        "--load_retry_interval_micros=1000",
+    )
     assert done.returncode == 255
     assert (
         "Failed to start server. Error: UNKNOWN: 1 servable(s) did not become available: "
@@ -396,16 +451,18 @@ def test_versions_follow_the_policy(models: Path, tmp_path: Path) -> None:
         + entry.format("two", path, "model_version_policy { latest { num_versions: 2 } }")
         + entry.format("all", path, "model_version_policy { all {} }")
         + entry.format(
-            "some", path,
-            'model_version_policy { specific { versions: 1 versions: 3 } } '
+            "some",
+            path,
+            "model_version_policy { specific { versions: 1 versions: 3 } } "
             'version_labels { key: "stable" value: 1 }',
         )
         + "}"
-    )  # fmt: skip
+    )
     process, address = serve(
-        f"--model_config_file={config}", "--prefer_tflite_model",
+        f"--model_config_file={config}",
+        "--prefer_tflite_model",
         "--allow_version_labels_for_unavailable_models",
-    )  # fmt: skip
+    )
     try:
         with grpc.insecure_channel(address) as channel:
             status = model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus
@@ -442,9 +499,11 @@ def test_an_unknown_flag_is_said_and_passed_over(models: Path) -> None:
 def test_a_missing_folder_is_waited_for(models: Path, tmp_path: Path) -> None:
     late = tmp_path / "late"
     process, address = serve(
-        f"--model_base_path={late}", "--prefer_tflite_model",
-        "--file_system_poll_wait_seconds=0.05", wait=False,
-    )  # fmt: skip
+        f"--model_base_path={late}",
+        "--prefer_tflite_model",
+        "--file_system_poll_wait_seconds=0.05",
+        wait=False,
+    )
     try:
         for line in process.stderr or ():
             if f"Could not find base path {late} for servable default" in line:
@@ -468,9 +527,11 @@ def test_a_taken_port_is_not_shared(endpoint: Endpoint, models: Path) -> None:
 
 def test_idle_it_ends_by_itself(models: Path) -> None:
     process, _ = serve(
-        f"--model_base_path={models / 'iris'}", "--prefer_tflite_model",
-        "--idle_timeout_seconds=0.2", wait=False,
-    )  # fmt: skip
+        f"--model_base_path={models / 'iris'}",
+        "--prefer_tflite_model",
+        "--idle_timeout_seconds=0.2",
+        wait=False,
+    )
     _, log = process.communicate(timeout=120)
     assert (process.returncode, "No call for 0 s: ending." in log) == (0, True)
 
@@ -482,8 +543,10 @@ def serve(*flags: str, wait: bool = True) -> tuple[subprocess.Popen[str], str]:
         port = free.getsockname()[1]
     process = subprocess.Popen(
         [sys.executable, "-m", "practice.tfserving", f"--port={port}", *flags],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     address = f"127.0.0.1:{port}"
     if wait:
         with grpc.insecure_channel(address) as channel:

@@ -162,20 +162,35 @@ def test_typed_fields_are_read_as_tensors_are(service: Running, how: str) -> Non
 @pytest.mark.parametrize(
     ("request_", "code", "text"),
     [
-        (predict("add", a=np.float32(1)), "INVALID_ARGUMENT",
-         "input size does not match signature: 1!=2 len({a}) != len({a,b}). "
-         "Sent extra: {}. Missing but required: {b}."),
-        (predict("add", a=np.float32(1), b=np.int32(1), c=np.int32(1)), "INVALID_ARGUMENT",
-         "input size does not match signature: 3!=2 len({a,b,c}) != len({a,b}). "
-         "Sent extra: {c}. Missing but required: {}."),
-        (predict("add", a=np.float32(1), b=np.float64(1)), "INVALID_ARGUMENT",
-         "Expects arg[1] to be int32 but double is provided"),
-        (predict("add", a=np.array(["x"]), b=np.int32(1)), "INVALID_ARGUMENT",
-         "Expects arg[0] to be float but string is provided"),
-        (predict("no_method", a=np.int64(1)), "INVALID_ARGUMENT",
-         "Expects arg[0] to be float but int64 is provided"),
+        (
+            predict("add", a=np.float32(1)),
+            "INVALID_ARGUMENT",
+            "input size does not match signature: 1!=2 len({a}) != len({a,b}). "
+            "Sent extra: {}. Missing but required: {b}.",
+        ),
+        (
+            predict("add", a=np.float32(1), b=np.int32(1), c=np.int32(1)),
+            "INVALID_ARGUMENT",
+            "input size does not match signature: 3!=2 len({a,b,c}) != len({a,b}). "
+            "Sent extra: {c}. Missing but required: {}.",
+        ),
+        (
+            predict("add", a=np.float32(1), b=np.float64(1)),
+            "INVALID_ARGUMENT",
+            "Expects arg[1] to be int32 but double is provided",
+        ),
+        (
+            predict("add", a=np.array(["x"]), b=np.int32(1)),
+            "INVALID_ARGUMENT",
+            "Expects arg[0] to be float but string is provided",
+        ),
+        (
+            predict("no_method", a=np.int64(1)),
+            "INVALID_ARGUMENT",
+            "Expects arg[0] to be float but int64 is provided",
+        ),
     ],
-)  # fmt: skip
+)
 def test_predict_refuses_as_the_product_does(service: Running, request_, code, text) -> None:
     assert refusal(service.prediction.Predict, request_) == (code, text)
 
@@ -279,17 +294,29 @@ INVALID = "INVALID_ARGUMENT"
 OF_ANY = [
     (lambda make: make("x", model=""), INVALID, "ModelSpec has no name specified."),
     (lambda make: make("x", model="no"), "NOT_FOUND", NO_MODEL),
-    (lambda make: make("x", version={"value": 9}), "NOT_FOUND",
-     "Servable not found for request: Specific(odd, 9)"),
-    (lambda make: make("x", model="no", version={"value": 9}), "NOT_FOUND",
-     "Servable not found for request: Specific(no, 9)"),
-    (lambda make: make("x", version_label="old"), INVALID,
-     "Unrecognized servable version label: old"),
-    (lambda make: make("x", model="no", version_label="old"), INVALID,
-     "Unrecognized servable version label: old"),
+    (
+        lambda make: make("x", version={"value": 9}),
+        "NOT_FOUND",
+        "Servable not found for request: Specific(odd, 9)",
+    ),
+    (
+        lambda make: make("x", model="no", version={"value": 9}),
+        "NOT_FOUND",
+        "Servable not found for request: Specific(no, 9)",
+    ),
+    (
+        lambda make: make("x", version_label="old"),
+        INVALID,
+        "Unrecognized servable version label: old",
+    ),
+    (
+        lambda make: make("x", model="no", version_label="old"),
+        INVALID,
+        "Unrecognized servable version label: old",
+    ),
     (lambda make: make("x"), INVALID, "No signature was found with the name: x"),
     (lambda make: make(), INVALID, "No signature was found with the name: serving_default"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("method", "make"), [("Classify", classify), ("Regress", regress)])
@@ -331,16 +358,17 @@ def test_no_examples_are_refused(service: Running, method: str, given) -> None:
     [
         (classify("two_inputs"), "Expected one input Tensor."),
         (classify("three_outputs"), "Expected one or two output Tensors, found 3"),
-        (classify("flat_scores"),
-         "Expected Tensor shape: [batch_size num_classes] but got [2]"),
+        (classify("flat_scores"), "Expected Tensor shape: [batch_size num_classes] but got [2]"),
         (classify("one_row"), "Expected scores output batch size of 2. Got: 1"),
         (regress("value_two_inputs"), "Expected one input Tensor."),
         (regress("two_values"), "Expected one output Tensor."),
-        (regress("wide_value"),
-         "Expected output Tensor shape to be either [batch_size] or [batch_size, 1] "
-         "but got [2,2]"),
+        (
+            regress("wide_value"),
+            "Expected output Tensor shape to be either [batch_size] or [batch_size, 1] "
+            "but got [2,2]",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_signature_that_is_not_made_for_it_is_refused(service: Running, request_, text) -> None:
     kind = "Classify" if type(request_).__name__.startswith("Class") else "Regress"
     assert refusal(getattr(service.prediction, kind), request_) == (INVALID, text)
@@ -350,13 +378,16 @@ def test_a_signature_that_is_not_made_for_it_is_refused(service: Running, reques
     ("request_", "text", "tensor"),
     [
         (classify("other_input"), "No classification inputs found in SignatureDef: ", "examples"),
-        (classify("other_outputs"),
-         'Expected classification signature outputs to contain at least one of "classes" or '
-         '"scores". Signature was: ', "a_name_that_is_quite_long_000"),
+        (
+            classify("other_outputs"),
+            'Expected classification signature outputs to contain at least one of "classes" or '
+            '"scores". Signature was: ',
+            "a_name_that_is_quite_long_000",
+        ),
         (regress("value_other_input"), "No regression inputs found in SignatureDef: ", "examples"),
         (regress("value_other_output"), "No regression outputs found in SignatureDef: ", "y"),
     ],
-)  # fmt: skip
+)
 def test_a_signature_with_other_keys_is_shown(service: Running, request_, text, tensor) -> None:
     kind = "Classify" if type(request_).__name__.startswith("Class") else "Regress"
     code, found = refusal(getattr(service.prediction, kind), request_)
@@ -374,21 +405,37 @@ def test_a_bad_example_is_refused_in_the_words_of_tensorflow(service: Running) -
 @pytest.mark.parametrize(
     ("method", "request_", "code", "text"),
     [
-        ("Predict", predict("no_method", a=np.float32(1)), "INTERNAL",
-         "Expected prediction signature method_name to be one of {tensorflow/serving/predict, "
-         "tensorflow/serving/classify, tensorflow/serving/regress}. "
-         "Was: tensorflow/serving/other"),
-        ("Classify", classify("value"), INVALID,
-         "Expected classification signature method_name to be tensorflow/serving/classify. "
-         "Was: tensorflow/serving/regress"),
-        ("Classify", classify("predict_both"), INVALID,
-         "Expected classification signature method_name to be tensorflow/serving/classify. "
-         "Was: tensorflow/serving/predict"),
-        ("Regress", regress("both"), INVALID,
-         "Expected regression signature method_name to be tensorflow/serving/regress. "
-         "Was: tensorflow/serving/classify"),
+        (
+            "Predict",
+            predict("no_method", a=np.float32(1)),
+            "INTERNAL",
+            "Expected prediction signature method_name to be one of {tensorflow/serving/predict, "
+            "tensorflow/serving/classify, tensorflow/serving/regress}. "
+            "Was: tensorflow/serving/other",
+        ),
+        (
+            "Classify",
+            classify("value"),
+            INVALID,
+            "Expected classification signature method_name to be tensorflow/serving/classify. "
+            "Was: tensorflow/serving/regress",
+        ),
+        (
+            "Classify",
+            classify("predict_both"),
+            INVALID,
+            "Expected classification signature method_name to be tensorflow/serving/classify. "
+            "Was: tensorflow/serving/predict",
+        ),
+        (
+            "Regress",
+            regress("both"),
+            INVALID,
+            "Expected regression signature method_name to be tensorflow/serving/regress. "
+            "Was: tensorflow/serving/classify",
+        ),
     ],
-)  # fmt: skip
+)
 def test_with_the_flag_a_method_must_be_the_signatures(
     strict: Running, method, request_, code, text
 ) -> None:
@@ -431,26 +478,50 @@ def test_several_signatures_answer_in_the_order_of_the_tasks(service: Running) -
         (tasks(), INVALID, "ModelSpec has no name specified."),
         (tasks(("", "both", CLASSIFY_METHOD)), INVALID, "ModelSpec has no name specified."),
         (tasks(("no", "both", CLASSIFY_METHOD)), "NOT_FOUND", NO_MODEL),
-        (tasks(("odd", "both", CLASSIFY_METHOD), ("iris_examples", "", CLASSIFY_METHOD)), INVALID,
-         "All ModelSpecs in a MultiInferenceRequest must access the same model name."),
-        (tasks(("odd", "both", CLASSIFY_METHOD), ("", "value", REGRESS_METHOD)), INVALID,
-         "Found ModelSpec with an empty model name."),
-        (tasks(("odd", "both", CLASSIFY_METHOD), ("odd", "both", CLASSIFY_METHOD)), INVALID,
-         "Duplicate evaluation of signature: both"),
-        (tasks(("odd", "x", CLASSIFY_METHOD)), INVALID,
-         "Requested signature not found in model graph: x"),
-        (tasks(("odd", "both", PREDICT_METHOD)), "UNIMPLEMENTED",
-         "Unsupported signature method_name: tensorflow/serving/predict"),
+        (
+            tasks(("odd", "both", CLASSIFY_METHOD), ("iris_examples", "", CLASSIFY_METHOD)),
+            INVALID,
+            "All ModelSpecs in a MultiInferenceRequest must access the same model name.",
+        ),
+        (
+            tasks(("odd", "both", CLASSIFY_METHOD), ("", "value", REGRESS_METHOD)),
+            INVALID,
+            "Found ModelSpec with an empty model name.",
+        ),
+        (
+            tasks(("odd", "both", CLASSIFY_METHOD), ("odd", "both", CLASSIFY_METHOD)),
+            INVALID,
+            "Duplicate evaluation of signature: both",
+        ),
+        (
+            tasks(("odd", "x", CLASSIFY_METHOD)),
+            INVALID,
+            "Requested signature not found in model graph: x",
+        ),
+        (
+            tasks(("odd", "both", PREDICT_METHOD)),
+            "UNIMPLEMENTED",
+            "Unsupported signature method_name: tensorflow/serving/predict",
+        ),
         (tasks(("odd", "both", "")), "UNIMPLEMENTED", "Unsupported signature method_name: "),
-        (tasks(("odd", "both", CLASSIFY_METHOD), ("odd", "value", "x")), "UNIMPLEMENTED",
-         "Unsupported signature method_name: x"),
-        (tasks(("odd", "both", CLASSIFY_METHOD), ("odd", "elsewhere", CLASSIFY_METHOD)), INVALID,
-         "Input tensor must be the same for all Signatures."),
-        (tasks(("odd", "three_outputs", CLASSIFY_METHOD)), INVALID,
-         "Expected one or two output Tensors, found 3"),
+        (
+            tasks(("odd", "both", CLASSIFY_METHOD), ("odd", "value", "x")),
+            "UNIMPLEMENTED",
+            "Unsupported signature method_name: x",
+        ),
+        (
+            tasks(("odd", "both", CLASSIFY_METHOD), ("odd", "elsewhere", CLASSIFY_METHOD)),
+            INVALID,
+            "Input tensor must be the same for all Signatures.",
+        ),
+        (
+            tasks(("odd", "three_outputs", CLASSIFY_METHOD)),
+            INVALID,
+            "Expected one or two output Tensors, found 3",
+        ),
         (tasks(("odd", "two_values", REGRESS_METHOD)), INVALID, "Expected one output Tensor."),
     ],
-)  # fmt: skip
+)
 def test_multi_inference_refuses_as_the_product_does(service, request_, code, text) -> None:
     assert refusal(service.prediction.MultiInference, request_) == (code, text)
 
@@ -493,9 +564,11 @@ def test_metadata_has_the_methods_and_tensors_of_a_graph(service: Running) -> No
     assert response.metadata["signature_def"].Unpack(signatures)
     methods = {name: each.method_name for name, each in signatures.signature_def.items()}
     assert methods == {
-        "serving_default": CLASSIFY_METHOD, "classify": CLASSIFY_METHOD,
-        "regress": REGRESS_METHOD, "predict": PREDICT_METHOD,
-    }  # fmt: skip
+        "serving_default": CLASSIFY_METHOD,
+        "classify": CLASSIFY_METHOD,
+        "regress": REGRESS_METHOD,
+        "predict": PREDICT_METHOD,
+    }
     info = signatures.signature_def["regress"].inputs["inputs"]
     assert info == meta_graph_pb2.TensorInfo(
         name="examples:0", dtype="DT_STRING", tensor_shape={"dim": [{"size": -1}]}
@@ -506,12 +579,18 @@ def test_metadata_has_the_methods_and_tensors_of_a_graph(service: Running) -> No
     ("spec", "code", "text"),
     [
         ({"name": ""}, INVALID, "ModelSpec has no name specified."),
-        ({"name": "odd", "version": {"value": 9}}, "NOT_FOUND",
-         "Servable not found for request: Specific(odd, 9)"),
-        ({"name": "digits", "version_label": "x"}, INVALID,
-         "Unrecognized servable version label: x"),
+        (
+            {"name": "odd", "version": {"value": 9}},
+            "NOT_FOUND",
+            "Servable not found for request: Specific(odd, 9)",
+        ),
+        (
+            {"name": "digits", "version_label": "x"},
+            INVALID,
+            "Unrecognized servable version label: x",
+        ),
     ],
-)  # fmt: skip
+)
 def test_metadata_refuses_as_the_product_does(service: Running, spec, code, text) -> None:
     request = get_model_metadata_pb2.GetModelMetadataRequest(
         model_spec=spec, metadata_field=["signature_def"]
@@ -544,21 +623,36 @@ IRIS = {"name": "iris_examples", "base_path": MODELS / "iris_examples"}
 @pytest.mark.parametrize(
     ("wanted", "code", "text"),
     [
-        ([IRIS, IRIS], INVALID,
-         "Illegal to list model iris_examples multiple times in config list"),
-        ([IRIS | {"base_path": "data/models"}], INVALID,
-         "Expected model iris_examples to have an absolute path or URI; "
-         "got base_path()=data/models"),
-        ([IRIS | {"model_platform": "caffe"}], INVALID,
-         "Illegal to change a model's platform. For model iris_examples platform was tensorflow "
-         "and new platform requested is caffe"),
-        ([IRIS | {"name": "new", "model_platform": "caffe"}], INVALID,
-         "Model new requests unsupported platform caffe"),
-        ([IRIS | {"name": "new", "model_platform": ""}], INVALID,
-         "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
-         "ModelServerConfig::model_platform, model name is new"),
+        (
+            [IRIS, IRIS],
+            INVALID,
+            "Illegal to list model iris_examples multiple times in config list",
+        ),
+        (
+            [IRIS | {"base_path": "data/models"}],
+            INVALID,
+            "Expected model iris_examples to have an absolute path or URI; "
+            "got base_path()=data/models",
+        ),
+        (
+            [IRIS | {"model_platform": "caffe"}],
+            INVALID,
+            "Illegal to change a model's platform. For model iris_examples platform was tensorflow "
+            "and new platform requested is caffe",
+        ),
+        (
+            [IRIS | {"name": "new", "model_platform": "caffe"}],
+            INVALID,
+            "Model new requests unsupported platform caffe",
+        ),
+        (
+            [IRIS | {"name": "new", "model_platform": ""}],
+            INVALID,
+            "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
+            "ModelServerConfig::model_platform, model name is new",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_config_that_is_refused_changes_nothing(service, wanted, code, text) -> None:
     request = model_management_pb2.ReloadConfigRequest(config=config_of(*wanted))
     assert refusal(service.models.HandleReloadConfigRequest, request) == (code, text)
@@ -594,11 +688,14 @@ def test_what_is_not_served_is_unimplemented(service: Running, method: str, code
 @pytest.mark.parametrize(
     "method",
     [
-        *(f"PredictionService/{each}" for each in (
-            "Predict", "Classify", "Regress", "MultiInference", "GetModelMetadata")),
-        "ModelService/GetModelStatus", "ModelService/HandleReloadConfigRequest",
+        *(
+            f"PredictionService/{each}"
+            for each in ("Predict", "Classify", "Regress", "MultiInference", "GetModelMetadata")
+        ),
+        "ModelService/GetModelStatus",
+        "ModelService/HandleReloadConfigRequest",
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("content", [b"\xff\xff\xff", b"\x0a\x05ab", b"\x0b"])
 def test_what_is_no_message_is_internal_and_not_logged(service, method: str, content) -> None:
     raw = service.channel.unary_unary(f"/tensorflow.serving.{method}")

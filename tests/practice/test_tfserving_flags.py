@@ -29,45 +29,75 @@ CPUS = os.cpu_count() or 1
 IRIS = (f"--model_base_path={MODELS / 'iris'}", "--model_name=iris", "--prefer_tflite_model")
 # The reference's table: each flag, its default, and another value.
 FLAGS: dict[str, tuple[Any, Any]] = {
-    "port": (8500, 8600), "rest_api_port": (0, 8601), "grpc_socket_path": ("", "/a/b"),
-    "rest_api_timeout_in_ms": (30000, 5000), "model_name": ("default", "m"),
-    "model_base_path": ("", "/m"), "model_config_file": ("", "/c"),
-    "model_config_file_poll_wait_seconds": (0, 2), "file_system_poll_wait_seconds": (1, -1),
-    "allow_version_labels_for_unavailable_models": (False, True), "max_num_load_retries": (5, 0),
-    "load_retry_interval_micros": (60000000, 1), "num_load_threads": (0, 2),
-    "num_unload_threads": (0, 2), "flush_filesystem_caches": (True, False),
-    "enable_batching": (False, True), "enable_per_model_batching_parameters": (False, True),
-    "enable_model_warmup": (True, False), "num_request_iterations_for_warmup": (0, 3),
-    "saved_model_tags": ("serve", "serve,gpu"), "prefer_tflite_model": (False, True),
-    "num_tflite_pools": (CPUS, 3), "num_tflite_interpreters_per_pool": (1, 2),
-    "enable_signature_method_name_check": (False, True), "enable_profiler": (True, False),
+    "port": (8500, 8600),
+    "rest_api_port": (0, 8601),
+    "grpc_socket_path": ("", "/a/b"),
+    "rest_api_timeout_in_ms": (30000, 5000),
+    "model_name": ("default", "m"),
+    "model_base_path": ("", "/m"),
+    "model_config_file": ("", "/c"),
+    "model_config_file_poll_wait_seconds": (0, 2),
+    "file_system_poll_wait_seconds": (1, -1),
+    "allow_version_labels_for_unavailable_models": (False, True),
+    "max_num_load_retries": (5, 0),
+    "load_retry_interval_micros": (60000000, 1),
+    "num_load_threads": (0, 2),
+    "num_unload_threads": (0, 2),
+    "flush_filesystem_caches": (True, False),
+    "enable_batching": (False, True),
+    "enable_per_model_batching_parameters": (False, True),
+    "enable_model_warmup": (True, False),
+    "num_request_iterations_for_warmup": (0, 3),
+    "saved_model_tags": ("serve", "serve,gpu"),
+    "prefer_tflite_model": (False, True),
+    "num_tflite_pools": (CPUS, 3),
+    "num_tflite_interpreters_per_pool": (1, 2),
+    "enable_signature_method_name_check": (False, True),
+    "enable_profiler": (True, False),
     "enable_grpc_healthcheck_service": (False, True),
     "enable_serialization_as_tensor_content": (False, True),
-    "rest_api_enable_cors_support": (False, True), "rest_api_num_threads": (4 * CPUS, 3),
-    "grpc_max_threads": (4 * CPUS, 3), "use_alts_credentials": (False, True),
-    "ssl_config_file": ("", "/s"), "platform_config_file": ("", "/p"),
-    "monitoring_config_file": ("", "/o"), "batching_parameters_file": ("", "/b"),
-    "tensorflow_session_parallelism": (0, 1), "tensorflow_intra_op_parallelism": (0, 1),
-    "tensorflow_inter_op_parallelism": (0, 1), "per_process_gpu_memory_fraction": (0, 0.5),
-    "xla_cpu_compilation_enabled": (False, True), "xla_gpu_compilation_enabled": (False, True),
+    "rest_api_enable_cors_support": (False, True),
+    "rest_api_num_threads": (4 * CPUS, 3),
+    "grpc_max_threads": (4 * CPUS, 3),
+    "use_alts_credentials": (False, True),
+    "ssl_config_file": ("", "/s"),
+    "platform_config_file": ("", "/p"),
+    "monitoring_config_file": ("", "/o"),
+    "batching_parameters_file": ("", "/b"),
+    "tensorflow_session_parallelism": (0, 1),
+    "tensorflow_intra_op_parallelism": (0, 1),
+    "tensorflow_inter_op_parallelism": (0, 1),
+    "per_process_gpu_memory_fraction": (0, 0.5),
+    "xla_cpu_compilation_enabled": (False, True),
+    "xla_gpu_compilation_enabled": (False, True),
     "remove_unused_fields_from_bundle_metagraph": (True, False),
     "mixed_precision": ("", "bfloat16"),
-    "thread_pool_factory_config_file": ("", "/t"), "tensorflow_session_config_file": ("", "/s"),
-    "grpc_channel_arguments": ("", "a=1,b=x"), "version": (False, True),
+    "thread_pool_factory_config_file": ("", "/t"),
+    "tensorflow_session_config_file": ("", "/s"),
+    "grpc_channel_arguments": ("", "a=1,b=x"),
+    "version": (False, True),
     "skip_initialize_tpu": (False, True),
-}  # fmt: skip
+}
 SWITCHES = [name for name, (default, _) in FLAGS.items() if isinstance(default, bool)]
 # What can have no effect here: no GPU, no TPU, no profiler, no warm-up.
 IDLE = {
-    "num_load_threads": 2, "num_unload_threads": 2, "flush_filesystem_caches": "false",
-    "enable_model_warmup": "false", "num_request_iterations_for_warmup": 3,
-    "enable_profiler": "false", "use_alts_credentials": "true", "platform_config_file": "/p",
-    "per_process_gpu_memory_fraction": 0.5, "xla_cpu_compilation_enabled": "true",
-    "xla_gpu_compilation_enabled": "true", "mixed_precision": "bfloat16",
+    "num_load_threads": 2,
+    "num_unload_threads": 2,
+    "flush_filesystem_caches": "false",
+    "enable_model_warmup": "false",
+    "num_request_iterations_for_warmup": 3,
+    "enable_profiler": "false",
+    "use_alts_credentials": "true",
+    "platform_config_file": "/p",
+    "per_process_gpu_memory_fraction": 0.5,
+    "xla_cpu_compilation_enabled": "true",
+    "xla_gpu_compilation_enabled": "true",
+    "mixed_precision": "bfloat16",
     "remove_unused_fields_from_bundle_metagraph": "false",
-    "thread_pool_factory_config_file": "/t", "tensorflow_session_config_file": "/s",
+    "thread_pool_factory_config_file": "/t",
+    "tensorflow_session_config_file": "/s",
     "skip_initialize_tpu": "true",
-}  # fmt: skip
+}
 
 
 def words(values: dict[str, Any]) -> list[str]:
@@ -110,12 +140,20 @@ def test_a_switch_may_stand_alone(name: str, word: str, value: bool) -> None:
 @pytest.mark.parametrize(
     "word",
     [
-        "--port=many", "--port=-1", "--port=65536", "--rest_api_port=8501.5", "--port=",
-        "--prefer_tflite_model=maybe", "--enable_batching=2", "--rest_api_timeout_in_ms=soon",
-        "--max_num_load_retries=1.5", "--file_system_poll_wait_seconds=often",
-        "--per_process_gpu_memory_fraction=half", "--num_tflite_pools=",
+        "--port=many",
+        "--port=-1",
+        "--port=65536",
+        "--rest_api_port=8501.5",
+        "--port=",
+        "--prefer_tflite_model=maybe",
+        "--enable_batching=2",
+        "--rest_api_timeout_in_ms=soon",
+        "--max_num_load_retries=1.5",
+        "--file_system_poll_wait_seconds=often",
+        "--per_process_gpu_memory_fraction=half",
+        "--num_tflite_pools=",
     ],
-)  # fmt: skip
+)
 def test_a_bad_value_shows_the_usage_and_ends_with_255(word: str, capsys) -> None:
     with pytest.raises(SystemExit) as caught:
         command_line.parse([word])
@@ -150,8 +188,16 @@ def test_everything_a_command_line_has_may_come_together(tmp_path: Path) -> None
     batching = tmp_path / "batching"
     batching.write_text("max_batch_size { value: 8 }")
     values = {name: other for name, (_, other) in FLAGS.items() if name != "version"}
-    for name in ("port", "rest_api_port", "grpc_socket_path", "model_config_file", "model_name",
-                 "model_base_path", "ssl_config_file", "monitoring_config_file"):  # fmt: skip
+    for name in (
+        "port",
+        "rest_api_port",
+        "grpc_socket_path",
+        "model_config_file",
+        "model_name",
+        "model_base_path",
+        "ssl_config_file",
+        "monitoring_config_file",
+    ):
         del values[name]
     values["batching_parameters_file"] = batching
     with running(tmp_path, *IRIS, *words(values)) as service:
@@ -176,8 +222,9 @@ def test_both_ports_answer_and_the_log_tells_where(tmp_path: Path) -> None:
         assert answers(service.channel)
         status = requests.get(f"{service.rest}/v1/models/iris", timeout=30)
         assert status.json()["model_version_status"][0]["state"] == "AVAILABLE"
-        eventually(lambda: f"Exporting HTTP/REST API at:127.0.0.1:{service.ports[1]}"
-                   in service.log())  # fmt: skip
+        eventually(
+            lambda: f"Exporting HTTP/REST API at:127.0.0.1:{service.ports[1]}" in service.log()
+        )
         assert f"Running gRPC ModelServer at {service.grpc}" in service.log()
 
 
@@ -392,9 +439,11 @@ def test_without_one_there_is_no_page(tmp_path: Path) -> None:
 
 def test_other_tags_than_a_model_has_keep_it_from_loading() -> None:
     done = ended(
-        *IRIS[:2], f"--port={processes.choose_port()}", "--saved_model_tags=serve,tpu",
+        *IRIS[:2],
+        f"--port={processes.choose_port()}",
+        "--saved_model_tags=serve,tpu",
         "--max_num_load_retries=0",
-    )  # fmt: skip
+    )
     text = "Could not find meta graph def matching supplied tags: { serve tpu }"
     assert (done.returncode, text in done.stdout) == (255, True), done.stdout
 

@@ -33,8 +33,13 @@ from tests.tfserving import MODELS, Running, make_odd_models, running, write_con
 
 SEED, THREADS, MEGABYTE = 20261121, 8, 2**20
 STATUSES = {200, 400, 404, 413, 501}
-ANSWERS = ({"predictions"}, {"outputs"}, {"results"}, {"model_version_status"},
-           {"model_spec", "metadata"})  # fmt: skip
+ANSWERS = (
+    {"predictions"},
+    {"outputs"},
+    {"results"},
+    {"model_version_status"},
+    {"model_spec", "metadata"},
+)
 DTYPES = ("float32", "float64", "int8", "int64", "uint8", "uint32", "uint64")
 FLOWER = [5.1, 3.5, 1.4, 0.2]
 # What is right, to be made wrong: where it goes, and what.
@@ -46,21 +51,66 @@ REQUESTS: list[tuple[str, dict[str, Any]]] = [
     ("odd:predict", {"signature_name": "add", "instances": [{"a": 1.5, "b": 2}, {"a": 1, "b": 2}]}),
     ("odd:predict", {"signature_name": "add", "inputs": {"a": [1.5, 2], "b": [2, 3]}}),
     ("odd:classify", {"signature_name": "both", "examples": [{"v": 1.0}, {"v": [2.0]}]}),
-    ("odd:regress", {"signature_name": "with_shared", "context": {"shared": [1.0]},
-                     "examples": [{"v": 1.5}, {"v": 2.5}]}),
+    (
+        "odd:regress",
+        {
+            "signature_name": "with_shared",
+            "context": {"shared": [1.0]},
+            "examples": [{"v": 1.5}, {"v": 2.5}],
+        },
+    ),
     ("dtypes:predict", {"signature_name": "bool", "inputs": [True, False]}),
     ("dtypes:predict", {"signature_name": "string", "inputs": {"x": ["a", {"b64": "aGk="}]}}),
-]  # fmt: skip
+]
 REQUESTS += [("dtypes:predict", {"signature_name": n, "inputs": [[1, 0], [0, 1]]}) for n in DTYPES]
 WORDS = (
-    "", "0", "-1", "NaN", "x" * 5000, "é", "中 \U0001f600", "\0", "%", "../../etc/passwd", "\ud800",
-    "<script>", "{{7*7}}", "\x7f", "a\r\nb", "\u2028", "__class__", "1e999", "serving_default",
-    "inputs", "features", "b64", "====", "aGk", "both", "value", "divide",
-)  # fmt: skip
+    "",
+    "0",
+    "-1",
+    "NaN",
+    "x" * 5000,
+    "é",
+    "中 \U0001f600",
+    "\0",
+    "%",
+    "../../etc/passwd",
+    "\ud800",
+    "<script>",
+    "{{7*7}}",
+    "\x7f",
+    "a\r\nb",
+    "\u2028",
+    "__class__",
+    "1e999",
+    "serving_default",
+    "inputs",
+    "features",
+    "b64",
+    "====",
+    "aGk",
+    "both",
+    "value",
+    "divide",
+)
 NUMBERS = (
-    b"9" * 5000, b"1e400", b"-1e400", b"NaN", b"-Infinity", b"Inf", b"00", b"+1", b"0x1", b".5",
-    b"1.", b"1e", b"-", b"1e-999", b"18446744073709551616", b"-9223372036854775809", b"1_0",
-)  # fmt: skip
+    b"9" * 5000,
+    b"1e400",
+    b"-1e400",
+    b"NaN",
+    b"-Infinity",
+    b"Inf",
+    b"00",
+    b"+1",
+    b"0x1",
+    b".5",
+    b"1.",
+    b"1e",
+    b"-",
+    b"1e-999",
+    b"18446744073709551616",
+    b"-9223372036854775809",
+    b"1_0",
+)
 
 
 def mostly(chance: random.Random, usual: Any, others: Sequence[Any]) -> Any:
@@ -114,16 +164,33 @@ def broken(chance: random.Random, good: bytes) -> bytes:
     deep, cut = chance.choice((10, 900, 1100, 50_000, 200_000)), chance.randrange(len(good))
     return chance.choice(
         (
-            b"[" * deep, b'{"inputs":' * deep, b'{"instances":' + b"[" * deep + b"]" * deep + b"}",
-            good.replace(b"1", b"[" * deep + b"]" * deep), good[:cut], good[cut:],
-            good.replace(b"1", chance.choice(NUMBERS)), good + b"\0", good * 2, b"{}" * 1000,
-            good.decode().encode("utf-16"), good.decode().encode("utf-32"), b"\xef\xbb\xbf" + good,
-            good.replace(b"e", b"\xff\xfe"), good.replace(b"e", b"\xed\xa0\x80"), b"null", b'"',
+            b"[" * deep,
+            b'{"inputs":' * deep,
+            b'{"instances":' + b"[" * deep + b"]" * deep + b"}",
+            good.replace(b"1", b"[" * deep + b"]" * deep),
+            good[:cut],
+            good[cut:],
+            good.replace(b"1", chance.choice(NUMBERS)),
+            good + b"\0",
+            good * 2,
+            b"{}" * 1000,
+            good.decode().encode("utf-16"),
+            good.decode().encode("utf-32"),
+            b"\xef\xbb\xbf" + good,
+            good.replace(b"e", b"\xff\xfe"),
+            good.replace(b"e", b"\xed\xa0\x80"),
+            b"null",
+            b'"',
             b"",
-            good.replace(b"e", b"\\ud800"), good.replace(b"{", b'{"a": 1, "a": 2, '), b"'" * 9,
-            chance.randbytes(100), b"\0" * 100, b"// remark\n" + good, good.replace(b",", b",,"),
+            good.replace(b"e", b"\\ud800"),
+            good.replace(b"{", b'{"a": 1, "a": 2, '),
+            b"'" * 9,
+            chance.randbytes(100),
+            b"\0" * 100,
+            b"// remark\n" + good,
+            good.replace(b",", b",,"),
         )
-    )  # fmt: skip
+    )
 
 
 def flipped(chance: random.Random, content: bytes) -> bytes:
@@ -220,16 +287,43 @@ def strange_place(chance: random.Random, service: Running) -> str:
     name = mostly(
         chance, "iris", ("", "no", "%", "%zz", "%2F", "%00", "a" * 5000, "..", "%FF", "a:b")
     )
-    which = mostly(chance, "", (
-        "/versions/1", "/versions/-1", "/versions/" + "9" * 40, "/versions/x", "/labels/",
-        "/labels/x",
-        "/labels/%FF", "/versions/1/labels/x", "/labels/" + "x" * 5000, "/versions/%31",
-    ))  # fmt: skip
-    verb = chance.choice((
-        ":predict", ":PREDICT", ":classify", ":regress", ":", ":explain", "", "/metadata",
-        "/METADATA",
-        "/", "?x=1", ":predict?x=1", ":predict#x", "//", "/x", ":predict/", ";x",
-    ))  # fmt: skip
+    which = mostly(
+        chance,
+        "",
+        (
+            "/versions/1",
+            "/versions/-1",
+            "/versions/" + "9" * 40,
+            "/versions/x",
+            "/labels/",
+            "/labels/x",
+            "/labels/%FF",
+            "/versions/1/labels/x",
+            "/labels/" + "x" * 5000,
+            "/versions/%31",
+        ),
+    )
+    verb = chance.choice(
+        (
+            ":predict",
+            ":PREDICT",
+            ":classify",
+            ":regress",
+            ":",
+            ":explain",
+            "",
+            "/metadata",
+            "/METADATA",
+            "/",
+            "?x=1",
+            ":predict?x=1",
+            ":predict#x",
+            "//",
+            "/x",
+            ":predict/",
+            ";x",
+        )
+    )
     start = mostly(
         chance, "/v1/models/", ("/V1/models/", "/v2/models/", "/", "//v1/models/", "/v1/")
     )
@@ -244,19 +338,26 @@ def no_http(chance: random.Random, service: Running) -> str:
     line = b"POST /v1/models/iris:predict HTTP/1.1"
     head = b"\r\nHost: here\r\nConnection: close\r\n"
     requests = (
-        b"\x00\xff\r\n\r\n", b"GET\r\n\r\n", b"POST / HTTP\r\n\r\n",
+        b"\x00\xff\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"POST / HTTP\r\n\r\n",
         chance.randbytes(50) + b"\r\n\r\n",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", line + b"\r\n\r\n", line + head + b": x\r\n\r\n",
-        line + b"\r\nHost: a\r\nHost: b\r\n\r\n", line + head + b"Content-Length: -1\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        line + b"\r\n\r\n",
+        line + head + b": x\r\n\r\n",
+        line + b"\r\nHost: a\r\nHost: b\r\n\r\n",
+        line + head + b"Content-Length: -1\r\n\r\n",
         line + head + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n",
-        line + head + b"Transfer-Encoding: gzip\r\n\r\n", line + head + b"X: \xff\x00\r\n\r\n",
-        line + head + b"X: " + b"y" * 400_000 + b"\r\n\r\n", b"POST /" + b"a" * 400_000,
+        line + head + b"Transfer-Encoding: gzip\r\n\r\n",
+        line + head + b"X: \xff\x00\r\n\r\n",
+        line + head + b"X: " + b"y" * 400_000 + b"\r\n\r\n",
+        b"POST /" + b"a" * 400_000,
         line + head + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
         line + head + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
         line.replace(b"POST /", b"POST http://x/") + head + b"\r\n",
         line + head + b"Expect: 100-continue\r\n\r\n",
         line + head + b"Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
-    )  # fmt: skip
+    )
     request = chance.choice(requests)
     status, kind, body = sent(service, request)
     good = not status or status == 431 or not wrong(status, kind, body)
@@ -273,8 +374,9 @@ def leaving_early(chance: random.Random, service: Running) -> str:
 # gRPC messages.
 
 SPEC = {"name": "odd", "signature_name": "both"}
-EXAMPLES = {"example_list": {"examples": [{"features": {"feature": {
-    "v": {"float_list": {"value": [1]}}}}}]}}  # fmt: skip
+EXAMPLES = {
+    "example_list": {"examples": [{"features": {"feature": {"v": {"float_list": {"value": [1]}}}}}]}
+}
 
 
 def tensors() -> predict_pb2.PredictRequest:
@@ -292,21 +394,40 @@ def flowers() -> predict_pb2.PredictRequest:
 
 TASK = {"model_spec": SPEC, "method_name": CLASSIFY_METHOD}
 MESSAGES: list[tuple[str, Any]] = [
-    ("Predict", flowers()), ("Predict", flowers()), ("Predict", tensors()),
+    ("Predict", flowers()),
+    ("Predict", flowers()),
+    ("Predict", tensors()),
     ("Classify", classification_pb2.ClassificationRequest(model_spec=SPEC, input=EXAMPLES)),
-    ("Regress", regression_pb2.RegressionRequest(
-        model_spec=SPEC | {"signature_name": "value"}, input=EXAMPLES)),
+    (
+        "Regress",
+        regression_pb2.RegressionRequest(
+            model_spec=SPEC | {"signature_name": "value"}, input=EXAMPLES
+        ),
+    ),
     ("MultiInference", inference_pb2.MultiInferenceRequest(tasks=[TASK], input=EXAMPLES)),
-    ("GetModelMetadata", get_model_metadata_pb2.GetModelMetadataRequest(
-        model_spec=SPEC, metadata_field=["signature_def"])),
+    (
+        "GetModelMetadata",
+        get_model_metadata_pb2.GetModelMetadataRequest(
+            model_spec=SPEC, metadata_field=["signature_def"]
+        ),
+    ),
     ("GetModelStatus", get_model_status_pb2.GetModelStatusRequest(model_spec=SPEC)),
-    ("HandleReloadConfigRequest", model_management_pb2.ReloadConfigRequest(
-        config={"model_config_list": {"config": [{"name": "odd", "base_path": "relative"}] * 3}})),
-]  # fmt: skip
+    (
+        "HandleReloadConfigRequest",
+        model_management_pb2.ReloadConfigRequest(
+            config={"model_config_list": {"config": [{"name": "odd", "base_path": "relative"}] * 3}}
+        ),
+    ),
+]
 KINDS = {"Predict": predict_pb2.PredictRequest} | {name: type(each) for name, each in MESSAGES}
 CODES = {
-    "OK", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "UNIMPLEMENTED", "OUT_OF_RANGE",
-}  # fmt: skip
+    "OK",
+    "INVALID_ARGUMENT",
+    "NOT_FOUND",
+    "FAILED_PRECONDITION",
+    "UNIMPLEMENTED",
+    "OUT_OF_RANGE",
+}
 
 
 def strange_tensor(chance: random.Random, tensor: Any) -> None:
@@ -434,8 +555,12 @@ def grpc_message(chance: random.Random, service: Running) -> str:
 # All of them.
 
 REST: list[tuple[int, Callable[[random.Random, Running], str]]] = [
-    (68, text_to_a_model), (8, packed), (15, strange_place), (6, no_http), (3, leaving_early),
-]  # fmt: skip
+    (68, text_to_a_model),
+    (8, packed),
+    (15, strange_place),
+    (6, no_http),
+    (3, leaving_early),
+]
 GRPC: list[tuple[int, Callable[[random.Random, Running], str]]] = [(1, grpc_message)]
 
 

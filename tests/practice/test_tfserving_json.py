@@ -26,8 +26,17 @@ from practice.tfserving.inference import Class
 from tests.fuzzing import examples
 
 NUMBERS = (
-    "float32", "float64", "int8", "uint8", "int16", "int32", "uint32", "int64", "uint64", "bool",
-)  # fmt: skip
+    "float32",
+    "float64",
+    "int8",
+    "uint8",
+    "int16",
+    "int32",
+    "uint32",
+    "int64",
+    "uint64",
+    "bool",
+)
 SOME, MANY = examples(60), examples(300)
 
 leaves = (
@@ -44,12 +53,14 @@ shapes = hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=4)
 # Nearly JSON: what is at hand where texts go wrong.
 pieces = st.lists(
     st.sampled_from(
-        ("[ ] [[ ]] { } , : - 1 2.5 1e 1e999 NaN Inf -Infinity true null [1,2] \\ \\u00e9 é \n "
-         '" "a" "b64" "a": ' + "9" * 20).split(" ")
+        (
+            "[ ] [[ ]] { } , : - 1 2.5 1e 1e999 NaN Inf -Infinity true null [1,2] \\ \\u00e9 é \n "
+            '" "a" "b64" "a": ' + "9" * 20
+        ).split(" ")
     ),
     min_size=1,
     max_size=14,
-).map("".join)  # fmt: skip
+).map("".join)
 
 
 def parsed(body: bytes) -> dict[str, Any]:
@@ -134,7 +145,7 @@ def test_what_the_parser_of_the_product_takes_is_taken(body: str, value: Any) ->
         (b'{"a" 1}', "Missing a colon after a name of object member. at offset: 5"),
         (b"{1: 2}", "Missing a name for object member. at offset: 1"),
         (b'{"a": 1 "b"}', "Missing a comma or '}' after an object member. at offset: 8"),
-        (b'{"a": "b', 'Missing a closing quotation mark in string. at offset: 8'),
+        (b'{"a": "b', "Missing a closing quotation mark in string. at offset: 8"),
         (b'{"a": "\\x"}', "Invalid escape character in string. at offset: 7"),
         (b'{"a": "\\u12"}', "Incorrect hex digit after \\u escape in string. at offset: 7"),
         (b'{"a": 1.}', "Miss fraction part in number. at offset: 8"),
@@ -143,11 +154,13 @@ def test_what_the_parser_of_the_product_takes_is_taken(body: str, value: Any) ->
         (b'{"a": "\xff"}', "Invalid encoding in string. at offset: 7"),
         (b'\xef\xbb\xbf{"a": }', "Invalid value. at offset: 9"),
         (b'{"instances": [[1, ] 2]}', "Invalid value. at offset: 19"),
-        (b'{"instances": [1, 2] 3]}',
-         "Missing a comma or '}' after an object member. at offset: 21"),
+        (
+            b'{"instances": [1, 2] 3]}',
+            "Missing a comma or '}' after an object member. at offset: 21",
+        ),
         (b'{"instances": ' + b"[" * 5000, "Nested too deeply."),
     ],
-)  # fmt: skip
+)
 def test_bad_json_is_refused_as_rapidjson_words_it(body: bytes, text: str) -> None:
     assert outcome(parsed, body) == f"INVALID_ARGUMENT: JSON Parse error: {text}"
 
@@ -239,12 +252,22 @@ def test_a_float_is_written_short_if_that_reads_back_equal_else_in_full(array: n
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (0.2, "0.2"), (1 / 3, "0.333333343"), (3, "3.0"), (123456, "123456.0"), (1e6, "1e+06"),
-        (9999999, "9999999.0"), (3e-05, "3e-05"), (555557.5, "555557.5"), (-0.0, "-0.0"),
-        (1e-45, "1.4013e-45"), (3.4028235e38, "3.40282347e+38"), (math.nan, "NaN"),
-        (math.inf, "Infinity"), (-math.inf, "-Infinity"),
+        (0.2, "0.2"),
+        (1 / 3, "0.333333343"),
+        (3, "3.0"),
+        (123456, "123456.0"),
+        (1e6, "1e+06"),
+        (9999999, "9999999.0"),
+        (3e-05, "3e-05"),
+        (555557.5, "555557.5"),
+        (-0.0, "-0.0"),
+        (1e-45, "1.4013e-45"),
+        (3.4028235e38, "3.40282347e+38"),
+        (math.nan, "NaN"),
+        (math.inf, "Infinity"),
+        (-math.inf, "-Infinity"),
     ],
-)  # fmt: skip
+)
 def test_floats_have_the_form_of_the_product(value: float, text: str) -> None:
     assert json_numbers.decimals([value], single=True) == [text]
 
@@ -323,12 +346,23 @@ def test_numbers_become_the_type_of_the_signature(
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("aGVsbG8=", b"hello"), ("aGVsbG8", b"hello"), ("aGVs bG8=\n", b"hello"), ("", b""),
-        ("aA==", b"h"), ("aA", b"h"), ("aA..", b"h"), ("/+8=", b"\xff\xef"),
-        ("aA=", None), ("a", None), ("aGVsbG8==", None), ("a_8=", None), ("aA==aA==", None),
-        ("é", None), ("=", None),
+        ("aGVsbG8=", b"hello"),
+        ("aGVsbG8", b"hello"),
+        ("aGVs bG8=\n", b"hello"),
+        ("", b""),
+        ("aA==", b"h"),
+        ("aA", b"h"),
+        ("aA..", b"h"),
+        ("/+8=", b"\xff\xef"),
+        ("aA=", None),
+        ("a", None),
+        ("aGVsbG8==", None),
+        ("a_8=", None),
+        ("aA==aA==", None),
+        ("é", None),
+        ("=", None),
     ],
-)  # fmt: skip
+)
 def test_base64_is_as_lenient_as_in_the_product(text: str, wanted: bytes | None) -> None:
     body = json.dumps({"inputs": {"b64": text}})
     if wanted is None:
@@ -359,8 +393,10 @@ def test_features_have_the_kind_that_the_token_tells(content: str, wanted: list[
 def test_an_example_wins_over_its_context() -> None:
     body = '{"context": {"a": 1, "b": 2}, "examples": [{"b": 3, "c": 4}]}'
     assert features(body) == {
-        "a": ["int64_list", 1], "b": ["int64_list", 3], "c": ["int64_list", 4],
-    }  # fmt: skip
+        "a": ["int64_list", 1],
+        "b": ["int64_list", 3],
+        "c": ["int64_list", 4],
+    }
 
 
 LAYOUTS = [

@@ -36,8 +36,10 @@ from tests.tfserving import (
 
 LOADING, UNLOADING = 20, 40
 QUICK = (
-    "--prefer_tflite_model", "--file_system_poll_wait_seconds=0.05", "--max_num_load_retries=0",
-)  # fmt: skip
+    "--prefer_tflite_model",
+    "--file_system_poll_wait_seconds=0.05",
+    "--max_num_load_retries=0",
+)
 NOT_THERE = "Servable not found for request: Latest(iris)"
 
 

@@ -34,18 +34,35 @@ PREDICT, CLASSIFY, REGRESS = (
     f"/v1/models/echo:{verb}" for verb in ("predict", "classify", "regress")
 )
 DTYPES = {
-    "float": types_pb2.DT_FLOAT, "double": types_pb2.DT_DOUBLE, "int": types_pb2.DT_INT32,
-    "uint8": types_pb2.DT_UINT8, "int64": types_pb2.DT_INT64, "bool": types_pb2.DT_BOOL,
-    "string": types_pb2.DT_STRING, "half": types_pb2.DT_HALF, "complex": types_pb2.DT_COMPLEX64,
-}  # fmt: skip
+    "float": types_pb2.DT_FLOAT,
+    "double": types_pb2.DT_DOUBLE,
+    "int": types_pb2.DT_INT32,
+    "uint8": types_pb2.DT_UINT8,
+    "int64": types_pb2.DT_INT64,
+    "bool": types_pb2.DT_BOOL,
+    "string": types_pb2.DT_STRING,
+    "half": types_pb2.DT_HALF,
+    "complex": types_pb2.DT_COMPLEX64,
+}
 
 CODES = {
-    "CANCELLED": 499, "UNKNOWN": 500, "INVALID_ARGUMENT": 400, "NOT_FOUND": 404,
-    "DEADLINE_EXCEEDED": 504, "ALREADY_EXISTS": 409, "PERMISSION_DENIED": 403,
-    "RESOURCE_EXHAUSTED": 429, "FAILED_PRECONDITION": 400, "ABORTED": 409, "OUT_OF_RANGE": 400,
-    "UNIMPLEMENTED": 501, "INTERNAL": 500, "UNAVAILABLE": 503, "DATA_LOSS": 500,
+    "CANCELLED": 499,
+    "UNKNOWN": 500,
+    "INVALID_ARGUMENT": 400,
+    "NOT_FOUND": 404,
+    "DEADLINE_EXCEEDED": 504,
+    "ALREADY_EXISTS": 409,
+    "PERMISSION_DENIED": 403,
+    "RESOURCE_EXHAUSTED": 429,
+    "FAILED_PRECONDITION": 400,
+    "ABORTED": 409,
+    "OUT_OF_RANGE": 400,
+    "UNIMPLEMENTED": 501,
+    "INTERNAL": 500,
+    "UNAVAILABLE": 503,
+    "DATA_LOSS": 500,
     "UNAUTHENTICATED": 401,
-}  # fmt: skip
+}
 
 
 class Echo:
@@ -211,16 +228,29 @@ def service(models: Models) -> Iterator[Running]:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("PUT", PREDICT), ("DELETE", PREDICT), ("PATCH", PREDICT), ("TRACE", PREDICT),
-        ("BREW", "/v1/models/echo"), ("GET", PREDICT), ("POST", "/v1/models/echo/metadata"),
-        ("POST", "/v1/models/echo"), ("POST", "/v1/models/echo:explain"),
-        ("POST", "/v1/models/echo:PREDICT"), ("POST", f"{PREDICT}?x=1"), ("POST", f"{PREDICT}/"),
-        ("POST", "/v1/models/echo/versions/x:predict"), ("POST", "/v1/models/:predict"),
-        ("POST", "/v1/models/echo/versions/1/labels/stable:predict"), ("GET", "/v1/models/"),
-        ("GET", "/v1/models/echo/metadata?x=1"), ("GET", "/v1/models/echo/versions/1?x=1"),
-        ("GET", "/v1/"), ("GET", "/V1/nothing"), ("GET", "/v1/models/echo/labels/"),
+        ("PUT", PREDICT),
+        ("DELETE", PREDICT),
+        ("PATCH", PREDICT),
+        ("TRACE", PREDICT),
+        ("BREW", "/v1/models/echo"),
+        ("GET", PREDICT),
+        ("POST", "/v1/models/echo/metadata"),
+        ("POST", "/v1/models/echo"),
+        ("POST", "/v1/models/echo:explain"),
+        ("POST", "/v1/models/echo:PREDICT"),
+        ("POST", f"{PREDICT}?x=1"),
+        ("POST", f"{PREDICT}/"),
+        ("POST", "/v1/models/echo/versions/x:predict"),
+        ("POST", "/v1/models/:predict"),
+        ("POST", "/v1/models/echo/versions/1/labels/stable:predict"),
+        ("GET", "/v1/models/"),
+        ("GET", "/v1/models/echo/metadata?x=1"),
+        ("GET", "/v1/models/echo/versions/1?x=1"),
+        ("GET", "/v1/"),
+        ("GET", "/V1/nothing"),
+        ("GET", "/v1/models/echo/labels/"),
     ],
-)  # fmt: skip
+)
 def test_a_url_or_method_that_does_not_fit_is_malformed(
     service: Running, method: str, path: str
 ) -> None:
@@ -245,17 +275,33 @@ def test_an_answer_to_head_has_no_body(service: Running) -> None:
         ("GET", "/v1/models/echo?x=1", 404, "Could not find any versions of model echo?x=1"),
         ("GET", "/v1/models/echo/versions/7", 404, "Could not find version 7 of model echo"),
         ("GET", "/v1/models/none/metadata", 404, "Servable not found for request: Latest(none)"),
-        ("GET", "/v1/models/echo/versions/7/metadata", 404,
-         "Servable not found for request: Specific(echo, 7)"),
+        (
+            "GET",
+            "/v1/models/echo/versions/7/metadata",
+            404,
+            "Servable not found for request: Specific(echo, 7)",
+        ),
         ("POST", "/v1/models/none:predict", 404, "Servable not found for request: Latest(none)"),
-        ("POST", "/v1/models/echo/versions/7:predict", 404,
-         "Servable not found for request: Specific(echo, 7)"),
-        ("POST", "/v1/models/echo/labels/n%2Fone:predict", 400,
-         "Unrecognized servable version label: n/one"),
-        ("POST", "/v1/models/none/labels/stable:predict", 400,
-         "Unrecognized servable version label: stable"),
+        (
+            "POST",
+            "/v1/models/echo/versions/7:predict",
+            404,
+            "Servable not found for request: Specific(echo, 7)",
+        ),
+        (
+            "POST",
+            "/v1/models/echo/labels/n%2Fone:predict",
+            400,
+            "Unrecognized servable version label: n/one",
+        ),
+        (
+            "POST",
+            "/v1/models/none/labels/stable:predict",
+            400,
+            "Unrecognized servable version label: stable",
+        ),
     ],
-)  # fmt: skip
+)
 def test_models_versions_and_labels_that_are_not_there(
     service: Running, method: str, path: str, status: int, text: str
 ) -> None:
@@ -282,77 +328,152 @@ PREDICT_ROWS = [
     ("{", 400, "JSON Parse error: Missing a name for object member. at offset: 1"),
     ('{"instances": nope}', 400, "JSON Parse error: Invalid value. at offset: 15"),
     ("[1, 2]", 400, "JSON Value: [\n    1,\n    2\n] Is not object"),
-    ('{"signature_name": 5}', 400,
-     'JSON Value: {\n    "signature_name": 5\n} not formatted correctly. '
-     "'signature_name' key must be a string value."),
-    ('{"signature_name": "none", "instances": 1}', 400,
-     'Serving signature name: "none" not found in signature def'),
-    ('{"signature_name": "nothing", "instances": [1]}', 400,
-     "Failed to get input map for signature: nothing"),
-    ('{"instances": [1], "inputs": 2}', 400,
-     f"JSON Value: {DOCUMENT} Not formatted correctly expecting only one of "
-     "'inputs' or 'instances' keys to exist "),
+    (
+        '{"signature_name": 5}',
+        400,
+        'JSON Value: {\n    "signature_name": 5\n} not formatted correctly. '
+        "'signature_name' key must be a string value.",
+    ),
+    (
+        '{"signature_name": "none", "instances": 1}',
+        400,
+        'Serving signature name: "none" not found in signature def',
+    ),
+    (
+        '{"signature_name": "nothing", "instances": [1]}',
+        400,
+        "Failed to get input map for signature: nothing",
+    ),
+    (
+        '{"instances": [1], "inputs": 2}',
+        400,
+        f"JSON Value: {DOCUMENT} Not formatted correctly expecting only one of "
+        "'inputs' or 'instances' keys to exist ",
+    ),
     ("{}", 400, "Missing 'inputs' or 'instances' key"),
-    ('{"instances": 1}', 400,
-     'JSON Value: {\n    "instances": 1\n} Expecting \'instances\' to be an list/array'),
-    ('{"instances": []}', 400,
-     'JSON Value: {\n    "instances": []\n} No values in \'instances\' array'),
-    ('{"signature_name": "two", "instances": [1, 2]}', 400,
-     "instances is a plain list, but expecting list of objects as multiple "
-     "input tensors required as per tensorinfo_map"),
-    ('{"instances": [{"x": 1}, 2]}', 400,
-     "Expecting object but got list at item 1 of input list"),
-    ('{"instances": [1, {"x": 1}]}', 400,
-     "Expecting value/list but got object at item 1 of input list"),
-    ('{"signature_name": "two", "instances": [{"a": 1}]}', 400,
-     ROW + "0 of 'instances' list. JSON object: {\n    \"a\": 1\n} keys must be equal to: a,b"),
-    ('{"instances": [{"x": 1}, {"x": 1, "z": 2}]}', 400,
-     ROW + "1 key: z of 'instances' list. Error: INVALID_ARGUMENT: "
-     "JSON object: does not have named input: z"),
-    ('{"instances": [{"x": "1"}]}', 400,
-     ROW + "0 key: x of 'instances' list. Error: INVALID_ARGUMENT: "
-     'JSON Value: "1" Type: String is not of expected type: float'),
-    ('{"instances": [1, null]}', 400,
-     ROW + "1 of 'instances' list. Error: INVALID_ARGUMENT: "
-     "JSON Value: null Type: Null is not of expected type: float"),
-    ('{"instances": [[1, 2], [3]]}', 400,
-     ROW + "1 of 'instances' list. Error: INVALID_ARGUMENT: "
-     "Expecting tensor size: 2 but got: 1"),
-    ('{"instances": [[[1, 2, 3], [4, 5, 6]], [[1, 2], [3, 4], [5, 6]]]}', 400,
-     ROW + "1 of 'instances' list. Error: INVALID_ARGUMENT: "
-     "Expecting shape [2,3] but got: [3,2]"),
-    ('{"signature_name": "of_half", "instances": [1]}', 400,
-     ROW + "0 of 'instances' list. Error: UNIMPLEMENTED: "
-     "Conversion of JSON Value: 1 to type: half"),
-    ('{"signature_name": "of_half", "inputs": [1]}', 501,
-     "Conversion of JSON Value: 1 to type: half"),
-    ('{"signature_name": "of_complex", "inputs": 1.0}', 501,
-     "Conversion of JSON Value: 1.0 to type: complex64"),
-    ('{"signature_name": "two", "inputs": [1]}', 400,
-     "inputs is a plain value/list, but expecting an object as multiple input tensors "
-     "required as per tensorinfo_map"),
-    ('{"signature_name": "two", "inputs": {"a": 1, "c": 3}}', 400,
-     "Missing named input: b in 'inputs' object."),
+    (
+        '{"instances": 1}',
+        400,
+        "JSON Value: {\n    \"instances\": 1\n} Expecting 'instances' to be an list/array",
+    ),
+    (
+        '{"instances": []}',
+        400,
+        "JSON Value: {\n    \"instances\": []\n} No values in 'instances' array",
+    ),
+    (
+        '{"signature_name": "two", "instances": [1, 2]}',
+        400,
+        "instances is a plain list, but expecting list of objects as multiple "
+        "input tensors required as per tensorinfo_map",
+    ),
+    ('{"instances": [{"x": 1}, 2]}', 400, "Expecting object but got list at item 1 of input list"),
+    (
+        '{"instances": [1, {"x": 1}]}',
+        400,
+        "Expecting value/list but got object at item 1 of input list",
+    ),
+    (
+        '{"signature_name": "two", "instances": [{"a": 1}]}',
+        400,
+        ROW + "0 of 'instances' list. JSON object: {\n    \"a\": 1\n} keys must be equal to: a,b",
+    ),
+    (
+        '{"instances": [{"x": 1}, {"x": 1, "z": 2}]}',
+        400,
+        ROW + "1 key: z of 'instances' list. Error: INVALID_ARGUMENT: "
+        "JSON object: does not have named input: z",
+    ),
+    (
+        '{"instances": [{"x": "1"}]}',
+        400,
+        ROW + "0 key: x of 'instances' list. Error: INVALID_ARGUMENT: "
+        'JSON Value: "1" Type: String is not of expected type: float',
+    ),
+    (
+        '{"instances": [1, null]}',
+        400,
+        ROW + "1 of 'instances' list. Error: INVALID_ARGUMENT: "
+        "JSON Value: null Type: Null is not of expected type: float",
+    ),
+    (
+        '{"instances": [[1, 2], [3]]}',
+        400,
+        ROW + "1 of 'instances' list. Error: INVALID_ARGUMENT: Expecting tensor size: 2 but got: 1",
+    ),
+    (
+        '{"instances": [[[1, 2, 3], [4, 5, 6]], [[1, 2], [3, 4], [5, 6]]]}',
+        400,
+        ROW + "1 of 'instances' list. Error: INVALID_ARGUMENT: "
+        "Expecting shape [2,3] but got: [3,2]",
+    ),
+    (
+        '{"signature_name": "of_half", "instances": [1]}',
+        400,
+        ROW + "0 of 'instances' list. Error: UNIMPLEMENTED: "
+        "Conversion of JSON Value: 1 to type: half",
+    ),
+    (
+        '{"signature_name": "of_half", "inputs": [1]}',
+        501,
+        "Conversion of JSON Value: 1 to type: half",
+    ),
+    (
+        '{"signature_name": "of_complex", "inputs": 1.0}',
+        501,
+        "Conversion of JSON Value: 1.0 to type: complex64",
+    ),
+    (
+        '{"signature_name": "two", "inputs": [1]}',
+        400,
+        "inputs is a plain value/list, but expecting an object as multiple input tensors "
+        "required as per tensorinfo_map",
+    ),
+    (
+        '{"signature_name": "two", "inputs": {"a": 1, "c": 3}}',
+        400,
+        "Missing named input: b in 'inputs' object.",
+    ),
     ('{"signature_name": "image", "inputs": {"b64": "a"}}', 400, "Unable to base64 decode"),
-    ('{"signature_name": "image", "inputs": [{"b64": 5}]}', 400,
-     'JSON Value: {\n    "b64": 5\n} not formatted correctly for base64 data'),
-    ('{"inputs": [[1, 2], [3]]}', 400,
-     "Encountered list at unexpected size: 1 at level: 1 expected size: 2"),
-    ('{"inputs": [[1], 2]}', 400,
-     "JSON Value: 2 found at incorrect level: 2 in the JSON DOM. Expected at level: 2"),
+    (
+        '{"signature_name": "image", "inputs": [{"b64": 5}]}',
+        400,
+        'JSON Value: {\n    "b64": 5\n} not formatted correctly for base64 data',
+    ),
+    (
+        '{"inputs": [[1, 2], [3]]}',
+        400,
+        "Encountered list at unexpected size: 1 at level: 1 expected size: 2",
+    ),
+    (
+        '{"inputs": [[1], 2]}',
+        400,
+        "JSON Value: 2 found at incorrect level: 2 in the JSON DOM. Expected at level: 2",
+    ),
     ('{"inputs": [1, [2]]}', 400, "Encountered list at unexpected level: 1 expected < 1"),
     ('{"inputs": [[1, [2]]]}', 400, "Encountered list at unexpected level: 2 expected < 2"),
-    ('{"inputs": ' + "[" * 100 + "]" * 100 + "}", 400,
-     "A tensor here has 60 dimensions at most."),
-    ('{"signature_name": "scalar", "instances": [1]}', 400,
-     "Tensor name: y has no shape information "),
-    ('{"signature_name": "uneven", "instances": [1]}', 400,
-     "Tensor name: b has inconsistent batch size: 3 expecting: 2"),
-    ('{"signature_name": "to_half", "instances": [1]}', 400,
-     "Failed to write JSON value for tensor type: half"),
-    ('{"signature_name": "broken", "instances": [1]}', 500,
-     "RuntimeError: what it says\nTraceback"),
-]  # fmt: skip
+    ('{"inputs": ' + "[" * 100 + "]" * 100 + "}", 400, "A tensor here has 60 dimensions at most."),
+    (
+        '{"signature_name": "scalar", "instances": [1]}',
+        400,
+        "Tensor name: y has no shape information ",
+    ),
+    (
+        '{"signature_name": "uneven", "instances": [1]}',
+        400,
+        "Tensor name: b has inconsistent batch size: 3 expecting: 2",
+    ),
+    (
+        '{"signature_name": "to_half", "instances": [1]}',
+        400,
+        "Failed to write JSON value for tensor type: half",
+    ),
+    (
+        '{"signature_name": "broken", "instances": [1]}',
+        500,
+        "RuntimeError: what it says\nTraceback",
+    ),
+]
 
 
 @pytest.mark.parametrize(("body", "status", "text"), PREDICT_ROWS)
@@ -368,14 +489,23 @@ def test_predict_refuses_as_the_product_does(
 @pytest.mark.parametrize(
     ("dtype", "value", "type_name"),
     [
-        ("float", "true", "True"), ("float", '"1"', "String"), ("float", "null", "Null"),
-        ("float", '{"b64": "aA=="}', "Object"), ("double", "false", "False"),
-        ("int", "1.0", "Number"), ("int", "2147483648", "Number"), ("int", "true", "True"),
-        ("int64", "9223372036854775808", "Number"), ("int64", '"1"', "String"),
-        ("uint8", "2147483648", "Number"), ("bool", "1", "Number"), ("bool", '"true"', "String"),
-        ("string", "1", "Number"), ("half", '{"a": 1}', "Object"),
+        ("float", "true", "True"),
+        ("float", '"1"', "String"),
+        ("float", "null", "Null"),
+        ("float", '{"b64": "aA=="}', "Object"),
+        ("double", "false", "False"),
+        ("int", "1.0", "Number"),
+        ("int", "2147483648", "Number"),
+        ("int", "true", "True"),
+        ("int64", "9223372036854775808", "Number"),
+        ("int64", '"1"', "String"),
+        ("uint8", "2147483648", "Number"),
+        ("bool", "1", "Number"),
+        ("bool", '"true"', "String"),
+        ("string", "1", "Number"),
+        ("half", '{"a": 1}', "Object"),
     ],
-)  # fmt: skip
+)
 def test_nothing_is_converted_to_the_type_that_is_expected(
     service: Running, dtype: str, value: str, type_name: str
 ) -> None:
@@ -404,31 +534,44 @@ def test_a_quoted_value_is_cut(service: Running) -> None:
 
 EXAMPLES_ROWS = [
     ("{}", "JSON Value: {} When method is classify, key 'examples' is expected and was not found"),
-    ('{"examples": 1}',
-     'JSON Value: {\n    "examples": 1\n} Expecting \'examples\' value to be an list/array'),
-    ('{"examples": []}',
-     'JSON Value: {\n    "examples": []\n} \'examples\' value is an empty array'),
+    (
+        '{"examples": 1}',
+        "JSON Value: {\n    \"examples\": 1\n} Expecting 'examples' value to be an list/array",
+    ),
+    (
+        '{"examples": []}',
+        "JSON Value: {\n    \"examples\": []\n} 'examples' value is an empty array",
+    ),
     ('{"examples": [[1]]}', "Example must be JSON object but got JSON Array"),
     ('{"examples": [true]}', "Example must be JSON object but got JSON True"),
     ('{"context": 1.5, "examples": [{}]}', "Example must be JSON object but got JSON Number"),
     ('{"examples": [{"f": null}]}', "Feature: f has element with unexpected JSON type: Null"),
     ('{"examples": [{"f": [[1]]}]}', "Feature: f has element with unexpected JSON type: Array"),
-    ('{"examples": [{"f": {"a": 1}}]}',
-     "Feature: f has element with unexpected JSON type: Object"),
-    ('{"examples": [{"f": [1, 1.0]}]}',
-     "Unexpected element type in feature: f expecting type: int64"),
-    ('{"examples": [{"f": [1.0, true]}]}',
-     "Unexpected element type in feature: f expecting type: float"),
-    ('{"examples": [{"f": ["a", 1]}]}',
-     "Unexpected element type in feature: f expecting type: bytes"),
-    ('{"examples": [{"f": 9223372036854775808}]}',
-     "Feature: f has uint64_t element. Only int64_t is supported."),
+    ('{"examples": [{"f": {"a": 1}}]}', "Feature: f has element with unexpected JSON type: Object"),
+    (
+        '{"examples": [{"f": [1, 1.0]}]}',
+        "Unexpected element type in feature: f expecting type: int64",
+    ),
+    (
+        '{"examples": [{"f": [1.0, true]}]}',
+        "Unexpected element type in feature: f expecting type: float",
+    ),
+    (
+        '{"examples": [{"f": ["a", 1]}]}',
+        "Unexpected element type in feature: f expecting type: bytes",
+    ),
+    (
+        '{"examples": [{"f": 9223372036854775808}]}',
+        "Feature: f has uint64_t element. Only int64_t is supported.",
+    ),
     ('{"examples": [{"f": {"b64": "a"}}]}', "Unable to base64 decode"),
-    ('{"signature_name": ["label"]}',
-     'JSON Value: {\n    "signature_name": [\n        "label"\n    ]\n} not formatted correctly. '
-     "'signature_name' key must be a string value."),
+    (
+        '{"signature_name": ["label"]}',
+        'JSON Value: {\n    "signature_name": [\n        "label"\n    ]\n} '
+        "not formatted correctly. 'signature_name' key must be a string value.",
+    ),
     ('{"signature_name": "none", "examples": [{}]}', "No signature was found with the name: none"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("path", [CLASSIFY, REGRESS])
@@ -611,8 +754,10 @@ def test_with_the_flag_all_answers_let_pages_of_elsewhere_in(models: Models) -> 
     running = Running(models, cors=True)
     try:
         for method, path, status in (
-            ("OPTIONS", "/v1/x", 400), ("GET", "/v1/models/echo", 200), ("PUT", "/v1/x", 400),
-        ):  # fmt: skip
+            ("OPTIONS", "/v1/x", 400),
+            ("GET", "/v1/models/echo", 200),
+            ("PUT", "/v1/x", 400),
+        ):
             answer = running.ask(method, path)
             assert answer.status == status
             assert answer.headers["access-control-allow-origin"] == "*"

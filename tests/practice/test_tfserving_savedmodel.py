@@ -90,8 +90,12 @@ def words(tf: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
     def table(asset: Any) -> Any:
         file = tf.lookup.TextFileInitializer(
-            asset, tf.string, tf.lookup.TextFileIndex.WHOLE_LINE, tf.int64,
-            tf.lookup.TextFileIndex.LINE_NUMBER)  # fmt: skip
+            asset,
+            tf.string,
+            tf.lookup.TextFileIndex.WHOLE_LINE,
+            tf.int64,
+            tf.lookup.TextFileIndex.LINE_NUMBER,
+        )
         return tf.lookup.StaticHashTable(file, -1)
 
     v1 = tf.compat.v1

@@ -26,7 +26,7 @@ CALLS: dict[str, Callable[[Endpoint], Any]] = {
     ),
     "modelarts": lambda e: modelarts.infer_json(e, {"data": {"req_data": [FLOWER]}}),
     "ccai": lambda e: ccai.classify(e, DIGIT),
-    "ccai over gRPC": lambda e: ccai.classify(e, DIGIT, transport="grpc"),
+    "ccai over gRPC": lambda e: ccai.classify(e, DIGIT, protocol="grpc"),
 }
 
 
@@ -143,9 +143,15 @@ def test_a_hung_service_meets_the_deadline() -> None:
 
 @pytest.mark.parametrize(
     "faults",
-    [{"fail": "SLOWLY"}, {"delay": -1}, {"delay": float("nan")}, {"rate": 2}, {"calls": -1},
-     {"explode": True}],
-)  # fmt: skip
+    [
+        {"fail": "SLOWLY"},
+        {"delay": -1},
+        {"delay": float("nan")},
+        {"rate": 2},
+        {"calls": -1},
+        {"explode": True},
+    ],
+)
 def test_a_fault_that_there_is_not_is_refused(
     service: tuple[Any, Callable], faults: dict[str, Any]
 ) -> None:
@@ -168,8 +174,11 @@ def test_a_service_without_an_owner_refuses_the_flag(name: str, tmp_path: Path) 
     models = iris if service.kind == "tfserving" else []
     done = subprocess.run(
         [sys.executable, "-m", service.module, f"--trouble_file={tmp_path / 'x'}", *models],
-        capture_output=True, text=True, timeout=60, env={"OTW_STATE_DIR": str(tmp_path)},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"OTW_STATE_DIR": str(tmp_path)},
+    )
     assert done.returncode != 0
     assert "it needs --exit_with_pid" in done.stdout + done.stderr
 

@@ -240,13 +240,17 @@ def test_a_body_at_the_limit_is_read_and_one_above_it_thrown_away(here: Running)
 
 @pytest.mark.parametrize(
     "request_",
-    [b"\x00\x01\x02\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP\r\n\r\n",
-     b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-     b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-     b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-     b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 200_000 + b"\r\n\r\n"],
+    [
+        b"\x00\x01\x02\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET / HTTP\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 200_000 + b"\r\n\r\n",
+    ],
     ids=range(7),
-)  # fmt: skip
+)
 def test_what_is_no_http_is_a_bad_request(
     here: Running, request_: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -51,18 +51,26 @@ def hearing(show: Callable[[Iterable], Iterable]) -> list[Figure]:
     listener, speaker = Listener(), Speaker()
 
     def accuracy(pairs: Sequence[tuple[str, bytes]]) -> float:
-        wrong = sum(edits(text.split(), listener.transcribe(pcm).split())
-                    for text, pcm in show(pairs))  # fmt: skip
+        wrong = sum(
+            edits(text.split(), listener.transcribe(pcm).split()) for text, pcm in show(pairs)
+        )
         return 1 - wrong / sum(len(text.split()) for text, _ in pairs)
 
     human = [(text, Speech.read(path).pcm()) for text, path in samples.recordings()]
     spoken = [(text, Speech(*speaker.say(text)).resampled(16000).pcm()) for text in samples.PHRASES]
     return [
-        Figure("speech recognition, words", f"{len(human)} human recordings, data/audio",
-               accuracy(human), 0.8),
-        Figure("speech recognition, words", f"{len(spoken)} short phrases spoken by espeak-ng",
-               accuracy(spoken)),
-    ]  # fmt: skip
+        Figure(
+            "speech recognition, words",
+            f"{len(human)} human recordings, data/audio",
+            accuracy(human),
+            0.8,
+        ),
+        Figure(
+            "speech recognition, words",
+            f"{len(spoken)} short phrases spoken by espeak-ng",
+            accuracy(spoken),
+        ),
+    ]
 
 
 def faces() -> Figure:

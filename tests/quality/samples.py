@@ -50,8 +50,9 @@ def english_lines(count: int) -> list[tuple[str, Any]]:
     lines = []
     for _ in range(count):
         text = _sentence(chance)
-        font = ImageFont.truetype(str(folder / f"{chance.choice(_FONTS)}.ttf"),
-                                  chance.randint(22, 44))  # fmt: skip
+        font = ImageFont.truetype(
+            str(folder / f"{chance.choice(_FONTS)}.ttf"), chance.randint(22, 44)
+        )
         lines.append((text, _photographed(text, font, chance, noise)))
     return lines
 
@@ -104,8 +105,10 @@ def _sentence(chance: random.Random) -> str:
     kind = chance.randrange(3)
     number = f"{chance.randint(2, 980)}"
     if kind == 0:
-        return (f"{chance.choice(_NAMES)} {chance.choice(_VERBS)} {number} "
-                f"{chance.choice(_THINGS)} {chance.choice(_WHEN)}.")  # fmt: skip
+        return (
+            f"{chance.choice(_NAMES)} {chance.choice(_VERBS)} {number} "
+            f"{chance.choice(_THINGS)} {chance.choice(_WHEN)}."
+        )
     if kind == 1:
         total = f"{chance.randint(1, 9)},{chance.randint(100, 999)}.{chance.randint(10, 99)}"
         return f"Invoice {chance.randint(1000, 9999)}: {total} EUR"

@@ -77,17 +77,17 @@ def call_all(
     numbers, lock = iter(range(requests)), threading.Lock()
 
     def client(number: int) -> None:
-        over = "rest" if number % 4 == 0 else "grpc"
+        protocol = "rest" if number % 4 == 0 else "grpc"
         turns = itertools.cycle(asked[number % len(asked) :] + asked[: number % len(asked)])
         for question in turns:
             with lock:
                 if next(numbers, None) is None:
                     return
             began = time.perf_counter()
-            note = _outcome(endpoint, question, over)
+            note = _outcome(endpoint, question, protocol)
             with lock:
-                outcomes[over].seconds.append(time.perf_counter() - began)
-                note(outcomes[over])
+                outcomes[protocol].seconds.append(time.perf_counter() - began)
+                note(outcomes[protocol])
 
     pool = [threading.Thread(target=client, args=(n,), daemon=True) for n in range(threads)]
     for each in pool:
@@ -99,11 +99,11 @@ def call_all(
     yield outcomes
 
 
-def _outcome(endpoint: Endpoint, question: Question, over: str) -> Callable[[Outcome], None]:
+def _outcome(endpoint: Endpoint, question: Question, protocol: str) -> Callable[[Outcome], None]:
     called = endpoint.replace(model=question.model, **question.which)
     inputs = _INPUTS[question.model]
     try:
-        found = tfserving.predict(called, inputs, check=False, over=over, timeout=60)
+        found = tfserving.predict(called, inputs, check=False, protocol=protocol, timeout=60)
     except Exception as error:  # whatever it is, the call is lost
         text = f"{type(error).__name__}: {error}"[:200]
         return lambda outcome: outcome.lost.update([text])

@@ -169,7 +169,7 @@ def number_of(row: list[str]) -> list[float]:
         ("y", np.zeros(100, ml_dtypes.int4), "series"),
         ("y", np.zeros((2,) * 7), "table"),
     ],
-)  # fmt: skip
+)
 def test_an_output_is_what_names_shapes_and_values_say(
     name: str, array: np.ndarray, kind: str
 ) -> None:
@@ -203,7 +203,7 @@ def test_scores_are_bars_from_the_highest_on() -> None:
         ({"words": np.array([[b"a"] * 3] * 2, object)}, (), ["0", "1", "2"]),
     ],
     ids=["the caller", "strings", "text", "ids", "both", "numbers", "best", "other shape"],
-)  # fmt: skip
+)
 def test_classes_are_named_by_whoever_knows(
     outputs: dict[str, np.ndarray], labels: list[str], expected: list[str]
 ) -> None:
@@ -301,7 +301,7 @@ CLASSES = {"classes": DETECTED["detection_classes"]}
         ({name: np.repeat(each, 2, 0) for name, each in DETECTED.items()}, "are of 2 pictures"),
     ],
     ids=["plain", "labels", "pixels", "outside", "turned", "NaN", "logits", "no score", "batch"],
-)  # fmt: skip
+)
 def test_boxes_that_may_be_read_in_two_ways_are_not_drawn(
     outputs: dict[str, np.ndarray], why: str
 ) -> None:
@@ -510,7 +510,7 @@ def test_of_very_many_outputs_some_are_drawn_and_the_table_has_all() -> None:
         (np.arange(10), ["int64", "[10]", "0", "9", "0", "0  1  2  3  4  5  ... 4 more"]),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_the_table_says_what_an_array_is(array: np.ndarray, row: list[str]) -> None:
     html = answers.table({HTML: array})
     page = Page(html)
@@ -540,7 +540,7 @@ def test_a_table_of_a_hundred_megabytes_finds_the_last_value(dtype: Any) -> None
     "shape",
     [(LARGE // 4,), (1, LARGE // 4), (250, 100_000), (1, 2500, 3333, 3), (8, 1000, 1000, 3)],
     ids=str,
-)  # fmt: skip
+)
 def test_what_is_drawn_of_a_hundred_megabytes_is_small(shape: tuple[int, ...]) -> None:
     array = np.zeros(shape, np.float32)
     array[..., ::2] = 1
@@ -552,8 +552,18 @@ def test_what_is_drawn_of_a_hundred_megabytes_is_small(shape: tuple[int, ...]) -
     assert max(Page(found[0].html).images()[0].shape) <= 640
 
 
-OF_ML_DTYPES = ["bfloat16", "float8_e5m2", "float8_e4m3fn", "float8_e4m3b11fnuz", "float8_e5m2fnuz",
-                "float4_e2m1fn", "int4", "uint4", "int2", "uint2"]  # fmt: skip
+OF_ML_DTYPES = [
+    "bfloat16",
+    "float8_e5m2",
+    "float8_e4m3fn",
+    "float8_e4m3b11fnuz",
+    "float8_e5m2fnuz",
+    "float4_e2m1fn",
+    "int4",
+    "uint4",
+    "int2",
+    "uint2",
+]
 
 
 @pytest.mark.parametrize("name", OF_ML_DTYPES)
@@ -626,8 +636,10 @@ def test_what_cannot_be_drawn_is_said_and_the_rest_is_shown() -> None:
     outputs = {HTML: SURE, "classes": nobody, "y": SINE[:99], "words": np.array([b"a"], object)}
     found = answers.show(outputs, {"images": PAGE})
     assert [(each.title, each.kind) for each in found] == [
-        (HTML, "text"), ("y", "series"), ("words", "text"),
-    ]  # fmt: skip
+        (HTML, "text"),
+        ("y", "series"),
+        ("words", "text"),
+    ]
     [told] = Page(found[0].html).texts
     assert told.startswith(f"This cannot be drawn: {HTML}. (TypeError: ")
     [part] = answers.show([Tag("a", None)])  # type: ignore[arg-type]
@@ -641,13 +653,24 @@ def test_no_answer_is_too_odd() -> None:
         deep = [deep]
     nil: Any = None
     for odd in (
-        [Tag("a", nil)], [Tag(nil, 0.5)], [[Class("a", nil)]],
-        [TextItem("a", (1, 2, 3, nil))], [TextItem(nil, (1, 2, 3, 4))], [deep], {"x": [deep]},
-        [Tag("a", 0.5), None], [Face(1, 2, 3, 4), None], {"x": {1: "a"}}, {None: 5},
-        {"y": np.array([None], object)}, {"y": np.array([{}], object)}, np.array([None], object),
-        {"y": np.full((1, 64, 64, 3), 1e300)}, {"y": np.array(["2026-01-01"], "M8[D]")},
+        [Tag("a", nil)],
+        [Tag(nil, 0.5)],
+        [[Class("a", nil)]],
+        [TextItem("a", (1, 2, 3, nil))],
+        [TextItem(nil, (1, 2, 3, 4))],
+        [deep],
+        {"x": [deep]},
+        [Tag("a", 0.5), None],
+        [Face(1, 2, 3, 4), None],
+        {"x": {1: "a"}},
+        {None: 5},
+        {"y": np.array([None], object)},
+        {"y": np.array([{}], object)},
+        np.array([None], object),
+        {"y": np.full((1, 64, 64, 3), 1e300)},
+        {"y": np.array(["2026-01-01"], "M8[D]")},
         {"y": np.zeros(3, [("a", int)])},
-    ):  # fmt: skip
+    ):
         for given in (None, png(PAGE[0]), {"images": PAGE}, {"x": np.array([None], object)}):
             for each in answers.show(odd, given):
                 Page(each.html)
@@ -752,8 +775,10 @@ def test_raw_is_json_that_reads_back() -> None:
         ([Face(1, 2, 3, 4)], [{"x1": 1, "y1": 2, "x2": 3, "y2": 4}]),
         ([Tag("a", 0.5)], [{"name": "a", "confidence": 0.5}]),
         ([[Class("a", 0.5)]], [[{"label": "a", "score": 0.5}]]),
-        ([TextItem("a", (1, 2, 3, 4), (0.5,))],
-         [{"text": "a", "box": [1, 2, 3, 4], "confidences": [0.5]}]),
+        (
+            [TextItem("a", (1, 2, 3, 4), (0.5,))],
+            [{"text": "a", "box": [1, 2, 3, 4], "confidences": [0.5]}],
+        ),
         (np.array([[[1, 2]]]), [[[1, 2]]]),
         (Speech(np.array([0, 0.5], np.float32), 8000), {"samples": [0.0, 0.5], "rate": 8000}),
         ({"data": [{"x": None, "y": [True, 1.5]}]}, {"data": [{"x": None, "y": [True, 1.5]}]}),
@@ -762,7 +787,7 @@ def test_raw_is_json_that_reads_back() -> None:
         (None, None),
     ],
     ids=lambda each: str(each)[:30].encode("ascii", "replace").decode(),
-)  # fmt: skip
+)
 def test_raw_takes_any_services_answer(answer: Any, expected: Any) -> None:
     text = answers.raw(answer)
     assert json.loads(text) == expected

@@ -94,9 +94,14 @@ def test_what_was_sent_and_answered_is_known_when_its_arrays_are_gone() -> None:
 
     whole = made()
     dropped = [each.without_arrays() for each in whole]
-    assert in_csv(dropped) == in_csv(whole) == [
-        ("x float32 [1, 2]", "y string [1]", ""), ("x float32 [1, 2]", "", "Nobody is there."),
-    ]  # fmt: skip
+    assert (
+        in_csv(dropped)
+        == in_csv(whole)
+        == [
+            ("x float32 [1, 2]", "y string [1]", ""),
+            ("x float32 [1, 2]", "", "Nobody is there."),
+        ]
+    )
     gone = weakref.ref(whole[0].request.given["x"])
     del whole
     gc.collect()
@@ -162,8 +167,10 @@ def test_every_call_is_a_line_of_the_csv() -> None:
     assert [row["call"] for row in rows] == ["1", "2"]
     assert rows[0]["time"] == "2026-01-02T03:04:05.006+00:00"
     assert (rows[0]["encode (ms)"], rows[0]["connect (ms)"], rows[0]["total (ms)"]) == (
-        "1.000", "", "251.000",
-    )  # fmt: skip
+        "1.000",
+        "",
+        "251.000",
+    )
     assert (rows[0]["sent"], rows[0]["answered"]) == ("x float32 [1, 2]", "y string [1]")
     assert (rows[0]["address"], rows[1]["address"]) == ("127.0.0.1:8500", "http://127.0.0.1:8501")
     assert (rows[1]["status"], rows[1]["message"]) == ("ConnectionFailed", "Nobody, is there.")
@@ -198,49 +205,95 @@ NOT_A_NUMBER = "place one is NaN and the other is not."
     [
         ({"y": np.array([1.0, np.nan])}, {"y": np.array([1.0, np.nan])}, "Both answers are equal."),
         ({"y": np.ones(1)}, {"y": np.array([1.25])}, "The answers differ: y by at most 0.25."),
-        ({"y": np.array([b"a"], object)}, {"y": np.array([b"b"], object)},
-         "The answers differ: y."),
+        (
+            {"y": np.array([b"a"], object)},
+            {"y": np.array([b"b"], object)},
+            "The answers differ: y.",
+        ),
         ({"y": np.ones(1)}, {"y": np.ones(2)}, "The answers differ: y has the shapes [1] and [2]."),
-        ({"y": np.ones(1)}, {"z": np.ones(1)},
-         "The answers differ: y is in one of them only; z is in one of them only."),
-        ({"y": np.array([np.nan])}, {"y": np.ones(1)},
-         f"The answers differ: y, in 1 {NOT_A_NUMBER}"),
-        ({"y": np.array([np.nan, 2])}, {"y": np.array([1.0, 2])},
-         f"The answers differ: y, in 1 {NOT_A_NUMBER}"),
-        ({"y": np.array([np.nan, 1, np.nan, 2, np.nan])},
-         {"y": np.array([1, np.nan, 3, 2.5, np.nan])},
-         f"The answers differ: y by at most 0.5, in 3 {NOT_A_NUMBER.replace('place', 'places')}"),
-        ({"y": np.array([np.inf, 2])}, {"y": np.array([np.inf, 2.5])},
-         "The answers differ: y by at most 0.5."),
+        (
+            {"y": np.ones(1)},
+            {"z": np.ones(1)},
+            "The answers differ: y is in one of them only; z is in one of them only.",
+        ),
+        (
+            {"y": np.array([np.nan])},
+            {"y": np.ones(1)},
+            f"The answers differ: y, in 1 {NOT_A_NUMBER}",
+        ),
+        (
+            {"y": np.array([np.nan, 2])},
+            {"y": np.array([1.0, 2])},
+            f"The answers differ: y, in 1 {NOT_A_NUMBER}",
+        ),
+        (
+            {"y": np.array([np.nan, 1, np.nan, 2, np.nan])},
+            {"y": np.array([1, np.nan, 3, 2.5, np.nan])},
+            f"The answers differ: y by at most 0.5, in 3 {NOT_A_NUMBER.replace('place', 'places')}",
+        ),
+        (
+            {"y": np.array([np.inf, 2])},
+            {"y": np.array([np.inf, 2.5])},
+            "The answers differ: y by at most 0.5.",
+        ),
         ({"y": np.array([np.inf])}, {"y": np.ones(1)}, "The answers differ: y by at most inf."),
-        ({"y": np.array([1j, 2])}, {"y": np.array([1j, 2 + 3j])},
-         "The answers differ: y by at most 3."),
-        ({"y": np.array([2.0, np.nan]).astype(ml_dtypes.bfloat16)},
-         {"y": np.array([1.5, np.nan]).astype(ml_dtypes.bfloat16)},
-         "The answers differ: y by at most 0.5."),
-        ({"y": np.array([np.nan]).astype(ml_dtypes.bfloat16)},
-         {"y": np.array([np.nan]).astype(ml_dtypes.bfloat16)}, "Both answers are equal."),
-        ({"y": np.array([2**60])}, {"y": np.array([2**60 + 1])},
-         "The answers differ: y by at most 1."),
-        ({"y": np.array([2**63 - 1, 0])}, {"y": np.array([-(2**63), 0])},
-         f"The answers differ: y by at most {2**64 - 1:,}."),
-        ({"y": np.array([2**64 - 1], np.uint64)}, {"y": np.zeros(1, np.uint64)},
-         f"The answers differ: y by at most {2**64 - 1:,}."),
-        ({"y": np.array([2**64 - 1], np.uint64)}, {"y": np.array([-1])},
-         f"The answers differ: y by at most {2**64:,}."),
-        ({"y": np.array([100], np.int8)}, {"y": np.array([-100], np.int8)},
-         "The answers differ: y by at most 200."),
-        ({"y": np.array([7, -8]).astype(ml_dtypes.int4)}, {"y": np.array([-8, -8])},
-         "The answers differ: y by at most 15."),
+        (
+            {"y": np.array([1j, 2])},
+            {"y": np.array([1j, 2 + 3j])},
+            "The answers differ: y by at most 3.",
+        ),
+        (
+            {"y": np.array([2.0, np.nan]).astype(ml_dtypes.bfloat16)},
+            {"y": np.array([1.5, np.nan]).astype(ml_dtypes.bfloat16)},
+            "The answers differ: y by at most 0.5.",
+        ),
+        (
+            {"y": np.array([np.nan]).astype(ml_dtypes.bfloat16)},
+            {"y": np.array([np.nan]).astype(ml_dtypes.bfloat16)},
+            "Both answers are equal.",
+        ),
+        (
+            {"y": np.array([2**60])},
+            {"y": np.array([2**60 + 1])},
+            "The answers differ: y by at most 1.",
+        ),
+        (
+            {"y": np.array([2**63 - 1, 0])},
+            {"y": np.array([-(2**63), 0])},
+            f"The answers differ: y by at most {2**64 - 1:,}.",
+        ),
+        (
+            {"y": np.array([2**64 - 1], np.uint64)},
+            {"y": np.zeros(1, np.uint64)},
+            f"The answers differ: y by at most {2**64 - 1:,}.",
+        ),
+        (
+            {"y": np.array([2**64 - 1], np.uint64)},
+            {"y": np.array([-1])},
+            f"The answers differ: y by at most {2**64:,}.",
+        ),
+        (
+            {"y": np.array([100], np.int8)},
+            {"y": np.array([-100], np.int8)},
+            "The answers differ: y by at most 200.",
+        ),
+        (
+            {"y": np.array([7, -8]).astype(ml_dtypes.int4)},
+            {"y": np.array([-8, -8])},
+            "The answers differ: y by at most 15.",
+        ),
         ({"y": np.array([True])}, {"y": np.array([False])}, "The answers differ: y by at most 1."),
         (np.array([1, 2]), np.array([1, 2]), "Both answers are equal."),
         (np.array([[1, 2]]), np.array([[1, 5]]), "The answers differ: values by at most 3."),
-        (np.zeros((1, 35, 2)), np.zeros((2, 35, 2)),
-         "The answers differ: values has the shapes [1, 35, 2] and [2, 35, 2]."),
+        (
+            np.zeros((1, 35, 2)),
+            np.zeros((2, 35, 2)),
+            "The answers differ: values has the shapes [1, 35, 2] and [2, 35, 2].",
+        ),
         ("a", "a", "Both answers are equal."),
         (["a"], ["b"], "The answers differ."),
     ],
-)  # fmt: skip
+)
 def test_two_answers_are_compared(one: Any, other: Any, told: str) -> None:
     with warnings.catch_warnings(action="error"):
         assert merging.difference(one, other) == told
@@ -264,16 +317,37 @@ SAID = Speech(np.zeros(9, "float32"), 8000)
         (Tag("a", np.ones(2)), Tag("a", np.ones(2)), Tag("a", np.zeros(2))),  # type: ignore[arg-type]
         (SAID, Speech(SAID.samples.copy(), 8000), Speech(SAID.samples, 16000)),
         (SAID, Speech(SAID.samples.copy(), 8000), Speech(SAID.samples + 1, 8000)),
-        ([TextItem("a", (1, 2, 3, 4), (0.5,))], [TextItem("a", (1, 2, 3, 4))],
-         [TextItem("b", (1, 2, 3, 4), (0.5,))]),
+        (
+            [TextItem("a", (1, 2, 3, 4), (0.5,))],
+            [TextItem("a", (1, 2, 3, 4))],
+            [TextItem("b", (1, 2, 3, 4), (0.5,))],
+        ),
         ([Face(1, 2, 3, 4)], [Face(1, 2, 3, 4)], [Face(1, 2, 3, 5)]),
-        (np.array([POINTS, None], object), np.array([POINTS.copy(), None], object),
-         np.array([POINTS + 1, None], object)),
+        (
+            np.array([POINTS, None], object),
+            np.array([POINTS.copy(), None], object),
+            np.array([POINTS + 1, None], object),
+        ),
         (np.array([1], "M8[D]"), np.array([1], "M8[D]"), np.array([1])),
     ],
-    ids=["list", "shape", "no array", "length", "None", "text", "JSON", "names", "tuple", "rate",
-         "sound", "items", "faces", "objects", "dates"],
-)  # fmt: skip
+    ids=[
+        "list",
+        "shape",
+        "no array",
+        "length",
+        "None",
+        "text",
+        "JSON",
+        "names",
+        "tuple",
+        "rate",
+        "sound",
+        "items",
+        "faces",
+        "objects",
+        "dates",
+    ],
+)
 def test_arrays_are_compared_wherever_they_are(one: Any, equal: Any, another: Any) -> None:
     assert merging.difference(one, equal) == "Both answers are equal."
     assert merging.difference(one, another).startswith("The answers differ")

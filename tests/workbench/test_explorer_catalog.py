@@ -19,19 +19,20 @@ def test_models_come_with_their_states_and_signatures(endpoint: Endpoint) -> Non
     assert set(found) == {"digits", "digits_detector", "iris"}
     digits = found["digits"]
     assert {version: each.state for version, each in digits.states.items()} == {
-        2: "AVAILABLE", 1: "AVAILABLE",
-    }  # fmt: skip
+        2: "AVAILABLE",
+        1: "AVAILABLE",
+    }
     assert digits.signatures
     assert digits.signatures.version == 2
     assert set(digits.signatures[DEFAULT_SIGNATURE].inputs) == {"images"}
     assert digits.endpoint == endpoint.replace(model="digits")
 
 
-@pytest.mark.parametrize("over", ["grpc", "rest"])
+@pytest.mark.parametrize("protocol", ["grpc", "rest"])
 def test_an_endpoint_that_names_no_models_is_asked_for_those_given(
-    over: str, endpoint: Endpoint
+    protocol: str, endpoint: Endpoint
 ) -> None:
-    alone = endpoint.replace(models=(), **{"rest" if over == "grpc" else "grpc": ""})
+    alone = endpoint.replace(models=(), **{"rest" if protocol == "grpc" else "grpc": ""})
     assert catalog.entries(alone) == []
     iris, missing = catalog.entries(alone, ["iris", "irises", "iris"])
     assert iris.signatures

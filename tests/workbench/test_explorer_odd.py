@@ -106,10 +106,23 @@ def test_every_signature_is_found_as_it_was_made(signatures: Signatures) -> None
 
 
 DATA_TYPES = {
-    "float32": 1, "float64": 2, "int32": 3, "uint8": 4, "int16": 5, "int8": 6, "string": 7,
-    "complex64": 8, "int64": 9, "bool": 10, "bfloat16": 14, "uint16": 17, "complex128": 18,
-    "float16": 19, "uint32": 22, "uint64": 23,
-}  # fmt: skip
+    "float32": 1,
+    "float64": 2,
+    "int32": 3,
+    "uint8": 4,
+    "int16": 5,
+    "int8": 6,
+    "string": 7,
+    "complex64": 8,
+    "int64": 9,
+    "bool": 10,
+    "bfloat16": 14,
+    "uint16": 17,
+    "complex128": 18,
+    "float16": 19,
+    "uint32": 22,
+    "uint64": 23,
+}
 
 
 def test_rest_tells_the_same_signatures(endpoint: Endpoint, signatures: Signatures) -> None:
@@ -191,19 +204,35 @@ NO_TEXT = b"\xff\xfe"
 EXTREMES: dict[str, Any] = {
     "float32": [np.nan, np.inf, -np.inf, -0.0, 1e-45, 3.4028235e38, 0.1],
     "float64": [np.nan, np.inf, -np.inf, -0.0, 5e-324, 1.7976931348623157e308, 0.1],
-    "int8": [-128, 127], "int16": [-32768, 32767], "int32": [-(2**31), 2**31 - 1],
-    "int64": [-(2**63), 2**63 - 1, 2**53 + 1], "uint8": [0, 255], "uint32": [0, 2**32 - 1],
-    "uint64": [0, 2**64 - 1, 2**53 + 1], "bool": [True, False], "uint16": [0, 65535],
+    "int8": [-128, 127],
+    "int16": [-32768, 32767],
+    "int32": [-(2**31), 2**31 - 1],
+    "int64": [-(2**63), 2**63 - 1, 2**53 + 1],
+    "uint8": [0, 255],
+    "uint32": [0, 2**32 - 1],
+    "uint64": [0, 2**64 - 1, 2**53 + 1],
+    "bool": [True, False],
+    "uint16": [0, 65535],
     "float16": [np.nan, np.inf, -0.0, 65504, 6e-8],
     "bfloat16": [np.nan, np.inf, -0.0, 3.39e38, 1e-40],
     "complex64": [complex(np.nan, np.inf), -0.0, 1e-45j, 0.1 + 0.2j],
     "complex128": [complex(np.nan, np.inf), -0.0, 5e-324j, 0.1 + 0.2j],
     "string": [
-        b"", b"\0", NO_TEXT, "äö ☃".encode(), b"line\nends\r\n", b"'\"\\$HOME`id`%PATH%",
-        b"b64", b'{"b64": "AAAA"}', b"EOF", b"NaN", b"\x1b[31m", "\u202e\U0001f600".encode(),
+        b"",
+        b"\0",
+        NO_TEXT,
+        "äö ☃".encode(),
+        b"line\nends\r\n",
+        b"'\"\\$HOME`id`%PATH%",
+        b"b64",
+        b'{"b64": "AAAA"}',
+        b"EOF",
+        b"NaN",
+        b"\x1b[31m",
+        "\u202e\U0001f600".encode(),
         b"x" * 9000,
     ],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -439,9 +468,14 @@ def test_otw_predict_takes_every_name_and_saves_each_output(
     words = [f"--input={name}={json.dumps(typed)}" for name, typed in given.items()]
     where = endpoint.grpc if over == "grpc" else endpoint.rest
     shown, errors, status = otw(
-        "predict", where, endpoint.model, "--signature=names in a shell", "--json",
-        f"--save={tmp_path}", *words,
-    )  # fmt: skip
+        "predict",
+        where,
+        endpoint.model,
+        "--signature=names in a shell",
+        "--json",
+        f"--save={tmp_path}",
+        *words,
+    )
     assert (errors, status) == ("", 0)
     outputs = json.loads(shown)["outputs"]
     assert {name: each["values"] for name, each in outputs.items()} == given

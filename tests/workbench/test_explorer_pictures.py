@@ -77,17 +77,32 @@ def test_an_input_that_looks_like_a_picture_is_suggested_one(
 @pytest.mark.parametrize(
     "spec",
     [
-        takes("float32", -1, 4), takes("float32", -1, 64), takes("float32"), takes("float32", 100),
-        takes("float32", -1, 128, 768), takes("float32", -1, 128, 3), takes("float32", -1, -1, 3),
-        takes("float32", -1, -1, -1, -1), takes("float32", 8, 96, 96, 3), takes("int16", -1, 7, 9),
-        takes("float32", -1, 4, 4, 1), takes("float32", -1, 96, 96, 2), takes("float32", 16, 100),
-        takes("float32", -1, 1, 96, 96, 3), TensorSpec(np.dtype("float32"), None),
-        takes("object", -1, 96, 96, 3), takes("bool", -1, 96, 96, 3), takes("int8", -1, 96, 96, 3),
-        takes("int4", -1, 96, 96, 3), takes("complex64", -1, 96, 96, 3), takes("object", -1),
-        takes("uint8", -1, 10_000, 10_000, 1), takes("uint8", 9_000, 9_000),
+        takes("float32", -1, 4),
+        takes("float32", -1, 64),
+        takes("float32"),
+        takes("float32", 100),
+        takes("float32", -1, 128, 768),
+        takes("float32", -1, 128, 3),
+        takes("float32", -1, -1, 3),
+        takes("float32", -1, -1, -1, -1),
+        takes("float32", 8, 96, 96, 3),
+        takes("int16", -1, 7, 9),
+        takes("float32", -1, 4, 4, 1),
+        takes("float32", -1, 96, 96, 2),
+        takes("float32", 16, 100),
+        takes("float32", -1, 1, 96, 96, 3),
+        TensorSpec(np.dtype("float32"), None),
+        takes("object", -1, 96, 96, 3),
+        takes("bool", -1, 96, 96, 3),
+        takes("int8", -1, 96, 96, 3),
+        takes("int4", -1, 96, 96, 3),
+        takes("complex64", -1, 96, 96, 3),
+        takes("object", -1),
+        takes("uint8", -1, 10_000, 10_000, 1),
+        takes("uint8", 9_000, 9_000),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_an_input_that_does_not_is_suggested_none(spec: TensorSpec) -> None:
     assert pictures.suggest(spec) is None
 
@@ -183,8 +198,11 @@ def modes() -> list[Any]:
         ("GIF", file_of(red, "GIF"), [255, 0, 0]),
         ("CMYK", file_of(red.convert("CMYK"), "TIFF"), [255, 0, 0]),
         ("clear", file_of(half), [255, 255, 255]),
-        ("clear palette", file_of(red.convert("P"), transparency=red.convert("P").getpixel((0, 0))),
-         [255, 255, 255]),
+        (
+            "clear palette",
+            file_of(red.convert("P"), transparency=red.convert("P").getpixel((0, 0))),
+            [255, 255, 255],
+        ),
         ("grey", file_of(PIL.Image.new("L", (8, 8), 128)), [128] * 3),
         ("grey, clear", file_of(PIL.Image.new("LA", (8, 8), (0, 0))), [255] * 3),
         ("black and white", file_of(PIL.Image.new("1", (8, 8), 1)), [255] * 3),
@@ -194,7 +212,7 @@ def modes() -> list[Any]:
         ("WebP", file_of(red, "WEBP", lossless=True), [255, 0, 0]),
         ("BMP", file_of(red, "BMP"), [255, 0, 0]),
         ("PPM", file_of(red, "PPM"), [255, 0, 0]),
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize(("content", "colour"), [pytest.param(*m[1:], id=m[0]) for m in modes()])
@@ -228,7 +246,7 @@ def test_alpha_stays_when_it_is_asked_for() -> None:
         (file_of(np.full((8, 8), 0.5, np.float32), "TIFF"), "32 bits for each pixel"),
         (file_of(np.full((8, 8), 70_000, np.int32), "TIFF"), "32 bits for each pixel"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_picture_is_told_in_a_sentence(content: bytes, sentence: str) -> None:
     tracemalloc.start()
     try:
@@ -263,18 +281,24 @@ def test_what_is_no_picture_is_told_without_decoding(content: bytes) -> None:
 @pytest.mark.parametrize(
     ("spec", "asked", "sentence"),
     [
-        (takes("float32", -1, 8, 8, 1), Preprocessing(8, 8),
-         r"becomes shape \[1, 8, 8, 3\]; expected float32 \[-1, 8, 8, 1\]. Change its size, chan"),
+        (
+            takes("float32", -1, 8, 8, 1),
+            Preprocessing(8, 8),
+            r"becomes shape \[1, 8, 8, 3\]; expected float32 \[-1, 8, 8, 1\]. Change its size, ch",
+        ),
         (takes("float32", -1, 4), Preprocessing(8, 8), r"becomes shape \[8, 8, 3\]"),
         (takes("float32", 2, 8, 8, 3), Preprocessing(8, 8), r"becomes shape \[1, 8, 8, 3\]"),
         (takes("uint8", -1, 8, 8, 3), Preprocessing(8, 8), "0..1 is for floats; uint8 takes 0"),
         (takes("int8", -1, 8, 8, 3), Preprocessing(8, 8, scale="0..255"), "int8 does not hold"),
         (takes("int4", -1, 8, 8, 3), Preprocessing(8, 8, scale="0..255"), "floats or integers"),
         (takes("object", -1), Preprocessing(8, 8), r"floats or integers; expected string \[-1\]"),
-        (takes("float32", 8, 8, 3), Preprocessing(8, 8, resize="none"),
-         "has 16 x 8 pixels; expected 8 x 8. Choose to resize it"),
+        (
+            takes("float32", 8, 8, 3),
+            Preprocessing(8, 8, resize="none"),
+            "has 16 x 8 pixels; expected 8 x 8. Choose to resize it",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_the_input_is_told_in_a_sentence(spec, asked, sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence):
         pictures.apply(file_of(COLOURS), spec, asked)
@@ -299,10 +323,14 @@ def test_a_preprocessing_that_cannot_be_is_refused(fields: dict[str, Any], sente
 
 
 FILES = [
-    file_of(COLOURS), file_of(COLOURS, "JPEG"), file_of(COLOURS, "GIF"), file_of(COLOURS, "TIFF"),
-    file_of(COLOURS, "BMP"), file_of(COLOURS, "WEBP"),
+    file_of(COLOURS),
+    file_of(COLOURS, "JPEG"),
+    file_of(COLOURS, "GIF"),
+    file_of(COLOURS, "TIFF"),
+    file_of(COLOURS, "BMP"),
+    file_of(COLOURS, "WEBP"),
     file_of(PIL.Image.fromarray(COLOURS).convert("P")),
-]  # fmt: skip
+]
 
 
 @pytest.mark.filterwarnings("error")

@@ -61,8 +61,10 @@ BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 NUMBERS = [
     *map(np.dtype, ["float16", "float32", "float64", "int8", "int16", "int32", "int64"]),
     *map(np.dtype, ["uint8", "uint16", "uint32", "uint64", "bool", "complex64", "complex128"]),
-    BFLOAT16, np.dtype(ml_dtypes.float8_e4m3fn), np.dtype(ml_dtypes.int4),
-]  # fmt: skip
+    BFLOAT16,
+    np.dtype(ml_dtypes.float8_e4m3fn),
+    np.dtype(ml_dtypes.int4),
+]
 SHAPES = {
     "scalar": (),
     "listed": (2, 3),
@@ -347,10 +349,15 @@ def test_an_unchecked_certificate_is_left_unchecked() -> None:
 
 
 VALUES = st.recursive(
-    st.text() | st.binary(max_size=400) | st.integers() | st.booleans() | st.none()
-    | st.floats(allow_nan=False) | st.complex_numbers(allow_nan=False),
+    st.text()
+    | st.binary(max_size=400)
+    | st.integers()
+    | st.booleans()
+    | st.none()
+    | st.floats(allow_nan=False)
+    | st.complex_numbers(allow_nan=False),
     lambda each: st.lists(each) | st.dictionaries(st.text(), each),
-)  # fmt: skip
+)
 
 
 @given(VALUES)
@@ -393,10 +400,16 @@ def test_modelarts_says_what_cannot_be_posted() -> None:
     assert "cannot sign" in preview_modelarts.preview(signing, {"x": 1}).reasons[CURL]
 
 
-@pytest.mark.parametrize("array", [
-    np.array([""] * 60_000, object), np.array([b"\xff", "ü☃😀\n", b"x"], object),
-    np.zeros((50_000, 3), "uint8"), np.full(70_000, np.nan), np.array(1.5),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.array([""] * 60_000, object),
+        np.array([b"\xff", "ü☃😀\n", b"x"], object),
+        np.zeros((50_000, 3), "uint8"),
+        np.full(70_000, np.nan),
+        np.array(1.5),
+    ],
+)
 def test_how_long_json_will_be_is_never_taken_for_more(array: np.ndarray) -> None:
     written = json.dumps(literals.listed(array))
     assert previews._size(array) <= len(written) + 2
@@ -504,12 +517,17 @@ def example() -> Any:
 
 PROFILES = {"tfserving": "practice", "tfserving-tf": "practice-tf"}
 SHIPPED = [
-    ("tfserving", "digits", 1), ("tfserving", "digits", None),
-    ("tfserving", "digits_detector", None), ("tfserving", "iris", None),
-    ("tfserving-tf", "digits", 1), ("tfserving-tf", "digits", None),
-    ("tfserving-tf", "digits_detector", None), ("tfserving-tf", "digits_encoded", None),
-    ("tfserving-tf", "iris", None), ("tfserving-tf", "iris_examples", None),
-]  # fmt: skip
+    ("tfserving", "digits", 1),
+    ("tfserving", "digits", None),
+    ("tfserving", "digits_detector", None),
+    ("tfserving", "iris", None),
+    ("tfserving-tf", "digits", 1),
+    ("tfserving-tf", "digits", None),
+    ("tfserving-tf", "digits_detector", None),
+    ("tfserving-tf", "digits_encoded", None),
+    ("tfserving-tf", "iris", None),
+    ("tfserving-tf", "iris_examples", None),
+]
 
 
 @pytest.mark.parametrize("service", PROFILES)
@@ -619,20 +637,28 @@ FACE = (DATA / "photos" / "astronaut.png").read_bytes()
 PAGE = shared.written("Meeting\nat ten")
 SOUND = Speech.read(DATA / "audio" / "go-forward.wav")
 HEARD = {
-    "realtime": "OFFLINE", "language": "ENGLISH", "rate": 16000, "samplewidth": 2,
+    "realtime": "OFFLINE",
+    "language": "ENGLISH",
+    "rate": 16000,
+    "samplewidth": 2,
     "speech": SOUND.pcm(),
-}  # fmt: skip
+}
 NO_JSON = ("cpuinfo", "gpuinfo", "meminfo", "apiinfo", "policy")
 FORMS: dict[str, dict[str, Any]] = {
     **{name: {} for name in NO_JSON},
-    "asr": HEARD, "tts": {"text": "it's & \"so\" ü"}, "policy": {"device": "CPU", "local": 1},
-}  # fmt: skip
+    "asr": HEARD,
+    "tts": {"text": 'it\'s & "so" ü'},
+    "policy": {"device": "CPU", "local": 1},
+}
 FORMS |= {name: {"image": PAGE} for name in ("ocr", "ppocr", "digitalnote", "handwritten")}
 PATHS = [path for path in shared.PATHS if path != "/cgi-bin/streaming"]
 METHODS = {
-    "OCR": PAGE, "FaceDetection": FACE, "FacialLandmark": FACE, "Classification": FACE,
+    "OCR": PAGE,
+    "FaceDetection": FACE,
+    "FacialLandmark": FACE,
+    "Classification": FACE,
     "ASR": SOUND.wav(),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")

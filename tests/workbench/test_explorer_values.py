@@ -26,10 +26,27 @@ from workbench.values.arrays import fit
 from workbench.values.pictures import Preprocessing
 
 DTYPES = [
-    "float16", "float32", "float64", "bfloat16", "float8_e5m2", "float8_e4m3fn", "int4", "uint4",
-    "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool", "object",
-    "complex64", "complex128",
-]  # fmt: skip
+    "float16",
+    "float32",
+    "float64",
+    "bfloat16",
+    "float8_e5m2",
+    "float8_e4m3fn",
+    "int4",
+    "uint4",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "bool",
+    "object",
+    "complex64",
+    "complex128",
+]
 
 
 def takes(dtype: str, *shape: int) -> TensorSpec:
@@ -97,7 +114,7 @@ def check(array: np.ndarray, spec: TensorSpec) -> np.ndarray:
         ("-8 7", takes("int4", -1), [-8, 7]),
         ("1.5", takes("bfloat16", -1), [1.5]),
     ],
-)  # fmt: skip
+)
 def test_text_becomes_numbers(text: str, spec: TensorSpec, expected: Any) -> None:
     array = check(values.from_text("x", text, spec), spec)
     np.testing.assert_array_equal(array, np.array(expected, spec.dtype))
@@ -190,7 +207,7 @@ def test_text_is_itself_or_a_list_of_texts(text: str, spec: TensorSpec, expected
         ('["a", "b"]', takes("object", 3), r"has shape \[2\]; expected string \[3\]"),
         ("a", takes("object", 3), r"has shape \[\]; expected string \[3\]"),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_is_told_in_a_sentence(
     text: str, spec: TensorSpec, sentence: str
 ) -> None:
@@ -281,7 +298,7 @@ def test_npy_files_keep_dtypes_that_numpy_does_not_know(dtype: str, tmp_path: Pa
         ("a.json", b"[1,", "is no JSON"),
         ("a.png", b"1 2 3 4", "does not look like a picture"),
     ],
-)  # fmt: skip
+)
 def test_a_file_that_does_not_fit_is_told_in_a_sentence(filename, content, sentence) -> None:
     with pytest.raises(BadInput, match=sentence):
         values.from_file("x", filename, content, takes("float32", -1, 4))

@@ -48,10 +48,15 @@ def explorer(private: PrivateEndpoint) -> Iterator[Explorer]:
 def upload(explorer: Explorer, name: str, *files: tuple[str, bytes]) -> None:
     """Choose files as the browser does."""
     explorer.form.editors[name]._upload.value = [
-        {"name": title, "type": "", "size": len(content), "content": memoryview(content),
-         "last_modified": datetime.datetime.now(datetime.UTC)}
+        {
+            "name": title,
+            "type": "",
+            "size": len(content),
+            "content": memoryview(content),
+            "last_modified": datetime.datetime.now(datetime.UTC),
+        }
         for title, content in files
-    ]  # fmt: skip
+    ]
     explorer.wait()
 
 
@@ -71,12 +76,14 @@ def test_what_is_served_is_listed(explorer: Explorer) -> None:
     assert "float32 [-1, 8, 8, 1]" in chooser.tree.value
 
 
-@pytest.mark.parametrize("over", ["grpc", "rest"])
-def test_a_picture_is_uploaded_sent_and_answered_with_boxes(explorer: Explorer, over: str) -> None:
+@pytest.mark.parametrize("protocol", ["grpc", "rest"])
+def test_a_picture_is_uploaded_sent_and_answered_with_boxes(
+    explorer: Explorer, protocol: str
+) -> None:
     explorer.choose("digits_detector")
     upload(explorer, "images", ("digits.png", DIGITS.read_bytes()))
     assert "float32 [1, 96, 96, 1] of digits.png" in told(explorer, "images")
-    explorer.way.value = (over,)
+    explorer.way.value = (protocol,)
     explorer.send_button.click()
     explorer.wait()
     assert "1 of 1 calls made" in explorer.told.value
@@ -396,9 +403,9 @@ def test_an_error_is_a_card_and_the_next_call_goes(
 
 def test_cancel_frees_the_form_at_once(explorer: Explorer, private: PrivateEndpoint) -> None:
     explorer.choose("iris")
-    for over in ("grpc", "rest"):
+    for protocol in ("grpc", "rest"):
         private.trouble(delay=30)
-        explorer.way.value = (over,)
+        explorer.way.value = (protocol,)
         explorer.form.timeout.value = 60
         explorer.send_button.click()
         waited(lambda: explorer.cancel_button.disabled is False)
@@ -593,8 +600,10 @@ def test_history_shows_sends_again_and_exports(explorer: Explorer) -> None:
     explorer.history.again.click()
     explorer.wait()
     assert [each.request.target for each in explorer.history.records] == [
-        "iris · serving_default", "digits · serving_default", "iris · serving_default",
-    ]  # fmt: skip
+        "iris · serving_default",
+        "digits · serving_default",
+        "iris · serving_default",
+    ]
     explorer.history.export.click()
     assert re.search(
         r"download='calls.csv' href='data:text/csv;base64,", explorer.history.told.value
@@ -671,9 +680,12 @@ def test_classify_and_regress_take_examples() -> None:
         explorer = Explorer(own)
         explorer.choose("iris_examples", "classify")
         lengths = dict(
-            zip(["sepal_length", "sepal_width", "petal_length", "petal_width"], FLOWER[0],
-                strict=True)
-        )  # fmt: skip
+            zip(
+                ["sepal_length", "sepal_width", "petal_length", "petal_width"],
+                FLOWER[0],
+                strict=True,
+            )
+        )
         explorer.fill([lengths])
         answer = explorer.send()
         assert answer["classes"][0, answer["scores"][0].argmax()] == "setosa"

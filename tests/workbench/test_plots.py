@@ -83,8 +83,10 @@ def test_on_a_logarithmic_axis_bars_begin_at_the_first_one() -> None:
     bars = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in axes.patches]
     assert np.array(bars) == pytest.approx(np.array([(1, 1), (1, 300), (1, 0.1)]))
     assert [(text.get_text(), text.get_ha()) for text in axes.texts] == [
-        ("1x", "left"), ("300x", "left"), ("0.1x", "right"),
-    ]  # fmt: skip
+        ("1x", "left"),
+        ("300x", "left"),
+        ("0.1x", "right"),
+    ]
 
 
 CALLS = {

@@ -201,10 +201,12 @@ def test_the_parts_are_the_whole(iris: Endpoint, inputs: dict) -> None:
 @pytest.mark.parametrize(
     ("part", "inputs", "way", "after"),
     [
-        ("send", MANY, "there", 1_000_000), ("wait", IRIS, "there", 1),
-        ("wait", IRIS, "back", 1), ("receive", MANY, "back", 1_000_000),
+        ("send", MANY, "there", 1_000_000),
+        ("wait", IRIS, "there", 1),
+        ("wait", IRIS, "back", 1),
+        ("receive", MANY, "back", 1_000_000),
     ],
-)  # fmt: skip
+)
 def test_what_takes_long_is_in_its_part(
     iris: Endpoint, relay: Relay, part: str, inputs: dict, way: str, after: int
 ) -> None:

@@ -36,16 +36,16 @@ def test_nobody_watches_unless_asked(iris: Endpoint) -> None:
 
 def test_a_call_over_rest_is_told_in_parts_and_answers_as_ever(iris: Endpoint) -> None:
     with Watch() as watch:
-        outputs = tfserving.predict(iris, FLOWER, over="rest")
+        outputs = tfserving.predict(iris, FLOWER, protocol="rest")
     assert list(watch.seconds) == WHOLE
     assert all(seconds >= 0 for seconds in watch.seconds.values())
-    plain = tfserving.predict(iris, FLOWER, over="rest")
+    plain = tfserving.predict(iris, FLOWER, protocol="rest")
     assert np.array_equal(outputs["probabilities"], plain["probabilities"])
 
 
 def test_a_call_over_grpc_is_told_in_parts(iris: Endpoint) -> None:
     with Watch() as watch:
-        tfserving.predict(iris, FLOWER, over="grpc")
+        tfserving.predict(iris, FLOWER, protocol="grpc")
     assert list(watch.seconds) == ["encode", "connect", "wait", "receive", "decode"]
 
 
@@ -60,7 +60,7 @@ def test_a_timeline_tells_the_watch_its_own_parts(iris: Endpoint) -> None:
 
 def test_the_parts_are_the_whole_call(iris: Endpoint) -> None:
     with Watch() as watch:
-        tfserving.predict(iris, FLOWER, over="rest")
+        tfserving.predict(iris, FLOWER, protocol="rest")
     assert sum(watch.seconds.values()) == pytest.approx(watch._moments["decode"] - watch._began)
 
 
@@ -90,9 +90,9 @@ def test_what_is_sent_goes_along_when_a_gateway_redirects(
 
 
 def test_an_error_stays_an_error_of_the_tree(iris: Endpoint) -> None:
-    for over in ("grpc", "rest"):
+    for protocol in ("grpc", "rest"):
         with pytest.raises(UnknownModel, match="irsi"), Watch() as watch:
-            tfserving.predict(iris.replace(model="irsi"), FLOWER, over=over, check=False)
+            tfserving.predict(iris.replace(model="irsi"), FLOWER, protocol=protocol, check=False)
         assert "wait" in watch.seconds
 
 

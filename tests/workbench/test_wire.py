@@ -152,16 +152,24 @@ def test_a_request_is_shown_field_by_field() -> None:
 @pytest.mark.parametrize(
     ("kind", "value", "wire_type", "shown"),
     [
-        ("double", -1.5, "I64", "-1.5"), ("float", 0.25, "I32", "0.25"),
-        ("int64", -2, "VARINT", "-2"), ("int32", -(2**31), "VARINT", "-2147483648"),
-        ("uint64", 2**64 - 1, "VARINT", "18446744073709551615"), ("uint32", 0, "VARINT", "0"),
-        ("sint32", -3, "VARINT", "-3"), ("sint64", 2**40, "VARINT", "1099511627776"),
-        ("fixed64", 7, "I64", "7"), ("fixed32", 7, "I32", "7"),
-        ("sfixed32", -7, "I32", "-7"), ("sfixed64", -7, "I64", "-7"),
-        ("bool", True, "VARINT", "True"), ("enum", 5, "VARINT", "BLUE (5)"),
-        ("string", "grüße", "LEN", "'grüße'"), ("bytes", b"\0\xff", "LEN", r"b'\x00\xff'"),
+        ("double", -1.5, "I64", "-1.5"),
+        ("float", 0.25, "I32", "0.25"),
+        ("int64", -2, "VARINT", "-2"),
+        ("int32", -(2**31), "VARINT", "-2147483648"),
+        ("uint64", 2**64 - 1, "VARINT", "18446744073709551615"),
+        ("uint32", 0, "VARINT", "0"),
+        ("sint32", -3, "VARINT", "-3"),
+        ("sint64", 2**40, "VARINT", "1099511627776"),
+        ("fixed64", 7, "I64", "7"),
+        ("fixed32", 7, "I32", "7"),
+        ("sfixed32", -7, "I32", "-7"),
+        ("sfixed64", -7, "I64", "-7"),
+        ("bool", True, "VARINT", "True"),
+        ("enum", 5, "VARINT", "BLUE (5)"),
+        ("string", "grüße", "LEN", "'grüße'"),
+        ("bytes", b"\0\xff", "LEN", r"b'\x00\xff'"),
     ],
-)  # fmt: skip
+)
 def test_every_type_has_its_value(kind: str, value: Any, wire_type: str, shown: str) -> None:
     (row,) = show(make_class(kind, "optional", False)(f=value)).rows
     assert (row.name, row.type, row.value) == ("f", wire_type, shown)
@@ -172,10 +180,13 @@ def test_every_type_has_its_value(kind: str, value: Any, wire_type: str, shown: 
 @pytest.mark.parametrize(
     ("kind", "values", "shown"),
     [
-        ("sint32", [-1, 2], "-1, 2"), ("double", [0.5], "0.5"), ("bool", [True], "True"),
-        ("fixed64", list(range(9)), "0, 1, 2, 3, ... (9 in all)"), ("enum", [5, 0], "5, 0"),
+        ("sint32", [-1, 2], "-1, 2"),
+        ("double", [0.5], "0.5"),
+        ("bool", [True], "True"),
+        ("fixed64", list(range(9)), "0, 1, 2, 3, ... (9 in all)"),
+        ("enum", [5, 0], "5, 0"),
     ],
-)  # fmt: skip
+)
 def test_packed_values_are_listed(kind: str, values: list, shown: str) -> None:
     (row,) = show(make_class(kind, "repeated", True)(f=values)).rows
     assert (row.type, row.value) == ("LEN", shown)
@@ -184,20 +195,36 @@ def test_packed_values_are_listed(kind: str, values: list, shown: str) -> None:
 def test_a_group_has_an_end() -> None:
     rows = show(make_class("group", "optional", False)(f={"inner": 5})).rows
     shown = [(row.depth, row.name, row.type, row.value) for row in rows]
-    assert shown == [(0, "f", "SGROUP", "F"), (1, "inner", "VARINT", "5"),
-                     (1, "end of group", "EGROUP", "")]  # fmt: skip
+    assert shown == [
+        (0, "f", "SGROUP", "F"),
+        (1, "inner", "VARINT", "5"),
+        (1, "end of group", "EGROUP", ""),
+    ]
 
 
 def test_unknown_fields_are_shown_by_their_wire_type() -> None:
-    data = b"".join((b"\x50\xac\x02", b"\x59" + b"12345678", b"\x62\x02hi", b"\x6d" + b"1234",
-                     b"\x73\x08\x01\x7b\x18\x07\x7c\x74"))  # fmt: skip
+    data = b"".join(
+        (
+            b"\x50\xac\x02",
+            b"\x59" + b"12345678",
+            b"\x62\x02hi",
+            b"\x6d" + b"1234",
+            b"\x73\x08\x01\x7b\x18\x07\x7c\x74",
+        )
+    )
     rows = show(predict_pb2.PredictRequest.FromString(data)).rows
     assert [(row.depth, row.number, row.type, row.value) for row in rows] == [
-        (0, "10", "VARINT", "300"), (0, "11", "I64", "b'12345678'"), (0, "12", "LEN", "b'hi'"),
-        (0, "13", "I32", "b'1234'"), (0, "14", "SGROUP", ""), (1, "1", "VARINT", "1"),
-        (1, "15", "SGROUP", ""), (2, "3", "VARINT", "7"), (2, "15", "EGROUP", ""),
+        (0, "10", "VARINT", "300"),
+        (0, "11", "I64", "b'12345678'"),
+        (0, "12", "LEN", "b'hi'"),
+        (0, "13", "I32", "b'1234'"),
+        (0, "14", "SGROUP", ""),
+        (1, "1", "VARINT", "1"),
+        (1, "15", "SGROUP", ""),
+        (2, "3", "VARINT", "7"),
+        (2, "15", "EGROUP", ""),
         (1, "14", "EGROUP", ""),
-    ]  # fmt: skip
+    ]
 
 
 def test_a_known_number_of_another_wire_type_is_no_known_field() -> None:
@@ -208,8 +235,9 @@ def test_a_known_number_of_another_wire_type_is_no_known_field() -> None:
 def test_an_any_is_opened() -> None:
     assert [(row.name, row.value) for row in show(in_an_any()).rows] == [
         ("type_url", "'type.googleapis.com/google.protobuf.Time' ..."),
-        ("value", "Timestamp"), ("seconds", "-1"),
-    ]  # fmt: skip
+        ("value", "Timestamp"),
+        ("seconds", "-1"),
+    ]
 
 
 def test_an_any_of_a_type_that_nobody_knows_stays_closed() -> None:
@@ -313,18 +341,37 @@ def test_a_stream_is_left_alone() -> None:
 
 
 HEADERS = [
-    {"Authorization": f"Basic {SECRET}"}, {"Authorization": f"Bearer {SECRET}"},
-    {"Authorization": SECRET}, {"X-Auth-Token": f"ab;{SECRET}"}, {"Cookie": f"a=b; c={SECRET}"},
-    {"Proxy-Authorization": f"Basic {SECRET}"}, {"X-Apig-AppCode": SECRET},
-    {"apikey": SECRET}, {"X-Api-Key": SECRET}, {"X-Note": f"password={SECRET}"},
+    {"Authorization": f"Basic {SECRET}"},
+    {"Authorization": f"Bearer {SECRET}"},
+    {"Authorization": SECRET},
+    {"X-Auth-Token": f"ab;{SECRET}"},
+    {"Cookie": f"a=b; c={SECRET}"},
+    {"Proxy-Authorization": f"Basic {SECRET}"},
+    {"X-Apig-AppCode": SECRET},
+    {"apikey": SECRET},
+    {"X-Api-Key": SECRET},
+    {"X-Note": f"password={SECRET}"},
     {"Authorization": f"SDK-HMAC-SHA256 Access=AK, SignedHeaders=host, Signature={SECRET}"},
-]  # fmt: skip
+]
 BODIES: list[dict[str, Any]] = [
     {"json": {"password": f"my {SECRET}, yes"}},
-    {"json": {"auth": {"identity": {"methods": ["password"], "password": {
-        "user": {"name": "ada", "password": SECRET, "domain": {"name": "d"}}}}}}},
-    {"json": {"auth": {"identity": {"hw_ak_sk": {
-        "access": {"key": "AK"}, "secret": {"key": SECRET}}}}}},
+    {
+        "json": {
+            "auth": {
+                "identity": {
+                    "methods": ["password"],
+                    "password": {
+                        "user": {"name": "ada", "password": SECRET, "domain": {"name": "d"}}
+                    },
+                }
+            }
+        }
+    },
+    {
+        "json": {
+            "auth": {"identity": {"hw_ak_sk": {"access": {"key": "AK"}, "secret": {"key": SECRET}}}}
+        }
+    },
     {"json": {"auth": {"identity": {"methods": ["token"], "token": {"id": SECRET}}}}},
     {"json": [{"accessToken": [SECRET]}]},
     {"data": {"user": "ada", "password": f"my {SECRET}&"}},
@@ -332,7 +379,7 @@ BODIES: list[dict[str, Any]] = [
     {"files": {"password": (None, SECRET), "image": b"PNG"}},
     {"url": f"http://ada:{SECRET}@127.0.0.1:1/x"},
     {"url": f"http://127.0.0.1:1/x?token={SECRET}&a=1"},
-]  # fmt: skip
+]
 IN_MESSAGES: list[Message] = [
     a_struct({"password": f"password={SECRET}"}),
     any_pb2.Any(type_url="a/b", value=f"x-auth-token: {SECRET}".encode()),
@@ -421,9 +468,21 @@ def test_the_table_says_what_the_text_says() -> None:
     assert "<script>" not in view._repr_html_()
     assert view.title in reader.cells[0]
     assert reader.cells[8:] == [
-        "0000", "model_spec", "1", "LEN", "12", "ModelSpec", "0a 0c ",
-        "0002", "name", "1", "LEN", "10", repr("<script>&'"), "0a 0a 3c 73 63 72 69 70 74 3e 26 27",
-    ]  # fmt: skip
+        "0000",
+        "model_spec",
+        "1",
+        "LEN",
+        "12",
+        "ModelSpec",
+        "0a 0c ",
+        "0002",
+        "name",
+        "1",
+        "LEN",
+        "10",
+        repr("<script>&'"),
+        "0a 0a 3c 73 63 72 69 70 74 3e 26 27",
+    ]
 
 
 def luminance(colour: str) -> float:

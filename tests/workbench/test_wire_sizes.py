@@ -49,10 +49,15 @@ def test_messages_are_as_long_as_protobufs_own(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("dtype", "field"),
     [
-        ("float64", "double_val"), ("uint8", "int_val"), ("int16", "int_val"),
-        ("int64", "int64_val"), ("uint64", "uint64_val"), ("bool", "bool_val"), ("int8", "int_val"),
+        ("float64", "double_val"),
+        ("uint8", "int_val"),
+        ("int16", "int_val"),
+        ("int64", "int64_val"),
+        ("uint64", "uint64_val"),
+        ("bool", "bool_val"),
+        ("int8", "int_val"),
     ],
-)  # fmt: skip
+)
 def test_each_type_has_its_field(dtype: str, field: str) -> None:
     array = np.array([0, 1, 100, -1]).astype(dtype)
     expected = request_of(tensor(array, **{field: array.tolist()}))
@@ -86,8 +91,12 @@ def test_rows_have_the_shortest_text_of_each_number() -> None:
 
 def test_what_is_lossy_says_so() -> None:
     assert set(sizes(np.ones((8, 8), np.float32))) == {
-        CONTENT, "gRPC, float_val", ROWS, ROUNDED, JPEG
-    }  # fmt: skip
+        CONTENT,
+        "gRPC, float_val",
+        ROWS,
+        ROUNDED,
+        JPEG,
+    }
     assert [name for name in sizes(np.ones((8, 4), np.int32)) if "loses" in name] == []
 
 
@@ -115,13 +124,21 @@ def test_an_image_is_a_jpeg_too(dtype: str, channels: tuple, batch: tuple) -> No
 @pytest.mark.parametrize(
     "array",
     [
-        np.zeros(64), np.zeros((2, 16, 16, 3)), np.zeros((16, 16, 4)), np.zeros((150, 4)),
-        np.full((16, 16), 1.5), np.full((16, 16), -0.1), np.full((16, 16), np.nan),
-        np.zeros((16, 16), np.int64), np.zeros((16, 16), bool), np.zeros((0, 16, 3)),
-        np.zeros((8, 65_501), np.uint8), np.zeros((1, 1, 16, 16, 3)),
+        np.zeros(64),
+        np.zeros((2, 16, 16, 3)),
+        np.zeros((16, 16, 4)),
+        np.zeros((150, 4)),
+        np.full((16, 16), 1.5),
+        np.full((16, 16), -0.1),
+        np.full((16, 16), np.nan),
+        np.zeros((16, 16), np.int64),
+        np.zeros((16, 16), bool),
+        np.zeros((0, 16, 3)),
+        np.zeros((8, 65_501), np.uint8),
+        np.zeros((1, 1, 16, 16, 3)),
     ],
     ids=lambda array: f"{array.dtype}{array.shape}",
-)  # fmt: skip
+)
 def test_what_is_no_image_has_no_jpeg(array: np.ndarray) -> None:
     assert JPEG not in sizes(array)
     assert CONTENT in sizes(array)
@@ -130,12 +147,18 @@ def test_what_is_no_image_has_no_jpeg(array: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        ("text", "numbers or booleans"), (["a"], "numbers or booleans"), ([b"a"], "object"),
-        ([object()], "object"), (np.array(["a"]), "<U1"), (5.0, r"shape \(\)"),
-        (np.array([1j]), "complex128"), ([[1], [1, 2]], "same length"), (None, "object"),
+        ("text", "numbers or booleans"),
+        (["a"], "numbers or booleans"),
+        ([b"a"], "object"),
+        ([object()], "object"),
+        (np.array(["a"]), "<U1"),
+        (5.0, r"shape \(\)"),
+        (np.array([1j]), "complex128"),
+        ([[1], [1, 2]], "same length"),
+        (None, "object"),
         (np.array(["2026-01-01"], "datetime64[D]"), "datetime64"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_array_of_numbers_is_refused(value: Any, text: str) -> None:
     with pytest.raises(BadInput, match=text):
         sizes(value)

@@ -162,9 +162,10 @@ def _classes(name: str, outputs: Arrays) -> str | None:
     same = [other for other, each in outputs.items() if each.shape == array.shape]
     texts = [other for other in same if outputs[other].dtype.kind in "OSU"]
     named = [
-        other for other in same
+        other
+        for other in same
         if _CLASSES.search(other) and arrays.kind(outputs[other].dtype) in "iO"
-    ]  # fmt: skip
+    ]
     return next(iter(texts if len(texts) == 1 else named), None)
 
 

@@ -17,9 +17,18 @@ _PIXEL = base64.b64decode(
 )  # the smallest PNG
 _IMAGE = re.compile(r"image|img|jpe?g|png", re.IGNORECASE)
 _IN_JSON = {
-    "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint32", "uint64", "bool",
+    "float32",
+    "float64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint32",
+    "uint64",
+    "bool",
     "object",
-}  # fmt: skip
+}
 
 
 def method(signature: Signature) -> str:
@@ -91,8 +100,9 @@ def curl(
 
 def command(words: Sequence[str], shell: str = "sh", raw: str = "") -> str:
     """Write a command of curl: words to quote after those that the shell is to read itself."""
-    return " ".join(filter(None, ["curl.exe" if shell == "powershell" else "curl", raw,
-                                  quoted(words, shell)]))  # fmt: skip
+    return " ".join(
+        filter(None, ["curl.exe" if shell == "powershell" else "curl", raw, quoted(words, shell)])
+    )
 
 
 def quoted(words: Sequence[str], shell: str) -> str:

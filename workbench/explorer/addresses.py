@@ -47,9 +47,9 @@ def endpoint_at(address: str) -> Endpoint:
     Endpoint(kind='tfserving', grpc='example.org:8500')
     """
     address = address.strip().rstrip("/")
-    over = "rest" if "://" in address else "grpc"
-    bare = endpoints.from_mapping({"kind": "tfserving", over: address}, "The address")
-    known = (each for each in _profiles() if getattr(each, over) == address)
+    protocol = "rest" if "://" in address else "grpc"
+    bare = endpoints.from_mapping({"kind": "tfserving", protocol: address}, "The address")
+    known = (each for each in _profiles() if getattr(each, protocol) == address)
     return next(known, bare)
 
 

@@ -46,8 +46,11 @@ class Adjusting(w.VBox):
         own = {name: max(getattr(suggested, name), 1) for name in ("height", "width")}
         self._fields = {
             "resize": fields(
-                w.Dropdown, "Resize", "How its size is changed",
-                options=rows, value=suggested.resize,
+                w.Dropdown,
+                "Resize",
+                "How its size is changed",
+                options=rows,
+                value=suggested.resize,
             ),
             "height": fields(
                 w.BoundedIntText, "Height", "In pixels", value=own["height"], min=1, max=_LONGEST
@@ -56,18 +59,27 @@ class Adjusting(w.VBox):
                 w.BoundedIntText, "Width", "In pixels", value=own["width"], min=1, max=_LONGEST
             ),
             "channels": fields(
-                w.Dropdown, "Colours", "What each pixel has", value=suggested.channels,
+                w.Dropdown,
+                "Colours",
+                "What each pixel has",
+                value=suggested.channels,
                 options=[("grey", 1), ("RGB", 3), ("RGB and alpha", 4)],
             ),
             "scale": fields(
-                w.Dropdown, "Scale", "What black and white become",
-                options=pictures.SCALES, value=suggested.scale,
+                w.Dropdown,
+                "Scale",
+                "What black and white become",
+                options=pictures.SCALES,
+                value=suggested.scale,
             ),
             "layout": fields(
-                w.Dropdown, "Layout", "The order of height, width and channels",
-                options=pictures.LAYOUTS, value=suggested.layout,
+                w.Dropdown,
+                "Layout",
+                "The order of height, width and channels",
+                options=pictures.LAYOUTS,
+                value=suggested.layout,
             ),
-        }  # fmt: skip
+        }
         self._seen = w.HTML()
         self._array: NDArray | None = None
         super().__init__([*self._fields.values(), self._seen])

@@ -17,9 +17,19 @@ from workbench.watching import Watch
 WAYS = {"grpc": "gRPC", "rest": "REST"}
 PARTS = ("encode", "connect", "send", "wait", "receive", "decode")
 _COLUMNS = (
-    "call", "time", "service", "address", "target", "over", "status", "message",
-    *(f"{part} (ms)" for part in PARTS), "total (ms)", "sent", "answered",
-)  # fmt: skip
+    "call",
+    "time",
+    "service",
+    "address",
+    "target",
+    "over",
+    "status",
+    "message",
+    *(f"{part} (ms)" for part in PARTS),
+    "total (ms)",
+    "sent",
+    "answered",
+)
 
 
 class Request(NamedTuple):
@@ -198,11 +208,19 @@ def _row(number: int, record: Record) -> list[Any]:
         f"{1000 * record.seconds[part]:.3f}" if part in record.seconds else "" for part in PARTS
     ]
     return [
-        number, record.began.isoformat(timespec="milliseconds"), request.endpoint.service, where,
-        _safe(request.target), WAYS[record.over], record.status, _safe(record.message),
-        *milliseconds, f"{1000 * sum(record.seconds.values()):.3f}",
-        _safe(record.sent), _safe(record.answered),
-    ]  # fmt: skip
+        number,
+        record.began.isoformat(timespec="milliseconds"),
+        request.endpoint.service,
+        where,
+        _safe(request.target),
+        WAYS[record.over],
+        record.status,
+        _safe(record.message),
+        *milliseconds,
+        f"{1000 * sum(record.seconds.values()):.3f}",
+        _safe(record.sent),
+        _safe(record.answered),
+    ]
 
 
 def _safe(text: str) -> str:

@@ -50,10 +50,13 @@ class Chooser(w.VBox):
         self._asked: Endpoint | None = None
         self.entries: dict[str, Entry] = {}
         self.names = fields(
-            w.Text, "Models", "Names of models, with commas between them",
-            value=", ".join(names), placeholder="names, with commas between them",
+            w.Text,
+            "Models",
+            "Names of models, with commas between them",
+            value=", ".join(names),
+            placeholder="names, with commas between them",
             continuous_update=False,
-        )  # fmt: skip
+        )
         self.config = Upload("a model config file, as --model_config_file takes it", self._take)
         self.config.description = "Config file"
         self.config.layout = w.Layout(width="12em")
@@ -69,9 +72,10 @@ class Chooser(w.VBox):
         self.names.observe(lambda _: self.refresh(), "value")
         self.look.on_click(lambda _: self.refresh())
         for field, do in (
-            (self.entry, self._choose), (self.version, self._choose_version),
+            (self.entry, self._choose),
+            (self.version, self._choose_version),
             (self.signature, chosen),
-        ):  # fmt: skip
+        ):
             field.observe(lambda _, do=do: None if self._filling else ask(do), "value")
 
     def refresh(self) -> None:

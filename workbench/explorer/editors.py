@@ -176,9 +176,11 @@ class Editor(w.VBox):
     def _text_fields(self) -> list[w.Widget]:
         many = self.way.value == PASTED
         field = self._field(
-            w.Textarea if many else w.Text, "Value", f"{self.name} takes {self.spec}",
+            w.Textarea if many else w.Text,
+            "Value",
+            f"{self.name} takes {self.spec}",
             placeholder="rows, with commas or tabs" if many else "1.5, or [[1, 2], [3, 4]]",
-        )  # fmt: skip
+        )
         return self._watched(field)
 
     def _upload_fields(self) -> list[w.Widget]:
@@ -189,11 +191,15 @@ class Editor(w.VBox):
     def _random_fields(self) -> list[w.Widget]:
         asked = [
             self._field(
-                w.BoundedIntText, f"Size {axis}", f"Of dimension {axis}, which may be any",
-                value=1, min=0, max=_LARGEST,
+                w.BoundedIntText,
+                f"Size {axis}",
+                f"Of dimension {axis}, which may be any",
+                value=1,
+                min=0,
+                max=_LARGEST,
             )
             for axis in values.ask_sizes(self.spec)
-        ]  # fmt: skip
+        ]
         if self.spec.shape is None:
             asked = [self._field(w.Text, "Shape", "Any, such as 1, 28, 28", value="1")]
         seed = self._field(

@@ -23,9 +23,11 @@ class Upload(w.FileUpload):
 
     def __init__(self, what: str, changed: Callable[[], object], *, multiple: bool = False) -> None:
         super().__init__(
-            description="Choose files" if multiple else "Choose a file", multiple=multiple,
-            tooltip=f"For {what}", layout=w.Layout(margin="0 0 0 9.5em", width="12em"),
-        )  # fmt: skip
+            description="Choose files" if multiple else "Choose a file",
+            multiple=multiple,
+            tooltip=f"For {what}",
+            layout=w.Layout(margin="0 0 0 9.5em", width="12em"),
+        )
         self.files: list[File] = []
         self._told = changed
         self.observe(self._take, "value")

@@ -17,8 +17,18 @@ from helpers.tensors import to_dtype
 _TYPES = ("VARINT", "I64", "LEN", "SGROUP", "EGROUP", "I32")  # protobuf's own names
 _VARINT, _I64, _LEN, _GROUP, _END_OF_GROUP, _I32 = range(6)
 # How a field type is written, if not as VARINT; the numbers are those of descriptor.proto.
-_WRITTEN = {1: _I64, 2: _I32, 6: _I64, 7: _I32, 9: _LEN, 10: _GROUP, 11: _LEN, 12: _LEN,
-            15: _I32, 16: _I64}  # fmt: skip
+_WRITTEN = {
+    1: _I64,
+    2: _I32,
+    6: _I64,
+    7: _I32,
+    9: _LEN,
+    10: _GROUP,
+    11: _LEN,
+    12: _LEN,
+    15: _I32,
+    16: _I64,
+}
 _TEXTS = (9, 12)  # string and bytes
 MASK = "**"  # in place of a secret's bytes
 _LONGEST_RUN = 6  # fields of one number, one after the other; a longer run is folded

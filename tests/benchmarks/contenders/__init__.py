@@ -47,9 +47,13 @@ def running(script: str, *arguments: str) -> Iterator[Callable[[str], Callable[[
     """
     command = [python(), "-m", f"{__name__}.{script}", *arguments]
     process = subprocess.Popen(
-        command, cwd=_ROOT, env=os.environ | _VARIABLES,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        command,
+        cwd=_ROOT,
+        env=os.environ | _VARIABLES,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
     def ask(line: str) -> float:
         with contextlib.suppress(BrokenPipeError):  # no answer comes then, either

@@ -68,9 +68,17 @@ def _tritonclient() -> Library:
     from tritonclient import grpc
     from tritonclient.grpc._utils import _get_inference_request
 
-    nothing = {"model_version": "", "request_id": "", "outputs": None, "sequence_id": 0,
-               "sequence_start": False, "sequence_end": False, "priority": 0, "timeout": None,
-               "parameters": None}  # fmt: skip
+    nothing = {
+        "model_version": "",
+        "request_id": "",
+        "outputs": None,
+        "sequence_id": 0,
+        "sequence_start": False,
+        "sequence_end": False,
+        "priority": 0,
+        "timeout": None,
+        "parameters": None,
+    }
 
     def encode(array: np.ndarray) -> bytes:
         features = grpc.InferInput("features", array.shape, "FP32").set_data_from_numpy(array)

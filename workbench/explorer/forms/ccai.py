@@ -100,9 +100,14 @@ class CcaiForm(OneThing):
         content = self.upload.content
         method = self._service.method if self._service else ""
         show = partial(
-            preview, self.endpoint, self.path if self.path.startswith("fcgi") else "", form,
-            method=method, content=content, timeout=timeout,
-        )  # fmt: skip
+            preview,
+            self.endpoint,
+            self.path if self.path.startswith("fcgi") else "",
+            form,
+            method=method,
+            content=content,
+            timeout=timeout,
+        )
         given = content or form.get("text", "")
         call = partial(self._call, form, content, timeout)
         return [Request(self.endpoint, self.path, given, self.ways, call, show)]
@@ -130,7 +135,7 @@ class CcaiForm(OneThing):
             return _posted(self.endpoint, self.path, form, timeout)
         how: dict[str, Any] = {"timeout": timeout}
         if self._service.method:
-            how["transport"] = way
+            how["protocol"] = way
         if self._service.gets == "image" and self._service.method and way == "rest":
             how["dialect"] = "py" if self.path.startswith("fcgi_py_") else "cpp"
         value = form["text"] if self._service.gets == "text" else content

@@ -37,9 +37,11 @@ class ExamplesForm(OneThing):
         self.signature, self.method = signature, snippets.method(signature)
         self.ways = ways_of(endpoint, signature)
         self.examples = fields(
-            w.Textarea, "Examples", "A list of examples, each with its features",
+            w.Textarea,
+            "Examples",
+            "A list of examples, each with its features",
             placeholder='[{"height": 1.5, "name": "a"}]: numbers, texts, or lists of them',
-        )  # fmt: skip
+        )
         super().__init__(fields, 10.0, changed)
         self.children = [self.examples, self.told, self.timeout]
         self._watch(self.examples)
@@ -115,8 +117,8 @@ def _infer(
 ) -> dict[str, NDArray]:
     """Return what was answered as arrays: classes and scores, or values."""
     if method == "regress":
-        return {"value": tfserving.regress(endpoint, examples, timeout=timeout, over=way)}
-    rows = tfserving.classify(endpoint, examples, timeout=timeout, over=way)
+        return {"value": tfserving.regress(endpoint, examples, timeout=timeout, protocol=way)}
+    rows = tfserving.classify(endpoint, examples, timeout=timeout, protocol=way)
     longest = max(map(len, rows), default=0)
     classes = np.full((len(rows), longest), "", object)
     scores = np.zeros((len(rows), longest), np.float32)

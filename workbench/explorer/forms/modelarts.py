@@ -41,9 +41,11 @@ class ModelArtsForm(OneThing):
         self.ways = ("rest",) if endpoint.rest else ()  # one that is stopped has no address
         self.way = fields(w.Dropdown, "What is sent", "JSON or a file", options=[_JSON, _FILE])
         self.body = fields(
-            w.Textarea, "JSON", "The request's body",
+            w.Textarea,
+            "JSON",
+            "The request's body",
             placeholder='such as {"data": {"req_data": [{"height": 1.5}]}}',
-        )  # fmt: skip
+        )
         self.field = fields(w.Text, "Field", "The form's field that has the file", value="images")
         self.upload = Upload("the service", changed)
         super().__init__(fields, modelarts.TIMEOUT, changed)

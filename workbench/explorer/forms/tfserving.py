@@ -65,9 +65,12 @@ class Form(w.VBox):
         self._untouched: dict[str, NDArray | CallError | None] = {}
         self.editors = _Editors(self._make)
         self.per_call = fields(
-            w.BoundedIntText, "Examples a call", "0 sends all of them in one call",
-            min=0, max=1_000_000,
-        )  # fmt: skip
+            w.BoundedIntText,
+            "Examples a call",
+            "0 sends all of them in one call",
+            min=0,
+            max=1_000_000,
+        )
         self.timeout = fields.timeout(10.0)
         for field in (self.per_call, self.timeout):
             field.observe(lambda _: changed(), "value")
@@ -76,9 +79,11 @@ class Form(w.VBox):
         names = list(signature.inputs)
         self._pages = [names[at : at + _PAGE] for at in range(0, len(names), _PAGE)]
         self.page = fields(
-            w.Dropdown, "Inputs", f"Of {len(names)} inputs, {_PAGE} are shown at once",
+            w.Dropdown,
+            "Inputs",
+            f"Of {len(names)} inputs, {_PAGE} are shown at once",
             options=[(f"{each[0][:40]} to {each[-1][:40]}", each) for each in self._pages],
-        )  # fmt: skip
+        )
         self.told = fields(w.HTML, " ", "")
         super().__init__()
         self.page.observe(lambda _: self._show_page(), "value")
@@ -181,5 +186,5 @@ def _predict(endpoint: Endpoint, inputs: Arrays, timeout: float, way: str) -> di
     if way == "grpc":  # in parts, which `predict` does not tell
         outputs = timing.timeline(endpoint, inputs, timeout=timeout).outputs
     else:
-        outputs = tfserving.predict(endpoint, inputs, timeout=timeout, over=way)
+        outputs = tfserving.predict(endpoint, inputs, timeout=timeout, protocol=way)
     return dict(sorted(outputs.items()))  # gRPC keeps no order
