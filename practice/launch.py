@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 
+from helpers.interrupts import Postponed
 from practice import processes, state
 from practice.service import ROOT, Service
 
@@ -86,7 +87,7 @@ class Launch:
         state.add_to_log(self.log, f"starts {self.service.module} {' '.join(arguments)}")
         command = [sys.executable, "-m", self.service.module, *arguments]
         # From the repository, so that a random.py beside somebody's notebook is not imported.
-        with processes.interrupted_later():
+        with Postponed():
             self.process = processes.spawn(command, self.log, cwd=ROOT)
         with contextlib.suppress(psutil.NoSuchProcess):  # is_up() says that it ended, and why
             self.record = processes.record(self.process.pid)

@@ -2,15 +2,12 @@
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import psutil
@@ -45,23 +42,6 @@ def spawn(command: Sequence[str], log: Path, cwd: Path) -> subprocess.Popen[byte
         )
     _children[process.pid] = process
     return process
-
-
-@contextlib.contextmanager
-def interrupted_later() -> Iterator[None]:
-    """Hold Ctrl-C back for a moment, so that no process is started and then forgotten."""
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield
-        return
-    came: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if came:
-        before(*came[0])
 
 
 def record(pid: int) -> state.Record:

@@ -5,14 +5,13 @@ import collections
 import concurrent.futures
 import contextlib
 import functools
-import signal
-import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Sized
 from typing import Any
 
 from helpers import channels, errors, transport
 from helpers.endpoints import Endpoint
+from helpers.interrupts import Postponed
 from helpers.progress import bar
 from helpers.tfserving import grpc as tfserving_grpc
 from helpers.tfserving import models as tfserving_models
@@ -111,80 +110,26 @@ async def apredict(
 
 
 def _in_order(
-    begin: "Callable[[Interrupts, Inputs], _Call]",
+    begin: "Callable[[Inputs], _Call]",
     batches: Iterable[Inputs],
     in_flight: int,
     collect_errors: bool,
 ) -> Generator[Any, None, None]:
     calls: collections.deque[_Call] = collections.deque()
-    with Interrupts() as interrupts:
-        try:
-            for batch in batches:
-                calls.append(begin(interrupts, batch))
-                if len(calls) == in_flight or calls[0].done():
-                    yield calls[0].answer(collect_errors)
-                    interrupts.later(_drop_first, calls)
-            while calls:
+    try:
+        for batch in batches:
+            calls.append(begin(batch))
+            if len(calls) == in_flight or calls[0].done():
                 yield calls[0].answer(collect_errors)
-                interrupts.later(_drop_first, calls)
-        finally:  # also when the caller stops early, or Ctrl-C is pressed
-            for call in calls:
-                call.cancel()
-
-
-def _drop_first(calls: "collections.deque[_Call]") -> None:
-    calls.popleft()
-
-
-class Interrupts:
-    """Within its block, `later` runs a function to its end before Ctrl-C counts.
-
-    gRPC needs it: when Ctrl-C comes while a call begins, Python cannot end any more, and when
-    it comes while one is given up, it is lost.
-
-    Examples
-    --------
-    >>> with Interrupts() as interrupts:
-    ...     interrupts.later(max, 1, 2)
-    2
-    """
-
-    def __init__(self) -> None:
-        self._before: Any = None
-        self._pressed: list[tuple] = []
-        self._busy = False
-
-    def __enter__(self) -> "Interrupts":
-        handler = signal.getsignal(signal.SIGINT)
-        if callable(handler) and _in_main_thread():  # no other thread is ever interrupted
-            self._before = handler
-            signal.signal(signal.SIGINT, self._receive)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # Whoever has set another one meanwhile keeps it.
-        if _in_main_thread() and signal.getsignal(signal.SIGINT) == self._receive:
-            signal.signal(signal.SIGINT, self._before)
-
-    def later(self, function: Callable, *arguments: Any, **named: Any) -> Any:
-        """Call the function; Ctrl-C in the meantime counts right after it."""
-        self._busy = True
-        try:
-            return function(*arguments, **named)
-        finally:
-            self._busy = False
-            if self._pressed:
-                self._before(*self._pressed.pop())
-
-    def _receive(self, *received: Any) -> None:
-        if self._busy:
-            self._pressed = [received]
-        else:
-            self._before(*received)
-
-
-def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
+                with Postponed():
+                    calls.popleft()
+        while calls:
+            yield calls[0].answer(collect_errors)
+            with Postponed():
+                calls.popleft()
+    finally:  # also when the caller stops early, or Ctrl-C is pressed
+        for call in calls:
+            call.cancel()
 
 
 class _Call:
@@ -196,11 +141,11 @@ class _Call:
         signature_name: str,
         timeout: float,
         check: bool,
-        interrupts: Interrupts,
         batch: Inputs,
     ) -> None:
         self._endpoint, self._ends = endpoint, time.monotonic() + timeout
-        self._interrupts, self._request, self._waited_for = interrupts, b"", False
+        self._request = b""
+        self._waited_for = False
         try:
             inputs = tfserving_models.named(batch)
             if check:
@@ -231,7 +176,8 @@ class _Call:
 
     def _send(self, timeout: float) -> Any:
         method = tfserving_grpc.predict_method(self._endpoint)
-        return self._interrupts.later(method.future, self._request, timeout=timeout)
+        with Postponed():
+            return method.future(self._request, timeout=timeout)
 
     def _receive(self, request: bytes, timeout: float) -> bytes:
         if self._waited_for:  # its connection broke, and the endpoint has retries

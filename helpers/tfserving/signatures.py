@@ -2,16 +2,17 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
-from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from helpers import tables
 from helpers.errors import BadInput, UnknownSignature
 from helpers.tensors import as_array, to_dtype
 
 DEFAULT_SIGNATURE = "serving_default"  # what TensorFlow Serving takes when none is named
+_COLUMNS = ("signature", "", "name", "dtype and shape")
 
 
 class TensorSpec(NamedTuple):
@@ -64,22 +65,14 @@ class Signatures(dict[str, Signature]):
         ]
 
     def __repr__(self) -> str:
-        head = "signature", "", "name", "dtype and shape"
-        rows = [head, *(tuple(map(printable, row)) for row in self._rows())]
-        widths = [max(len(row[column]) for row in rows) for column in range(4)]
-        lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-        return "\n".join((f"{self.model}, version {self.version}", *lines))
+        rows = [[printable(cell) for cell in row] for row in self._rows()]
+        return f"{self._caption()}\n{tables.text(_COLUMNS, rows)}"
 
     def _repr_html_(self) -> str:
-        head = "<tr><th>signature</th><th></th><th>name</th><th>dtype and shape</th></tr>"
-        rows = "".join(
-            "<tr>"
-            + "".join(f"<td style='text-align:left'>{escape(cell)}</td>" for cell in row)
-            + "</tr>"
-            for row in self._rows()
-        )
-        caption = f"<caption>{escape(self.model)}, version {self.version}</caption>"
-        return f"<table>{caption}{head}{rows}</table>"
+        return tables.html(_COLUMNS, self._rows(), caption=self._caption())
+
+    def _caption(self) -> str:
+        return f"{self.model}, version {self.version}"
 
 
 def printable(text: str) -> str:

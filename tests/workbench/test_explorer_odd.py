@@ -155,8 +155,8 @@ def assert_echoed(
     found = preview(endpoint, name, signature, inputs, shell="sh")
     assert {*found.code, *found.reasons} == set(TITLES)
     assert GRPC in found.code
-    for over in ("grpc", "rest") if REQUESTS in found.code else ("grpc",):
-        outputs = tfserving.predict(endpoint, inputs, signature_name=name, over=over)
+    for protocol in ("grpc", "rest") if REQUESTS in found.code else ("grpc",):
+        outputs = tfserving.predict(endpoint, inputs, signature_name=name, protocol=protocol)
         assert outputs.keys() == expected.keys()
         assert [n for n in outputs if not same_values(outputs[n], expected[n])] == []
     assert_all_the_same(found, expected, folder)
@@ -185,7 +185,7 @@ def test_a_signature_without_inputs_is_called_over_grpc(
     expected = {"y": np.array([1.5, 2.5], np.float32)}
     assert_echoed(endpoint, "no input", signatures["no input"], {}, expected, tmp_path)
     with pytest.raises(Exception, match="Failed to get input map for signature"):
-        tfserving.predict(endpoint, {}, signature_name="no input", over="rest")
+        tfserving.predict(endpoint, {}, signature_name="no input", protocol="rest")
 
 
 def test_an_optional_input_may_be_left_out_over_grpc_only(
@@ -197,7 +197,7 @@ def test_an_optional_input_may_be_left_out_over_grpc_only(
     told = "REST wants every input; 'has default' is left out. Over gRPC it may be."
     assert found.reasons == dict.fromkeys((REQUESTS, CURL, JSON), told)
     with pytest.raises(Exception, match="Missing named input: has default"):
-        tfserving.predict(endpoint, inputs, signature_name="optional", over="rest")
+        tfserving.predict(endpoint, inputs, signature_name="optional", protocol="rest")
 
 
 NO_TEXT = b"\xff\xfe"
@@ -248,7 +248,7 @@ def test_the_most_extreme_values_come_back(
     assert (REQUESTS in found.code) == (dtype in ON_REST)
     if dtype not in ON_REST:
         return
-    over_rest = tfserving.predict(endpoint, inputs, signature_name=name, over="rest")["x"]
+    over_rest = tfserving.predict(endpoint, inputs, signature_name=name, protocol="rest")["x"]
     assert bits(over_rest) == bits(x)
     if dtype == "string":  # of bytes that are no text, the service makes JSON that is none
         x = x[x != NO_TEXT]
@@ -296,9 +296,9 @@ def test_bytes_of_a_picture_arrive_as_they_are(endpoint: Endpoint, signatures: S
     pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype(np.uint8)
     spec = signatures["bytes of shape: picture"].inputs["image"]
     image = values.from_file("image", "", png(pixels), spec)
-    for over in ("grpc", "rest"):
+    for protocol in ("grpc", "rest"):
         outputs = tfserving.predict(
-            endpoint, {"image": image}, signature_name="bytes of shape: picture", over=over
+            endpoint, {"image": image}, signature_name="bytes of shape: picture", protocol=protocol
         )
         np.testing.assert_array_equal(outputs["image"], pixels[np.newaxis])
 
@@ -334,7 +334,7 @@ def test_previews_of_examples_with_odd_features_give_the_same_answer(
     else:
         assert expected.tolist() == [1.5, -2.0]
     plain = json.loads(json.dumps(np.asarray(expected, object).tolist()))
-    again = infer(endpoint, EXAMPLES, signature_name=name, over="rest")
+    again = infer(endpoint, EXAMPLES, signature_name=name, protocol="rest")
     assert json.loads(json.dumps(np.asarray(again, object).tolist())) == plain
     found = preview(endpoint, name, signatures[name], {}, examples=EXAMPLES, shell="sh")
     assert set(found.code) == set(TITLES)
@@ -349,7 +349,7 @@ def test_previews_of_examples_with_odd_features_give_the_same_answer(
 def test_the_stand_ins_of_otw_serve_are_answered_for_every_signature(
     endpoint: Endpoint, signatures: Signatures, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found, over = export.find(str(model)), set()
+    found, covered = export.find(str(model)), set()
     assert set(features.read(found.saved_model)) == {"a number", "ein Wört"}
     for name, signature in signatures.items():
         serve._tell_call(endpoint, found, Signatures(endpoint.model, 1, {name: signature}))
@@ -358,14 +358,14 @@ def test_the_stand_ins_of_otw_serve_are_answered_for_every_signature(
         [code] = re.findall(PYTHON, told, re.DOTALL)
         exec(compile(code, "call", "exec"), {})
         assert capsys.readouterr().out.strip()
-        over.add("rest" if "import requests" in code else "grpc")
+        covered.add("rest" if "import requests" in code else "grpc")
         if SH and (command := re.search(CURL_CALL, told)):
             done = subprocess.run(
                 ["sh", "-c", command[1]], capture_output=True, check=True, timeout=30
             )
             assert json.loads(done.stdout).keys() <= {"outputs", "results"}, done.stdout
-            over.add("curl")
-    assert over == {"rest", "grpc"} | ({"curl"} if SH else set())
+            covered.add("curl")
+    assert covered == {"rest", "grpc"} | ({"curl"} if SH else set())
 
 
 def test_what_otw_serve_printed_runs(served: Served) -> None:
@@ -460,13 +460,13 @@ def test_otw_describe_shows_every_name_and_obeys_none(
     assert read["signatures"]["optional"]["optional"] == ["has default"]
 
 
-@pytest.mark.parametrize("over", ["grpc", "rest"])
+@pytest.mark.parametrize("protocol", ["grpc", "rest"])
 def test_otw_predict_takes_every_name_and_saves_each_output(
-    over: str, endpoint: Endpoint, tmp_path: Path
+    protocol: str, endpoint: Endpoint, tmp_path: Path
 ) -> None:
     given = {name: [float(n), 0.5] for n, name in enumerate(IN_A_SHELL)}
     words = [f"--input={name}={json.dumps(typed)}" for name, typed in given.items()]
-    where = endpoint.grpc if over == "grpc" else endpoint.rest
+    where = endpoint.grpc if protocol == "grpc" else endpoint.rest
     shown, errors, status = otw(
         "predict",
         where,

@@ -1,0 +1,57 @@
+"""Tables of text: lines for a terminal, and HTML for a notebook."""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+
+class Html(str):
+    """A cell that is HTML already; every other cell is text, and escaped."""
+
+
+def text(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Write a table as lines, each column as wide as its longest cell.
+
+    Examples
+    --------
+    >>> print(text(["name", "shape"], [["images", "[-1, 8]"], ["id", "[]"]]))
+    name    shape
+    images  [-1, 8]
+    id      []
+    """
+    lines = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def html(
+    head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = "", css: str = ""
+) -> str:
+    """Write a table as HTML.
+
+    Parameters
+    ----------
+    head : sequence of str
+        The columns' names.
+    rows : iterable of sequence of str
+        Cells as text, or as `Html`.
+    caption : str, optional
+    css : str, optional
+        The table's class.
+
+    Examples
+    --------
+    >>> table = html(["size"], [["< 2"], [Html("<b>3</b>")]])
+    >>> "&lt; 2" in table, "<b>3</b>" in table
+    (True, True)
+    """
+    style = " style='text-align:left'"
+    opening = f"<table class='{css}'>" if css else "<table>"
+    if caption:
+        opening += f"<caption>{_cell(caption)}</caption>"
+    lines = ["".join(f"<th scope='col'{style}>{_cell(name)}</th>" for name in head)]
+    lines += ["".join(f"<td{style}>{_cell(cell)}</td>" for cell in row) for row in rows]
+    return opening + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+
+
+def _cell(cell: str) -> str:
+    return cell if isinstance(cell, Html) else escape(cell)
