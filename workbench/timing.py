@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from helpers import channels, transport
 from helpers.endpoints import Endpoint
 from helpers.progress import bar
-from helpers.tfserving import grpc as tfserving_grpc
-from helpers.tfserving import models as tfserving_models
+from helpers.tfserving import Call
+from helpers.tfserving.grpc import GRPC, PREDICT
+from helpers.tfserving.signatures import named
 
 _LEAST = 5e-3  # seconds of calls that make a figure; a clock's own steps are far below
 
@@ -145,20 +146,22 @@ def timeline(
     CallError
         The class of `helpers.errors` that fits, with the service's own text.
     """
-    inputs, watch = tfserving_models.named(inputs), transport.WATCH.get()
+    inputs = named(inputs)
+    watch = transport.WATCH.get()
+    call = Call(endpoint, timeout, "grpc", signature_name)
     channel = channels.channel(endpoint)
-    ends, moments = time.monotonic() + timeout, [time.perf_counter()]
+    moments = [time.perf_counter()]
     channels.connect(channel, timeout)
     moments.append(time.perf_counter())
-    request = tfserving_grpc.encode(endpoint, inputs, signature_name or endpoint.signature_name)
+    request = GRPC.encode(call, inputs)
     moments.append(time.perf_counter())
     try:
-        answer, *on_the_wire = _exchange(channel, request, ends - time.monotonic())
+        answer, *on_the_wire = _exchange(channel, request, call.remaining)
     except grpc.RpcError as error:
         if watch and watch.cancelled:  # of a call that had hardly begun, gRPC never tells more
             raise
         raise transport.known_error(endpoint, error) from error
-    _, outputs = tfserving_grpc.decode(endpoint, answer)
+    _, outputs = GRPC.decode(call, answer)
     moments += [*on_the_wire, time.perf_counter()]
     if watch:
         for part, moment in zip(Timeline._fields, moments[1:], strict=False):
@@ -174,7 +177,7 @@ def _exchange(channel: grpc.Channel, request: bytes, seconds: float) -> Any:
         yield request
         out.append(time.perf_counter())  # asked for another one: gRPC is done with the first
 
-    call = channel.stream_stream(tfserving_grpc.PREDICT)(requests(), timeout=seconds)
+    call = channel.stream_stream(PREDICT)(requests(), timeout=seconds)
     if watch := transport.WATCH.get():
         watch.begin(call.cancel)
     try:

@@ -1,19 +1,32 @@
-"""Calls to TensorFlow Serving, over gRPC or REST: predict, classify, regress, and what is there."""
+"""Calls to TensorFlow Serving, over gRPC or REST: predict, classify, regress, and what is there.
 
+Each function below makes one `Call`, the class at the end, and returns what its method gives.
+"""
+
+import asyncio
+import contextlib
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any
+import weakref
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from helpers import channels, transport
 from helpers.endpoints import Endpoint
-from helpers.tfserving import models as tfserving_models
-from helpers.tfserving.examples import Class, features_of
-from helpers.tfserving.many import apredict, predict_many
-from helpers.tfserving.models import VersionStatus, signatures, status
+from helpers.errors import BadInput, CallError, UnknownModel
+from helpers.tfserving import many
+from helpers.tfserving.features import features_of
+from helpers.tfserving.grpc import GRPC, PREDICT, Grpc
+from helpers.tfserving.signatures import Signatures, check_inputs, named, suggest
+
+if TYPE_CHECKING:
+    from helpers.tfserving.rest import Rest
 
 __all__ = [
+    "Call",
+    "Class",
     "VersionStatus",
     "apredict",
     "classify",
@@ -24,16 +37,19 @@ __all__ = [
     "status",
 ]
 
+Inputs = Mapping[str, ArrayLike]
+Arrays = dict[str, NDArray]
+
 
 def predict(
     endpoint: Endpoint,
-    inputs: Mapping[str, ArrayLike],
+    inputs: Inputs,
     *,
     signature_name: str = "",
     timeout: float = 10.0,
     check: bool = True,
     protocol: str = "",
-) -> dict[str, NDArray]:
+) -> Arrays:
     """Send inputs to a model and return its outputs.
 
     Parameters
@@ -64,19 +80,88 @@ def predict(
 
     See tensorflow_serving/apis/predict.proto and tensorflow.org/tfx/serving/api_rest.
     """
-    ends = time.monotonic() + timeout
-    signature_name = signature_name or endpoint.signature_name
-    way, known = tfserving_models.protocol_of(endpoint, protocol), None
-    inputs = tfserving_models.named(inputs)
-    if check:
-        inputs = tfserving_models.checked(endpoint, way, inputs, signature_name, ends)
-    if tfserving_models.name_of(way) == "rest":  # JSON has no dtypes
-        known = tfserving_models.known(endpoint, way, ends)
-    with tfserving_models.explained(endpoint, way, ends):
-        version, outputs = way.predict(endpoint, inputs, signature_name, known, ends)
-    if version is not None:
-        tfserving_models.answered(endpoint, way, version)
-    return outputs
+    return Call(endpoint, timeout, protocol, signature_name).predict(inputs, check)
+
+
+async def apredict(
+    endpoint: Endpoint,
+    inputs: Inputs,
+    *,
+    signature_name: str = "",
+    timeout: float = 10.0,
+    check: bool = True,
+) -> Arrays:
+    """Do as `predict` does over gRPC, for code with `async` and `await`.
+
+    Cancel its task, and the call is cancelled, too.
+    """
+    return await Call(endpoint, timeout, "grpc", signature_name).predict_async(inputs, check)
+
+
+def predict_many(
+    endpoint: Endpoint,
+    batches: Iterable[Inputs],
+    *,
+    in_flight: int = 16,
+    signature_name: str = "",
+    timeout: float = 10.0,
+    check: bool = True,
+    collect_errors: bool = False,
+    progress: bool = True,
+) -> Generator[Any, None, None]:
+    """Send many batches over gRPC, several at once; yields the outputs in the batches' order.
+
+    Parameters
+    ----------
+    endpoint : Endpoint
+        With the model's name.
+    batches : iterable of mapping of str to array-like
+        Inputs by name, as for `predict`; may be endless. A batch is taken when there is room for
+        its call, so at most `in_flight` of them are in memory.
+    in_flight : int
+        Calls under way at once.
+    signature_name : str, optional
+        In place of the endpoint's.
+    timeout : float
+        Seconds for each call.
+    check : bool
+        Whether each batch is checked against the signature before it is sent.
+    collect_errors : bool
+        Whether a CallError is yielded in place of the outputs. Otherwise the first one is
+        raised, and the calls that are under way are cancelled.
+    progress : bool
+        Show a bar with the rate when it takes over two seconds.
+
+    Yields
+    ------
+    dict of str to ndarray, or CallError
+        As `predict` returns them.
+
+    Raises
+    ------
+    CallError
+        As `predict` does; `BadInput` at once when `in_flight` is no number from 1 on.
+
+    Examples
+    --------
+    >>> for outputs in predict_many(endpoint, batches):  # doctest: +SKIP
+    ...     print(outputs["probabilities"].argmax(axis=1))
+    """
+    if not isinstance(in_flight, int) or in_flight < 1:
+        raise BadInput(f"in_flight is a number of calls from 1 on, not {in_flight!r}.")
+
+    def begin(batch: Inputs) -> many.Begun:
+        return many.Begun(Call(endpoint, timeout, "grpc", signature_name), batch, check)
+
+    answers = many.in_order(begin, batches, in_flight, collect_errors)
+    return many.with_bar(answers, batches) if progress else answers
+
+
+class Class(NamedTuple):
+    """One class of an example, and its score; a model may leave either out: empty, or 0."""
+
+    label: str
+    score: float
 
 
 def classify(
@@ -98,12 +183,8 @@ def classify(
         A float is another kind of feature than an int: `2.0` is not `2`.
     context : mapping, optional
         Features that all examples share; an example's own go before.
-    signature_name : str, optional
-        In place of the endpoint's; the service's default is `serving_default`.
-    timeout : float
-        Seconds until the call is given up.
-    protocol : str, optional
-        `"grpc"` or `"rest"`, as for `predict`.
+    signature_name, timeout, protocol
+        As for `predict`.
 
     Returns
     -------
@@ -117,8 +198,9 @@ def classify(
 
     See tensorflow_serving/apis/classification.proto.
     """
-    found = _infer("classify", endpoint, examples, context, signature_name, timeout, protocol)
-    return [[Class(label, float(np.float32(score))) for label, score in row] for row in found]
+    call = Call(endpoint, timeout, protocol, signature_name)
+    rows = call.infer("classify", examples, context or {})
+    return [[Class(label, float(np.float32(score))) for label, score in row] for row in rows]
 
 
 def regress(
@@ -138,13 +220,240 @@ def regress(
 
     See tensorflow_serving/apis/regression.proto.
     """
-    found = _infer("regress", endpoint, examples, context, signature_name, timeout, protocol)
-    return np.array(found, np.float32)
+    call = Call(endpoint, timeout, protocol, signature_name)
+    return np.array(call.infer("regress", examples, context or {}), np.float32)
 
 
-def _infer(method, endpoint, examples, context, signature_name, timeout, protocol) -> list:
-    way, ends = tfserving_models.protocol_of(endpoint, protocol), time.monotonic() + timeout
-    name = signature_name or endpoint.signature_name
-    features, shared = [features_of(each) for each in examples], features_of(context or {})
-    with tfserving_models.explained(endpoint, way, ends):
-        return way.infer(endpoint, method, features, shared, name, ends)
+def signatures(endpoint: Endpoint, *, timeout: float = 10.0, protocol: str = "") -> Signatures:
+    """Ask what a model takes and gives.
+
+    Returns
+    -------
+    Signatures
+        By name; each has `inputs` and `outputs` with dtype and shape. Shows as a table.
+
+    Raises
+    ------
+    CallError
+        `UnknownModel` when the model is not served there, for instance.
+
+    See tensorflow_serving/apis/get_model_metadata.proto.
+    """
+    call = Call(endpoint, timeout, protocol)
+    with call.explained():
+        return call.signatures()
+
+
+class VersionStatus(NamedTuple):
+    """The state of one version: START, LOADING, AVAILABLE, UNLOADING or END, and why."""
+
+    state: str
+    code: str = "OK"
+    message: str = ""
+
+
+def status(
+    endpoint: Endpoint, *, timeout: float = 10.0, protocol: str = ""
+) -> dict[int, VersionStatus]:
+    """Ask which versions of a model there are, and the state of each.
+
+    Returns
+    -------
+    dict of int to VersionStatus
+        Highest version first.
+
+    Raises
+    ------
+    CallError
+        `UnknownModel` when no model of that name is configured there, for instance.
+
+    See tensorflow_serving/apis/get_model_status.proto.
+    """
+    return Call(endpoint, timeout, protocol).status()
+
+
+# The signatures of the models behind each connection, and when they were asked for.
+_signatures: "weakref.WeakKeyDictionary[Any, dict[tuple, tuple[Signatures, float]]]" = (
+    weakref.WeakKeyDictionary()
+)
+_KEPT_SECONDS = 10.0  # for REST; an answer over gRPC tells, besides, when they are too old
+
+
+class Call:
+    """One call: to which endpoint, over which protocol, and until when.
+
+    Parameters
+    ----------
+    endpoint : Endpoint
+        With the model's name.
+    timeout : float
+        Seconds for all that the call needs, such as asking for the signatures first.
+    protocol : str, optional
+        `"grpc"` or `"rest"`; without it gRPC, if the endpoint has a gRPC address.
+    signature_name : str, optional
+        In place of the endpoint's.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, timeout: float, protocol: str = "", signature_name: str = ""
+    ) -> None:
+        if protocol not in ("", "grpc", "rest"):
+            raise BadInput(f"protocol is grpc, rest or empty, not {protocol!r}.")
+        self.endpoint = endpoint
+        self.deadline = time.monotonic() + timeout
+        self.signature_name = signature_name or endpoint.signature_name
+        self.protocol: Grpc | Rest = GRPC
+        if protocol == "rest" or (not protocol and endpoint.rest and not endpoint.grpc):
+            from helpers.tfserving.rest import REST  # optional: gRPC needs none of it
+
+            self.protocol = REST
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until the deadline."""
+        return self.deadline - time.monotonic()
+
+    def predict(self, inputs: Inputs, check: bool = True) -> Arrays:
+        """Check the inputs, send them, and return the outputs."""
+        inputs = named(inputs)
+        with self.explained():
+            if check:
+                inputs = self.checked(inputs)
+            version, outputs = self.protocol.predict(self, inputs)
+        self.answered_by(version)
+        return outputs
+
+    async def predict_async(self, inputs: Inputs, check: bool = True) -> Arrays:
+        """Do as `predict` does, over a channel of the running event loop."""
+        inputs = named(inputs)
+        try:
+            if check:
+                fitting = self._fitting(inputs)
+                if fitting is None:  # the service has to be asked, which waits
+                    fitting = await asyncio.to_thread(self.checked, inputs)
+                inputs = fitting
+            request = GRPC.encode(self, inputs)
+            channel = channels.aio_channel(self.endpoint)  # named, or it could close meanwhile
+            method = channel.unary_unary(PREDICT)
+            answer = await transport.unary_async(self.endpoint, method, request, self.remaining)
+        except UnknownModel as error:
+            await asyncio.to_thread(self._add_reason, error)
+            raise
+        return self.decoded(answer)
+
+    def infer(self, method: str, examples: Iterable, context: Mapping[str, Any]) -> Sequence:
+        """Classify or regress: pairs of label and score for each example, or numbers."""
+        features = [features_of(example) for example in examples]
+        with self.explained():
+            return self.protocol.infer(self, method, features, features_of(context))
+
+    def signatures(self) -> Signatures:
+        """Ask what the model takes and gives, and keep it for the next calls."""
+        signatures = self.protocol.signatures(self)
+        self._kept[self._model] = signatures, time.monotonic()
+        return signatures
+
+    def kept_signatures(self) -> Signatures:
+        """Return the signatures as they were kept or, after some seconds, ask for them anew."""
+        signatures, asked = self._kept.get(self._model, (None, 0.0))
+        if signatures is not None and time.monotonic() - asked < _KEPT_SECONDS:
+            return signatures
+        return self.signatures()
+
+    def checked(self, inputs: Inputs) -> Arrays:
+        """Check inputs against the signature; where the kept one does not fit, ask anew."""
+        fitting = self._fitting(inputs)
+        if fitting is None:
+            fitting = check_inputs(self.signatures(), self.signature_name, inputs)
+        return fitting
+
+    def decoded(self, answer: bytes) -> Arrays:
+        """Read an answer over gRPC."""
+        version, outputs = GRPC.decode(self, answer)
+        self.answered_by(version)
+        return outputs
+
+    def answered_by(self, version: int | None) -> None:
+        """Forget the signatures when another version than theirs has answered."""
+        signatures, _ = self._kept.get(self._model, (None, 0.0))
+        if signatures is not None and version not in (None, signatures.version):
+            self._kept.pop(self._model, None)  # another thread may have done it
+
+    def status(self) -> dict[int, VersionStatus]:
+        """Ask which versions there are, and the state of each."""
+        try:
+            response = self.protocol.status(self)
+        except UnknownModel as error:
+            error.args = (self._not_served(),)
+            raise
+        return {
+            version.version: VersionStatus(
+                _enum_name(version, "state"),
+                _enum_name(version.status, "error_code"),
+                version.status.error_message,
+            )
+            for version in response.model_version_status
+        }
+
+    @contextlib.contextmanager
+    def explained(self) -> Iterator[None]:
+        """Make an UnknownModel say whether the model is missing, one version of it, or failed."""
+        try:
+            yield
+        except UnknownModel as error:
+            self._add_reason(error)
+            raise
+
+    @property
+    def _kept(self) -> dict[tuple, tuple[Signatures, float]]:
+        return _signatures.setdefault(self.protocol.connection(self.endpoint), {})
+
+    @property
+    def _model(self) -> tuple:
+        return self.endpoint.model, self.endpoint.version, self.endpoint.version_label
+
+    def _fitting(self, inputs: Inputs) -> Arrays | None:
+        signatures, _ = self._kept.get(self._model, (None, 0.0))
+        if signatures is None:
+            return None
+        try:
+            return check_inputs(signatures, self.signature_name, inputs)
+        except CallError:
+            return None  # perhaps another version answers by now
+
+    def _add_reason(self, error: UnknownModel) -> None:
+        if "version label" not in error.details:
+            error.args = (self._reason(),)
+
+    def _reason(self) -> str:
+        every = self.endpoint.replace(version=None, version_label="")
+        try:
+            versions = Call(every, max(self.remaining, 0.1), self.protocol.name).status()
+        except CallError:
+            return self._not_served()
+        states = "; ".join(
+            f"version {number} is {version.state}"
+            + (f" ({version.message})" if version.message else "")
+            for number, version in versions.items()
+        )
+        version = self.endpoint.version
+        subject = "Model" if version is None else f"Version {version} of model"
+        return f"{subject} {self.endpoint.model!r} is not available at {self._address}: {states}."
+
+    def _not_served(self) -> str:
+        if not self.endpoint.model:
+            return "No model was named. Name one: endpoint.replace(model=...)."
+        text = f"Model {self.endpoint.model!r} is not served at {self._address}."
+        others = [name for name in self.endpoint.models if name != self.endpoint.model]
+        if not others:
+            return text
+        return f"{text} {suggest(self.endpoint.model, others, 'Served there')}"
+
+    @property
+    def _address(self) -> str:
+        return getattr(self.endpoint, self.protocol.name)
+
+
+def _enum_name(message: Any, field: str) -> str:
+    values = message.DESCRIPTOR.fields_by_name[field].enum_type.values_by_number
+    return values[getattr(message, field)].name

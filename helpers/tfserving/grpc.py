@@ -1,12 +1,11 @@
 """TensorFlow Serving's gRPC: requests to messages, and answers back to arrays."""
 
-import time
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from helpers import channels, serving_api, transport
 from helpers.endpoints import Endpoint
@@ -14,118 +13,128 @@ from helpers.errors import ServiceFailed
 from helpers.tfserving import codec
 from helpers.tfserving.signatures import Signatures, from_signature_defs
 
+if TYPE_CHECKING:
+    from helpers.tfserving import Call, Inputs
+
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
-_predicts: "weakref.WeakKeyDictionary[grpc.Channel, Any]" = weakref.WeakKeyDictionary()
+_predict_methods: "weakref.WeakKeyDictionary[grpc.Channel, Any]" = weakref.WeakKeyDictionary()
 _stubs: "weakref.WeakKeyDictionary[grpc.Channel, Any]" = weakref.WeakKeyDictionary()
-connection = channels.channel  # what is kept for one of these is forgotten with it
 
 
-def predict(
-    endpoint: Endpoint,
-    inputs: Mapping[str, ArrayLike],
-    signature_name: str,
-    signatures: Signatures | None,
-    ends: float,
-) -> tuple[int, dict[str, NDArray]]:
-    """Return the version that answered, and the outputs."""
-    request = encode(endpoint, inputs, signature_name)
-    method, left = predict_method(endpoint), ends - time.monotonic()
-    return decode(endpoint, transport.unary(endpoint, method, request, left))
+class Grpc:
+    """The protocol gRPC: what a `Call` asks of it."""
 
+    name = "grpc"
 
-def encode(endpoint: Endpoint, inputs: Mapping[str, ArrayLike], signature_name: str) -> bytes:
-    """Write the request."""
-    return codec.encode_predict(
-        endpoint.model,
-        inputs,
-        signature_name=signature_name,
-        version=endpoint.version,
-        version_label=endpoint.version_label,
-    )
+    def connection(self, endpoint: Endpoint) -> grpc.Channel:
+        """Return the shared channel; what is kept for it is forgotten with it."""
+        return channels.channel(endpoint)
 
+    def predict(self, call: "Call", inputs: "Inputs") -> tuple[int, dict[str, NDArray]]:
+        """Return the version that answered, and the outputs."""
+        request = self.encode(call, inputs)
+        method = self.predict_method(call)
+        return self.decode(call, transport.unary(call.endpoint, method, request, call.remaining))
 
-def predict_method(endpoint: Endpoint) -> Any:
-    """Return the method Predict of the shared channel, which takes and gives bytes."""
-    channel = channels.channel(endpoint)
-    known = _predicts.get(channel)
-    if known is None:
-        known = _predicts[channel] = channel.unary_unary(PREDICT)
-    return known
+    def encode(self, call: "Call", inputs: "Inputs") -> bytes:
+        """Write the request."""
+        return codec.encode_predict(
+            call.endpoint.model,
+            inputs,
+            signature_name=call.signature_name,
+            version=call.endpoint.version,
+            version_label=call.endpoint.version_label,
+        )
 
+    def predict_method(self, call: "Call") -> Any:
+        """Return the method Predict of the shared channel, which takes and gives bytes."""
+        channel = channels.channel(call.endpoint)
+        method = _predict_methods.get(channel)
+        if method is None:
+            method = _predict_methods[channel] = channel.unary_unary(PREDICT)
+        return method
 
-def decode(endpoint: Endpoint, answer: bytes) -> tuple[int, dict[str, NDArray]]:
-    """Read the answer: the version, and the outputs."""
-    try:
-        return codec.decode_answer(answer)
-    except ServiceFailed as error:  # with what gRPC says when a stub cannot read an answer
-        error.service, error.endpoint, error.code = endpoint.service, endpoint.grpc, "INTERNAL"
-        raise
+    def decode(self, call: "Call", answer: bytes) -> tuple[int, dict[str, NDArray]]:
+        """Read the answer: the version, and the outputs."""
+        try:
+            return codec.decode_answer(answer)
+        except ServiceFailed as error:  # with what gRPC says when a stub cannot read an answer
+            error.service = call.endpoint.service
+            error.endpoint = call.endpoint.grpc
+            error.code = "INTERNAL"
+            raise
 
+    def infer(
+        self,
+        call: "Call",
+        method: str,
+        examples: Sequence[Mapping[str, list]],
+        context: Mapping[str, list],
+    ) -> list:
+        """Classify or regress; returns pairs of label and score for each example, or values."""
+        if method == "classify":
+            request = serving_api.classification_pb2.ClassificationRequest(model_spec=_spec(call))
+        else:
+            request = serving_api.regression_pb2.RegressionRequest(model_spec=_spec(call))
+        if context:
+            target = request.input.example_list_with_context
+            _fill(target.context, context)
+        else:
+            target = request.input.example_list
+        for example in examples:
+            _fill(target.examples.add(), example)
+        stub = _stub(call)
+        if method == "regress":
+            result = _unary(call, stub.Regress, request).result
+            return [regression.value for regression in result.regressions]
+        result = _unary(call, stub.Classify, request).result
+        return [
+            [(scored.label, scored.score) for scored in row.classes]
+            for row in result.classifications
+        ]
 
-def infer(
-    endpoint: Endpoint,
-    method: str,
-    examples: Sequence[Mapping[str, list]],
-    context: Mapping[str, list],
-    signature_name: str,
-    ends: float,
-) -> list:
-    """Classify or regress; returns pairs of label and score for each example, or values."""
-    kinds = {
-        "classify": ("Classify", serving_api.classification_pb2.ClassificationRequest),
-        "regress": ("Regress", serving_api.regression_pb2.RegressionRequest),
-    }
-    name, kind = kinds[method]
-    request = kind(model_spec=_model_spec(endpoint, signature_name))
-    if context:
-        target = request.input.example_list_with_context
-        _fill(target.context, context)
-    else:
-        target = request.input.example_list
-    for example in examples:
-        _fill(target.examples.add(), example)
-    result = _call(endpoint, name, request, ends).result
-    if method == "regress":
-        return [each.value for each in result.regressions]
-    return [[(one.label, one.score) for one in each.classes] for each in result.classifications]
+    def signatures(self, call: "Call") -> Signatures:
+        """Ask what a model takes and gives."""
+        request = serving_api.get_model_metadata_pb2.GetModelMetadataRequest(
+            model_spec=_spec(call, signature_name=""), metadata_field=["signature_def"]
+        )
+        response = _unary(call, _stub(call).GetModelMetadata, request)
+        unpacked = serving_api.get_model_metadata_pb2.SignatureDefMap()
+        response.metadata["signature_def"].Unpack(unpacked)
+        version = response.model_spec.version.value
+        return from_signature_defs(call.endpoint.model, version, unpacked.signature_def)
 
-
-def signatures(endpoint: Endpoint, ends: float) -> Signatures:
-    """Ask what a model takes and gives."""
-    request = serving_api.get_model_metadata_pb2.GetModelMetadataRequest(
-        model_spec=_model_spec(endpoint), metadata_field=["signature_def"]
-    )
-    response = _call(endpoint, "GetModelMetadata", request, ends)
-    unpacked = serving_api.get_model_metadata_pb2.SignatureDefMap()
-    response.metadata["signature_def"].Unpack(unpacked)
-    version = response.model_spec.version.value
-    return from_signature_defs(endpoint.model, version, unpacked.signature_def)
-
-
-def status(endpoint: Endpoint, ends: float) -> Any:
-    """Ask for the states; returns a GetModelStatusResponse."""
-    request = serving_api.get_model_status_pb2.GetModelStatusRequest(
-        model_spec=_model_spec(endpoint)
-    )
-    return _call(endpoint, "GetModelStatus", request, ends)
-
-
-def _call(endpoint: Endpoint, method: str, request: Any, ends: float) -> Any:
-    channel = channels.channel(endpoint)
-    if method == "GetModelStatus":
+    def status(self, call: "Call") -> Any:
+        """Ask for the states; returns a GetModelStatusResponse."""
+        request = serving_api.get_model_status_pb2.GetModelStatusRequest(
+            model_spec=_spec(call, signature_name="")
+        )
+        channel = channels.channel(call.endpoint)
         stub = serving_api.model_service_pb2_grpc.ModelServiceStub(channel)
-    else:
-        stub = _stubs.get(channel)
-        if stub is None:
-            stub = _stubs[channel] = serving_api.prediction_service_pb2_grpc.PredictionServiceStub(
-                channel
-            )
-    return transport.unary(endpoint, getattr(stub, method), request, ends - time.monotonic())
+        return _unary(call, stub.GetModelStatus, request)
 
 
-def _model_spec(endpoint: Endpoint, signature_name: str = "") -> Any:
-    which = endpoint.version, endpoint.version_label
-    return codec.model_spec(endpoint.model, signature_name, *which)
+GRPC = Grpc()
+
+
+def _unary(call: "Call", method: Any, request: Any) -> Any:
+    return transport.unary(call.endpoint, method, request, call.remaining)
+
+
+def _stub(call: "Call") -> Any:
+    channel = channels.channel(call.endpoint)
+    stub = _stubs.get(channel)
+    if stub is None:
+        stub = serving_api.prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        _stubs[channel] = stub
+    return stub
+
+
+def _spec(call: "Call", signature_name: str | None = None) -> Any:
+    name = call.signature_name if signature_name is None else signature_name
+    return codec.model_spec(
+        call.endpoint.model, name, call.endpoint.version, call.endpoint.version_label
+    )
 
 
 def _fill(example: Any, features: Mapping[str, list]) -> None:

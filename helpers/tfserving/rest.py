@@ -6,9 +6,8 @@ See tensorflow.org/tfx/serving/api_rest.
 import base64
 import contextlib
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import numpy as np
@@ -27,72 +26,89 @@ from helpers.tfserving.signatures import (
     from_signature_defs,
 )
 
-connection = channels.session  # what is kept for one of these is forgotten with it
+if TYPE_CHECKING:
+    from helpers.tfserving import Call, Inputs
 
 
-def predict(
-    endpoint: Endpoint,
-    inputs: Mapping[str, ArrayLike],
-    signature_name: str,
-    signatures: Mapping[str, Any],
-    ends: float,
-) -> tuple[int | None, dict[str, NDArray]]:
-    """Return None, because REST does not tell the version that answered, and the outputs.
+class Rest:
+    """The protocol REST: what a `Call` asks of it."""
 
-    The columnar form is used: it keeps shapes as they are. The signature says what JSON does
-    not: the names of single outputs, and all dtypes.
-    """
-    columns = b",".join(json.dumps(n).encode() + b":" + to_json(v) for n, v in inputs.items())
-    name = json.dumps(signature_name or DEFAULT_SIGNATURE).encode()
-    body = b'{"signature_name":%b,"inputs":{%b}}' % (name, columns)
-    answer = _call(endpoint, "POST", ":predict", ends, body)
-    known = signatures[signature_name or DEFAULT_SIGNATURE].outputs
-    with _understood(endpoint):
-        outputs = answer["outputs"]
-        if len(known) == 1:
-            outputs = {next(iter(known)): outputs}
-        return None, {each: _to_array(outputs[each], spec) for each, spec in known.items()}
+    name = "rest"
 
+    def connection(self, endpoint: Endpoint) -> Any:
+        """Return the shared session; what is kept for it is forgotten with it."""
+        return channels.session(endpoint)
 
-def infer(
-    endpoint: Endpoint,
-    method: str,
-    examples: Sequence[Mapping[str, list]],
-    context: Mapping[str, list],
-    signature_name: str,
-    ends: float,
-) -> list:
-    """Classify or regress; returns pairs of label and score for each example, or values."""
-    content: dict[str, Any] = {"examples": [_plain(example) for example in examples]}
-    if signature_name:
-        content["signature_name"] = signature_name
-    if context:
-        content["context"] = _plain(context)
-    answer = _call(endpoint, "POST", f":{method}", ends, json.dumps(content).encode())
-    with _understood(endpoint):
-        if method == "regress":
-            return [float(value) for value in answer["results"]]
-        return [[(str(label), float(score)) for label, score in row] for row in answer["results"]]
+    def predict(self, call: "Call", inputs: "Inputs") -> tuple[None, dict[str, NDArray]]:
+        """Return None, because REST does not tell the version that answered, and the outputs.
 
-
-def signatures(endpoint: Endpoint, ends: float) -> Signatures:
-    """Ask what a model takes and gives."""
-    answer = _call(endpoint, "GET", "/metadata", ends)
-    unpacked = serving_api.get_model_metadata_pb2.SignatureDefMap()
-    with _understood(endpoint):
-        json_format.ParseDict(answer["metadata"]["signature_def"], unpacked)
-        version = int(answer["model_spec"]["version"])
-    return from_signature_defs(endpoint.model, version, unpacked.signature_def)
-
-
-def status(endpoint: Endpoint, ends: float) -> Any:
-    """Ask for the states; returns a GetModelStatusResponse."""
-    answer = _call(endpoint, "GET", "", ends)
-    with _understood(endpoint):
-        versions = {"model_version_status": answer["model_version_status"]}
-        return json_format.ParseDict(
-            versions, serving_api.get_model_status_pb2.GetModelStatusResponse()
+        The columnar form is used: it keeps shapes as they are. The signature says what JSON does
+        not: the names of single outputs, and all dtypes.
+        """
+        signature_name = call.signature_name or DEFAULT_SIGNATURE
+        columns = b",".join(
+            b"%b:%b" % (json.dumps(name).encode(), to_json(value)) for name, value in inputs.items()
         )
+        name = json.dumps(signature_name).encode()
+        signatures = call.kept_signatures()
+        body = b'{"signature_name":%b,"inputs":{%b}}' % (name, columns)
+        answer = _request(call, "POST", ":predict", body)
+        specs = signatures[signature_name].outputs
+        with _understood(call.endpoint):
+            outputs = answer["outputs"]
+            if len(specs) == 1:
+                outputs = {next(iter(specs)): outputs}
+            return None, {name: _to_array(outputs[name], spec) for name, spec in specs.items()}
+
+    def infer(
+        self,
+        call: "Call",
+        method: str,
+        examples: Sequence[Mapping[str, list]],
+        context: Mapping[str, list],
+    ) -> list:
+        """Classify or regress; returns pairs of label and score for each example, or values."""
+        content: dict[str, Any] = {"examples": [_plain(example) for example in examples]}
+        if call.signature_name:
+            content["signature_name"] = call.signature_name
+        if context:
+            content["context"] = _plain(context)
+        answer = _request(call, "POST", f":{method}", json.dumps(content).encode())
+        with _understood(call.endpoint):
+            results = answer["results"]
+            if method == "regress":
+                return [float(value) for value in results]
+            return [[(str(label), float(score)) for label, score in row] for row in results]
+
+    def signatures(self, call: "Call") -> Signatures:
+        """Ask what a model takes and gives."""
+        answer = _request(call, "GET", "/metadata")
+        unpacked = serving_api.get_model_metadata_pb2.SignatureDefMap()
+        with _understood(call.endpoint):
+            json_format.ParseDict(answer["metadata"]["signature_def"], unpacked)
+            version = int(answer["model_spec"]["version"])
+        return from_signature_defs(call.endpoint.model, version, unpacked.signature_def)
+
+    def status(self, call: "Call") -> Any:
+        """Ask for the states; returns a GetModelStatusResponse."""
+        answer = _request(call, "GET", "")
+        response = serving_api.get_model_status_pb2.GetModelStatusResponse()
+        with _understood(call.endpoint):
+            versions = {"model_version_status": answer["model_version_status"]}
+            return json_format.ParseDict(versions, response)
+
+
+REST = Rest()
+
+
+def model_url(endpoint: Endpoint) -> str:
+    """Return a model's URL, with the version or its label where the endpoint has one."""
+    url = f"{endpoint.rest}/v1/models/{quote(endpoint.model, safe='')}"
+    if endpoint.version is not None:
+        return f"{url}/versions/{endpoint.version}"
+    if endpoint.version_label:
+        return f"{url}/labels/{quote(endpoint.version_label, safe='')}"
+    return url
 
 
 def to_json(value: ArrayLike) -> bytes:
@@ -110,7 +126,7 @@ def to_json(value: ArrayLike) -> bytes:
     """
     array = as_array(value)
     if array.dtype.kind in "OSU":
-        return json.dumps(_map(_encoded, array.tolist())).encode()
+        return json.dumps(_map(b64, array.tolist())).encode()
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         return json.dumps(array.tolist()).encode()  # NaN and Infinity, which are not quite JSON
     try:
@@ -121,19 +137,14 @@ def to_json(value: ArrayLike) -> bytes:
         raise BadInput(f"REST does not carry {array.dtype}; gRPC does.") from error
 
 
-def _call(endpoint: Endpoint, method: str, what: str, ends: float, body: bytes = b"") -> Any:
+def _request(call: "Call", method: str, path: str, body: bytes = b"") -> Any:
+    endpoint = call.endpoint
     if not endpoint.model:
         raise UnknownModel("No model was named.")
-    url = f"{endpoint.rest}/v1/models/{quote(endpoint.model, safe='')}"
-    if endpoint.version is not None:
-        url += f"/versions/{endpoint.version}"
-    elif endpoint.version_label:
-        url += f"/labels/{quote(endpoint.version_label, safe='')}"
-    left = ends - time.monotonic()
-    response = transport.request(endpoint, method, url + what, left, data=body or None)
+    url = model_url(endpoint) + path
+    response = transport.request(endpoint, method, url, call.remaining, data=body or None)
     if response.status_code != 200:
-        where = {"service": endpoint.service, "endpoint": endpoint.rest}
-        raise libraries.from_rest(response, **where)
+        raise libraries.from_rest(response, service=endpoint.service, endpoint=endpoint.rest)
     try:
         return orjson.loads(response.content)
     except orjson.JSONDecodeError:
@@ -148,9 +159,11 @@ def _understood(endpoint: Endpoint) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # no JSON, other keys, other types: all the same to the caller
-        text = f"Something answers at {endpoint.rest}, but it is no {endpoint.service}."
-        where = {"service": endpoint.service, "endpoint": endpoint.rest}
-        raise NotThisProtocol(text, **where) from error
+        raise NotThisProtocol(
+            f"Something answers at {endpoint.rest}, but it is no {endpoint.service}.",
+            service=endpoint.service,
+            endpoint=endpoint.rest,
+        ) from error
 
 
 def _to_array(value: Any, spec: TensorSpec) -> NDArray:
@@ -166,16 +179,23 @@ def _to_array(value: Any, spec: TensorSpec) -> NDArray:
 
 def _plain(features: Mapping[str, list]) -> dict[str, list]:
     return {
-        name: [_encoded(value) if isinstance(value, bytes) else value for value in values]
+        name: [b64(value) if isinstance(value, bytes) else value for value in values]
         for name, values in features.items()
     }
 
 
 def _map(function: Any, value: Any) -> Any:
-    return [_map(function, each) for each in value] if isinstance(value, list) else function(value)
+    return [_map(function, item) for item in value] if isinstance(value, list) else function(value)
 
 
-def _encoded(value: Any) -> dict[str, str]:
+def b64(value: str | bytes) -> dict[str, str]:
+    """Write bytes, or text as UTF-8, as REST's JSON carries them.
+
+    Examples
+    --------
+    >>> b64(b"hi")
+    {'b64': 'aGk='}
+    """
     return {"b64": base64.b64encode(as_bytes(value)).decode()}
 
 

@@ -104,6 +104,13 @@ def from_signature_defs(model: str, version: int, signature_defs: Mapping[str, A
     )
 
 
+def named(inputs: Mapping[str, ArrayLike]) -> Mapping[str, ArrayLike]:
+    """Return inputs that go by name, and refuse others."""
+    if not isinstance(inputs, Mapping):
+        raise BadInput("Inputs go by name, as in {'images': array}.")
+    return inputs
+
+
 def check_inputs(
     signatures: Signatures, signature_name: str, inputs: Mapping[str, ArrayLike]
 ) -> dict[str, NDArray]:

@@ -1,18 +1,16 @@
 """What error mapping and retries add to a call that succeeds, and how fast a failure is told."""
 
 import statistics
-import time
 from collections.abc import Callable
 
 import grpc
 import numpy as np
 import requests
 
-from helpers import channels, errors, modelarts, tfserving
+from helpers import channels, errors, modelarts, tfserving, transport
 from helpers.endpoints import Endpoint
 from helpers.serving_api import predict_pb2, prediction_service_pb2_grpc
 from helpers.tensors import to_tensor_proto
-from helpers.tfserving import grpc as tfserving_grpc
 from practice import instance, processes
 from tests.benchmarks.measure import Row, at_most, interleaved, timed
 
@@ -69,9 +67,7 @@ def _over_grpc(endpoint: Endpoint) -> tuple[float, float]:
     bare, mapped, tried = interleaved(
         [
             timed(lambda: plain(request, timeout=10)),
-            timed(
-                lambda: tfserving_grpc._call(endpoint, "Predict", request, time.monotonic() + 10)
-            ),
+            timed(lambda: transport.unary(endpoint, plain, request, 10)),
             timed(lambda: with_retries(request, timeout=10)),
         ],
         rounds=_ROUNDS,

@@ -147,12 +147,12 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Return the calls that begin during the test."""
     calls: list[Any] = []
 
-    class Recorded(many._Call):
+    class Recorded(many.Begun):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
             calls.append(self)
 
-    monkeypatch.setattr(many, "_Call", Recorded)
+    monkeypatch.setattr(many, "Begun", Recorded)
     return calls
 
 
@@ -162,13 +162,13 @@ def test_an_error_cancels_what_is_under_way(own: tuple[Any, Endpoint], begun: li
     def given() -> Iterator[dict[str, np.ndarray]]:
         service.trouble(delay=0.5)  # or it may be over before the next batch is asked for
         yield {"wrong": FLOWERS[0]}
-        assert begun[0]._future.exception(timeout=10)
+        assert begun[0].future.exception(timeout=10)
         service.trouble(delay=2)
         yield from batches(5)
 
     with pytest.raises(errors.BadInput, match="wrong"):
         list(predict_many(iris, given(), check=False))
-    assert [call._future.cancelled() for call in begun] == [False, True]
+    assert [call.future.cancelled() for call in begun] == [False, True]
 
 
 def test_whoever_stops_early_cancels_the_rest(own: tuple[Any, Endpoint], begun: list[Any]) -> None:
@@ -179,7 +179,7 @@ def test_whoever_stops_early_cancels_the_rest(own: tuple[Any, Endpoint], begun: 
     next(answers)
     next(answers)  # the third call has begun by now
     answers.close()
-    assert [call._future.cancelled() for call in begun] == [False, False, True]
+    assert [call.future.cancelled() for call in begun] == [False, False, True]
 
 
 def test_an_error_of_the_batches_cancels_the_calls(
@@ -195,7 +195,7 @@ def test_an_error_of_the_batches_cancels_the_calls(
 
     with pytest.raises(ValueError, match="no more"):
         list(predict_many(iris, given(), in_flight=8))
-    assert all(call._future.cancelled() for call in begun)
+    assert all(call.future.cancelled() for call in begun)
 
 
 def test_a_service_that_dies_is_told_for_each_call() -> None:

@@ -12,7 +12,6 @@ from helpers import channels, errors, tfserving
 from helpers.endpoints import Endpoint
 from helpers.serving_api import predict_pb2, prediction_service_pb2_grpc
 from helpers.tensors import to_ndarray, to_tensor_proto
-from helpers.tfserving import models as tfserving_models
 from helpers.tfserving.signatures import Signature, Signatures, TensorSpec, check_inputs
 from tests.http_answers import http_answer
 
@@ -63,7 +62,7 @@ def test_status_gives_the_state_of_each_version(iris: Endpoint) -> None:
 
 def test_signatures_are_asked_for_once(iris: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     tfserving.predict(iris, {"features": IRIS})
-    monkeypatch.setattr(tfserving_models, "signatures", None)  # asking again would fail now
+    monkeypatch.setattr(tfserving.Call, "signatures", None)  # asking again would fail now
     tfserving.predict(iris, {"features": IRIS})
 
 
@@ -72,8 +71,7 @@ def test_another_version_answering_makes_them_asked_for_again(iris: Endpoint) ->
     cached.version = 7
     tfserving.predict(iris, {"features": IRIS})
     tfserving.predict(iris, {"features": IRIS})
-    kept = tfserving_models._connections[channels.channel(iris)]
-    assert kept["iris", None, ""][0].version == 1
+    assert tfserving.Call(iris, 10).kept_signatures().version == 1
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])

@@ -21,7 +21,7 @@ from helpers import ccai, endpoints, modelarts, tfserving
 from helpers.ccai.answers import Face, Tag, TextItem
 from helpers.ccai.speech import Speech
 from helpers.images import png
-from helpers.tfserving.examples import Class
+from helpers.tfserving import Class
 from helpers.tfserving.signatures import DEFAULT_SIGNATURE
 from practice import manager
 from tests import ccai as shared

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput
 from helpers.tensors import to_data_type, to_dtype, to_ndarray, to_tensor_proto
-from helpers.tfserving.examples import features_of
+from helpers.tfserving.features import features_of
 from helpers.tfserving.signatures import Signature, Signatures, TensorSpec, check_inputs
 from workbench.answers import listings
 from workbench.explorer.forms.examples import ExamplesForm

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from helpers.ccai.answers import Face, Tag, TextItem
 from helpers.ccai.speech import Speech
-from helpers.tfserving.examples import Class
+from helpers.tfserving import Class
 from workbench.answers import drawings, rasters
 from workbench.answers.drawings import EXAMPLES, Part, table
 from workbench.answers.outputs import kind, parts

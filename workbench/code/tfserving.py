@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput
-from helpers.tfserving.examples import features_of
+from helpers.tfserving.features import features_of
 from helpers.tfserving.signatures import DEFAULT_SIGNATURE, Signature
 from workbench.code import connections, literals
 from workbench.code import curl as snippets

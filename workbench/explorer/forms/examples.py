@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from helpers import tfserving
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput
-from helpers.tfserving.examples import features_of
+from helpers.tfserving.features import features_of
 from helpers.tfserving.signatures import Signature
 from workbench.code import curl as snippets
 from workbench.code.tfserving import preview

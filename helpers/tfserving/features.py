@@ -1,18 +1,11 @@
-"""Examples, which are features by name, for Classify and Regress; and the classes they get."""
+"""The features of an example, as `tf.train.Example` has them, for Classify and Regress."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from helpers.errors import BadInput
-
-
-class Class(NamedTuple):
-    """One class of an example, and its score; a model may leave either out: empty, or 0."""
-
-    label: str
-    score: float
 
 
 def features_of(example: Mapping[str, Any]) -> dict[str, list]:
@@ -41,14 +34,14 @@ def features_of(example: Mapping[str, Any]) -> dict[str, list]:
     """
     if not isinstance(example, Mapping):
         raise BadInput("An example is features by name, as in {'petal_length': 1.4}.")
-    found = {}
+    features = {}
     for name, value in example.items():
         array = np.asarray(value, object).reshape(-1)
-        values = [_plain(name, each) for each in array.tolist()]
+        values = [_plain(name, item) for item in array.tolist()]
         if len(set(map(type, values))) > 1:
             raise BadInput(f"Feature {name!r} mixes kinds; make all ints, floats or text.")
-        found[name] = values
-    return found
+        features[name] = values
+    return features
 
 
 def _plain(name: str, value: Any) -> int | float | bytes:
