@@ -1,18 +1,15 @@
 """What an error means and what to check: `errors.explain` in words, and as a card in a notebook."""
 
-import csv
 import dataclasses
-import functools
-import os
 import re
 import traceback
 from collections.abc import Iterator
 from html import escape
-from typing import Any, NamedTuple
+from typing import Any
 
+from helpers.errors import meanings
 from helpers.errors.tree import CallError
 
-_TABLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "explanations.csv")
 _LONGEST = 400  # letters of a message; more is somebody's whole page
 _DEEPEST = 12  # exceptions in a chain that are looked at
 _SECRETS = re.compile(
@@ -66,7 +63,8 @@ def explain(error: BaseException) -> Explanation:
     """Explain an exception of this project, or one as grpc, requests, ssl, ... raise it."""
     chain = list(_chain(error))
     text = "\n".join(map(_text, chain))
-    row = _find(text, [key for each in chain for key in _keys(each)])
+    types = [name for linked in chain for name in meanings.types_of(linked)]
+    row = next(meanings.find(text, [*types, "builtins.Exception"]))
     address = _address(chain, text)
     places = {"{address}": address, "{host}": address.rpartition(":")[0] or address}
     checks = []
@@ -91,30 +89,6 @@ def cut(text: str) -> str:
     head = _LETTERS.sub("***", _SECRETS.sub(r"\1***", head))
     more = len(text) > 10 * _LONGEST or len(head) > _LONGEST
     return f"{head[:_LONGEST]} ... ({len(text):,} letters in all)" if more else head
-
-
-class _Row(NamedTuple):
-    of: str
-    match: str
-    means: str
-    check: str
-
-
-@functools.cache
-def _rows() -> tuple[list[_Row], dict[str, _Row]]:
-    """Read the table: rows found by their text, and rows found by a type's name."""
-    with open(_TABLE, encoding="utf-8", newline="") as file:
-        rows = [_Row(**each) for each in csv.DictReader(file)]
-    named = {row.match.removeprefix("type:"): row for row in rows if row.match.startswith("type:")}
-    return [row for row in rows if not row.match.startswith("type:")], named
-
-
-def _find(text: str, keys: list[str]) -> _Row:
-    by_text, by_type = _rows()
-    for row in by_text:
-        if row.match in text:
-            return row
-    return next((by_type[key] for key in keys if key in by_type), by_type["builtins.Exception"])
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -144,17 +118,6 @@ def _text(error: Any) -> str:
     if response is not None and hasattr(response, "text"):
         parts.append(response.text[:2000])
     return "\n".join(parts)
-
-
-def _keys(error: BaseException) -> Iterator[str]:
-    code = getattr(error, "code", None)
-    if callable(code):
-        yield f"grpc.{code().name}"
-    status = getattr(getattr(error, "response", None), "status_code", code)
-    if isinstance(status, int):
-        yield f"http.{status}"
-    for cls in type(error).__mro__:
-        yield f"{cls.__module__.partition('.')[0].lstrip('_')}.{cls.__name__}"
 
 
 def _title(error: BaseException) -> str:

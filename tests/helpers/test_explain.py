@@ -6,7 +6,6 @@ import re
 import socket
 import ssl
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -19,11 +18,11 @@ from nbclient.exceptions import CellExecutionError
 
 from helpers import endpoints, errors, modelarts, tfserving
 from helpers.endpoints import Endpoint
-from helpers.errors import explanations
+from helpers.errors import meanings
 from practice import manager, processes, state
 from tests.http_answers import http_answer
 
-BY_TEXT, BY_TYPE = explanations._rows()
+BY_TEXT, BY_TYPE = meanings.table()
 FLOWER = {"data": {"req_data": [{"sepal_length": 3}]}}
 
 
@@ -42,6 +41,15 @@ def test_each_row_is_sentences() -> None:
             assert set(re.findall(r"\{(\w+)\}", check)) <= {"address", "host"}, row
 
 
+def test_each_error_in_the_table_can_be_raised() -> None:
+    for row in [*BY_TEXT, *BY_TYPE.values()]:
+        assert bool(row.error) == bool(row.sentence), row
+        if row.error:
+            assert issubclass(getattr(errors, row.error), errors.CallError)
+            places = set(re.findall(r"\{(\w+)\}", row.sentence))
+            assert places <= {"service", "endpoint", "code", "details"}, row
+
+
 def test_each_type_in_the_table_exists() -> None:
     homes: dict[str, Any] = {
         "helpers": errors,
@@ -55,7 +63,7 @@ def test_each_type_in_the_table_exists() -> None:
     }
     for name in BY_TYPE:
         module, _, kind = name.partition(".")
-        if module == "http":
+        if module in ("http", "iam"):
             assert 400 <= int(kind) < 600
         elif module == "grpc":
             assert hasattr(grpc.StatusCode, kind)
@@ -269,7 +277,3 @@ def test_a_program_that_runs_the_notebook_is_told_of_the_error() -> None:
     )
     with pytest.raises(CellExecutionError, match="What it usually means"):
         NotebookClient(notebook, timeout=60).execute()
-
-
-def test_the_table_lies_in_the_package() -> None:
-    assert Path(explanations._TABLE).parent.name == "errors"
