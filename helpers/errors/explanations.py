@@ -8,7 +8,6 @@ from html import escape
 from typing import Any
 
 from helpers.errors import meanings
-from helpers.errors.tree import CallError
 
 _LONGEST = 400  # letters of a message; more is somebody's whole page
 _DEEPEST = 12  # exceptions in a chain that are looked at
@@ -46,10 +45,10 @@ class Explanation:
 
     def __repr__(self) -> str:
         lines = [f"{self.title}: {self.happened}", f"What it usually means: {self.means}"]
-        return "\n".join([*lines, "What to check:", *(f"  - {each}" for each in self.checks)])
+        return "\n".join([*lines, "What to check:", *(f"  - {check}" for check in self.checks)])
 
     def _repr_html_(self) -> str:
-        checks = "".join(f"<li>{_with_code(each)}</li>" for each in self.checks)
+        checks = "".join(f"<li>{_with_code(check)}</li>" for check in self.checks)
         return (
             "<div class='otw-explanation' role='note' "
             "style='border-left:4px solid #b3261e;padding:0.2em 1em'>"
@@ -66,14 +65,10 @@ def explain(error: BaseException) -> Explanation:
     types = [name for linked in chain for name in meanings.types_of(linked)]
     row = next(meanings.find(text, [*types, "builtins.Exception"]))
     address = _address(chain, text)
-    places = {"{address}": address, "{host}": address.rpartition(":")[0] or address}
-    checks = []
-    for check in row.check.split(" ;; "):
-        for name, place in places.items():
-            check = check.replace(name, place)
-        checks.append(check)
-    message = str(error) if isinstance(error, CallError) else _text(error)
-    return Explanation(_title(error), cut(message), row.means, tuple(checks))
+    host = address.rpartition(":")[0] or address
+    checks = row.check.replace("{address}", address).replace("{host}", host)
+    message = str(error) if _is_ours(error) else _text(error)
+    return Explanation(_title(error), cut(message), row.means, tuple(checks.split(" ;; ")))
 
 
 def cut(text: str) -> str:
@@ -96,24 +91,28 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     seen: list[BaseException] = []
     waiting: list[Any] = [error]
     while waiting and len(seen) < _DEEPEST:
-        each = waiting.pop(0)
-        if not isinstance(each, BaseException) or any(each is known for known in seen):
+        linked = waiting.pop(0)
+        if not isinstance(linked, BaseException) or any(linked is other for other in seen):
             continue
-        seen.append(each)
-        yield each
-        context = None if each.__suppress_context__ else each.__context__
-        inside = each.exceptions[:1] if isinstance(each, BaseExceptionGroup) else each.args
-        waiting += [each.__cause__, getattr(each, "reason", None), *inside, context]
+        seen.append(linked)
+        yield linked
+        context = None if linked.__suppress_context__ else linked.__context__
+        inside = linked.exceptions[:1] if isinstance(linked, BaseExceptionGroup) else linked.args
+        waiting += [linked.__cause__, getattr(linked, "reason", None), *inside, context]
+
+
+def _is_ours(error: Any) -> bool:
+    return isinstance(getattr(error, "details", None), str)
 
 
 def _text(error: Any) -> str:
     parts = [str(error)]
-    if callable(getattr(error, "code", None)) and callable(getattr(error, "details", None)):
-        parts = [f"{error.code().name}: {error.details()}"]
-        debug = getattr(error, "debug_error_string", None)
-        parts += [debug()] if debug and not error.details() else []
-    elif isinstance(error, CallError):
+    if _is_ours(error):
         parts.append(error.details)
+    elif callable(getattr(error, "code", None)) and hasattr(error, "details"):  # gRPC's
+        parts = [f"{error.code().name}: {error.details()}"]
+        if not error.details() and hasattr(error, "debug_error_string"):
+            parts.append(error.debug_error_string())
     response = getattr(error, "response", None)
     if response is not None and hasattr(response, "text"):
         parts.append(response.text[:2000])
@@ -127,14 +126,14 @@ def _title(error: BaseException) -> str:
 
 
 def _address(chain: list[BaseException], text: str) -> str:
-    for each in chain:
-        url = getattr(each, "endpoint", None) or getattr(getattr(each, "request", None), "url", "")
+    for error in chain:
+        url = getattr(error, "endpoint", "") or getattr(getattr(error, "request", None), "url", "")
         if url:
             return str(url).partition("//")[2].partition("/")[0] or str(url)
-    found = re.search(r"ipv4:([\d.]+:\d+)|host='([^']+)', port=(\d+)", text)
-    if not found:
+    match = re.search(r"ipv4:([\d.]+:\d+)|host='([^']+)', port=(\d+)", text)
+    if not match:
         return "HOST:PORT"
-    return found[1] or f"{found[2]}:{found[3]}"
+    return match[1] or f"{match[2]}:{match[3]}"
 
 
 def _with_code(check: str) -> str:
@@ -152,7 +151,7 @@ def show_uncaught(
     from IPython.display import display  # optional: only a notebook has it
 
     explanation = explain(error)
-    frames = "".join(f"{escape(_frame(each))}\n" for each in traceback.extract_tb(tb))
+    frames = "".join(f"{escape(_frame(frame))}\n" for frame in traceback.extract_tb(tb))
     folded = (
         f"<details class='otw-traceback'><summary>Traceback</summary><pre>{frames}</pre></details>"
     )

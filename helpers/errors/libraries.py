@@ -1,9 +1,10 @@
 """Errors of grpc and requests, and HTTP answers, turned into those of the tree."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from helpers.errors.meanings import call_error, types_of
-from helpers.errors.tree import CallError
+from helpers import errors
+from helpers.errors import CallError, meanings
 
 # What TensorFlow Serving's REST makes of gRPC's codes; 400 is three of them.
 _GRPC_CODES = {
@@ -59,7 +60,9 @@ def from_requests(error: Any, *, service: str, endpoint: str) -> CallError:
         For the sentence: what was called, and where.
     """
     details = str(error)
-    made = call_error(details, types_of(error), service=service, endpoint=endpoint, details=details)
+    made = call_error(
+        details, meanings.types_of(error), service=service, endpoint=endpoint, details=details
+    )
     made.__cause__ = error
     return made
 
@@ -95,3 +98,29 @@ def from_rest(response: Any, *, service: str, endpoint: str) -> CallError:
     return call_error(
         details, types, service=service, endpoint=endpoint, code=code, details=details
     )
+
+
+def call_error(
+    text: str,
+    types: Iterable[str],
+    *,
+    service: str,
+    endpoint: str,
+    code: str | int | None = None,
+    details: str = "",
+) -> CallError:
+    """Make the error of the tree that fits a text or, if none does, one of these types.
+
+    Parameters
+    ----------
+    text : str
+        What is looked through for the rows' texts.
+    types : iterable of str
+        The last of them has a row that makes an error.
+    service, endpoint, code, details
+        As in `CallError`; the row's sentence names them.
+    """
+    row = next(row for row in meanings.find(text, types) if row.error)
+    message = row.sentence.format(service=service, endpoint=endpoint, code=code, details=details)
+    kind = getattr(errors, row.error)
+    return kind(message, service=service, endpoint=endpoint, code=code, details=details)

@@ -11,8 +11,6 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from helpers.errors import tree
-
 _TABLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "meanings.csv")
 
 
@@ -53,29 +51,3 @@ def types_of(error: BaseException) -> Iterator[str]:
         yield f"http.{status}"
     for cls in type(error).__mro__:
         yield f"{cls.__module__.partition('.')[0].lstrip('_')}.{cls.__name__}"
-
-
-def call_error(
-    text: str,
-    types: Iterable[str],
-    *,
-    service: str,
-    endpoint: str,
-    code: str | int | None = None,
-    details: str = "",
-) -> tree.CallError:
-    """Make the error of the tree that fits a text or, if none does, one of these types.
-
-    Parameters
-    ----------
-    text : str
-        What is looked through for the rows' texts.
-    types : iterable of str
-        The last of them has a row that makes an error.
-    service, endpoint, code, details
-        As in `CallError`; the row's sentence names them.
-    """
-    row = next(row for row in find(text, types) if row.error)
-    message = row.sentence.format(service=service, endpoint=endpoint, code=code, details=details)
-    kind = getattr(tree, row.error)
-    return kind(message, service=service, endpoint=endpoint, code=code, details=details)

@@ -7,7 +7,7 @@ from typing import Any
 
 from helpers import errors
 from helpers.endpoints import Endpoint
-from helpers.errors import libraries, meanings
+from helpers.errors import libraries
 
 
 def answer(endpoint: Endpoint, response: Any) -> Any:
@@ -41,7 +41,7 @@ def answer(endpoint: Endpoint, response: Any) -> Any:
     keystone = fields["error"] if isinstance(fields.get("error"), dict) else {}  # IAM's other form
     text = str(fields.get("error_msg") or fields.get("msg") or keystone.get("message") or "")
     types = [f"iam.{status}"] if keystone else []
-    failure = meanings.call_error(
+    failure = libraries.call_error(
         code,
         [*types, f"http.{status}", "http.500"],
         service=service,
