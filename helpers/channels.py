@@ -23,7 +23,7 @@ MAX_MESSAGE = 256 * 1024 * 1024  # bytes, both ways; gRPC's own limit for answer
 MAX_UPLOAD = 2 * MAX_MESSAGE
 
 _channels: dict[tuple, grpc.Channel] = {}
-_aio_channels: "dict[tuple, tuple[asyncio.AbstractEventLoop, grpc.aio.Channel]]" = {}
+_aio_channels: "dict[asyncio.AbstractEventLoop, dict[tuple, grpc.aio.Channel]]" = {}
 _sessions: "dict[tuple, requests.Session]" = {}
 _SETTLED = {
     grpc.ChannelConnectivity.READY,
@@ -34,7 +34,7 @@ _SETTLED = {
 # Once each: gRPC's watcher goes on for 0.2 s, and one more would fail loudly when a channel closes.
 _watched: "weakref.WeakSet[grpc.Channel]" = weakref.WeakSet()
 _lock = threading.Lock()
-_forked, _left = False, ()
+_of_parent: tuple = ()  # the channels of the process that this one was forked from
 _TLS_ONLY = "User and password are sent over TLS only. Use TLS (https for REST), or leave them out."
 
 
@@ -60,9 +60,9 @@ def channel(endpoint: Endpoint) -> grpc.Channel:
         In a process that was forked after its parent had opened a channel.
     """
     key = _key(endpoint)
-    known = _channels.get(key)
-    if known is not None:
-        return known
+    opened = _channels.get(key)
+    if opened is not None:
+        return opened
     with _lock:
         if key not in _channels:
             _channels[key] = _open(endpoint, grpc)
@@ -75,16 +75,14 @@ def aio_channel(endpoint: Endpoint) -> "grpc.aio.Channel":
     Everything else is as for `channel`.
     """
     loop = asyncio.get_running_loop()
-    key = (id(loop), *_key(endpoint))
-    known = _aio_channels.get(key)
-    if known is not None and known[0] is loop:
-        return known[1]
+    key = _key(endpoint)
     with _lock:
-        for each, (other, _) in list(_aio_channels.items()):
-            if other.is_closed():
-                del _aio_channels[each]
-        _aio_channels[key] = loop, _open(endpoint, grpc.aio)
-        return _aio_channels[key][1]
+        for closed in [other for other in _aio_channels if other.is_closed()]:
+            del _aio_channels[closed]
+        opened = _aio_channels.setdefault(loop, {})
+        if key not in opened:
+            opened[key] = _open(endpoint, grpc.aio)
+        return opened[key]
 
 
 def session(endpoint: Endpoint) -> "requests.Session":
@@ -126,8 +124,8 @@ def forget(endpoint: Endpoint) -> None:
     key = _key(endpoint)
     with _lock:
         _channels.pop(key, None)
-        for each in [each for each in _aio_channels if each[1:] == key]:
-            del _aio_channels[each]
+        for opened in _aio_channels.values():
+            opened.pop(key, None)
 
 
 class BasicAuthenticationPlugin(grpc.AuthMetadataPlugin):
@@ -143,7 +141,7 @@ class BasicAuthenticationPlugin(grpc.AuthMetadataPlugin):
 
 def _open(endpoint: Endpoint, kind: Any) -> Any:
     """Open a channel of `grpc` or of `grpc.aio`."""
-    if _forked:
+    if _of_parent:
         raise ConnectionFailed(
             "This process was forked from one that had called over gRPC, and gRPC does not work "
             "after that. Start processes anew: multiprocessing.get_context('spawn')."
@@ -202,12 +200,7 @@ def _open_session(endpoint: Endpoint) -> "requests.Session":
     secure = endpoint.rest.startswith("https://")
     if endpoint.user and not secure:
         raise BadInput(_TLS_ONLY)
-    if endpoint.retries:
-        from helpers.retries import RetryingSession  # only here: it needs requests
-
-        new: requests.Session = RetryingSession(endpoint.retries)
-    else:
-        new = requests.Session()
+    new = requests.Session()
     # No proxy reaches this machine's inside.
     new.trust_env = not (
         endpoint.no_proxy or proxies.is_loopback(proxies.host_of_url(endpoint.rest))
@@ -220,12 +213,39 @@ def _open_session(endpoint: Endpoint) -> "requests.Session":
     if endpoint.user and endpoint.kind != "modelarts":
         # As bytes, or requests would write them in Latin-1.
         new.auth = (endpoint.user.encode(), endpoint.password.encode())  # type: ignore[assignment]
+    if endpoint.retries:
+        for scheme in ("http://", "https://"):
+            new.mount(scheme, _retrying_adapter(endpoint.retries))
     return new
 
 
+def _retrying_adapter(retries: int) -> "requests.adapters.HTTPAdapter":
+    """Return what tries again; `transport.request` adds the answers that break off."""
+    from requests.adapters import HTTPAdapter  # only here: gRPC needs none of it
+    from urllib3.util import Retry
+
+    policy = Retry(
+        retries,
+        backoff_factor=0.2,
+        backoff_max=2,
+        backoff_jitter=0.2,
+        status_forcelist=(429, 502, 503, 504),
+        allowed_methods=None,
+        raise_on_status=False,
+    )
+    return HTTPAdapter(max_retries=policy)
+
+
 def _key(endpoint: Endpoint) -> tuple:
-    how = endpoint.retries, endpoint.no_proxy, endpoint.user, endpoint.password
-    return endpoint.grpc, endpoint.tls, endpoint.ca_file, *how
+    return (
+        endpoint.grpc,
+        endpoint.tls,
+        endpoint.ca_file,
+        endpoint.retries,
+        endpoint.no_proxy,
+        endpoint.user,
+        endpoint.password,
+    )
 
 
 def _authority(ca_file: str) -> bytes | None:
@@ -261,10 +281,8 @@ def connect(channel: grpc.Channel, seconds: float) -> None:
 def close() -> None:
     """Close all shared channels and sessions; the next call opens its own anew."""
     with _lock:
-        for each in _channels.values():
-            each.close()
-        for kept in _sessions.values():
-            kept.close()
+        for opened in (*_channels.values(), *_sessions.values()):
+            opened.close()
         _channels.clear()
         _aio_channels.clear()  # the event loop closes what is left of them
         _sessions.clear()
@@ -272,10 +290,10 @@ def close() -> None:
 
 def _after_fork() -> None:
     """Leave the parent's connections alone; a session can be opened anew, a channel cannot."""
-    global _lock, _forked, _left
+    global _lock, _of_parent
     _lock = threading.Lock()  # nobody is left who would release the parent's
-    _left = (*_channels.values(), *_aio_channels.values())  # so that nothing closes them
-    _forked = bool(_left)
+    of_loops = (channel for opened in _aio_channels.values() for channel in opened.values())
+    _of_parent = (*_channels.values(), *of_loops)  # kept, so that nothing closes them
     _channels.clear()
     _aio_channels.clear()
     _sessions.clear()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from helpers import channels, errors
+from helpers import channels
 from helpers.endpoints import Endpoint
-from helpers.errors import libraries
+from helpers.errors import CallError, ConnectionFailed, libraries
 
 if TYPE_CHECKING:
     import requests
@@ -27,58 +27,69 @@ def unary(endpoint: Endpoint, method: Callable, request: Any, timeout: float) ->
     With `endpoint.retries`, gRPC tries again by itself, but not once the answer has begun: that
     is added here.
     """
-    ends, left = time.monotonic() + timeout, endpoint.retries
+    deadline = time.monotonic() + timeout
+    retries = endpoint.retries
     if watch := WATCH.get():
         method = functools.partial(watch.unary, channels.channel(endpoint), method)
     while True:
         try:
-            return method(request, timeout=ends - time.monotonic())
+            return method(request, timeout=deadline - time.monotonic())
         except grpc.RpcError as error:
-            if left and _broke_off(error):
-                left -= 1  # without a pause: the service is there, the connection was not
-                continue
-            raise known_error(endpoint, error) from error
+            if not (retries and _broke_off(error)):
+                raise call_error(endpoint, error) from error
+            retries -= 1  # without a pause: the service is there, the connection was not
 
 
 async def unary_async(endpoint: Endpoint, method: Callable, request: Any, timeout: float) -> Any:
     """Do as `unary` does, with a method of `grpc.aio`."""
-    ends, left = time.monotonic() + timeout, endpoint.retries
+    deadline = time.monotonic() + timeout
+    retries = endpoint.retries
     while True:
         try:
-            return await method(request, timeout=ends - time.monotonic())
+            return await method(request, timeout=deadline - time.monotonic())
         except grpc.RpcError as error:
-            if left and _broke_off(error):
-                left -= 1
-                continue
-            raise known_error(endpoint, error) from error
+            if not (retries and _broke_off(error)):
+                raise call_error(endpoint, error) from error
+            retries -= 1
 
 
 def request(
     endpoint: Endpoint, method: str, url: str, timeout: float, **content: Any
 ) -> "requests.Response":
-    """Ask a REST address; returns the answer whatever its status, or raises CallError."""
+    """Ask a REST address; returns the answer whatever its status, or raises CallError.
+
+    With `endpoint.retries`, the session tries again by itself, but not once the answer has
+    begun: that is added here.
+    """
     import requests  # only here: calls over gRPC need none of it
+    from requests.exceptions import ChunkedEncodingError, ContentDecodingError
 
     session = channels.session(endpoint)
-    try:
-        if timeout <= 0:  # it would be a ValueError
-            raise requests.Timeout("The time was over before the request was sent.")
-        if watch := WATCH.get():
-            return watch.request(session, method, url, timeout, **content)
-        return session.request(method, url, timeout=timeout, verify=session.verify, **content)
-    except requests.RequestException as error:
-        where = {"service": endpoint.service, "endpoint": endpoint.rest}
-        raise libraries.from_requests(error, **where) from error
+    deadline = time.monotonic() + timeout
+    retries = endpoint.retries
+    while True:
+        try:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:  # it would be a ValueError
+                raise requests.Timeout("The time was over before the request was sent.")
+            if watch := WATCH.get():
+                return watch.request(session, method, url, remaining, **content)
+            verify = session.verify
+            return session.request(method, url, timeout=remaining, verify=verify, **content)
+        except requests.RequestException as error:
+            broke_off = isinstance(error, ChunkedEncodingError | ContentDecodingError)
+            if not (retries and broke_off):
+                raise libraries.from_requests(error, endpoint) from error
+            retries -= 1
+
+
+def call_error(endpoint: Endpoint, error: grpc.RpcError) -> CallError:
+    """Return the error of the tree; after a failed connection the next call connects anew."""
+    made = libraries.from_grpc(error, endpoint)
+    if isinstance(made, ConnectionFailed):
+        channels.forget(endpoint)
+    return made
 
 
 def _broke_off(error: Any) -> bool:
     return "Stream removed (Socket closed" in (error.details() or "")
-
-
-def known_error(endpoint: Endpoint, error: grpc.RpcError) -> errors.CallError:
-    """Return the error of the tree; after a failed connection the next call connects anew."""
-    where = {"service": endpoint.service, "endpoint": endpoint.grpc}
-    known = libraries.from_grpc(error, **where)
-    if isinstance(known, errors.ConnectionFailed):
-        channels.forget(endpoint)
-    return known

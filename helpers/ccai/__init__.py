@@ -141,7 +141,7 @@ def ocr(
 
     See CCAI's paths `fcgi_py_ocr` and `fcgi_ocr`, and method `OCR`.
     """
-    return answers.text_items(infer(endpoint, "ocr", "OCR", image, protocol, dialect, timeout))
+    return answers.text_items(infer(endpoint, "ocr", image, protocol, dialect, timeout))
 
 
 def detect_faces(
@@ -164,8 +164,8 @@ def detect_faces(
     See CCAI's paths `fcgi_py_face_detection` and `fcgi_face_detection`, and method
     `FaceDetection`.
     """
-    found = infer(endpoint, "face_detection", "FaceDetection", image, protocol, dialect, timeout)
-    return answers.faces(found)
+    data = infer(endpoint, "face_detection", image, protocol, dialect, timeout)
+    return answers.faces(data)
 
 
 def facial_landmarks(
@@ -186,8 +186,8 @@ def facial_landmarks(
     See CCAI's paths `fcgi_py_facial_landmark` and `fcgi_facial_landmark`, and method
     `FacialLandmark`.
     """
-    found = infer(endpoint, "facial_landmark", "FacialLandmark", image, protocol, dialect, timeout)
-    return answers.landmarks(found)
+    data = infer(endpoint, "facial_landmark", image, protocol, dialect, timeout)
+    return answers.landmarks(data)
 
 
 def classify(
@@ -209,8 +209,8 @@ def classify(
     See CCAI's paths `fcgi_py_classification` and `fcgi_classification`, and method
     `Classification`.
     """
-    found = infer(endpoint, "classification", "Classification", image, protocol, dialect, timeout)
-    return answers.tags(found)
+    data = infer(endpoint, "classification", image, protocol, dialect, timeout)
+    return answers.tags(data)
 
 
 def read_text(

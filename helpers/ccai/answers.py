@@ -129,7 +129,7 @@ def text_items(data: Any) -> list[TextItem]:
             TextItem(
                 item["itemstring"],
                 tuple(int(place[side]) for side in ("x", "y", "width", "height")),  # type: ignore[arg-type]
-                tuple(float(each["confidence"]) for each in characters),
+                tuple(float(character["confidence"]) for character in characters),
             )
         )
     return items
@@ -148,8 +148,8 @@ def landmarks(data: Any) -> NDArray[np.int64]:
 
 def tags(data: Any) -> list[Tag]:
     """Make Tags of what the classification service gives."""
-    found = _listed(data, "tag_list")
-    return [Tag(t["tag_name"], round(float(t["tag_confidence"]), 6)) for t in found]
+    listed = _listed(data, "tag_list")
+    return [Tag(tag["tag_name"], round(float(tag["tag_confidence"]), 6)) for tag in listed]
 
 
 def base64_text(content: bytes) -> str:

@@ -13,26 +13,26 @@ from helpers.errors import libraries
 from helpers.images import file_bytes
 
 Protocol = Literal["rest", "grpc"]
+_METHODS = {  # over gRPC, of the services that REST has too
+    "ocr": "OCR",
+    "face_detection": "FaceDetection",
+    "facial_landmark": "FacialLandmark",
+    "classification": "Classification",
+}
+_EMPTY_WITHOUT_FACES = ("FaceDetection", "FacialLandmark")
 
 
 def infer(
-    endpoint: Endpoint,
-    service: str,
-    method: str,
-    image: Any,
-    protocol: Protocol,
-    dialect: str,
-    timeout: float,
+    endpoint: Endpoint, service: str, image: Any, protocol: Protocol, dialect: str, timeout: float
 ) -> Any:
     """Send an image to a service over REST, or to the method that does the same over gRPC."""
     content = file_bytes(image)
     if is_grpc(protocol):
-        return call(endpoint, method, content, timeout)
+        return call(endpoint, _METHODS[service], content, timeout)
     paths = {"py": f"fcgi_py_{service}", "cpp": f"fcgi_{service}"}
     if dialect not in paths:
         raise errors.BadInput(f"CCAI has no dialect {dialect!r}. There are 'py' and 'cpp'.")
-    path = paths[dialect]
-    return post(endpoint, path, {"image": answers.base64_text(content)}, timeout)
+    return post(endpoint, paths[dialect], {"image": answers.base64_text(content)}, timeout)
 
 
 def is_grpc(protocol: str) -> bool:
@@ -44,10 +44,12 @@ def is_grpc(protocol: str) -> bool:
 
 def post(endpoint: Endpoint, path: str, form: Mapping[str, Any], timeout: float) -> Any:
     """Post a form and return the answer's data; CallError when there are none."""
+    text = send(endpoint, path, form, timeout)
     try:
-        return answers.data_of(send(endpoint, path, form, timeout))
+        return answers.data_of(text)
     except errors.CallError as error:
-        error.service, error.endpoint = endpoint.service, endpoint.rest
+        error.service = endpoint.service
+        error.endpoint = endpoint.rest
         raise
 
 
@@ -55,18 +57,18 @@ def send(endpoint: Endpoint, path: str, form: Mapping[str, Any], timeout: float)
     """Post a form and return the answer's text; CallError for every status from 400 on."""
     url = f"{endpoint.rest}/cgi-bin/{path}"
     response = transport.request(endpoint, "POST", url, timeout, data=form)
-    where = {"service": endpoint.service, "endpoint": endpoint.rest}
     if response.status_code == 500:
         # CCAI's services check nothing: whatever they do not understand ends here.
         raise errors.BadInput(
             f"{endpoint.rest} does not understand the form sent to {path}: a field is missing, or "
             "is not what it takes, such as bytes that are no image. The service's log has more.",
+            service=endpoint.service,
+            endpoint=endpoint.rest,
             code=500,
             details=response.reason,
-            **where,
         )
     if response.status_code >= 400:
-        raise libraries.from_http(response, **where)
+        raise libraries.from_http(response, endpoint)
     return response.content.decode("utf-8", errors="replace")  # no charset is in the header
 
 
@@ -78,7 +80,7 @@ def call(endpoint: Endpoint, method: str, content: bytes, timeout: float) -> Any
     from protos import inference_service_pb2 as messages  # optional: REST needs none of it
 
     text = unary(endpoint, method, messages.Input(buffer=content), timeout).json
-    if not text and method not in ("FaceDetection", "FacialLandmark"):  # there: no face
+    if not text and method not in _EMPTY_WITHOUT_FACES:
         raise errors.BadInput(
             f"{endpoint.grpc} gave an empty answer to {method}: it could not read the file, or "
             "has no engine for it. Images are JPEG or PNG files; sound is a WAV file.",

@@ -54,7 +54,8 @@ class Speech:
         """Return the same sound with another number of samples a second."""
         if rate == self.rate or not len(self.samples):
             return Speech(self.samples, rate)
-        old, new = len(self.samples), max(1, round(len(self.samples) * rate / self.rate))
+        old = len(self.samples)
+        new = max(1, round(old * rate / self.rate))
         spectrum = np.fft.rfft(self.samples)[: new // 2 + 1]  # what both rates can hold
         samples = np.fft.irfft(spectrum, new) * (new / old)
         return Speech(samples.astype(np.float32), rate)
@@ -84,15 +85,15 @@ class Speech:
 
 
 def _read_wav(content: bytes) -> tuple[NDArray[np.float32], int]:
-    form, position = None, 12
+    form = None
+    position = 12
     is_wav = content[:4] == b"RIFF" and content[8:12] == b"WAVE"
     while is_wav and position + 8 <= len(content):
         name, size = struct.unpack_from("<4sI", content, position)
         chunk = content[position + 8 : position + 8 + size]
         if name == b"fmt " and len(chunk) >= 16:
             form = struct.unpack_from("<HHIIHH", chunk)
-        known = form and form[1] == 1 and form[2] > 0 and (form[0], form[5]) in _FORMATS
-        if name == b"data" and form and known:
+        if name == b"data" and form and form[1] == 1 and form[2] and (form[0], form[5]) in _FORMATS:
             dtype, scale = _FORMATS[form[0], form[5]]
             whole = len(chunk) - len(chunk) % np.dtype(dtype).itemsize
             return (np.frombuffer(chunk[:whole], dtype) / np.float32(scale)).astype("f4"), form[2]

@@ -19,15 +19,15 @@ _GRPC_CODES = {
 }
 
 
-def from_grpc(error: Any, *, service: str, endpoint: str) -> CallError:
+def from_grpc(error: Any, endpoint: Any) -> CallError:
     """Turn a `grpc.RpcError` into the error of this tree that says what to do.
 
     Parameters
     ----------
     error : grpc.RpcError
         As a stub raises it. It becomes the new error's `__cause__`.
-    service, endpoint : str
-        For the sentence: what was called, and where.
+    endpoint : Endpoint
+        What was called.
 
     Returns
     -------
@@ -37,90 +37,64 @@ def from_grpc(error: Any, *, service: str, endpoint: str) -> CallError:
     code = error.code().name
     details = error.details() or ""
     debug = error.debug_error_string() if hasattr(error, "debug_error_string") else ""
-    made = call_error(
-        f"{details}\n{debug}",
-        [f"grpc.{code}"],
-        service=service,
-        endpoint=endpoint,
-        code=code,
-        details=details,
-    )
+    text = f"{details}\n{debug}"
+    made = call_error(text, [f"grpc.{code}"], endpoint, endpoint.grpc, code, details)
     made.__cause__ = error
     return made
 
 
-def from_requests(error: Any, *, service: str, endpoint: str) -> CallError:
-    """Turn an exception of `requests` into the error of this tree that says what to do.
-
-    Parameters
-    ----------
-    error : requests.RequestException
-        It becomes the new error's `__cause__`.
-    service, endpoint : str
-        For the sentence: what was called, and where.
-    """
-    details = str(error)
-    made = call_error(
-        details, meanings.types_of(error), service=service, endpoint=endpoint, details=details
-    )
+def from_requests(error: Any, endpoint: Any) -> CallError:
+    """Turn a `requests.RequestException` into the error that says what to do, as `from_grpc`."""
+    text = str(error)
+    made = call_error(text, meanings.types_of(error), endpoint, endpoint.rest, None, text)
     made.__cause__ = error
     return made
 
 
-def from_http(response: Any, *, service: str, endpoint: str) -> CallError:
-    """Turn an HTTP answer that is no success into the error that says what to do.
-
-    Parameters
-    ----------
-    response : requests.Response
-        Its status is 400 or more.
-    service, endpoint : str
-        For the sentence: what was called, and where.
-    """
-    code = response.status_code
-    details = response.reason or ""
-    types = [f"http.{code}", "http.500"]
-    return call_error("", types, service=service, endpoint=endpoint, code=code, details=details)
+def from_http(response: Any, endpoint: Any) -> CallError:
+    """Turn a `requests.Response` with a status from 400 on into the error that says what to do."""
+    status = response.status_code
+    types = [f"http.{status}", "http.500"]
+    return call_error("", types, endpoint, endpoint.rest, status, response.reason or "")
 
 
-def from_rest(response: Any, *, service: str, endpoint: str) -> CallError:
+def from_rest(response: Any, endpoint: Any) -> CallError:
     """Turn an answer of TensorFlow Serving's REST that is no success into a fitting error.
 
     Its body is `{"error": text}`, and the texts are mostly those that gRPC gives; anything else
     is treated as `from_http` does.
     """
     try:
-        details = str(response.json()["error"])
+        text = str(response.json()["error"])
     except (ValueError, KeyError, TypeError):
-        return from_http(response, service=service, endpoint=endpoint)
-    code = response.status_code
-    types = [f"grpc.{_GRPC_CODES.get(code, 'INTERNAL')}"]
-    return call_error(
-        details, types, service=service, endpoint=endpoint, code=code, details=details
-    )
+        return from_http(response, endpoint)
+    status = response.status_code
+    types = [f"grpc.{_GRPC_CODES.get(status, 'INTERNAL')}"]
+    return call_error(text, types, endpoint, endpoint.rest, status, text)
 
 
 def call_error(
     text: str,
     types: Iterable[str],
-    *,
-    service: str,
-    endpoint: str,
-    code: str | int | None = None,
-    details: str = "",
+    endpoint: Any,
+    address: str,
+    code: str | int | None,
+    details: str,
 ) -> CallError:
     """Make the error of the tree that fits a text or, if none does, one of these types.
 
     Parameters
     ----------
     text : str
-        What is looked through for the rows' texts.
+        What is looked through for the texts of `meanings`.
     types : iterable of str
         The last of them has a row that makes an error.
-    service, endpoint, code, details
-        As in `CallError`; the row's sentence names them.
+    endpoint : Endpoint
+    address : str
+        The one of its addresses that was called.
+    code, details
+        As in `CallError`; the row's sentence may name them.
     """
     row = next(row for row in meanings.find(text, types) if row.error)
-    message = row.sentence.format(service=service, endpoint=endpoint, code=code, details=details)
-    kind = getattr(errors, row.error)
-    return kind(message, service=service, endpoint=endpoint, code=code, details=details)
+    about = {"service": endpoint.service, "endpoint": address, "code": code, "details": details}
+    return getattr(errors, row.error)(row.sentence.format(**about), **about)

@@ -19,19 +19,17 @@ def answer(endpoint: Endpoint, response: Any) -> Any:
         Asked; for the sentence.
     response : requests.Response
     """
-    service = endpoint.service
-    address = endpoint.rest
     status = response.status_code
     try:
         content = response.json()
     except ValueError as error:
         if status >= 400:
-            raise libraries.from_http(response, service=service, endpoint=address) from error
+            raise libraries.from_http(response, endpoint) from error
         raise errors.NotThisProtocol(
-            f"Something answers at {address}, but not with JSON. Is the address right?",
+            f"Something answers at {endpoint.rest}, but not with JSON. Is the address right?",
+            service=endpoint.service,
+            endpoint=endpoint.rest,
             code=status,
-            service=service,
-            endpoint=address,
         ) from error
     fields = content if isinstance(content, dict) else {}
     # APIG's codes are the gateway's, ModelArts' are what is behind it, MR's the model's own code.
@@ -40,15 +38,9 @@ def answer(endpoint: Endpoint, response: Any) -> Any:
         return content
     keystone = fields["error"] if isinstance(fields.get("error"), dict) else {}  # IAM's other form
     text = str(fields.get("error_msg") or fields.get("msg") or keystone.get("message") or "")
-    types = [f"iam.{status}"] if keystone else []
-    failure = libraries.call_error(
-        code,
-        [*types, f"http.{status}", "http.500"],
-        service=service,
-        endpoint=address,
-        code=status,
-        details=text.rstrip("."),
-    )
+    types = [f"{'iam' if keystone else 'http'}.{status}", "http.500"]
+    details = text.rstrip(".")
+    failure = libraries.call_error(code, types, endpoint, endpoint.rest, status, details)
     failure.details = f"{code} {text}".strip()
     raise failure
 

@@ -144,7 +144,7 @@ def _request(call: "Call", method: str, path: str, body: bytes = b"") -> Any:
     url = model_url(endpoint) + path
     response = transport.request(endpoint, method, url, call.remaining, data=body or None)
     if response.status_code != 200:
-        raise libraries.from_rest(response, service=endpoint.service, endpoint=endpoint.rest)
+        raise libraries.from_rest(response, endpoint)
     try:
         return orjson.loads(response.content)
     except orjson.JSONDecodeError:

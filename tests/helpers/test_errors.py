@@ -4,7 +4,10 @@ import grpc
 import pytest
 
 from helpers import errors
+from helpers.endpoints import Endpoint
 from helpers.errors import libraries
+
+ENDPOINT = Endpoint("tfserving", grpc="127.0.0.1:8500")
 
 
 class Broken(grpc.RpcError):
@@ -44,7 +47,7 @@ class Broken(grpc.RpcError):
 )
 def test_each_code_becomes_the_error_that_fits(code: str, details: str, kind: type) -> None:
     original = Broken(code, details)
-    error = libraries.from_grpc(original, service="TensorFlow Serving", endpoint="127.0.0.1:8500")
+    error = libraries.from_grpc(original, ENDPOINT)
     assert type(error) is kind
     assert isinstance(error, errors.CallError)
     assert (error.code, error.details, error.__cause__) == (code, details, original)
@@ -53,12 +56,12 @@ def test_each_code_becomes_the_error_that_fits(code: str, details: str, kind: ty
 
 @pytest.mark.parametrize("code", [code.name for code in grpc.StatusCode if code.name != "OK"])
 def test_no_code_is_without_a_sentence(code: str) -> None:
-    error = libraries.from_grpc(Broken(code), service="S", endpoint="here:1")
-    assert "here:1" in str(error)
+    error = libraries.from_grpc(Broken(code), ENDPOINT)
+    assert "127.0.0.1:8500" in str(error)
 
 
 def test_a_text_with_braces_is_kept_as_it_is() -> None:
-    error = libraries.from_grpc(Broken("INTERNAL", "{x} {0}"), service="S", endpoint="here:1")
+    error = libraries.from_grpc(Broken("INTERNAL", "{x} {0}"), ENDPOINT)
     assert "{x} {0}" in str(error)
 
 
