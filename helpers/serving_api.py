@@ -16,27 +16,19 @@ import threading
 from types import ModuleType
 from typing import Any
 
+_PACKAGES = {
+    "tensorflow.core.example": "example_pb2",
+    "tensorflow.core.framework": "tensor_pb2 tensor_shape_pb2 types_pb2",
+    "tensorflow.core.protobuf": "meta_graph_pb2 saved_model_pb2",
+    "tensorflow_serving.apis": (
+        "classification_pb2 get_model_metadata_pb2 get_model_status_pb2 inference_pb2 "
+        "model_management_pb2 model_pb2 model_service_pb2 model_service_pb2_grpc predict_pb2 "
+        "prediction_service_pb2 prediction_service_pb2_grpc regression_pb2 status_pb2"
+    ),
+    "tensorflow_serving.config": "model_server_config_pb2",
+}
 _MODULES = {
-    "classification_pb2": "tensorflow_serving.apis.classification_pb2",
-    "example_pb2": "tensorflow.core.example.example_pb2",
-    "get_model_metadata_pb2": "tensorflow_serving.apis.get_model_metadata_pb2",
-    "get_model_status_pb2": "tensorflow_serving.apis.get_model_status_pb2",
-    "inference_pb2": "tensorflow_serving.apis.inference_pb2",
-    "meta_graph_pb2": "tensorflow.core.protobuf.meta_graph_pb2",
-    "model_management_pb2": "tensorflow_serving.apis.model_management_pb2",
-    "model_pb2": "tensorflow_serving.apis.model_pb2",
-    "model_server_config_pb2": "tensorflow_serving.config.model_server_config_pb2",
-    "model_service_pb2": "tensorflow_serving.apis.model_service_pb2",
-    "model_service_pb2_grpc": "tensorflow_serving.apis.model_service_pb2_grpc",
-    "predict_pb2": "tensorflow_serving.apis.predict_pb2",
-    "prediction_service_pb2": "tensorflow_serving.apis.prediction_service_pb2",
-    "prediction_service_pb2_grpc": "tensorflow_serving.apis.prediction_service_pb2_grpc",
-    "regression_pb2": "tensorflow_serving.apis.regression_pb2",
-    "saved_model_pb2": "tensorflow.core.protobuf.saved_model_pb2",
-    "status_pb2": "tensorflow_serving.apis.status_pb2",
-    "tensor_pb2": "tensorflow.core.framework.tensor_pb2",
-    "tensor_shape_pb2": "tensorflow.core.framework.tensor_shape_pb2",
-    "types_pb2": "tensorflow.core.framework.types_pb2",
+    name: f"{package}.{name}" for package, names in _PACKAGES.items() for name in names.split()
 }
 __all__ = sorted(_MODULES)
 
@@ -65,8 +57,8 @@ def _import(path: str) -> ModuleType:
 
 @functools.cache
 def _folders() -> list[str]:
-    found = importlib.util.find_spec("tensorflow")
-    return list(found.submodule_search_locations or ()) if found else []
+    package = importlib.util.find_spec("tensorflow")
+    return list(package.submodule_search_locations or ()) if package else []
 
 
 def _import_beside_an_empty_tensorflow(path: str) -> ModuleType:

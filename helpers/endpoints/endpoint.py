@@ -7,13 +7,12 @@ from typing import Any
 from helpers.errors import BadInput
 
 KINDS = {"tfserving": "TensorFlow Serving", "ccai": "CCAI", "modelarts": "ModelArts"}
-_TYPES: dict[str, tuple[tuple[type, ...], str]] = {  # of what is not text
-    "tls": ((bool,), "true or false"),
-    "verify": ((bool,), "true or false"),
-    "no_proxy": ((bool,), "true or false"),
-    "version": ((int, type(None)), "a whole number"),
-    "retries": ((int,), "a whole number"),
-    "models": ((list, tuple), "a list of names"),
+_TEXT = (str,), "text"
+_KINDS_OF_VALUES: dict[type, tuple[tuple[type, ...], str]] = {  # by the type of a field's default
+    bool: ((bool,), "true or false"),
+    int: ((int,), "a whole number"),
+    type(None): ((int, type(None)), "a whole number"),
+    tuple: ((list, tuple), "a list of names"),
 }
 
 
@@ -122,12 +121,11 @@ class Endpoint:
 
 def from_mapping(values: Mapping[str, Any], what: str) -> Endpoint:
     """Make an endpoint of fields by name, or raise BadInput that says what is wrong in `what`."""
-    fields = {field.name: field for field in dataclasses.fields(Endpoint)}
-    unknown = sorted(set(values) - set(fields))
-    if unknown:
-        raise BadInput(f"{what} has no field {unknown[0]!r}. Fields: {', '.join(fields)}.")
+    fields = {field.name: field.default for field in dataclasses.fields(Endpoint)}
     for name, value in values.items():
-        types, wanted = _TYPES.get(name, ((str,), "text"))
+        if name not in fields:
+            raise BadInput(f"{what} has no field {name!r}. Fields: {', '.join(fields)}.")
+        types, wanted = _KINDS_OF_VALUES.get(type(fields[name]), _TEXT)
         if type(value) not in types:  # isinstance would take True for a number
             raise BadInput(f"{what}: {name!r} is {wanted}, not {type(value).__name__}.")
     return Endpoint(**{**values, "models": tuple(values.get("models", ()))})
@@ -149,12 +147,11 @@ def _check_url(url: str, *, path: bool = False) -> None:
 
     try:
         parts = urlsplit(url)
-        whole = f"{parts.scheme}://{parts.netloc}{parts.path if path else ''}"
-        port, bare = parts.port, whole == url
+        bare = url == f"{parts.scheme}://{parts.netloc}{parts.path if path else ''}"
+        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and bare
     except ValueError:  # a port that is no number, or brackets that do not close
-        port, bare = 0, False
-    named = bare and parts.scheme in ("http", "https") and parts.hostname and " " not in url
-    if not named or port == 0 or "@" in url:
+        valid = False
+    if not valid or "@" in url or " " in url:
         what = "This" if "@" in url else repr(url)  # there may be a password in it
         how = "such as http://127.0.0.1:8080, without a path, a user or a password"
         if path:

@@ -8,8 +8,8 @@ See protobuf.dev/programming-guides/encoding.
 
 import functools
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -22,14 +22,15 @@ from helpers.tensors import as_array, to_data_type, to_dtype, to_ndarray, to_ten
 # A tag is the field's number, shifted by three bits, and how its value is written.
 VARINT: Final = 0
 LEN: Final = 2  # a length follows, then so many bytes
-_KEY, _VALUE = 1 << 3 | LEN, 2 << 3 | LEN  # of a map's entry
-_INPUTS = 2 << 3 | LEN
-_OUTPUTS, _MODEL_SPEC = 1 << 3 | LEN, 2 << 3 | LEN
-_DTYPE, _SHAPE, _VERSION_NUMBER = 1 << 3 | VARINT, 2 << 3 | LEN, 3 << 3 | VARINT
-_CONTENT, _FLOAT_VAL, _DOUBLE_VAL = 4 << 3 | LEN, 5 << 3 | LEN, 6 << 3 | LEN
-# Fields that hold the values just as NumPy's memory does, and of which type.
-_PAYLOADS = {_CONTENT: None, _FLOAT_VAL: types_pb2.DT_FLOAT, _DOUBLE_VAL: types_pb2.DT_DOUBLE}
-_SMALL_FIELDS = {_DTYPE, _SHAPE, _VERSION_NUMBER}
+_KEY = 1 << 3 | LEN  # of a map's entry
+_VALUE = 2 << 3 | LEN
+_INPUTS = 2 << 3 | LEN  # of a PredictRequest
+_OUTPUTS = 1 << 3 | LEN  # of a PredictResponse
+_MODEL_SPEC = 2 << 3 | LEN
+_CONTENT = 4 << 3 | LEN  # of a TensorProto
+# Its fields that hold the values just as NumPy's memory does, and of which type.
+_PAYLOADS = {_CONTENT: None, 5 << 3 | LEN: types_pb2.DT_FLOAT, 6 << 3 | LEN: types_pb2.DT_DOUBLE}
+_SMALL_FIELDS = {1 << 3 | VARINT, 2 << 3 | LEN, 3 << 3 | VARINT}  # dtype, shape, version number
 _LARGEST_MESSAGE = 2**31 - 1  # protobuf's own limit, bytes
 _MOST_FIELDS = 100  # of one message; what has more is read by protobuf's classes
 _SMALL = 1000  # bytes of a tensor that are not its payload, or of a ModelSpec
@@ -44,7 +45,6 @@ def encode_predict(
     signature_name: str = "",
     version: int | None = None,
     version_label: str = "",
-    output_filter: Iterable[str] = (),
 ) -> bytes:
     """Write a PredictRequest.
 
@@ -59,8 +59,6 @@ def encode_predict(
         The service's default is the newest.
     version_label : str, optional
         In place of a version.
-    output_filter : iterable of str, optional
-        Names of the outputs wanted; all when there are none.
 
     Returns
     -------
@@ -88,9 +86,6 @@ def encode_predict(
         else:
             header, dtype = _header(name, array.dtype, array.shape)
             parts += header, array.astype(dtype, "C", copy=False)
-    if output_filter:
-        tail = predict_pb2.PredictRequest(output_filter=output_filter)
-        parts.append(tail.SerializeToString())
     return b"".join(parts)
 
 
@@ -121,25 +116,18 @@ def decode_predict(data: bytes, copy: bool = True) -> dict[str, NDArray]:
     >>> decode_predict(response.SerializeToString())
     {'y': array([1.5, 2.5])}
     """
-    return decode_answer(data, copy).outputs
+    return decode_answer(data, copy)[1]
 
 
-class Answer(NamedTuple):
-    """What a PredictResponse says: the version that answered, and its outputs."""
-
-    version: int
-    outputs: dict[str, NDArray]
-
-
-def decode_answer(data: bytes, copy: bool = True) -> Answer:
-    """Read a PredictResponse as `decode_predict` does, and the version that answered, too."""
+def decode_answer(data: bytes, copy: bool = True) -> tuple[int, dict[str, NDArray]]:
+    """Return the version that answered, and the outputs as `decode_predict` does."""
     try:
         try:
             return _answer(data, copy)
         except _Unusual:
             response = predict_pb2.PredictResponse.FromString(data)
             outputs = {name: _unpacked(proto, copy) for name, proto in response.outputs.items()}
-            return Answer(response.model_spec.version.value, outputs)
+            return response.model_spec.version.value, outputs
     except (DecodeError, BadInput, ValueError) as error:  # ValueError: more than 64 dimensions
         raise ServiceFailed(f"The service's answer cannot be read: {error}") from error
 
@@ -197,8 +185,9 @@ class _Unusual(Exception):
     """Raised for bytes that protobuf's own classes are to read; it may refuse them, too."""
 
 
-def _answer(data: bytes, copy: bool) -> Answer:
-    version, tensors = 0, {}
+def _answer(data: bytes, copy: bool) -> tuple[int, dict[str, NDArray]]:
+    version = 0
+    tensors = {}
     for tag, _, start, end in _fields(data, 0, len(data)):
         if tag == _OUTPUTS:
             entry = _fields(data, start, end)
@@ -213,8 +202,9 @@ def _answer(data: bytes, copy: bool) -> Answer:
             version = _version(data[start:end])
         else:
             raise _Unusual
-    outputs = {key.decode(): _array(data, *where, copy) for key, where in tensors.items()}
-    return Answer(version, outputs)
+    return version, {
+        name.decode(): _array(data, start, end, copy) for name, (start, end) in tensors.items()
+    }
 
 
 def _array(data: bytes, at: int, end: int, copy: bool) -> NDArray:
@@ -253,7 +243,8 @@ def _view(data: bytes, at: int, end: int) -> NDArray:
 def _description(rest: bytes) -> tuple[int, np.dtype, tuple[int, ...]]:
     """Read dtype and shape; answers of one model mostly have the same."""
     proto = tensor_pb2.TensorProto.FromString(rest)
-    dtype, shape = to_dtype(proto.dtype), tuple(dim.size for dim in proto.tensor_shape.dim)
+    dtype = to_dtype(proto.dtype)
+    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     if dtype.kind == "O" or proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise _Unusual
     return proto.dtype, dtype.newbyteorder("<"), shape
@@ -281,16 +272,21 @@ def _fields(data: bytes, at: int, end: int) -> list[tuple[int, int, int, int]]:
 
     Right for tags of one byte that say VARINT or LEN; whoever asks looks for these only.
     """
-    found: list[tuple[int, int, int, int]] = []
-    while at < end - 1 and len(found) < _MOST_FIELDS:
-        begin, tag, size, start, shift = at, data[at], data[at + 1], at + 2, 7
+    fields: list[tuple[int, int, int, int]] = []
+    while at < end - 1 and len(fields) < _MOST_FIELDS:
+        begin = at
+        tag = data[at]
+        size = data[at + 1]
+        start = at + 2
+        shift = 7
         while size >> shift:  # a byte's highest bit says that another one follows
             if start == end or shift > 28:
                 raise _Unusual
             size += (data[start] - 1) << shift
-            start, shift = start + 1, shift + 7
+            start += 1
+            shift += 7
         at = start + size if tag & 7 == LEN else start
-        found.append((tag, begin, start, at))
+        fields.append((tag, begin, start, at))
     if at != end:
         raise _Unusual
-    return found
+    return fields
