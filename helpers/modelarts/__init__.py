@@ -4,7 +4,7 @@ import dataclasses
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
@@ -42,13 +42,13 @@ class Token:
 
     value: str = dataclasses.field(repr=False)
     expires_at: str
-    ends: float = dataclasses.field(repr=False)  # by time.monotonic, whatever this machine's clock
+    deadline: float = dataclasses.field(repr=False)  # by time.monotonic, whatever the clock says
     project_id: str = ""
 
     @property
     def remaining(self) -> float:
         """Seconds that it still lives."""
-        return self.ends - time.monotonic()
+        return self.deadline - time.monotonic()
 
 
 _tokens: dict[tuple[str, ...], Token] = {}
@@ -78,10 +78,10 @@ def get_token(endpoint: Endpoint, *, timeout: float = TIMEOUT) -> Token:
     See IAM's `POST /v3/auth/tokens`.
     """
     with _lock:  # of many threads one asks, and the others wait for its token
-        known = _tokens.get(_account(endpoint))
-        if known is None or known.remaining < _MARGIN:
-            known = _tokens[_account(endpoint)] = _fetch(endpoint, timeout)
-        return known
+        token = _tokens.get(_account(endpoint))
+        if token is None or token.remaining < _MARGIN:
+            token = _tokens[_account(endpoint)] = _fetch(endpoint, timeout)
+        return token
 
 
 def infer_image(
@@ -206,10 +206,15 @@ def services(
     See ModelArts' `GET /v1/{project_id}/services` and `GET /v1/{project_id}/services/{id}`.
     """
     host = address.rstrip("/") or endpoint.rest.partition("/v1/")[0]
-    every = f"{host}/v1/{get_token(endpoint, timeout=timeout).project_id}/services"
-    listed = _get(endpoint.replace(rest=every), timeout)["services"]
+    url = f"{host}/v1/{get_token(endpoint, timeout=timeout).project_id}/services"
+    with_token = endpoint.replace(rest=url, auth="")
+
+    def get(asked: Endpoint) -> Any:
+        return answer(asked, _send(asked, timeout, method="GET"))
+
     return [
-        _get(endpoint.replace(rest=f"{every}/{each['service_id']}"), timeout) for each in listed
+        get(with_token.replace(rest=f"{url}/{service['service_id']}"))
+        for service in get(with_token)["services"]
     ]
 
 
@@ -229,37 +234,19 @@ def _post(endpoint: Endpoint, timeout: float, **content: Any) -> Any:
             "ModelArts speaks HTTPS only. Give the service's whole address as its page shows it: "
             "endpoint.replace(rest='https://host/v1/infers/...')."
         )
-    response = _send(endpoint, timeout, _proof(endpoint, timeout), **content)
+    response = _send(endpoint, timeout, **content)
     used = response.request.headers.get("X-Auth-Token")
     if response.status_code == 401 and used:  # over before its time: get another one, once
         with _lock:
-            known = _tokens.get(_account(endpoint))
-            if known is not None and known.value == used:
+            token = _tokens.get(_account(endpoint))
+            if token is not None and token.value == used:
                 del _tokens[_account(endpoint)]
-        response = _send(endpoint, timeout, _proof(endpoint, timeout), **content)
+        response = _send(endpoint, timeout, **content)
     return answer(endpoint, response)
 
 
-def _get(endpoint: Endpoint, timeout: float) -> Any:
-    by_token = _proof(endpoint.replace(auth=""), timeout)
-    return answer(endpoint, _send(endpoint, timeout, by_token, "GET"))
-
-
-def _send(
-    endpoint: Endpoint, timeout: float, proof: Callable, method: str = "POST", **content: Any
-) -> Any:
-    # No redirect is followed: the proof would go along.
-    return transport.request(
-        endpoint, method, endpoint.rest, timeout, auth=proof, allow_redirects=False, **content
-    )
-
-
-def _proof(
-    endpoint: Endpoint, timeout: float
-) -> "Callable[[requests.PreparedRequest], requests.PreparedRequest]":
-    """Return what puts the proof of who is calling into a request."""
-
-    def put(request: "requests.PreparedRequest") -> "requests.PreparedRequest":
+def _send(endpoint: Endpoint, timeout: float, *, method: str = "POST", **content: Any) -> Any:
+    def prove(request: "requests.PreparedRequest") -> "requests.PreparedRequest":
         if endpoint.auth == "signature":
             return sign(request, endpoint.user, endpoint.password)
         if endpoint.auth == "appcode":
@@ -268,12 +255,20 @@ def _proof(
             request.headers["X-Auth-Token"] = get_token(endpoint, timeout=timeout).value
         return request
 
-    return put
+    # No redirect is followed: the proof would go along.
+    content = {"auth": prove, "allow_redirects": False, **content}
+    return transport.request(endpoint, method, endpoint.rest, timeout, **content)
 
 
 def _account(endpoint: Endpoint) -> tuple[str, ...]:
-    who = endpoint.user, endpoint.password, endpoint.domain, endpoint.project
-    return endpoint.iam, endpoint.ca_file, *who
+    return (
+        endpoint.iam,
+        endpoint.ca_file,
+        endpoint.user,
+        endpoint.password,
+        endpoint.domain,
+        endpoint.project,
+    )
 
 
 def _fetch(endpoint: Endpoint, timeout: float) -> Token:
@@ -282,21 +277,28 @@ def _fetch(endpoint: Endpoint, timeout: float) -> Token:
             "A token needs IAM's address, the user, the user's domain (the account's name) and "
             "the project: endpoint.replace(iam=..., user=..., domain=..., project=...)."
         )
-    user = {"name": endpoint.user, "password": endpoint.password}
-    identity = {
-        "methods": ["password"],
-        "password": {"user": user | {"domain": {"name": endpoint.domain}}},
-    }
+    domain = {"name": endpoint.domain}
+    user = {"name": endpoint.user, "password": endpoint.password, "domain": domain}
+    identity = {"methods": ["password"], "password": {"user": user}}
     scope = {"project": {"name": endpoint.project}}
     iam = endpoint.replace(rest=endpoint.iam + "/v3/auth/tokens")
-    body = {"auth": {"identity": identity, "scope": scope}}
-    began = time.monotonic()
-    response = _send(iam, timeout, lambda request: request, json=body, params={"nocatalog": "true"})
-    told = answer(iam, response)
+    asked = time.monotonic()
+    response = _send(
+        iam,
+        timeout,
+        auth=lambda request: request,  # nothing proves yet who is calling
+        params={"nocatalog": "true"},
+        json={"auth": {"identity": identity, "scope": scope}},
+    )
+    content = answer(iam, response)
     try:
-        seconds, expires_at = lifetime(told["token"]), told["token"]["expires_at"]
-        project_id = told["token"].get("project", {}).get("id", "")
-        return Token(response.headers["X-Subject-Token"], expires_at, began + seconds, project_id)
+        token = content["token"]
+        return Token(
+            response.headers["X-Subject-Token"],
+            token["expires_at"],
+            asked + lifetime(token),
+            token.get("project", {}).get("id", ""),
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise errors.NotThisProtocol(
             f"Something answers at {endpoint.iam}, but not as IAM does: there is no token.",
