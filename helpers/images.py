@@ -30,8 +30,8 @@ def png(image: Any) -> bytes:
     import PIL.Image  # optional: only for arrays
 
     array = np.asarray(image)
-    known = array.ndim in (2, 3) and array.shape[2:] in ((), (3,)) and array.size > 0
-    if array.dtype != np.uint8 or not known:
+    is_image = array.ndim in (2, 3) and array.shape[2:] in ((), (3,)) and array.size > 0
+    if array.dtype != np.uint8 or not is_image:
         raise BadInput(
             "An image is a uint8 array of shape (height, width) or (height, width, 3), a path, or "
             f"the bytes of a file; this is {array.dtype} of shape {array.shape}."

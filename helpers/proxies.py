@@ -19,9 +19,11 @@ def proxy(endpoint: Endpoint) -> str:
     url = _proxy_of_grpc(host) if endpoint.grpc else _proxy_of_requests(endpoint.rest)
     if not url:
         return ""
-    where = url.rpartition("@")[2].rpartition("//")[2].rstrip("/")
+    address = url.rpartition("@")[2].rpartition("//")[2].rstrip("/")
     # User and password are nobody's business, also where a stray character hides their end.
-    return where if re.fullmatch(r"[\w.-]+(:\d+)?|\[[\da-fA-F:]+\](:\d+)?", where) else "a proxy"
+    return (
+        address if re.fullmatch(r"[\w.-]+(:\d+)?|\[[\da-fA-F:]+\](:\d+)?", address) else "a proxy"
+    )
 
 
 def _proxy_of_grpc(host: str) -> str:
@@ -29,7 +31,7 @@ def _proxy_of_grpc(host: str) -> str:
     names = ("grpc_proxy", "https_proxy", "http_proxy")
     url = next((os.environ[name] for name in names if name in os.environ), "")
     without = os.environ.get("no_grpc_proxy") or os.environ.get("no_proxy", "")
-    return "" if any(_names(each, host.lower()) for each in without.lower().split(",")) else url
+    return "" if any(_names(entry, host.lower()) for entry in without.lower().split(",")) else url
 
 
 def _names(entry: str, host: str) -> bool:

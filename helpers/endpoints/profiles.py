@@ -42,28 +42,28 @@ def read() -> tuple[dict[str, Endpoint], list[str]]:
     except (OSError, UnicodeDecodeError) as error:
         return {}, [f"{_file()} cannot be read: {error}."]
     tables, problems = _parse(text)
-    found = {}
+    profiles = {}
     for name, table in tables.items():
         try:
             if not isinstance(table, Mapping):
                 raise BadInput(f"{name!r} in {_file()} belongs to no profile.")
-            found[name] = from_mapping(
+            profiles[name] = from_mapping(
                 {"kind": "tfserving", **table}, f"Profile {name!r} in {_file()}"
             )
         except BadInput as error:
             problems.append(str(error))
-    return found, problems
+    return profiles, problems
 
 
 def get(kind: str, name: str) -> Endpoint:
     """Return one profile; BadInput says which there are when it is not one of them."""
-    found, problems = read()
-    fitting = {key: endpoint for key, endpoint in found.items() if endpoint.kind == kind}
+    profiles, problems = read()
+    fitting = {key: profile for key, profile in profiles.items() if profile.kind == kind}
     if name in fitting:
         return fitting[name]
-    known = f"{_file()} has no good profile {name!r} of kind {kind!r}. "
-    known += f"Profiles: {', '.join(fitting) or 'none'}."
-    raise BadInput(" ".join([known, *problems]))
+    missing = f"{_file()} has no good profile {name!r} of kind {kind!r}."
+    listed = f"Profiles: {', '.join(fitting) or 'none'}."
+    raise BadInput(" ".join([missing, listed, *problems]))
 
 
 def save(name: str, endpoint: Endpoint) -> None:

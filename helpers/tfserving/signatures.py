@@ -58,9 +58,9 @@ class Signatures(dict[str, Signature]):
 
     def _rows(self) -> list[tuple[str, str, str, str]]:
         return [
-            (name, way, tensor, str(spec))
+            (name, direction, tensor, str(spec))
             for name, signature in self.items()
-            for way, specs in (("input", signature.inputs), ("output", signature.outputs))
+            for direction, specs in (("input", signature.inputs), ("output", signature.outputs))
             for tensor, spec in specs.items()
         ]
 
@@ -156,7 +156,7 @@ def check_inputs(
     return {name: _fit(name, value, wanted.inputs[name]) for name, value in inputs.items()}
 
 
-def suggest(name: str, known: Iterable[str], lead: str) -> str:
+def suggest(name: str, choices: Iterable[str], lead: str) -> str:
     """List what there is, and the name that was probably meant.
 
     Examples
@@ -164,7 +164,7 @@ def suggest(name: str, known: Iterable[str], lead: str) -> str:
     >>> suggest("image", ["images"], "It takes")
     "It takes: images. Did you mean 'images'?"
     """
-    names = list(known)
+    names = list(choices)
     near = difflib.get_close_matches(name, names, n=1)
     listed = f"{lead}: {', '.join(names) or 'none'}."
     return f"{listed} Did you mean {near[0]!r}?" if near else listed
@@ -201,10 +201,10 @@ def _fit(name: str, value: ArrayLike, spec: TensorSpec) -> NDArray:
     return as_array(value, None if text else spec.dtype)
 
 
-def _can_be(given: np.dtype, wanted: np.dtype) -> bool:
+def _can_be(dtype: np.dtype, wanted: np.dtype) -> bool:
     """Whether a list's numbers may become this dtype; whether they fit is seen in the cast."""
-    both_whole = given.kind in "iu" and wanted.kind in "iu"
-    return both_whole or np.can_cast(given, wanted, "same_kind")
+    both_whole = dtype.kind in "iu" and wanted.kind in "iu"
+    return both_whole or np.can_cast(dtype, wanted, "same_kind")
 
 
 def _kind(array: NDArray) -> str:
