@@ -59,14 +59,7 @@ def channel(endpoint: Endpoint) -> grpc.Channel:
     ConnectionFailed
         In a process that was forked after its parent had opened a channel.
     """
-    key = _key(endpoint)
-    opened = _channels.get(key)
-    if opened is not None:
-        return opened
-    with _lock:
-        if key not in _channels:
-            _channels[key] = _open(endpoint, grpc)
-        return _channels[key]
+    return _shared(_channels, _key(endpoint), lambda: _open(endpoint, grpc))
 
 
 def aio_channel(endpoint: Endpoint) -> "grpc.aio.Channel":
@@ -75,14 +68,12 @@ def aio_channel(endpoint: Endpoint) -> "grpc.aio.Channel":
     Everything else is as for `channel`.
     """
     loop = asyncio.get_running_loop()
-    key = _key(endpoint)
-    with _lock:
-        for closed in [other for other in _aio_channels if other.is_closed()]:
-            del _aio_channels[closed]
-        opened = _aio_channels.setdefault(loop, {})
-        if key not in opened:
-            opened[key] = _open(endpoint, grpc.aio)
-        return opened[key]
+    if loop not in _aio_channels:
+        with _lock:
+            for closed in [other for other in _aio_channels if other.is_closed()]:
+                del _aio_channels[closed]
+            _aio_channels[loop] = {}
+    return _shared(_aio_channels[loop], _key(endpoint), lambda: _open(endpoint, grpc.aio))
 
 
 def session(endpoint: Endpoint) -> "requests.Session":
@@ -109,10 +100,7 @@ def session(endpoint: Endpoint) -> "requests.Session":
     if not endpoint.rest:
         raise BadInput("This endpoint has no REST address. Set one: endpoint.replace(rest=...).")
     key = (*_key(endpoint), endpoint.rest, endpoint.verify)
-    with _lock:
-        if key not in _sessions:
-            _sessions[key] = _open_session(endpoint)
-        return _sessions[key]
+    return _shared(_sessions, key, lambda: _open_session(endpoint))
 
 
 def forget(endpoint: Endpoint) -> None:
@@ -137,6 +125,16 @@ class BasicAuthenticationPlugin(grpc.AuthMetadataPlugin):
 
     def __call__(self, context: object, callback: Callable) -> None:
         callback(self._metadata, None)
+
+
+def _shared(opened: dict[tuple, Any], key: tuple, open_new: Callable[[], Any]) -> Any:
+    connection = opened.get(key)
+    if connection is None:
+        with _lock:
+            connection = opened.get(key)
+            if connection is None:
+                connection = opened[key] = open_new()
+    return connection
 
 
 def _open(endpoint: Endpoint, kind: Any) -> Any:

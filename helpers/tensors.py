@@ -31,7 +31,8 @@ _FIELDS = {
     "object": "string_val",
 }
 _LITTLE_ENDIAN: Final = "<"
-_LARGEST_MESSAGE = 2**31  # protobuf's own limit, bytes
+_MOST_DIMENSIONS = 64  # NumPy's own limit
+_MOST_REPEATED = 2**26  # values of a tensor that need not all have come: the last one is repeated
 
 
 def to_tensor_proto(array: ArrayLike, dtype: DTypeLike | None = None) -> Any:
@@ -104,6 +105,8 @@ def to_ndarray(proto: Any) -> NDArray:
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise BadInput("A tensor with values has a complete shape; this one has unknown sizes.")
+    if len(shape) > _MOST_DIMENSIONS:
+        raise BadInput(f"A tensor has {len(shape)} dimensions; NumPy holds {_MOST_DIMENSIONS}.")
     if proto.tensor_content:
         values = _from_content(proto.tensor_content, dtype)
     else:
@@ -247,7 +250,7 @@ def _broadcast(values: NDArray, shape: tuple[int, ...]) -> NDArray:
     count = math.prod(shape)
     if values.size >= count:
         return values
-    if count * values.itemsize > _LARGEST_MESSAGE:
-        raise BadInput(f"A tensor of shape {list(shape)} is larger than any message can be.")
+    if count > _MOST_REPEATED:  # a shape is only a claim
+        raise BadInput(f"A tensor of shape {list(shape)} came with far fewer values.")
     last = values[-1:] if values.size else np.array([b"" if values.dtype.kind == "O" else 0])
     return np.concatenate([values, np.repeat(last.astype(values.dtype), count - values.size)])

@@ -34,8 +34,6 @@ _SMALL_FIELDS = {1 << 3 | VARINT, 2 << 3 | LEN, 3 << 3 | VARINT}  # dtype, shape
 _LARGEST_MESSAGE = 2**31 - 1  # protobuf's own limit, bytes
 _MOST_FIELDS = 100  # of one message; what has more is read by protobuf's classes
 _SMALL = 1000  # bytes of a tensor that are not its payload, or of a ModelSpec
-_MOST_DIMENSIONS = 64  # NumPy's own limit
-_MOST_REPEATED = 2**26  # values of a tensor that need not all have come: the last one is repeated
 
 
 def encode_predict(
@@ -128,7 +126,7 @@ def decode_answer(data: bytes, copy: bool = True) -> tuple[int, dict[str, NDArra
             response = predict_pb2.PredictResponse.FromString(data)
             outputs = {name: _unpacked(proto, copy) for name, proto in response.outputs.items()}
             return response.model_spec.version.value, outputs
-    except (DecodeError, BadInput, ValueError) as error:  # ValueError: more than 64 dimensions
+    except (DecodeError, BadInput, ValueError) as error:  # ValueError: a name that is no text
         raise ServiceFailed(f"The service's answer cannot be read: {error}") from error
 
 
@@ -256,12 +254,6 @@ def _version(spec: bytes) -> int:
 
 
 def _unpacked(proto: Any, copy: bool) -> NDArray:
-    """Unpack a tensor unless its shape, which is only a claim, asks for too much."""
-    shape = [dim.size for dim in proto.tensor_shape.dim]
-    if len(shape) > _MOST_DIMENSIONS:
-        raise BadInput(f"A tensor has {len(shape)} dimensions; NumPy holds {_MOST_DIMENSIONS}.")
-    if math.prod(shape) > max(_MOST_REPEATED, proto.ByteSize()):
-        raise BadInput(f"A tensor of shape {shape} came with far fewer values.")
     array = to_ndarray(proto)
     array.flags.writeable = copy
     return array
