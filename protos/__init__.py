@@ -1,1 +1,1 @@
-"""CCAI's gRPC messages and stubs, generated from `inference_service.proto`; `make protos` makes them anew."""
+"""CCAI's messages and stubs, generated from its .proto files; and how the official ones load."""
