@@ -29,7 +29,7 @@ def notebook(
     title: str, endpoint: Endpoint, names: Sequence[str], timeout: float
 ) -> nbformat.NotebookNode:
     """Make the notebook that shows the explorer; the password stays in the environment."""
-    code = f"""%load_ext helpers
+    code = f"""%load_ext workbench
 import os
 from helpers.endpoints import Endpoint
 from workbench.explorer import Explorer

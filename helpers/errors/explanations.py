@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-import traceback
 from collections.abc import Iterator
 from html import escape
 from typing import Any
@@ -142,26 +141,3 @@ def _with_code(check: str) -> str:
         f"<code>{escape(part)}</code>" if number % 2 else escape(part)
         for number, part in enumerate(parts)
     )
-
-
-def show_uncaught(
-    shell: Any, kind: type, error: BaseException, tb: Any, tb_offset: Any = None
-) -> Any:
-    """Show the card for an error that nobody caught, its traceback folded; for IPython."""
-    from IPython.display import display  # optional: only a notebook has it
-
-    explanation = explain(error)
-    frames = "".join(f"{escape(_frame(frame))}\n" for frame in traceback.extract_tb(tb))
-    folded = (
-        f"<details class='otw-traceback'><summary>Traceback</summary><pre>{frames}</pre></details>"
-    )
-    text = repr(explanation)
-    display({"text/plain": text, "text/html": explanation._repr_html_() + folded}, raw=True)
-    shell._last_traceback = text.splitlines()  # what a program that runs the notebook is told
-
-
-def _frame(frame: traceback.FrameSummary) -> str:
-    parts = re.split(r"[\\/]", frame.filename)
-    shown = parts[-3:] if parts[-3:-2] == ["helpers"] else parts[-2:]  # with a service's package
-    name = "/".join(shown) if "ipykernel" not in frame.filename else "this notebook"
-    return f"{name}, line {frame.lineno}, in {frame.name}: {cut(frame.line or '')}"

@@ -9,12 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
-import nbformat
 import pytest
 import requests
 import urllib3
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
 
 from helpers import endpoints, errors, modelarts, tfserving
 from helpers.endpoints import Endpoint
@@ -239,41 +236,3 @@ def test_a_chain_that_goes_in_circles_ends() -> None:
     one, two = ValueError("one"), ValueError("two")
     one.__cause__, two.__cause__ = two, one
     assert errors.explain(one).happened == "one"
-
-
-def run(*cells: str) -> list[Any]:
-    """Run cells in a kernel of their own; returns the outputs of each."""
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    NotebookClient(notebook, timeout=60, allow_errors=True).execute()
-    return [cell.outputs for cell in notebook.cells]
-
-
-def test_the_extension_shows_cards_and_folds_the_traceback() -> None:
-    outputs = run(
-        "%load_ext helpers\nimport socket",
-        "socket.create_connection(('127.0.0.1', 1))",
-        "try:\n    1 / 0\nexcept ZeroDivisionError:\n    print('caught')",
-        "%unload_ext helpers",
-        "1 / 0",
-    )
-    data = outputs[1][0].data
-    assert "nobody listens on this port" in data["text/plain"]
-    assert "Traceback" not in data["text/plain"]
-    assert "<details class='otw-traceback'>" in data["text/html"]
-    assert "create_connection" in data["text/html"]
-    assert outputs[2][0].text == "caught\n"
-    assert outputs[4][0].output_type == "error"
-
-
-def test_without_the_extension_nothing_is_hooked() -> None:
-    outputs = run("import helpers\nfrom helpers import errors, tfserving", "1 / 0")
-    assert outputs[1][0].output_type == "error"
-    assert outputs[1][0].ename == "ZeroDivisionError"
-
-
-def test_a_program_that_runs_the_notebook_is_told_of_the_error() -> None:
-    notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(text) for text in ("%load_ext helpers", "{}['a']")]
-    )
-    with pytest.raises(CellExecutionError, match="What it usually means"):
-        NotebookClient(notebook, timeout=60).execute()

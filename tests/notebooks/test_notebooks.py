@@ -38,7 +38,7 @@ def test_every_cell_has_run_in_order_without_times(notebook: Any) -> None:
 
 def test_only_tagged_cells_hold_errors(notebook: Any) -> None:
     for cell in code_cells(notebook):
-        # With `%load_ext helpers` an error is shown as a card.
+        # With `%load_ext workbench` an error is shown as a card.
         failed = any(
             output.output_type == "error" or "otw-traceback" in output.get("data", {}).get(HTML, "")
             for output in cell.outputs
