@@ -1,6 +1,5 @@
 """Models and answers as text: a tree, a table, JSON for programs and for people, `.npy` files."""
 
-import base64
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -14,7 +13,7 @@ from helpers.channels import MAX_MESSAGE
 from helpers.errors import CallError
 from helpers.tensors import of_ml_dtypes
 from helpers.tfserving import VersionStatus
-from helpers.tfserving.rest import to_json
+from helpers.tfserving.rest import b64, to_json
 from helpers.tfserving.signatures import Signature, Signatures, TensorSpec, printable
 from workbench.answers.transcripts import plain
 from workbench.code import literals
@@ -166,7 +165,7 @@ def _text(value: bytes) -> Any:
     try:
         return value.decode()
     except UnicodeDecodeError:
-        return {"b64": base64.b64encode(value).decode()}
+        return b64(value)
 
 
 def _for_npy(name: str, array: NDArray) -> NDArray:
