@@ -1,12 +1,20 @@
-"""Pictures of answers and of measurements: boxes on an image, a sound, times as bars."""
+"""Pictures of answers and of measurements: boxes on an image, a sound, times as bars.
 
-from collections.abc import Mapping, Sequence
+What begins with `draw_` is for a notebook, which shows the figure when its cell has ended. No
+pyplot: the Explorer draws in any thread.
+"""
+
+import io
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from helpers.ccai.answers import Face, TextItem
     from helpers.ccai.speech import Speech
     from workbench.timing import Timeline
@@ -19,7 +27,15 @@ _PARTS = {
     "receive": ("#009E73", "\\\\"),
     "decode": ("#F0E442", "xx"),
 }
+_ORANGE = "#E69F00"
+_BORDER = 2.25  # points of a box's line: on a bare picture, whole pixels
+_STYLES = ("-", "--", "-.", ":")  # of lines in one picture
+_LARGEST = 640  # pixels of a side; larger pictures are reduced
+_SMALL = 320  # pixels; smaller pictures are shown enlarged
 _WIDE = 20  # from the smallest to the largest: more does not go on a linear axis
+_FAR = 9999  # pixels; nothing is drawn further away
+_POINTS = 1000  # of a line, each with the smallest and the largest value there
+_DPI = 128  # a power of 2, with which a figure in inches has as many pixels as asked for
 
 
 def draw_boxes(
@@ -49,14 +65,14 @@ def draw_boxes(
     -------
     matplotlib.axes.Axes
     """
-    axes = _show(image, title)
+    axes = _image(image, title)
     height, width = np.squeeze(np.asarray(image)).shape[:2]
     texts = [str(label) for label in np.asarray(labels).tolist()]
     if scores is not None:
         sure = np.asarray(scores, float).tolist()
         texts = [f"{text}: {score:.2f}" for text, score in zip(texts, sure, strict=True)]
-    for box, text in zip(np.asarray(boxes, float).reshape(-1, 4), texts, strict=True):
-        _draw_box(axes, box * [height, width, height, width], text)
+    corners = np.asarray(boxes, float).reshape(-1, 4)[:, [1, 0, 3, 2]]
+    _boxes(axes, corners * [width, height, width, height], texts)
     return axes
 
 
@@ -76,10 +92,9 @@ def draw_text(image: ArrayLike, items: Sequence["TextItem"], *, title: str = "")
     -------
     matplotlib.axes.Axes
     """
-    axes = _show(image, title)
-    for number, item in enumerate(items):
-        x, y, width, height = item.box
-        _draw_box(axes, np.array([y, x, y + height, x + width]), str(number))
+    axes = _image(image, title)
+    corners = [(x, y, x + width, y + height) for x, y, width, height in (i.box for i in items)]
+    _boxes(axes, corners, map(str, range(len(items))))
     return axes
 
 
@@ -107,12 +122,10 @@ def draw_faces(
     -------
     matplotlib.axes.Axes
     """
-    axes = _show(image, title)
-    for number, face in enumerate(faces):
-        _draw_box(axes, np.array([face.y1, face.x1, face.y2, face.x2]), f"face {number}")
+    axes = _image(image, title)
+    _boxes(axes, faces, (f"face {number}" for number in range(len(faces))))
     if landmarks is not None:
-        x, y = np.asarray(landmarks).reshape(-1, 2).T
-        axes.scatter(x, y, s=14, c="white", edgecolors="black", linewidths=0.8)
+        _points(axes, landmarks)
     return axes
 
 
@@ -130,9 +143,7 @@ def draw_waveform(speech: "Speech", *, title: str = "") -> Any:
     -------
     matplotlib.axes.Axes
     """
-    import matplotlib.pyplot as plt  # only here: a call needs no picture
-
-    _, axes = plt.subplots(figsize=(7, 2), layout="constrained")
+    axes = _shown(7, 2)
     seconds = np.arange(len(speech.samples)) / speech.rate
     axes.plot(seconds, speech.samples, color="black", lw=0.5)
     axes.set(xlabel="time (seconds)", ylabel="sample", title=title, ylim=(-1, 1))
@@ -161,21 +172,28 @@ def draw_ratios(
     """
     first = next(iter(figures))
     base = np.asarray(figures[first], float)
-    quotients = [np.atleast_1d(np.asarray(each, float) / base) for each in figures.values()]
-    low, median, high = np.array([np.percentile(each, [25, 50, 75]) for each in quotients]).T
+    quotients = [np.atleast_1d(np.asarray(own, float) / base) for own in figures.values()]
+    low, median, high = np.array([np.percentile(own, [25, 50, 75]) for own in quotients]).T
     wide = median.max() > _WIDE * median.min()
     axes = _bars(list(figures), title)
     axes.set(xlabel=f"{quantity} (times {first})", xscale="log" if wide else "linear")
-    rows, left = range(len(median)), float(wide)
-    axes.barh(rows, median - left, left=left, height=0.6, color="#56B4E9", edgecolor="black")
+    rows = range(len(median))
+    start = float(wide)
+    axes.barh(rows, median - start, left=start, height=0.6, color="#56B4E9", edgecolor="black")
     if max(map(len, quotients)) > 1:
         lines = [median - low, high - median]
         axes.errorbar(median, rows, xerr=lines, fmt="none", ecolor="black", capsize=4)
     axes.axvline(1, color="black", lw=0.8, ls=":")
-    for row, (value, start, end) in enumerate(zip(median, low, high, strict=True)):
-        x, away, side = (start, -6, "right") if value < left else (end, 6, "left")
-        where = {"xytext": (away, 0), "textcoords": "offset points", "ha": side, "va": "center"}
-        axes.annotate(f"{_short(value)}x", (x, row), **where)
+    for row, value in enumerate(median):
+        leftward = value < start
+        axes.annotate(
+            f"{_short(value)}x",
+            (low[row] if leftward else high[row], row),
+            xytext=(-6 if leftward else 6, 0),
+            textcoords="offset points",
+            ha="right" if leftward else "left",
+            va="center",
+        )
     axes.margins(x=0.2)  # room for the labels
     return axes
 
@@ -195,53 +213,171 @@ def draw_timeline(timelines: Mapping[str, "Timeline"], *, title: str = "") -> An
     matplotlib.axes.Axes
     """
     axes = _bars(list(timelines), title)
-    seconds = np.array([[getattr(each, part) for part in _PARTS] for each in timelines.values()])
+    seconds = np.array([[getattr(call, part) for part in _PARTS] for call in timelines.values()])
     whole = seconds.sum(axis=1)
     shares = 100 * seconds.T / whole
-    begins = np.cumsum(shares, axis=0) - shares
-    rows, looks = range(len(whole)), {"height": 0.6, "edgecolor": "black"}
-    for (part, (colour, hatch)), share, left in zip(_PARTS.items(), shares, begins, strict=True):
-        axes.barh(rows, share, left=left, label=part, color=colour, hatch=hatch, **looks)
-    for row, each in enumerate(whole):
-        axes.text(101, row, f"{_short(1000 * each)} ms", va="center")
+    starts = np.cumsum(shares, axis=0) - shares
+    rows = range(len(whole))
+    for (part, (colour, hatch)), share, start in zip(_PARTS.items(), shares, starts, strict=True):
+        look = {"label": part, "color": colour, "hatch": hatch, "edgecolor": "black"}
+        axes.barh(rows, share, height=0.6, left=start, **look)
+    for row, total in enumerate(whole):
+        axes.text(101, row, f"{_short(1000 * total)} ms", va="center")
     axes.set(xlabel="share of the call (%)", xlim=(0, 100))
     axes.figure.legend(loc="outside lower center", ncols=len(_PARTS))
     return axes
 
 
-def _bars(names: list[str], title: str) -> Any:
-    """Return axes for a bar each, the first one on top."""
-    import matplotlib.pyplot as plt  # only here: a call needs no picture
+def with_boxes(pixels: NDArray[np.uint8], corners: ArrayLike, labels: Iterable[str]) -> Any:
+    """Return a picture with labelled boxes and nothing around it.
 
-    _, axes = plt.subplots(figsize=(7, 1.2 + 0.45 * len(names)), layout="constrained")
+    Parameters
+    ----------
+    pixels : ndarray, uint8, shape (height, width, 1, 3 or 4)
+    corners : array-like, shape (n, 4)
+        xmin, ymin, xmax, ymax in pixels, from edge to edge.
+    labels : iterable of str
+        Written in the boxes.
+    """
+    axes = _bare(pixels)
+    _boxes(axes, corners, labels, inside=True)
+    return axes.figure
+
+
+def with_points(pixels: NDArray[np.uint8], points: ArrayLike) -> Any:
+    """Return a picture with points on it, each x and y in pixels, and nothing around it."""
+    axes = _bare(pixels)
+    _points(axes, points)
+    return axes.figure
+
+
+def lines(rows: Iterable[NDArray]) -> Any:
+    """Draw numbers over their index, a line for each row."""
+    axes = _axes(6.4, 2.6)
+    for number, row in enumerate(rows):
+        style = _STYLES[number % len(_STYLES)]
+        axes.plot(*_thinned(row), style, lw=1, label=f"example {number}")
+    axes.set(xlabel="index", ylabel="value")
+    if len(axes.lines) > 1:
+        axes.legend()
+    return axes.figure
+
+
+def png(figure: Any, **options: Any) -> bytes:
+    """Return a figure as a PNG file."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", **options)
+    return file.getvalue()
+
+
+def reduced(pixels: NDArray[np.uint8]) -> "Image.Image":
+    """Return pixels as an image that is not too large for a page."""
+    from PIL import Image  # optional: `otw describe` draws nothing
+
+    height, width = pixels.shape[:2]
+    if (step := max(height, width) // (4 * _LARGEST)) > 1:  # or all of it would be copied first
+        pixels = pixels[::step, ::step]
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    factor = min(1, _LARGEST / max(height, width))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return image.resize(size, Image.Resampling.BOX)
+
+
+def enlargement(pixels: NDArray[np.uint8]) -> int:
+    """Return how many times as large a small picture is shown."""
+    return max(1, -(-_SMALL // max(pixels.shape[:2])))
+
+
+def _axes(width: float, height: float) -> Any:
+    from matplotlib.figure import Figure  # 0.3 s; a call needs no picture
+
+    return Figure(figsize=(width, height), layout="constrained").subplots()
+
+
+def _shown(width: float, height: float) -> Any:
+    """Return axes whose figure a notebook shows when the cell has ended, as it is by then."""
+    axes = _axes(width, height)
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is not None:
+
+        def show() -> None:
+            shell.events.unregister("post_execute", show)
+            content = png(axes.figure, bbox_inches="tight")
+            shell.display_pub.publish({"image/png": content, "text/plain": repr(axes.figure)})
+
+        shell.events.register("post_execute", show)
+    return axes
+
+
+def _image(image: ArrayLike, title: str) -> Any:
+    pixels = np.squeeze(np.asarray(image))
+    height, width = pixels.shape[:2]
+    axes = _shown(5, 5 * height / width + 0.6)
+    axes.imshow(pixels, cmap="gray")
+    axes.set(xlabel="x (pixels)", ylabel="y (pixels)", title=title)
+    return axes
+
+
+def _bare(pixels: NDArray[np.uint8]) -> Any:
+    """Return axes that are a picture, without a frame."""
+    from matplotlib.figure import Figure  # as above
+
+    image = reduced(pixels)
+    inches = enlargement(pixels) / _DPI
+    figure = Figure(figsize=(image.width * inches, image.height * inches), dpi=_DPI)
+    axes = figure.add_axes((0, 0, 1, 1), frameon=False)
+    height, width = pixels.shape[:2]
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    axes.imshow(
+        image, "gray", vmin=0, vmax=255, aspect="auto", interpolation="nearest", extent=extent
+    )
+    axes.set_axis_off()
+    axes.set_autoscale_on(False)
+    return axes
+
+
+def _boxes(axes: Any, corners: ArrayLike, labels: Iterable[str], inside: bool = False) -> None:
+    """Draw boxes, given from edge to edge: the centre of the first pixel is 0, its edge -0.5."""
+    from matplotlib.patches import Rectangle  # 0.1 s
+
+    places = np.clip(np.asarray(corners, float).reshape(-1, 4), -_FAR, _FAR) - 0.5
+    for (xmin, ymin, xmax, ymax), label in zip(places.tolist(), labels, strict=True):
+        size = (xmax - xmin, ymax - ymin)
+        axes.add_patch(Rectangle((xmin, ymin), *size, fill=False, edgecolor=_ORANGE, lw=_BORDER))
+        axes.text(
+            max(xmin, 0) if inside else xmin,
+            max(ymin, 0) if inside else ymin,
+            label,
+            va="top" if inside else "bottom",
+            bbox={"facecolor": _ORANGE, "lw": 0, "pad": 1},  # black on orange, for every eye
+            parse_math=False,
+        )
+
+
+def _points(axes: Any, points: ArrayLike) -> None:
+    x, y = np.clip(np.asarray(points, float).reshape(-1, 2), -_FAR, _FAR).T
+    axes.scatter(x, y, s=14, c="white", edgecolors="black", linewidths=0.8)
+
+
+def _bars(names: list[str], title: str) -> Any:
+    """Return axes for a bar of each name, the first one on top."""
+    axes = _shown(7, 1.2 + 0.45 * len(names))
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set_title(title)
     return axes
 
 
+def _thinned(row: NDArray) -> tuple[NDArray, NDArray]:
+    """Return x and y of a line; of a long one the smallest and the largest value of each part."""
+    x = np.arange(len(row))
+    if len(row) > 2 * _POINTS:
+        starts = np.linspace(0, len(row), _POINTS, endpoint=False, dtype=int)
+        x = np.repeat(starts, 2)
+        row = np.stack([np.fmin.reduceat(row, starts), np.fmax.reduceat(row, starts)], 1).ravel()
+    y = row.astype(float)
+    return x, np.where(np.isfinite(y), y, np.nan)
+
+
 def _short(number: float) -> str:
     return f"{number:,.0f}" if number >= 9.95 else f"{number:.2g}"
-
-
-def _show(image: ArrayLike, title: str) -> Any:
-    import matplotlib.pyplot as plt  # only here: a call needs no picture
-
-    pixels = np.squeeze(np.asarray(image))
-    height, width = pixels.shape[:2]
-    _, axes = plt.subplots(figsize=(5, 5 * height / width + 0.6), layout="constrained")
-    axes.imshow(pixels, cmap="gray")
-    axes.set(xlabel="x (pixels)", ylabel="y (pixels)", title=title)
-    return axes
-
-
-def _draw_box(axes: Any, box: Any, text: str) -> None:
-    from matplotlib.patches import Rectangle  # 0.1 s
-
-    ymin, xmin, ymax, xmax = box - 0.5  # the centre of the first pixel is 0, its edge -0.5
-    # Orange on grey, and black on orange, can be told apart by every eye.
-    axes.add_patch(
-        Rectangle((xmin, ymin), xmax - xmin, ymax - ymin, fill=False, edgecolor="orange", lw=2)
-    )
-    label = {"facecolor": "orange", "lw": 0, "pad": 1}
-    axes.text(xmin, ymin, text, va="bottom", color="black", bbox=label)

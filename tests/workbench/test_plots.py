@@ -2,14 +2,14 @@
 
 from typing import Any
 
-import matplotlib
+import nbclient
+import nbformat
 import numpy as np
 import pytest
 
 from workbench.plots import draw_boxes, draw_ratios, draw_timeline
 from workbench.timing import Timeline
 
-matplotlib.use("agg")
 BOX = [[0.25, 0.5, 0.75, 1.0]]
 
 
@@ -114,3 +114,19 @@ def test_parts_are_told_apart_without_colours() -> None:
     assert named == ["encode", "send", "wait", "receive", "decode"]
     assert len({part[0].get_hatch() for part in axes.containers}) == 5
     assert len({part[0].get_facecolor() for part in axes.containers}) == 5
+
+
+def test_a_notebook_shows_one_picture_as_the_cell_left_it() -> None:
+    source = (
+        "from workbench.plots import draw_ratios\n"
+        "axes = draw_ratios({'ours': 1})\n"
+        "axes.figure.set_size_inches(3, 1)\n"
+        "print('printed')"
+    )
+    notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, [source, "1"])))
+    nbclient.execute(notebook, kernel_name="python3")
+    first, second = (cell.outputs for cell in notebook.cells)
+    assert [output.output_type for output in first] == ["stream", "display_data"]
+    assert set(first[1].data) == {"image/png", "text/plain"}
+    assert first[1].data["text/plain"] == "<Figure size 300x100 with 1 Axes>"
+    assert [output.output_type for output in second] == ["execute_result"]

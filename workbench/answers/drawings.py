@@ -1,36 +1,33 @@
 """Parts of an answer as HTML: pictures, boxes, bars, lines, players, texts, tables. All is escaped.
 
-No pyplot: answers are drawn in any thread.
+What is drawn with matplotlib is drawn in `workbench.plots`.
 """
 
 import base64
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from helpers.ccai.speech import Speech
+from helpers.tables import Html
+from workbench import plots
 from workbench.answers import listings
 from workbench.values.arrays import kind
 
-if TYPE_CHECKING:
-    from PIL import Image
-
 EXAMPLES = 4  # of a batch that are shown; the table has all
-_LONGEST = 640  # pixels of a side; larger pictures are reduced
-_SMALL = 320  # pixels; smaller pictures are shown enlarged
 BARS = 10  # highest scores that are shown
-_POINTS = 1000  # of a line, each with the smallest and the largest value there
-TEXTS, _CHARACTERS = 20, 2_000  # that are shown
+TEXTS = 20  # that are shown
+_CHARACTERS = 2_000  # of a text or a table's cell that are shown
 _SECONDS = 30  # of a sound that are carried along
 _FASTEST = 400_000  # samples a second that a browser plays
 _CELL = "padding:2px 8px;text-align:left;vertical-align:top"
 _WORD = 24  # letters; longer words are broken where a table would become too wide
 _BREAK = ";overflow-wrap:anywhere;min-width:12em"
-_BLUE, _ORANGE = "#0072B2", "#E69F00"  # of Okabe and Ito, whom every eye can follow
+_BLUE = "#0072B2"  # of Okabe and Ito, whom every eye can follow
 Pixels = NDArray[np.uint8]  # of shape (height, width, 1, 3 or 4)
 
 
@@ -52,10 +49,6 @@ class Part(NamedTuple):
     html: str
 
 
-class Html(str):
-    """A table's cell that is HTML already."""
-
-
 def drawn(title: str, draw: Callable[[], list[Part]]) -> list[Part]:
     """Return what `draw` returns; when it fails, a part that says why."""
     try:
@@ -66,54 +59,39 @@ def drawn(title: str, draw: Callable[[], list[Part]]) -> list[Part]:
         return [Part(title, "text", notes(_readable(told)))]
 
 
-def images(title: str, pictures: Sequence[Pixels], count: int, told: str = "") -> Part:
+def images(title: str, pictures: Sequence[Pixels], count: int, note: str = "") -> Part:
     """Show pictures, the first ones of so many."""
     html = ""
     for number, pixels in enumerate(pictures):
         height, width, channels = pixels.shape
-        what = {1: "grey", 3: "RGB", 4: "RGB with alpha"}[channels]
+        colours = {1: "grey", 3: "RGB", 4: "RGB with alpha"}[channels]
         example = f", example {number}" if count > 1 else ""
-        image = _reduced(pixels)
-        alt = f"{title}{example}: picture of {width} x {height} pixels, {what}"
-        html += _img(_png(image), alt, image.width * _enlarged(pixels))
-    return Part(title, "image", html + notes(told, of_batch(len(pictures), count)))
+        image = plots.reduced(pixels)
+        file = io.BytesIO()
+        image.save(file, "PNG")
+        alt = f"{title}{example}: picture of {width} x {height} pixels, {colours}"
+        html += _img(file.getvalue(), alt, image.width * plots.enlargement(pixels))
+    return Part(title, "image", html + notes(note, of_batch(len(pictures), count)))
 
 
 def boxes(
     title: str,
     pixels: Pixels,
-    found: Sequence[Sequence[float]],
+    corners: Sequence[Sequence[float]],
     labels: Sequence[str],
     table: str,
-    told: str = "",
+    note: str = "",
 ) -> Part:
     """Show boxes on a picture; each is xmin, ymin, xmax, ymax in pixels, from edge to edge."""
-    from PIL import ImageDraw, ImageFont  # optional: `otw describe` draws nothing
-
-    image, factor = _canvas(pixels)
-    canvas, font = ImageDraw.Draw(image), ImageFont.load_default(14)
-    for box, label in zip(_near(found, factor), labels, strict=True):
-        left, top, right, bottom = box
-        edges = (left, top, max(left, right - 1), max(top, bottom - 1))
-        canvas.rectangle(edges, outline=_ORANGE, width=3)
-        at = (max(left, 0) + 4, max(top, 0) + 3)
-        start, up, end, down = canvas.textbbox(at, label, font)
-        canvas.rectangle((start - 2, up - 2, end + 2, down + 2), fill=_ORANGE)
-        canvas.text(at, label, "black", font)
-    alt = f"{title}: picture with boxes, {len(found)} in all; the table beside has them"
-    return Part(title, "boxes", _img(_png(image), alt, image.width) + table + notes(told))
+    alt = f"{title}: picture with boxes, {len(corners)} in all; the table beside has them"
+    html = _figure(plots.with_boxes(pixels, corners, labels), alt)
+    return Part(title, "boxes", html + table + notes(note))
 
 
-def points(title: str, pixels: Pixels, found: Sequence[Sequence[float]]) -> Part:
+def points(title: str, pixels: Pixels, places: Sequence[Sequence[float]]) -> Part:
     """Show points on a picture; each is x and y in pixels."""
-    from PIL import ImageDraw  # optional, as above
-
-    image, factor = _canvas(pixels)
-    canvas = ImageDraw.Draw(image)
-    for point in _near(found, factor):
-        canvas.circle(point, 3, "white", "black")
-    alt = f"{title}: picture with {len(found)} points"
-    return Part(title, "boxes", _img(_png(image), alt, image.width))
+    alt = f"{title}: picture with {len(places)} points"
+    return Part(title, "boxes", _figure(plots.with_points(pixels, places), alt))
 
 
 def scores(
@@ -132,20 +110,9 @@ def scores(
 
 def series(title: str, rows: Sequence[NDArray], count: int) -> Part:
     """Draw numbers over their index, a line for each of the first rows of so many."""
-    from matplotlib.figure import Figure  # 0.3 s
-
-    figure = Figure(figsize=(6.4, 2.6), layout="constrained")
-    axes = figure.subplots()
-    for number, (row, style) in enumerate(zip(rows, ("-", "--", "-.", ":"), strict=False)):
-        axes.plot(*_thinned(row), style, lw=1, label=f"example {number}")
-    axes.set(xlabel="index", ylabel="value")
-    if len(rows) > 1:
-        axes.legend()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
     alt = f"{title}: {len(rows[0]):,} values over their index as a line"
-    html = _img(buffer.getvalue(), alt, 640) + notes(of_batch(len(rows), count))
-    return Part(title, "series", html)
+    html = _figure(plots.lines(rows), alt)
+    return Part(title, "series", html + notes(of_batch(len(rows), count)))
 
 
 def sounds(title: str, speeches: Sequence[Speech], count: int, told: str = "") -> Part:
@@ -237,43 +204,8 @@ def _bar(score: float) -> Html:
     )
 
 
-def _reduced(pixels: Pixels) -> "Image.Image":
-    from PIL import Image  # optional, as above
-
-    height, width = pixels.shape[:2]
-    if (step := max(height, width) // (4 * _LONGEST)) > 1:  # or all of it would be copied first
-        pixels = pixels[::step, ::step]
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    factor = min(1, _LONGEST / max(height, width))
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return image.resize(size, Image.Resampling.BOX)
-
-
-def _canvas(pixels: Pixels) -> tuple["Image.Image", float]:
-    """Return an RGB image that is large enough to draw on, and how much larger it is."""
-    from PIL import Image  # optional, as above
-
-    image, factor = _reduced(pixels), _enlarged(pixels)
-    if image.mode == "RGBA":
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    larger = (image.width * factor, image.height * factor)
-    image = image.convert("RGB").resize(larger, Image.Resampling.NEAREST)
-    return image, image.width / pixels.shape[1]
-
-
-def _near(places: Sequence[Sequence[float]], factor: float) -> list[list[int]]:
-    """Return places as whole pixels, none of them so far away that it could not be drawn."""
-    return np.clip(np.round(np.asarray(places, float) * factor), -9999, 9999).astype(int).tolist()
-
-
-def _enlarged(pixels: Pixels) -> int:
-    return max(1, -(-_SMALL // max(pixels.shape[:2])))
-
-
-def _png(image: "Image.Image") -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
+def _figure(figure: Any, alt: str) -> str:
+    return _img(plots.png(figure), alt, round(figure.bbox.width))
 
 
 def _img(png: bytes, alt: str, width: int) -> str:
@@ -283,17 +215,6 @@ def _img(png: bytes, alt: str, width: int) -> str:
         f"<img alt='{escaped(alt)}' width='{width}' style='{style}' "
         f"src='data:image/png;base64,{data}'>"
     )
-
-
-def _thinned(row: NDArray) -> tuple[NDArray, NDArray]:
-    """Return x and y of a line; of a long one the smallest and the largest value of each part."""
-    starts = np.arange(len(row))
-    if len(row) > 2 * _POINTS:
-        starts = np.linspace(0, len(row), _POINTS, endpoint=False, dtype=int)
-        edges = [np.fmin.reduceat(row, starts), np.fmax.reduceat(row, starts)]
-        row, starts = np.stack(edges, 1).ravel(), np.repeat(starts, 2)
-    row = row.astype(float)
-    return starts, np.where(np.isfinite(row), row, np.nan)
 
 
 def table(outputs: Mapping[str, NDArray], caption: str = "Arrays") -> str:
@@ -324,22 +245,10 @@ def extent(array: NDArray) -> tuple[str, str, str]:
     if not array.size or of not in "bifc":
         return "", "", ""
     if of == "f" and array.itemsize <= 2:
-        array, missing = _distinct(array)
-    else:
-        missing = int(np.count_nonzero(np.isnan(array))) if of in "fc" else 0
+        array = array.astype(np.float32)  # NumPy compares these types slowly
+    missing = int(np.count_nonzero(np.isnan(array))) if of in "fc" else 0
     found = (np.fmin.reduce(array, axis=None), np.fmax.reduce(array, axis=None))
     if of == "c" or np.isnan(found).any():
         return "", "", f"{missing:,}"
     low, high = (f"{each:.6g}" if of == "f" else str(each) for each in found)
     return low, high, f"{missing:,}"
-
-
-def _distinct(array: NDArray) -> tuple[NDArray[np.float32], int]:
-    """Return the values there are, and how many are NaN, of a type that NumPy compares slowly."""
-    bits = array.reshape(-1).view(f"u{array.itemsize}")
-    counts = np.zeros(256**array.itemsize, np.int64)
-    for start in range(0, bits.size, 1 << 20):
-        counts += np.bincount(bits[start : start + (1 << 20)], minlength=counts.size)
-    there = np.flatnonzero(counts)
-    values = there.astype(bits.dtype).view(array.dtype).astype(np.float32)
-    return values, int(counts[there][np.isnan(values)].sum())

@@ -229,7 +229,11 @@ def _drawn(
     ):
         # What cannot be written on the picture stands beside it.
         short = name if len(name) <= _LETTERS else f"{name[:_LETTERS]}..."
-        marks.append(f"{short} {score:.2f}" if name.isascii() and name else str(number))
+        marks.append(
+            f"{short} {score:.2f}"
+            if name.isascii() and name.isprintable() and name
+            else str(number)
+        )
         rows.append([str(number), name, f"{score:.3f}", *(f"{each:.1f}" for each in box)])
     head = ("box", "class", "score", "xmin", "ymin", "xmax", "ymax")
     boxes = "1 box" if len(rows) == 1 else f"{len(rows)} boxes"
