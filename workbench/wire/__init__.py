@@ -7,20 +7,23 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from helpers import tables
 from helpers.errors import BadInput
 from helpers.errors.explanations import cut
 from helpers.tfserving.codec import decode_predict, encode_predict
-from workbench.wire import rows as wire_rows
-from workbench.wire.rows import Row
+from workbench.wire import http, messages
+from workbench.wire.rows import MASK, Row, rest
 from workbench.wire.sizes import sizes
 
 __all__ = ["View", "decode_predict", "encode_predict", "show", "sizes"]
 
 _MOST_ROWS = 300
-_FIRST, _LAST = 16, 8  # bytes of a content that is folded
+_FIRST = 16  # bytes of a content that is folded
+_LAST = 8
 # Black reads well on each of them, and they differ in lightness too.
 _COLOURS = ("#fff2b3", "#a8d5ff", "#ffd0b8", "#b5e0b5", "#eadcff", "#d0d0d0")
 _COLUMNS = ("at", "field", "number", "type", "length", "value", "bytes: tag and length | content")
+_LEGEND = "A field's name and its bytes have one colour; tag and length are underlined."
 
 
 def show(message: Any) -> "View":
@@ -52,20 +55,20 @@ def show(message: Any) -> "View":
     See protobuf.dev/programming-guides/encoding.
     """
     if isinstance(message, Message):
+        title = message.DESCRIPTOR.full_name
         data = message.SerializePartialToString(deterministic=True)
-        title, rows = message.DESCRIPTOR.full_name, wire_rows.of_message(data, message.DESCRIPTOR)
-        shown = list(itertools.islice(rows, _MOST_ROWS))
+        rows = list(itertools.islice(messages.rows(data, message.DESCRIPTOR), _MOST_ROWS))
     elif hasattr(message, "request") or hasattr(message, "path_url"):
         request = getattr(message, "request", message)
         title = f"{request.method} {cut(request.url)}"
-        data, shown = wire_rows.of_request(request)
+        data, rows = http.rows(request)
     else:
         kind = type(message).__name__
         raise BadInput(f"This shows protobuf messages and requests of `requests`, not {kind}.")
-    end = max((row.end for row in shown), default=0)
+    end = max((row.end for row in rows), default=0)
     if end < len(data):
-        shown.append(wire_rows.rest("...", end, len(data)))
-    return View(title, data, tuple(shown))
+        rows.append(rest("...", end, len(data)))
+    return View(title, data, tuple(rows))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,43 +87,36 @@ class View:
     rows: tuple[Row, ...]
 
     def __repr__(self) -> str:
-        lines = [_COLUMNS, *map(self._cells, self.rows)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        texts = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
-        return "\n".join((self._caption(), *texts))
+        return f"{self._caption()}\n{tables.text(_COLUMNS, map(self._text, self.rows))}"
 
     def _repr_html_(self) -> str:
         names = dict.fromkeys(row.name for row in self.rows)
         colours = dict(zip(names, itertools.cycle(_COLOURS), strict=False))
-        rows = "".join(self._html(row, colours[row.name]) for row in self.rows)
-        head = "".join(f"<th scope='col' style='text-align:left'>{each}</th>" for each in _COLUMNS)
-        legend = "A field's name and its bytes have one colour; tag and length are underlined."
-        return (
-            f"<table class='otw-wire'><caption>{escape(self._caption())}. {legend}</caption>"
-            f"<tr>{head}</tr>{rows}</table>"
-        )
+        cells = [self._html(row, colours[row.name]) for row in self.rows]
+        caption = tables.Html(f"{escape(self._caption())}. {_LEGEND}")
+        return tables.html(_COLUMNS, cells, caption=caption, css="otw-wire")
 
     def _caption(self) -> str:
         caption = f"{self.title}, {len(self.data):,} bytes"
-        if b"***" in self.data or any(row.instead == wire_rows.MASK for row in self.rows):
+        if b"***" in self.data or any(row.instead == MASK for row in self.rows):
             return f"{caption}; *** stands for a secret"
         return caption
 
-    def _cells(self, row: Row) -> tuple[str, ...]:
-        both = " | ".join(filter(None, self._bytes(row)))
-        return f"{row.begin:04x}", "  " * row.depth + row.name, *row[2:6], both
+    def _text(self, row: Row) -> list[str]:
+        name = "  " * row.depth + row.name
+        return [f"{row.begin:04x}", name, *row[2:6], " | ".join(filter(None, self._bytes(row)))]
 
-    def _html(self, row: Row, colour: str) -> str:
+    def _html(self, row: Row, colour: str) -> list[str]:
         style = f"background:{colour};color:#000"
         tag, content = self._bytes(row)
-        cells = [
-            f"<code>{row.begin:04x}</code>",
-            f"<span style='{style};margin-left:{row.depth}em'>{escape(row.name)}</span>",
-            *map(escape, row[2:6]),
-            f"<code style='{style}'><u>{tag}</u> {content}</code>",
+        return [
+            tables.Html(f"<code>{row.begin:04x}</code>"),
+            tables.Html(
+                f"<span style='{style};margin-left:{row.depth}em'>{escape(row.name)}</span>"
+            ),
+            *row[2:6],
+            tables.Html(f"<code style='{style}'><u>{tag}</u> {content}</code>"),
         ]
-        columns = "".join(f"<td style='text-align:left'>{each}</td>" for each in cells)
-        return f"<tr>{columns}</tr>"
 
     def _bytes(self, row: Row) -> tuple[str, str]:
         """Return tag and length, and the content, in hexadecimal."""
@@ -129,7 +125,7 @@ class View:
 
 
 def _folded(content: bytes) -> str:
-    if len(content) <= _FIRST + _LAST:
+    hidden = len(content) - _FIRST - _LAST
+    if hidden <= 0:
         return content.hex(" ")
-    left = len(content) - _FIRST - _LAST
-    return f"{content[:_FIRST].hex(' ')} ... {left:,} bytes ... {content[-_LAST:].hex(' ')}"
+    return f"{content[:_FIRST].hex(' ')} ... {hidden:,} bytes ... {content[-_LAST:].hex(' ')}"

@@ -14,7 +14,8 @@ from helpers.tensors import as_array, to_data_type, typed_field
 from helpers.tfserving.codec import encode_predict
 from helpers.tfserving.rest import to_json
 
-_SHORTEST, _LONGEST = 8, 65_500  # pixels: JPEG's blocks, and what its encoder takes
+_SHORTEST = 8  # pixels of a side: JPEG's blocks
+_LONGEST = 65_500  # what its encoder takes
 
 
 def sizes(array: ArrayLike, *, model: str = "m", name: str = "x") -> dict[str, int]:
@@ -53,7 +54,7 @@ def sizes(array: ArrayLike, *, model: str = "m", name: str = "x") -> dict[str, i
             "Sizes are counted of an array of numbers or booleans with an axis for the examples; "
             f"this is {values.dtype} of shape {values.shape}."
         )
-    found = {
+    counts = {
         "gRPC, tensor_content": len(encode_predict(model, {name: values})),
         f"gRPC, {typed_field(values.dtype)}": len(_typed(model, name, values)),
         "JSON rows": len(_body(to_json(values))),
@@ -62,12 +63,12 @@ def sizes(array: ArrayLike, *, model: str = "m", name: str = "x") -> dict[str, i
         # NumPy's half would overflow while it is rounded.
         wide = values.astype(np.promote_types(values.dtype, np.float32), copy=False)
         rounded = _body(to_json(wide.round(4)))
-        found["JSON rows, 4 decimals (loses digits)"] = len(rounded)
+        counts["JSON rows, 4 decimals (loses digits)"] = len(rounded)
     pixels = _pixels(values)
     if pixels is not None:
         text = base64.b64encode(_jpeg(pixels))
-        found["JSON, JPEG in base64 (loses detail)"] = len(_body(b'[{"b64":"%b"}]' % text))
-    return found
+        counts["JSON, JPEG in base64 (loses detail)"] = len(_body(b'[{"b64":"%b"}]' % text))
+    return counts
 
 
 def _typed(model: str, name: str, values: NDArray) -> bytes:
