@@ -29,6 +29,10 @@ _PARTS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "c": (numbers.Complex, "Write a number, or NaN where it is missing."),
     "O": ((str, bytes), "Write text."),
 }
+_READ_HEADER = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 _Number = TypeVar("_Number")
 
 
@@ -66,8 +70,8 @@ def fit(name: str, value: ArrayLike, spec: TensorSpec) -> NDArray:
     array = _cast(name, array, spec)
     if not spec.takes(array.shape) and spec.takes((1, *array.shape)):
         array = array[np.newaxis]
-    one = Signatures("", 0, {DEFAULT_SIGNATURE: Signature({name: spec}, {})})
-    return check_inputs(one, DEFAULT_SIGNATURE, {name: array})[name]
+    signatures = Signatures("", 0, {DEFAULT_SIGNATURE: Signature({name: spec}, {})})
+    return check_inputs(signatures, DEFAULT_SIGNATURE, {name: array})[name]
 
 
 def one(value: str | bytes, spec: TensorSpec) -> NDArray:
@@ -80,8 +84,9 @@ def one(value: str | bytes, spec: TensorSpec) -> NDArray:
 
 def from_npy(name: str, content: bytes, spec: TensorSpec) -> NDArray:
     """Read a `.npy` file; its header is not believed before it agrees with the file's size."""
+    file = io.BytesIO(content)
     try:
-        shape, fortran_order, dtype, start = _header(content)
+        shape, _, dtype = _READ_HEADER[np.lib.format.read_magic(file)](file)
     except Exception as error:  # NumPy evaluates the header, which fails in its own ways
         raise BadInput(
             f"Input {name!r}: this is no .npy file with numbers. Write one with numpy.save."
@@ -91,24 +96,23 @@ def from_npy(name: str, content: bytes, spec: TensorSpec) -> NDArray:
             f"Input {name!r}: the .npy file holds {dtype}; expected {spec}. Objects are not read: "
             "they would have to be unpickled, which can run anything. Save numbers or text."
         )
-    count, size = math.prod(shape), len(content) - start
-    damaged = BadInput(
-        f"Input {name!r}: the .npy file is damaged. Its header says {dtype} of shape "
-        f"{str(list(shape))[:80]}, but {size:,} bytes follow."
-    )
-    if min(shape, default=0) < 0 or count * dtype.itemsize != size:
-        raise damaged
-    plain = np.dtype((np.void, spec.dtype.itemsize))
-    if of_ml_dtypes(spec.dtype) and dtype == plain:
-        dtype = spec.dtype  # numpy.save keeps nothing of bfloat16 and the like but the size
-    values = np.frombuffer(content, dtype, count, start) if count else np.empty(0, dtype)
+    size = len(content) - file.tell()
+    file.seek(0)
     try:
-        return values.reshape(shape, order="F" if fortran_order else "C").copy()
-    except (ValueError, OverflowError) as error:  # too many axes, or one beside a 0 that is huge
-        raise damaged from error
+        if math.prod(shape) * dtype.itemsize != size:  # NumPy would make room for what it says
+            raise ValueError
+        array = np.load(file, allow_pickle=False)
+    except (ValueError, OverflowError) as error:  # as of too many axes
+        raise BadInput(
+            f"Input {name!r}: the .npy file is damaged. Its header says {dtype} of shape "
+            f"{str(list(shape))[:80]}, but {size:,} bytes follow."
+        ) from error
+    if of_ml_dtypes(spec.dtype) and dtype == np.dtype((np.void, spec.dtype.itemsize)):
+        return array.view(spec.dtype)  # numpy.save keeps nothing of bfloat16 but the size
+    return array
 
 
-def finite(where: str, text: str, number: _Number, spec: TensorSpec) -> _Number:
+def finite(place: str, text: str, number: _Number, spec: TensorSpec) -> _Number:
     """Return what a text was read as, or raise BadInput when it is infinite but does not say so.
 
     Examples
@@ -119,7 +123,7 @@ def finite(where: str, text: str, number: _Number, spec: TensorSpec) -> _Number:
     if not isinstance(number, (float, complex)) or cmath.isfinite(number):
         return number
     if cmath.isinf(number) and "inf" not in text.lower():
-        raise _does_not_fit(where, text if len(text) <= 40 else f"{text[:40]} ...", spec)
+        raise _does_not_fit(place, text if len(text) <= 40 else f"{text[:40]} ...", spec)
     return number
 
 
@@ -153,9 +157,9 @@ def kind(dtype: np.dtype) -> str:
     return {"u": "i", "S": "O", "U": "O"}.get(dtype.kind, dtype.kind)
 
 
-def is_near(given: str, wanted: str) -> bool:
+def _is_near(kind: str, wanted: str) -> bool:
     """Whether numbers of one kind may become another kind."""
-    return given == wanted or (given in _ORDER and given in _ORDER[: _ORDER.find(wanted) + 1])
+    return kind == wanted or (kind in _ORDER and kind in _ORDER[: _ORDER.find(wanted) + 1])
 
 
 def _is_rounded(value: ArrayLike, array: NDArray, spec: TensorSpec) -> bool:
@@ -164,21 +168,22 @@ def _is_rounded(value: ArrayLike, array: NDArray, spec: TensorSpec) -> bool:
         return False
     if isinstance(value, np.ndarray | np.generic):
         return False
-    return all(isinstance(each, numbers.Integral) for each in np.asarray(value, object).flat)
+    return all(isinstance(part, numbers.Integral) for part in np.asarray(value, object).flat)
 
 
 def _of_parts(name: str, array: NDArray, spec: TensorSpec) -> NDArray:
     """Make numbers of objects, and check that texts can be sent."""
-    wanted, parts = kind(spec.dtype), _texts(name, array)
+    wanted = kind(spec.dtype)
+    parts = _texts(name, array)
     if not parts or wanted not in _PARTS or (wanted != "O" and isinstance(parts[0], str | bytes)):
         return array  # what is neither text nor numbers is told by check_inputs
     types, hint = _PARTS[wanted]
     for number, part in enumerate(parts):
         if not isinstance(part, types):
-            place = [int(each) for each in np.unravel_index(number, array.shape)]
-            where = f" at {place}" if place else ""
+            index = [int(i) for i in np.unravel_index(number, array.shape)]
+            place = f" at {index}" if index else ""
             what = "null (None)" if part is None else f"of type {type(part).__name__}"
-            raise BadInput(f"Input {name!r}: the value{where} is {what}; expected {spec}. {hint}")
+            raise BadInput(f"Input {name!r}: the value{place} is {what}; expected {spec}. {hint}")
     if wanted in "Ob":
         return array if wanted == "O" else array.astype(bool)
     if wanted == "i":
@@ -207,28 +212,28 @@ def _texts(name: str, array: NDArray) -> list:
 
 
 def _whole(name: str, objects: NDArray, spec: TensorSpec) -> NDArray:
-    low, high = objects.min(), objects.max()
+    low = objects.min()
     try:
         return objects.astype(np.uint64 if low >= 0 else np.int64)
     except OverflowError as error:
         bounds = np.iinfo(np.uint64 if spec.dtype == np.uint64 else np.int64)
-        wrong = low if low < bounds.min else high
+        wrong = low if low < bounds.min else objects.max()
         if abs(wrong) < 2**64:
             raise _does_not_fit(f"Input {name!r}", wrong, spec) from error
         raise BadInput(f"Input {name!r} has a number of over 64 bits; expected {spec}.") from error
 
 
-def _does_not_fit(where: str, what: object, spec: TensorSpec) -> BadInput:
-    return BadInput(f"{where}: {what} does not fit in {spec.dtype}; expected {spec}.")
+def _does_not_fit(place: str, what: object, spec: TensorSpec) -> BadInput:
+    return BadInput(f"{place}: {what} does not fit in {spec.dtype}; expected {spec}.")
 
 
 def _cast(name: str, array: NDArray, spec: TensorSpec) -> NDArray:
-    given, wanted = kind(array.dtype), kind(spec.dtype)
-    if array.dtype == spec.dtype or "O" in (given, wanted):
+    wanted = kind(spec.dtype)
+    if array.dtype == spec.dtype or "O" in (kind(array.dtype), wanted):
         return array  # what is neither text nor numbers is told by check_inputs
     if array.size == 0 and array.dtype == np.float64:
         return array.astype(spec.dtype)  # an empty list, which NumPy takes for floats
-    if not is_near(given, wanted):
+    if not _is_near(kind(array.dtype), wanted):
         hint = {"b": " Write true or false.", "i": " Write whole numbers."}.get(wanted, "")
         raise BadInput(f"Input {name!r} is {array.dtype}; expected {spec}.{hint}")
     with np.errstate(all="ignore"):
@@ -243,13 +248,3 @@ def _cast(name: str, array: NDArray, spec: TensorSpec) -> NDArray:
     if wrong.any():
         raise _does_not_fit(f"Input {name!r}", array[wrong].reshape(-1)[0], spec)
     return cast
-
-
-def _header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype, int]:
-    file = io.BytesIO(content)
-    version = np.lib.format.read_magic(file)
-    known = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    return *known[version](file), file.tell()

@@ -52,8 +52,8 @@ class Preprocessing:
     resize: str = "stretch"
 
     def __post_init__(self) -> None:
-        known = {"channels": CHANNELS, "layout": LAYOUTS, "scale": SCALES, "resize": RESIZES}
-        for name, values in known.items():
+        choices = {"channels": CHANNELS, "layout": LAYOUTS, "scale": SCALES, "resize": RESIZES}
+        for name, values in choices.items():
             if getattr(self, name) not in values:
                 listed = ", ".join(map(str, values))
                 raise BadInput(f"{name} is one of {listed}, not {getattr(self, name)!r}.")
@@ -96,12 +96,15 @@ def suggest(spec: TensorSpec) -> Preprocessing | None:
         return None
     for layout, batch, shape in _readings(spec.shape):
         sizes = dict(zip(layout, shape, strict=True))
-        height, width, channels = sizes["H"], sizes["W"], sizes.get("C", 1)
-        known = len(spec.shape) == 4 or -1 not in (height, width)
-        if batch in (-1, 1) and channels in CHANNELS and known and _are_sides(height, width):
-            scale, resize = "0..255" if whole else "0..1", "stretch"
-            if -1 in (height, width):
-                resize = "none"
+        height = sizes["H"]
+        width = sizes["W"]
+        channels = sizes.get("C", 1)
+        any_size = -1 in (height, width)
+        if any_size and len(spec.shape) < 4:
+            continue
+        if batch in (-1, 1) and channels in CHANNELS and _are_sides(height, width):
+            scale = "0..255" if whole else "0..1"
+            resize = "none" if any_size else "stretch"
             return Preprocessing(height, width, channels, layout, scale, resize)
     return None
 
@@ -179,9 +182,9 @@ def _readings(shape: tuple[int, ...]) -> list[tuple[str, int, tuple[int, ...]]]:
 
 
 def _are_sides(height: int, width: int) -> bool:
-    known = [size for size in (height, width) if size != -1]
-    fit = all(size >= _SMALLEST for size in known) and height * width <= MAX_PIXELS
-    return fit and max(known, default=0) <= _LONGEST * min(known, default=0)
+    sides = [size for size in (height, width) if size != -1] or [_SMALLEST]
+    fit = min(sides) >= _SMALLEST and height * width <= MAX_PIXELS
+    return fit and max(sides) <= _LONGEST * min(sides)
 
 
 def _open(content: bytes) -> Image.Image:

@@ -97,12 +97,12 @@ def from_file(
     """
     if len(content) > MAX_MESSAGE:
         raise BadInput(f"Input {name!r} has {len(content):,} bytes; at most {MAX_MESSAGE:,} fit.")
-    found = _kind_of_file(filename, content)
-    if found == "npy":
+    form = _form(filename, content)
+    if form == "npy":
         return fit(name, from_npy(name, content, spec), spec)
-    if spec.dtype.kind == "O" and found != "json":
+    if spec.dtype.kind == "O" and form != "json":
         return fit(name, one(content, spec), spec)
-    if found == "picture":
+    if form == "picture":
         return fit(name, _picture(name, content, spec, preprocessing), spec)
     try:
         return from_text(name, content.decode("utf-8-sig"), spec)
@@ -140,13 +140,13 @@ def at_random(spec: TensorSpec, sizes: Sequence[int] = (), seed: int = 0) -> NDA
     >>> at_random(TensorSpec(np.dtype("int8"), (-1, 2)), [3]).shape
     (3, 2)
     """
-    axes, given = ask_sizes(spec), list(sizes)
-    if spec.shape is not None and len(given) != len(axes):
-        raise BadInput(f"{spec} has {len(axes)} sizes to choose, but {len(given)} were given.")
-    if min(given, default=0) < 0 or seed < 0:
+    axes = ask_sizes(spec)
+    if spec.shape is not None and len(sizes) != len(axes):
+        raise BadInput(f"{spec} has {len(axes)} sizes to choose, but {len(sizes)} were given.")
+    if min(sizes, default=0) < 0 or seed < 0:
         raise BadInput("Sizes and the seed are whole numbers from 0 on.")
-    shape = given if spec.shape is None else list(spec.shape)
-    for axis, size in zip(axes, given, strict=False):
+    shape = list(sizes if spec.shape is None else spec.shape)
+    for axis, size in zip(axes, sizes, strict=False):
         shape[axis] = size
     wide = max(spec.dtype.itemsize, 8)  # as they are made, and as strings are held
     if len(shape) > 32 or math.prod(max(size, 1) for size in shape) * wide > MAX_MESSAGE:
@@ -184,9 +184,11 @@ def _is_text(value: Any) -> bool:
 
 
 def _json(name: str, text: str, spec: TensorSpec) -> Any:
-    where = f"Input {name!r}"
+    def number(digits: str) -> float:
+        return finite(f"Input {name!r}", digits, float(digits), spec)
+
     try:
-        value = json.loads(text, parse_float=lambda each: finite(where, each, float(each), spec))
+        value = json.loads(text, parse_float=number)
     except RecursionError as error:
         raise BadInput(f"Input {name!r} has too many brackets within each other.") from error
     except ValueError as error:
@@ -200,7 +202,7 @@ def _json(name: str, text: str, spec: TensorSpec) -> Any:
     return value
 
 
-def _kind_of_file(filename: str, content: bytes) -> str:
+def _form(filename: str, content: bytes) -> str:
     extension = os.path.splitext(filename)[1].lower().removeprefix(".")
     if extension in ("npy", "json"):
         return extension
@@ -233,14 +235,8 @@ def _random(generator: np.random.Generator, shape: list[int], dtype: np.dtype) -
         case "b":
             return generator.integers(0, 2, shape)
         case "i":
-            largest = min(_LARGEST_INTEGER, _largest(dtype))
-            return generator.integers(0, largest + 1, shape)
+            limits = ml_dtypes.iinfo(dtype) if dtype.kind == "V" else np.iinfo(dtype)
+            return generator.integers(0, min(_LARGEST_INTEGER, limits.max) + 1, shape)
         case "c":
             return generator.random(shape) + 1j * generator.random(shape)
     return generator.random(shape, np.float32)
-
-
-def _largest(dtype: np.dtype) -> int:
-    if dtype.kind != "V":
-        return int(np.iinfo(dtype).max)
-    return int(ml_dtypes.iinfo(dtype).max)

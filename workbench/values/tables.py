@@ -43,9 +43,10 @@ def parse(name: str, text: str, spec: TensorSpec) -> Any:
     >>> parse("x", "width;height\\n5.1;3.5", TensorSpec(np.dtype("float32"), (-1, 2)))
     [[5.1, 3.5]]
     """
-    # Each keeps its end: without it, a quoted cell of two lines, 1 and 2, would be read as 12.
+    # Not csv.Sniffer: of 5,1;3,5 it takes the comma, and one column is none to it.
+    # Each line keeps its end: without it, a quoted cell of two lines, 1 and 2, would be read as 12.
     lines = [f"{line}\n" for line in text.splitlines() if line.strip()]
-    delimiter = next((each for each in "\t;," if each in lines[-1]), " ")
+    delimiter = next((mark for mark in "\t;," if mark in lines[-1]), " ")
     rows = _rows(name, lines, delimiter)
     if len(rows) > 1 and not any(_is_value(cell, spec.dtype) for cell in rows[0]):
         rows = rows[1:]
@@ -59,8 +60,8 @@ def parse(name: str, text: str, spec: TensorSpec) -> Any:
                 f"Input {name!r}: row {number} has {len(row)} values, and row 1 has "
                 f"{len(rows[0])}. All rows of a table are of one length."
             )
-        where = f"Input {name!r}, row {number}, column"
-        values.append([_value(f"{where} {n}", cell, spec) for n, cell in enumerate(row, start=1)])
+        place = f"Input {name!r}, row {number}, column"
+        values.append([_value(f"{place} {n}", cell, spec) for n, cell in enumerate(row, start=1)])
     return _with_axes(values, spec)
 
 
@@ -86,15 +87,15 @@ def _refuse_two_readings(name: str, lines: list[str], spec: TensorSpec) -> None:
         )
 
 
-def _value(where: str, cell: str, spec: TensorSpec) -> Any:
+def _value(place: str, cell: str, spec: TensorSpec) -> Any:
     try:
         read = _read(cell, spec.dtype)
     except ValueError as error:
         shown = repr(cell if len(cell) <= 40 else f"{cell[:40]} ...")
         hint = _POINT if "," in cell or " " in cell else f"The input takes {spec}."
         what = _WORDS.get(kind(spec.dtype), str(spec.dtype))
-        raise BadInput(f"{where}: {shown} is no {what}. {hint}") from error
-    return finite(where, cell, read, spec)
+        raise BadInput(f"{place}: {shown} is no {what}. {hint}") from error
+    return finite(place, cell, read, spec)
 
 
 def _is_value(cell: str, dtype: np.dtype) -> bool:
