@@ -58,16 +58,15 @@ def find(outputs: Mapping[str, NDArray]) -> Group | None:
 
     Examples
     --------
-    >>> found = {"detection_boxes": np.zeros((1, 9, 4)), "detection_scores": np.zeros((1, 9))}
-    >>> find(found).scores
-    'detection_scores'
+    >>> find({"boxes": np.zeros((1, 9, 4)), "scores": np.zeros((1, 9))}).scores
+    'scores'
     """
     for name, array in outputs.items():
         if not _BOXES.search(name) or array.shape[-1:] != (4,) or array.ndim not in (2, 3):
             continue
-        each = [other for other, a in outputs.items() if a.shape == array.shape[:-1]]
-        scores = [n for n in each if _SCORES.search(n) and kind(outputs[n].dtype) == "f"]
-        classes = [n for n in each if _CLASSES.search(n) and n not in scores]
+        per_box = [other for other, a in outputs.items() if a.shape == array.shape[:-1]]
+        scores = [n for n in per_box if _SCORES.search(n) and kind(outputs[n].dtype) == "f"]
+        classes = [n for n in per_box if _CLASSES.search(n) and n not in scores]
         classes.sort(key=lambda n: outputs[n].dtype.kind not in "OSU")  # names before numbers
         if scores and kind(array.dtype) in "fi":
             depth = array.ndim - 1

@@ -5,6 +5,7 @@ What is drawn with matplotlib is drawn in `workbench.plots`.
 
 import base64
 import io
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from workbench.answers import listings
 from workbench.values.arrays import kind
 
 EXAMPLES = 4  # of a batch that are shown; the table has all
+ROWS = 100  # of a table of boxes, fields or objects
 BARS = 10  # highest scores that are shown
 TEXTS = 20  # that are shown
 _CHARACTERS = 2_000  # of a text or a table's cell that are shown
@@ -55,8 +57,7 @@ def drawn(title: str, draw: Callable[[], list[Part]]) -> list[Part]:
         return draw()
     except Exception as error:  # a server may send anything, and the rest is to be shown
         why = f"{type(error).__name__}: {error}".removesuffix(": ")
-        told = f"This cannot be drawn: {title}. ({why})"
-        return [Part(title, "text", notes(_readable(told)))]
+        return [sentence(title, f"This cannot be drawn: {title}. ({why})")]
 
 
 def images(title: str, pictures: Sequence[Pixels], count: int, note: str = "") -> Part:
@@ -95,17 +96,17 @@ def points(title: str, pixels: Pixels, places: Sequence[Sequence[float]]) -> Par
 
 
 def scores(
-    title: str, examples: Sequence[Sequence[tuple[str, float]]], count: int, told: str = ""
+    title: str, examples: Sequence[Sequence[tuple[str, float]]], count: int, note: str = ""
 ) -> Part:
     """Show labels with their scores as bars, the highest first; a table for each example."""
     html = ""
     for number, row in enumerate(examples):
         caption = f"{title}, example {number}" if count > 1 else title
-        best = sorted(row, key=lambda each: -each[1])[:BARS]
+        best = sorted(row, key=lambda pair: -pair[1])[:BARS]
         rows = [(label, f"{score:.4g}", _bar(score)) for label, score in best]
         html += f"<div>{grid(caption, ('class', 'score', 'from 0 to 1'), rows)}</div>"
     html = f"<div style='display:flex;flex-wrap:wrap;gap:0 24px'>{html}</div>"
-    return Part(title, "scores", html + notes(told, of_batch(len(examples), count)))
+    return Part(title, "scores", html + notes(note, of_batch(len(examples), count)))
 
 
 def series(title: str, rows: Sequence[NDArray], count: int) -> Part:
@@ -115,7 +116,7 @@ def series(title: str, rows: Sequence[NDArray], count: int) -> Part:
     return Part(title, "series", html + notes(of_batch(len(rows), count)))
 
 
-def sounds(title: str, speeches: Sequence[Speech], count: int, told: str = "") -> Part:
+def sounds(title: str, speeches: Sequence[Speech], count: int, note: str = "") -> Part:
     """Let sounds be heard, or how they begin: the first ones of so many."""
     html = ""
     for number, speech in enumerate(speeches):
@@ -129,24 +130,37 @@ def sounds(title: str, speeches: Sequence[Speech], count: int, told: str = "") -
         html += f"<audio controls aria-label='{label}' src='data:audio/wav;base64,{data}'></audio>"
         cut = f" The first {_SECONDS} s are here." if kept.seconds < speech.seconds else ""
         html += notes(f"{speech.seconds:.2f} s, {speech.rate:,} samples a second.{cut}")
-    return Part(title, "sound", html + notes(told, of_batch(len(speeches), count)))
+    return Part(title, "sound", html + notes(note, of_batch(len(speeches), count)))
 
 
-def texts(title: str, found: Sequence[str | bytes], count: int) -> Part:
+def texts(title: str, contents: Sequence[str | bytes], count: int) -> Part:
     """Show texts with their line ends, or how they begin: the first ones of so many."""
     style = "white-space:pre-wrap;overflow-wrap:anywhere;margin:4px 0"
-    shown = (f"<pre style='{style}'>{escaped(_readable(each))}</pre>" for each in found[:TEXTS])
+    shown = (f"<pre style='{style}'>{escaped(_readable(text))}</pre>" for text in contents[:TEXTS])
     return Part(title, "text", "".join(shown) + notes(of_batch(TEXTS, count, "texts")))
+
+
+def sentence(title: str, text: str) -> Part:
+    """Say something in place of a drawing."""
+    return Part(title, "text", notes(_readable(text)))
 
 
 def notes(*sentences: str) -> str:
     """Write sentences below something; empty ones are left out."""
-    return "".join(f"<p style='margin:2px 0'>{escaped(each)}</p>" for each in sentences if each)
+    return "".join(f"<p style='margin:2px 0'>{escaped(text)}</p>" for text in sentences if text)
 
 
-def of_batch(shown: int, count: int, what: str = "examples") -> str:
+def of_batch(shown: int, count: int, items: str = "examples") -> str:
     """Say how many there are, when not all are shown."""
-    return f"The first {shown} of {count:,} {what}." if count > shown else ""
+    return f"The first {shown} of {count:,} {items}." if count > shown else ""
+
+
+def beginning(
+    caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], count: int, items: str
+) -> str:
+    """Write the first rows as a table, and say how many there are."""
+    listed = grid(caption, head, itertools.islice(rows, ROWS))
+    return listed + notes(of_batch(ROWS, count, items))
 
 
 def grid(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -227,9 +241,10 @@ def table(outputs: Mapping[str, NDArray], caption: str = "Arrays") -> str:
     """
     head = ("name", "dtype", "shape", "min", "max", "NaN", "first values")
     rows = []
-    for name, each in outputs.items():
-        dtype, shape, values = listings.described(np.asarray(each))
-        rows.append((name, dtype, shape, *extent(np.asarray(each)), values))
+    for name, output in outputs.items():
+        array = np.asarray(output)
+        dtype, shape, values = listings.described(array)
+        rows.append((name, dtype, shape, *extent(array), values))
     return grid(caption, head, rows)
 
 
@@ -247,8 +262,8 @@ def extent(array: NDArray) -> tuple[str, str, str]:
     if of == "f" and array.itemsize <= 2:
         array = array.astype(np.float32)  # NumPy compares these types slowly
     missing = int(np.count_nonzero(np.isnan(array))) if of in "fc" else 0
-    found = (np.fmin.reduce(array, axis=None), np.fmax.reduce(array, axis=None))
-    if of == "c" or np.isnan(found).any():
+    if of == "c" or missing == array.size:
         return "", "", f"{missing:,}"
-    low, high = (f"{each:.6g}" if of == "f" else str(each) for each in found)
+    limits = (np.fmin.reduce(array, axis=None), np.fmax.reduce(array, axis=None))
+    low, high = (f"{limit:.6g}" if of == "f" else str(limit) for limit in limits)
     return low, high, f"{missing:,}"

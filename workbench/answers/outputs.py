@@ -7,7 +7,6 @@ What may be two things is left to the table.
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,82 +53,55 @@ def parts(outputs: Arrays, inputs: Arrays, labels: Sequence[str] = ()) -> list[P
 
     Examples
     --------
-    >>> found = parts({"scores": np.array([[0.9, 0.1]]), "n": np.array([3])}, {})
-    >>> [(each.title, each.kind) for each in found]
+    >>> shown = parts({"scores": np.array([[0.9, 0.1]]), "n": np.array([3])}, {})
+    >>> [(part.title, part.kind) for part in shown]
     [('scores', 'scores')]
     """
     outputs = {name: np.asarray(array) for name, array in outputs.items()}
     inputs = {name: np.asarray(array) for name, array in inputs.items()}
-    found: list[Part] = []
-    taken: set[str] = set()
+    shown: list[Part] = []
+    drawn: frozenset[str] = frozenset()
     if group := detections.find(outputs):
-        found += drawings.drawn(group.boxes, partial(_boxes, outputs, group, inputs, labels))
-        taken |= group.others
-    pairs = {name: _classes(name, outputs) for name in outputs if name not in taken}
+        shown += drawings.drawn(group.boxes, partial(_boxes, outputs, group, inputs, labels))
+        drawn = group.others
+    classes = {name: _classes(name, outputs) for name in outputs if name not in drawn}
     rate = _rate(outputs | inputs)
-    left = [name for name in pairs if name not in pairs.values()]
-    for number, name in enumerate(left):
-        if len(found) >= _MOST:
-            told = f"{len(left) - number} more outputs are in the table."
-            return [*found, Part("more outputs", "text", drawings.notes(told))]
-        pair = pairs[name]
-        classes = None if pair is None else outputs[pair]
-        draw = partial(_of_output, name, outputs[name], classes, labels, rate)
-        found += drawings.drawn(name, draw)
-    return found
+    remaining = [name for name in classes if name not in classes.values()]
+    for number, name in enumerate(remaining):
+        if len(shown) >= _MOST:
+            more = f"{len(remaining) - number} more outputs are in the table."
+            return [*shown, drawings.sentence("more outputs", more)]
+        pair = classes[name]
+        ids = None if pair is None else outputs[pair]
+        shown += drawings.drawn(name, partial(_output, name, outputs[name], ids, labels, rate))
+    return shown
 
 
-def kind(name: str, array: NDArray) -> str:
-    """Say what an output is: `text`, `image`, `sound`, `scores`, `series` or `table`.
-
-    Examples
-    --------
-    >>> kind("probabilities", np.array([[0.9, 0.1]]))
-    'scores'
-    >>> kind("answer", np.array([b"yes"], object))
-    'text'
-    >>> kind("y", np.zeros((1, 64, 64, 3), "uint8"))
-    'image'
-    """
-    array = np.asarray(array)
-    if rasters.of_array(name, array):
-        return "image"
-    return "sound" if _speeches(name, array, _RATE) else _kind_of_others(name, array)
-
-
-def _kind_of_others(name: str, array: NDArray) -> str:
-    if array.dtype.kind in "OSU" and array.size:
-        return "text"
-    rows = _rows(array)
-    if rows is None:
-        return "table"
-    if _are_scores(rows):
-        named, whole = _SCORES.search(name), np.allclose(rows.sum(axis=1), 1, atol=_SUM)
-        if (named and whole) or (array.ndim == 2 and (named or whole)):
-            return "scores"
-    return "series" if _are_series(rows) else "table"
-
-
-def _of_output(
+def _output(
     name: str, array: NDArray, classes: NDArray | None, labels: Sequence[str], rate: int
 ) -> list[Part]:
     if classes is not None:
         return [_scores(name, array, classes, labels)]
-    if found := rasters.of_array(name, array):
-        return [drawings.images(name, found.pixels, found.total, found.note)]
-    files, count = array.dtype.kind in "OSU", len(array) if array.ndim > 1 else 1
-    if heard := _speeches(name, array, rate or _RATE):
-        told = f"Played at {_RATE:,} a second: nothing says how many they are."
-        told = "" if rate or files else told  # files say it themselves
-        return [drawings.sounds(name, heard, array.size if files else count, told)]
-    what, rows = _kind_of_others(name, array), _rows(array)
-    if what == "text":
+    if pictures := rasters.of_array(name, array):
+        return [drawings.images(name, pictures.pixels, pictures.total, pictures.note)]
+    is_text = array.dtype.kind in "OSU"
+    count = len(array) if array.ndim > 1 else 1
+    if speeches := _speeches(name, array, rate or _RATE):
+        if is_text:  # files say their rate themselves
+            return [drawings.sounds(name, speeches, array.size)]
+        note = "" if rate else f"Played at {_RATE:,} a second: nothing says how many they are."
+        return [drawings.sounds(name, speeches, count, note)]
+    if is_text and array.size:
         return [drawings.texts(name, array.flat[: drawings.TEXTS].tolist(), array.size)]
-    if what == "scores":
-        return [_scores(name, array, None, labels)]
-    if what == "series" and rows is not None:
-        return [drawings.series(name, list(rows), count)]
-    return []
+    rows = _rows(array)
+    if rows is None:
+        return []
+    if _are_scores(rows):
+        named = _SCORES.search(name) is not None
+        whole = np.allclose(rows.sum(axis=1), 1, atol=_SUM)
+        if (named and whole) or (array.ndim == 2 and (named or whole)):
+            return [_scores(name, array, None, labels)]
+    return [drawings.series(name, list(rows), count)] if _are_series(rows) else []
 
 
 def _rows(array: NDArray) -> NDArray | None:
@@ -159,32 +131,30 @@ def _classes(name: str, outputs: Arrays) -> str | None:
     array = outputs[name]
     if array.ndim != 2 or not _are_scores(_rows(array)):
         return None
-    same = [other for other, each in outputs.items() if each.shape == array.shape]
-    texts = [other for other in same if outputs[other].dtype.kind in "OSU"]
-    named = [
-        other
-        for other in same
-        if _CLASSES.search(other) and arrays.kind(outputs[other].dtype) in "iO"
-    ]
+    same = [other for other in outputs if outputs[other].shape == array.shape]
+    kinds = {other: arrays.kind(outputs[other].dtype) for other in same}
+    texts = [other for other in same if kinds[other] == "O"]
+    named = [other for other in same if _CLASSES.search(other) and kinds[other] in "iO"]
     return next(iter(texts if len(texts) == 1 else named), None)
 
 
 def _scores(name: str, array: NDArray, classes: NDArray | None, labels: Sequence[str]) -> Part:
     array = np.atleast_2d(array)
-    rows, told = plain(array[:EXAMPLES]), []
+    rows = plain(array[:EXAMPLES])
     size = rows.shape[1]
+    notes = []
     if labels and classes is None and len(labels) != size:
-        told.append(f"The {len(labels):,} labels are left out: there are {size:,} scores.")
+        notes.append(f"The {len(labels):,} labels are left out: there are {size:,} scores.")
         labels = ()
     if size > drawings.BARS:
-        told.append(f"The highest {drawings.BARS} of {size:,}.")
+        notes.append(f"The highest {drawings.BARS} of {size:,}.")
     examples = []
     for number, row in enumerate(rows):
         places = _highest(row, drawings.BARS)
         ids = places if classes is None else classes[number, places].tolist()
-        names = [detections.label(each, labels) for each in ids]
+        names = [detections.label(class_id, labels) for class_id in ids]
         examples.append(list(zip(names, row[places].tolist(), strict=True)))
-    return drawings.scores(name, examples, len(array), " ".join(told))
+    return drawings.scores(name, examples, len(array), " ".join(notes))
 
 
 def _highest(row: NDArray, most: int) -> NDArray:
@@ -198,57 +168,62 @@ def _highest(row: NDArray, most: int) -> NDArray:
 def _boxes(
     outputs: Arrays, group: detections.Group, inputs: Arrays, labels: Sequence[str]
 ) -> list[Part]:
-    boxes, sent = outputs[group.boxes], rasters.of_inputs(inputs)
+    boxes = outputs[group.boxes]
     count = len(boxes) if boxes.ndim == 3 else 1
+    sent = rasters.of_inputs(inputs)
     try:
         if sent is None:
             raise BadInput("No input is a picture.")
         if sent.total != count:
             raise BadInput(f"They are of {count} pictures, but {sent.total} were sent.")
-        found = [
+        detected = [
             detections.read(outputs, group, example, *pixels.shape[:2])
             for example, pixels in enumerate(sent.pixels)
         ]
     except BadInput as error:
-        told = f"{group.boxes} are not drawn. {error}"
-        return [Part(group.boxes, "text", drawings.notes(told))]
-    shown = []
-    for example, (pixels, each) in enumerate(zip(sent.pixels, found, strict=True)):
-        title = group.boxes if count == 1 else f"{group.boxes}, example {example}"
-        names = [detections.label(of, labels) for of in each.classes]
-        shown.append(_drawn(title, pixels, each, names, drawings.of_batch(len(found), count)))
-    return shown
-
-
-def _drawn(
-    title: str, pixels: NDArray[np.uint8], found: detections.Detections, names: list[str], told: str
-) -> Part:
-    marks, rows = [], []
-    for number, (box, name, score) in enumerate(
-        zip(found.boxes.tolist(), names, found.scores, strict=True)
-    ):
-        # What cannot be written on the picture stands beside it.
-        short = name if len(name) <= _LETTERS else f"{name[:_LETTERS]}..."
-        marks.append(
-            f"{short} {score:.2f}"
-            if name.isascii() and name.isprintable() and name
-            else str(number)
+        return [drawings.sentence(group.boxes, f"{group.boxes} are not drawn. {error}")]
+    note = drawings.of_batch(len(detected), count)
+    return [
+        _picture(
+            group.boxes if count == 1 else f"{group.boxes}, example {example}", *pair, labels, note
         )
-        rows.append([str(number), name, f"{score:.3f}", *(f"{each:.1f}" for each in box)])
+        for example, pair in enumerate(zip(sent.pixels, detected, strict=True))
+    ]
+
+
+def _picture(
+    title: str,
+    pixels: NDArray[np.uint8],
+    detected: detections.Detections,
+    labels: Sequence[str],
+    note: str,
+) -> Part:
+    marks = []
+    rows = []
+    corners = detected.boxes.tolist()
+    for number, score in enumerate(detected.scores):
+        name = detections.label(detected.classes[number], labels)
+        # What cannot be written on the picture stands beside it.
+        written = name and name.isascii() and name.isprintable()
+        short = name if len(name) <= _LETTERS else f"{name[:_LETTERS]}..."
+        marks.append(f"{short} {score:.2f}" if written else str(number))
+        box = [f"{side:.1f}" for side in corners[number]]
+        rows.append([str(number), name, f"{score:.3f}", *box])
     head = ("box", "class", "score", "xmin", "ymin", "xmax", "ymax")
     boxes = "1 box" if len(rows) == 1 else f"{len(rows)} boxes"
     caption = f"{boxes} with a score of {detections.SURE} or more, in pixels"
     listed = drawings.grid(caption, head, rows)
-    told = " ".join(filter(None, [found.reading, told]))
-    return drawings.boxes(title, pixels, found.boxes.tolist(), marks, listed, told)
+    note = " ".join(filter(None, [detected.reading, note]))
+    return drawings.boxes(title, pixels, corners, marks, listed, note)
 
 
 def _speeches(name: str, array: NDArray, rate: int) -> list[Speech]:
     """Return the sounds that an array is: WAV files, or samples if its name says so."""
     if array.dtype.kind in "OSU":
         first = array.flat[:EXAMPLES].tolist()
+        waves = [file for file in first if isinstance(file, bytes) and file[:4] == b"RIFF"]
         try:
-            return [Speech.read(each) for each in first if _is_wav(each)]
+            return list(map(Speech.read, waves))
         except BadInput:
             return []
     rows = _rows(array) if _SOUND.search(name) else None
@@ -261,13 +236,9 @@ def _speeches(name: str, array: NDArray, rate: int) -> list[Speech]:
     return [Speech(row.astype(np.float32), rate) for row in rows]
 
 
-def _is_wav(value: Any) -> bool:
-    return isinstance(value, bytes) and value[:4] == b"RIFF"
-
-
-def _rate(given: Arrays) -> int:
+def _rate(values: Arrays) -> int:
     """Return how many samples a second there are, if anything says so; else 0."""
-    for name, array in given.items():
+    for name, array in values.items():
         if _RATES.search(name) and array.size == 1 and arrays.kind(array.dtype) in "if":
             rate = float(plain(array).item())
             if 1_000 <= rate <= 400_000:

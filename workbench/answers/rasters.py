@@ -84,16 +84,22 @@ def of_array(name: str, array: NDArray, *, sent: bool = False) -> Rasters | None
 
 def of_inputs(inputs: Mapping[str, NDArray]) -> Rasters | None:
     """Return the pictures that were sent: of the first input that is some."""
-    found = (of_array(name, np.asarray(each), sent=True) for name, each in inputs.items())
-    return next(filter(None, found), None)
+    pictures_of = (of_array(name, np.asarray(array), sent=True) for name, array in inputs.items())
+    return next(filter(None, pictures_of), None)
+
+
+def only_input(inputs: Mapping[str, NDArray]) -> NDArray[np.uint8] | None:
+    """Return the picture that was sent, if it was one."""
+    sent = of_inputs(inputs)
+    return sent.pixels[0] if sent and sent.total == 1 else None
 
 
 def _of_files(array: NDArray) -> Rasters | None:
     first = array.flat[:EXAMPLES].tolist()
-    if not first or not all(isinstance(each, bytes) for each in first):
+    if not first or not all(isinstance(file, bytes) for file in first):
         return None
     try:
-        decoded = [pictures.apply(each, _FILE_SPEC, _FILE) for each in first]
+        decoded = [pictures.apply(file, _FILE_SPEC, _FILE) for file in first]
     except BadInput:
         return None
     return Rasters(decoded, array.size)
@@ -101,7 +107,8 @@ def _of_files(array: NDArray) -> Rasters | None:
 
 def _as_batch(name: str, array: NDArray) -> NDArray | None:
     """Return an array as [n, height, width, channels], or None when its shape is no picture's."""
-    named, whole = bool(_NAMED.search(name)), array.dtype == np.uint8
+    named = _NAMED.search(name) is not None
+    whole = array.dtype == np.uint8
     if array.ndim == 4 and array.shape[3] not in pictures.CHANNELS:
         array = np.moveaxis(array, 1, 3)  # channels first
     elif array.ndim == 3 and array.shape[2] in (3, 4) and (whole or named):
@@ -112,13 +119,14 @@ def _as_batch(name: str, array: NDArray) -> NDArray | None:
         return None
     if array.shape[3] == 4 and not whole:
         return None  # four of anything are more likely than floats with alpha
-    low, high = sorted(array.shape[1:3])
-    return array if low >= _SMALLEST and high <= _LONGEST * low else None
+    shorter, longer = sorted(array.shape[1:3])
+    return array if shorter >= _SMALLEST and longer <= _LONGEST * shorter else None
 
 
 def _levels(values: NDArray[np.float32], sent: bool) -> tuple[float, float] | None:
     """Return what is black and what is white, or None when colours cannot be it."""
-    low, high = float(values.min()), float(values.max())
+    low = float(values.min())
+    high = float(values.max())
     if not np.isfinite([low, high]).all():
         return None
     if low >= 0 and high <= 1:
@@ -134,5 +142,5 @@ def _levels(values: NDArray[np.float32], sent: bool) -> tuple[float, float] | No
 
 def _are_classes(values: NDArray[np.float32]) -> bool:
     """Whether each pixel has the probabilities of three classes; mostly the first row tells."""
-    pixels = (values[:, :1], values) if values.shape[-1] == 3 else ()
-    return bool(pixels) and all(np.allclose(each.sum(-1), 1, atol=_SUM) for each in pixels)
+    parts = (values[:, :1], values)
+    return values.shape[-1] == 3 and all(np.allclose(p.sum(-1), 1, atol=_SUM) for p in parts)
