@@ -5,6 +5,7 @@ pyplot: the Explorer draws in any thread.
 """
 
 import io
+import itertools
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -171,8 +172,7 @@ def draw_ratios(
         Logarithmic, with bars that begin at 1, when the largest is over 20 times the smallest.
     """
     first = next(iter(figures))
-    base = np.asarray(figures[first], float)
-    quotients = [np.atleast_1d(np.asarray(own, float) / base) for own in figures.values()]
+    quotients = [np.atleast_1d(np.divide(own, figures[first])) for own in figures.values()]
     low, median, high = np.array([np.percentile(own, [25, 50, 75]) for own in quotients]).T
     wide = median.max() > _WIDE * median.min()
     axes = _bars(list(figures), title)
@@ -254,8 +254,7 @@ def with_points(pixels: NDArray[np.uint8], points: ArrayLike) -> Any:
 def lines(rows: Iterable[NDArray]) -> Any:
     """Draw numbers over their index, a line for each row."""
     axes = _axes(6.4, 2.6)
-    for number, row in enumerate(rows):
-        style = _STYLES[number % len(_STYLES)]
+    for number, (row, style) in enumerate(zip(rows, itertools.cycle(_STYLES), strict=False)):
         axes.plot(*_thinned(row), style, lw=1, label=f"example {number}")
     axes.set(xlabel="index", ylabel="value")
     if len(axes.lines) > 1:
@@ -274,13 +273,11 @@ def reduced(pixels: NDArray[np.uint8]) -> "Image.Image":
     """Return pixels as an image that is not too large for a page."""
     from PIL import Image  # optional: `otw describe` draws nothing
 
-    height, width = pixels.shape[:2]
-    if (step := max(height, width) // (4 * _LARGEST)) > 1:  # or all of it would be copied first
-        pixels = pixels[::step, ::step]
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    factor = min(1, _LARGEST / max(height, width))
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return image.resize(size, Image.Resampling.BOX)
+    step = max(1, max(pixels.shape) // (4 * _LARGEST))  # or all of a large one would be copied
+    thinned = pixels[::step, ::step]
+    image = Image.fromarray(thinned[..., 0] if pixels.shape[-1] == 1 else thinned)
+    image.thumbnail((_LARGEST, _LARGEST), Image.Resampling.BOX)
+    return image
 
 
 def enlargement(pixels: NDArray[np.uint8]) -> int:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from helpers import tables
 from helpers.channels import MAX_MESSAGE
 from helpers.errors import CallError
 from helpers.tensors import of_ml_dtypes
@@ -27,19 +28,14 @@ _LONGEST_STEM = 200  # of a file's name, which has 255 at most
 def tree(states: Mapping[int, VersionStatus], signatures: Signatures) -> str:
     """Write the states and signatures of a model for a person."""
     lines = []
-    for number, each in states.items():
-        why = f"  {printable(each.message)}" if each.message else ""
-        lines.append(f"  version {number}  {each.state}{why}")
+    for number, version in states.items():
+        why = f"  {printable(version.message)}" if version.message else ""
+        lines.append(f"  version {number}  {version.state}{why}")
     lines.append(f"signatures of version {signatures.version}")
     for name, signature in signatures.items():
-        lines.append(f"  {printable(name)}")
-        for way, specs in (("inputs", signature.inputs), ("outputs", signature.outputs)):
-            optional = signature.optional if way == "inputs" else frozenset()
-            rows = [
-                (f"      {printable(each)}", f"{spec}{'  (optional)' if each in optional else ''}")
-                for each, spec in specs.items()
-            ]
-            lines += [f"    {way}", *_columns(rows)]
+        lines += [f"  {printable(name)}", "    inputs"]
+        lines += _specs(signature.inputs, signature.optional)
+        lines += ["    outputs", *_specs(signature.outputs)]
     return "\n".join(lines)
 
 
@@ -49,8 +45,8 @@ def tree_as_json(states: Mapping[int, VersionStatus], signatures: Signatures) ->
         {
             "model": signatures.model,
             "version": signatures.version,
-            "versions": [{"version": n, **each._asdict()} for n, each in states.items()],
-            "signatures": {name: _as_json(each) for name, each in signatures.items()},
+            "versions": [{"version": n, **state._asdict()} for n, state in states.items()],
+            "signatures": {name: _as_json(signature) for name, signature in signatures.items()},
         }
     )
 
@@ -64,9 +60,8 @@ def table(outputs: Mapping[str, NDArray]) -> str:
     output         dtype    shape   values
     probabilities  float32  [1, 2]  0.25  0.75
     """
-    rows = [("output", "dtype", "shape", "values")]
-    rows += [(printable(name), *described(array)) for name, array in sorted(outputs.items())]
-    return "\n".join(_columns(rows))
+    rows = [(printable(name), *described(array)) for name, array in sorted(outputs.items())]
+    return tables.text(("output", "dtype", "shape", "values"), rows)
 
 
 def described(array: NDArray) -> tuple[str, str, str]:
@@ -123,10 +118,13 @@ def save(folder: str, before: str, outputs: Mapping[str, NDArray]) -> None:
         np.save(path, _for_npy(name, array), allow_pickle=False)
 
 
-def _columns(rows: Iterable[tuple[str, ...]]) -> list[str]:
-    rows = list(rows)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+def _specs(specs: Mapping[str, TensorSpec], optional: Iterable[str] = ()) -> list[str]:
+    """Write names and what they take as lines below `inputs` or `outputs`."""
+    rows = [
+        (f"      {printable(name)}", f"{spec}  (optional)" if name in optional else str(spec))
+        for name, spec in specs.items()
+    ]
+    return tables.text(rows[0], rows[1:]).split("\n") if rows else []
 
 
 def _as_json(signature: Signature) -> dict[str, Any]:
@@ -175,6 +173,6 @@ def _for_npy(name: str, array: NDArray) -> NDArray:
         return array
     values = array.reshape(-1).tolist()
     longest = max(map(len, values), default=0)
-    if longest * len(values) > MAX_MESSAGE or any(each.endswith(b"\0") for each in values):
+    if longest * len(values) > MAX_MESSAGE or any(value.endswith(b"\0") for value in values):
         raise CallError(f"Output {name!r} has bytes that .npy cannot keep. Take --json for them.")
     return array.astype(f"S{max(longest, 1)}")

@@ -42,24 +42,21 @@ def raw(answer: Any) -> str:
     """
     writer = _Writer(_LENGTH)
     text = writer.write(answer)
-    left_out = [
-        f"{count:,} {what}"
-        for count, what in ((writer.values, "values"), (writer.characters, "characters of text"))
-        if count
-    ]
+    counts = {"values": writer.values, "characters of text": writer.characters}
+    left_out = " and ".join(f"{count:,} {name}" for name, count in counts.items() if count)
     if left_out:
-        text += (
-            f"\n\n{' and '.join(left_out)} are left out here. The Python code of the preview gets "
-            "all of them."
-        )
+        code = "The Python code of the preview gets all of them."
+        text += f"\n\n{left_out} are left out here. {code}"
     return text.encode(errors="backslashreplace").decode()  # a lone surrogate, as JSON has it
 
 
 class _Writer:
-    """Writes until `left` characters are used up, and counts what it leaves out."""
+    """Writes until its characters are used up, and counts what it leaves out."""
 
-    def __init__(self, left: int) -> None:
-        self.left, self.values, self.characters = left, 0, 0
+    def __init__(self, remaining: int) -> None:
+        self.remaining = remaining
+        self.values = 0
+        self.characters = 0
 
     def write(self, value: Any, indent: str = "") -> str:
         value = self._plain(value)
@@ -71,46 +68,49 @@ class _Writer:
             return _joined(self._items(value, inner), "{}", indent)
         if not isinstance(value, list):
             return self._leaf(value)
-        if all(isinstance(each, str | int | float | None) for each in value):
+        if all(isinstance(item, str | int | float | None) for item in value):
             return f"[{', '.join(self._until_full(value, self._leaf))}]"
-        parts = self._until_full(value, lambda each: self.write(each, inner), 3 + len(indent))
+        parts = self._until_full(value, lambda item: self.write(item, inner), 3 + len(indent))
         return _joined(parts, "[]", indent)
 
     def _items(self, values: dict[Any, Any], indent: str) -> list[str]:
         """Write names and values; the short ones first, so that the long ones share the rest."""
-        left, written = self.left, {}
+        remaining = self.remaining
+        written = {}
         for number, name in enumerate(sorted(values, key=lambda name: _count(values[name]))):
-            self.left = share = max(_SHARE, left // (len(values) - number))
+            self.remaining = share = max(_SHARE, remaining // (len(values) - number))
             written[name] = f"{self._leaf(str(name))}: {self.write(values[name], indent)}"
-            left -= share - self.left + len(indent)
-        self.left = left
+            remaining -= share - self.remaining + len(indent)
+        self.remaining = remaining
         return [written[name] for name in values]
 
     def _until_full(
         self, values: list[Any], write: Callable[[Any], str], more: int = 0
     ) -> list[str]:
         parts: list[str] = []
-        for number, each in enumerate(values):
-            if self.left <= 0:
+        for number, value in enumerate(values):
+            if self.remaining <= 0:
                 self.values += sum(map(_count, values[number:]))
                 break
-            parts.append(write(each))
-            self.left -= more
+            parts.append(write(value))
+            self.remaining -= more
         return parts
 
     def _leaf(self, value: Any) -> str:
-        if isinstance(value, str) and len(value) > (kept := max(self.left, _SHARE)):
+        if isinstance(value, str) and len(value) > (kept := max(self.remaining, _SHARE)):
             self.characters += len(value) - kept
             value = f"{value[:kept]}..."
         text = json.dumps(value, ensure_ascii=False, default=str)
-        self.left -= len(text) + 2
+        self.remaining -= len(text) + 2
         return text
 
     def _plain(self, value: Any) -> Any:
         """Return a value as dicts, lists and what JSON has besides; long arrays are cut."""
         if isinstance(value, np.ndarray | np.generic):
             array = np.asarray(value)
-            cut = _beginning(array, max(1, self.left // 2))  # a digit and a comma, at the least
+            cut = _beginning(
+                array, max(1, self.remaining // 2)
+            )  # a digit and a comma, at the least
             self.values += array.size - cut.size
             return literals.listed(plain(cut))
         if isinstance(value, bytes):
@@ -118,18 +118,18 @@ class _Writer:
         if hasattr(value, "_asdict"):
             return value._asdict()
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
+            return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         if isinstance(value, Mapping):
             return dict(value)
         return list(value) if isinstance(value, list | tuple) else value
 
 
-def _joined(parts: list[str], ends: str, indent: str) -> str:
-    line = f"{ends[0]}{', '.join(parts)}{ends[1]}"
+def _joined(parts: list[str], brackets: str, indent: str) -> str:
+    line = ", ".join(parts).join(brackets)
     if len(line) <= _WIDTH and "\n" not in line:
         return line
     lines = f",\n{indent}  ".join(parts)
-    return f"{ends[0]}\n{indent}  {lines}\n{indent}{ends[1]}"
+    return f"\n{indent}  {lines}\n{indent}".join(brackets)
 
 
 def plain(array: NDArray) -> NDArray:
@@ -159,13 +159,14 @@ def _beginning(array: NDArray, most: int) -> NDArray:
 
 def _count(value: Any) -> int:
     """Return how many values there are in arrays, lists and dicts, at the least."""
-    found, rest = 0, [value]
+    count = 0
+    rest = [value]
     while rest:
-        each = rest.pop()
-        if isinstance(each, dict):
-            rest += each.values()
-        elif isinstance(each, list | tuple):
-            rest += each
+        item = rest.pop()
+        if isinstance(item, dict):
+            rest += item.values()
+        elif isinstance(item, list | tuple):
+            rest += item
         else:
-            found += each.size if isinstance(each, np.ndarray) else 1
-    return found
+            count += item.size if isinstance(item, np.ndarray) else 1
+    return count
