@@ -47,12 +47,12 @@ def compare(
     {'list': (3,), 'bytes': (3,)}
     """
     timers = {name: timeit.Timer(contender) for name, contender in contenders.items()}
-    found = {name: _warm_up(timer) for name, timer in timers.items()}
+    calls = {name: _warm_up(timer) for name, timer in timers.items()}
     figures = {name: np.empty(rounds) for name in timers}
     with bar(rounds * len(timers), " measurements", progress) as tick:
         for number in range(rounds):
             for name, timer in timers.items():
-                figures[name][number] = timer.timeit(found[name]) / found[name]
+                figures[name][number] = timer.timeit(calls[name]) / calls[name]
                 tick()
     return figures
 
@@ -76,7 +76,7 @@ def ratios(figures: Mapping[str, ArrayLike]) -> dict[str, float]:
     {'ours': 1.0, 'theirs': 3.0}
     """
     first = np.asarray(next(iter(figures.values()), ()), float)
-    return {name: float(np.median(np.divide(each, first))) for name, each in figures.items()}
+    return {name: float(np.median(np.divide(seconds, first))) for name, seconds in figures.items()}
 
 
 class Timeline(NamedTuple):

@@ -74,12 +74,11 @@ class Watch:
 
     def unary(self, channel: grpc.Channel, method: Any, request: Any, timeout: float) -> Any:
         """Do as a stub's method does, and note the parts."""
-
-        ends = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout
         self._encoded()
         channels.connect(channel, timeout)
         self.note("connect")
-        call = method.future(request, timeout=max(0.0, ends - time.monotonic()))
+        call = method.future(request, timeout=max(0.0, deadline - time.monotonic()))
         self.begin(call.cancel)
         call.initial_metadata()  # waits for it
         self.note("wait")
@@ -118,7 +117,8 @@ class _Body(io.BytesIO):
 
     def __init__(self, content: bytes, watch: Watch) -> None:
         super().__init__(content)
-        self._watch, self._asked = watch, False
+        self._watch = watch
+        self._asked = False
 
     def read(self, size: int | None = -1) -> bytes:
         if not self._asked:

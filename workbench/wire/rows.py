@@ -32,8 +32,9 @@ class Row(NamedTuple):
     def with_text(self, text: str | bytes, name: str = "") -> "Row":
         """Return the row with a text as its value, or without its bytes if that is secret."""
         written = text if isinstance(text, str) else text.decode(errors="replace")
-        ends = (written[:400], written[-400:])
-        if is_secret(name or self.name) or any(cut(e).count("***") > e.count("***") for e in ends):
+        parts = (written[:400], written[-400:])
+        hidden = any(cut(part).count("***") > part.count("***") for part in parts)
+        if hidden or is_secret(name or self.name):
             return self._replace(value="***", instead=MASK)
         return self._replace(value=short(text))
 
