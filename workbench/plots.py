@@ -177,23 +177,13 @@ def draw_ratios(
     wide = median.max() > _WIDE * median.min()
     axes = _bars(list(figures), title)
     axes.set(xlabel=f"{quantity} (times {first})", xscale="log" if wide else "linear")
-    rows = range(len(median))
+    several = max(map(len, quotients)) > 1
+    whiskers = {"xerr": [median - low, high - median], "capsize": 4} if several else {}
     start = float(wide)
-    axes.barh(rows, median - start, left=start, height=0.6, color="#56B4E9", edgecolor="black")
-    if max(map(len, quotients)) > 1:
-        lines = [median - low, high - median]
-        axes.errorbar(median, rows, xerr=lines, fmt="none", ecolor="black", capsize=4)
+    look = {"height": 0.6, "color": "#56B4E9", "edgecolor": "black"}
+    bars = axes.barh(range(len(median)), median - start, left=start, **look, **whiskers)
+    axes.bar_label(bars, [f"{_short(value)}x" for value in median], padding=6)
     axes.axvline(1, color="black", lw=0.8, ls=":")
-    for row, value in enumerate(median):
-        leftward = value < start
-        axes.annotate(
-            f"{_short(value)}x",
-            (low[row] if leftward else high[row], row),
-            xytext=(-6 if leftward else 6, 0),
-            textcoords="offset points",
-            ha="right" if leftward else "left",
-            va="center",
-        )
     axes.margins(x=0.2)  # room for the labels
     return axes
 
@@ -217,12 +207,10 @@ def draw_timeline(timelines: Mapping[str, "Timeline"], *, title: str = "") -> An
     whole = seconds.sum(axis=1)
     shares = 100 * seconds.T / whole
     starts = np.cumsum(shares, axis=0) - shares
-    rows = range(len(whole))
     for (part, (colour, hatch)), share, start in zip(_PARTS.items(), shares, starts, strict=True):
         look = {"label": part, "color": colour, "hatch": hatch, "edgecolor": "black"}
-        axes.barh(rows, share, height=0.6, left=start, **look)
-    for row, total in enumerate(whole):
-        axes.text(101, row, f"{_short(1000 * total)} ms", va="center")
+        bars = axes.barh(range(len(whole)), share, height=0.6, left=start, **look)
+    axes.bar_label(bars, [f"{_short(1000 * total)} ms" for total in whole], padding=4)
     axes.set(xlabel="share of the call (%)", xlim=(0, 100))
     axes.figure.legend(loc="outside lower center", ncols=len(_PARTS))
     return axes
