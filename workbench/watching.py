@@ -30,11 +30,11 @@ class Watch:
 
     def __init__(self) -> None:
         self.cancelled = False
-        self._moments: dict[str, float] = {}
+        self.moments: dict[str, float] = {}
         self._cancel: Callable[[], object] | None = None
 
     def __enter__(self) -> "Watch":
-        self._began = time.perf_counter()
+        self.began = time.perf_counter()
         self._token = transport.WATCH.set(self)
         return self
 
@@ -48,14 +48,14 @@ class Watch:
 
         Over gRPC, where a call does not tell when it is sent, `send` is in `wait`.
         """
-        spans = itertools.pairwise([self._began, *self._moments.values()])
-        parts = zip(self._moments, spans, strict=True)
+        spans = itertools.pairwise([self.began, *self.moments.values()])
+        parts = zip(self.moments, spans, strict=True)
         return {part: end - begin for part, (begin, end) in parts}
 
     def note(self, part: str, moment: float | None = None) -> None:
         """Note that a part ended, now or at a moment of `time.perf_counter`."""
-        self._moments.pop(part, None)  # or a part made twice would keep its first place
-        self._moments[part] = time.perf_counter() if moment is None else moment
+        self.moments.pop(part, None)  # or a part made twice would keep its first place
+        self.moments[part] = time.perf_counter() if moment is None else moment
 
     def begin(self, cancel: Callable[[], object] | None = None) -> None:
         """Take what ends the request that is under way now, if anything can."""
@@ -108,7 +108,7 @@ class Watch:
         return response
 
     def _encoded(self) -> None:
-        self._moments = {}
+        self.moments = {}
         self.note("encode")
 
 

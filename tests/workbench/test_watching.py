@@ -61,7 +61,7 @@ def test_a_timeline_tells_the_watch_its_own_parts(iris: Endpoint) -> None:
 def test_the_parts_are_the_whole_call(iris: Endpoint) -> None:
     with Watch() as watch:
         tfserving.predict(iris, FLOWER, protocol="rest")
-    assert sum(watch.seconds.values()) == pytest.approx(watch._moments["decode"] - watch._began)
+    assert sum(watch.seconds.values()) == pytest.approx(watch.moments["decode"] - watch.began)
 
 
 def test_forms_and_files_are_sent_as_ever() -> None:

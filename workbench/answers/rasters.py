@@ -14,8 +14,6 @@ from workbench.answers.transcripts import plain
 from workbench.values import pictures
 from workbench.values.arrays import kind
 
-_SMALLEST = 8  # pixels on a side; features and classes are often fewer
-_LONGEST = 4  # times the other side; embeddings are often longer
 _SUM = 1e-3  # how near to 1 the classes of a pixel are, which are no colours
 # Names for what else could be rows of features.
 _NAMED = re.compile(
@@ -119,8 +117,7 @@ def _as_batch(name: str, array: NDArray) -> NDArray | None:
         return None
     if array.shape[3] == 4 and not whole:
         return None  # four of anything are more likely than floats with alpha
-    shorter, longer = sorted(array.shape[1:3])
-    return array if shorter >= _SMALLEST and longer <= _LONGEST * shorter else None
+    return array if pictures.are_sides(*array.shape[1:3]) else None
 
 
 def _levels(values: NDArray[np.float32], sent: bool) -> tuple[float, float] | None:

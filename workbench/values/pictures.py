@@ -1,6 +1,5 @@
 """A picture as a tensor: how it is resized and scaled, suggested from the spec, and adjustable."""
 
-import contextlib
 import dataclasses
 import io
 import warnings
@@ -100,9 +99,9 @@ def suggest(spec: TensorSpec) -> Preprocessing | None:
         width = sizes["W"]
         channels = sizes.get("C", 1)
         any_size = -1 in (height, width)
-        if any_size and len(spec.shape) < 4:
+        if (any_size and len(spec.shape) < 4) or height * width > MAX_PIXELS:
             continue
-        if batch in (-1, 1) and channels in CHANNELS and _are_sides(height, width):
+        if batch in (-1, 1) and channels in CHANNELS and are_sides(height, width):
             scale = "0..255" if whole else "0..1"
             resize = "none" if any_size else "stretch"
             return Preprocessing(height, width, channels, layout, scale, resize)
@@ -155,6 +154,18 @@ def is_picture(content: bytes) -> bool:
     return True
 
 
+def are_sides(height: int, width: int) -> bool:
+    """Whether this may be the size of a picture; -1 is any.
+
+    Examples
+    --------
+    >>> are_sides(96, 128), are_sides(96, -1), are_sides(1, 64), are_sides(8, 768)
+    (True, True, False, False)
+    """
+    sides = [size for size in (height, width) if size != -1] or [_SMALLEST]
+    return min(sides) >= _SMALLEST and max(sides) <= _LONGEST * min(sides)
+
+
 def check(content: bytes) -> None:
     """Raise BadInput when a file does not begin as a picture does, or when it is too large."""
     _open(content).close()
@@ -170,21 +181,9 @@ class _TooLarge(BadInput):
 
 def _readings(shape: tuple[int, ...]) -> list[tuple[str, int, tuple[int, ...]]]:
     """List what a shape may mean: the layout, the batch's size, and the picture's shape."""
-    match len(shape):
-        case 4:
-            return [(layout, shape[0], shape[1:]) for layout in ("HWC", "CHW")]
-        case 3:
-            alone = [(layout, 1, shape) for layout in ("HWC", "CHW")]
-            return [*alone, ("HW", shape[0], shape[1:])]
-        case 2:
-            return [("HW", 1, shape)]
-    return []
-
-
-def _are_sides(height: int, width: int) -> bool:
-    sides = [size for size in (height, width) if size != -1] or [_SMALLEST]
-    fit = min(sides) >= _SMALLEST and height * width <= MAX_PIXELS
-    return fit and max(sides) <= _LONGEST * min(sides)
+    readings = [(layout, 1, shape) for layout in LAYOUTS if len(layout) == len(shape)]
+    batches = [(layout, shape[0], shape[1:]) for layout in LAYOUTS if len(layout) == len(shape) - 1]
+    return readings + batches
 
 
 def _open(content: bytes) -> Image.Image:
@@ -192,7 +191,7 @@ def _open(content: bytes) -> Image.Image:
     if not content:
         raise BadInput("The file is empty; expected a picture.")
     try:
-        with _quiet():
+        with warnings.catch_warnings(action="ignore"):  # a sentence tells of odd files
             image = Image.open(io.BytesIO(content), formats=_FORMATS)
     except Image.DecompressionBombError as error:
         raise _TooLarge("it") from error
@@ -205,15 +204,10 @@ def _open(content: bytes) -> Image.Image:
     return image
 
 
-def _quiet() -> contextlib.AbstractContextManager:
-    """Keep Pillow's warnings of odd files from the screen: the reader is told in a sentence."""
-    return warnings.catch_warnings(action="ignore")
-
-
 def _decode(content: bytes) -> Image.Image:
     with _open(content) as image:
         try:
-            with _quiet():
+            with warnings.catch_warnings(action="ignore"):
                 image.load()
                 return ImageOps.exif_transpose(image)
         except Exception as error:  # as above
