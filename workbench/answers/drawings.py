@@ -66,11 +66,11 @@ def images(title: str, pictures: Sequence[Pixels], count: int, note: str = "") -
     for number, pixels in enumerate(pictures):
         height, width, channels = pixels.shape
         colours = {1: "grey", 3: "RGB", 4: "RGB with alpha"}[channels]
-        example = f", example {number}" if count > 1 else ""
         image = plots.reduced(pixels)
         file = io.BytesIO()
         image.save(file, "PNG")
-        alt = f"{title}{example}: picture of {width} x {height} pixels, {colours}"
+        name = example(title, number, count)
+        alt = f"{name}: picture of {width} x {height} pixels, {colours}"
         html += _img(file.getvalue(), alt, image.width * plots.enlargement(pixels))
     return Part(title, "image", html + notes(note, of_batch(len(pictures), count)))
 
@@ -101,7 +101,7 @@ def scores(
     """Show labels with their scores as bars, the highest first; a table for each example."""
     html = ""
     for number, row in enumerate(examples):
-        caption = f"{title}, example {number}" if count > 1 else title
+        caption = example(title, number, count)
         best = sorted(row, key=lambda pair: -pair[1])[:BARS]
         rows = [(label, f"{score:.4g}", _bar(score)) for label, score in best]
         html += f"<div>{grid(caption, ('class', 'score', 'from 0 to 1'), rows)}</div>"
@@ -126,7 +126,7 @@ def sounds(title: str, speeches: Sequence[Speech], count: int, note: str = "") -
             continue
         kept = Speech(speech.samples[: _SECONDS * speech.rate], speech.rate)
         data = base64.b64encode(kept.wav()).decode()
-        label = escaped(f"{title}, example {number}" if count > 1 else title)
+        label = escaped(example(title, number, count))
         html += f"<audio controls aria-label='{label}' src='data:audio/wav;base64,{data}'></audio>"
         cut = f" The first {_SECONDS} s are here." if kept.seconds < speech.seconds else ""
         html += notes(f"{speech.seconds:.2f} s, {speech.rate:,} samples a second.{cut}")
@@ -148,6 +148,11 @@ def sentence(title: str, text: str) -> Part:
 def notes(*sentences: str) -> str:
     """Write sentences below something; empty ones are left out."""
     return "".join(f"<p style='margin:2px 0'>{escaped(text)}</p>" for text in sentences if text)
+
+
+def example(title: str, number: int, count: int) -> str:
+    """Name one of several."""
+    return f"{title}, example {number}" if count > 1 else title
 
 
 def of_batch(shown: int, count: int, items: str = "examples") -> str:
@@ -256,14 +261,14 @@ def extent(array: NDArray) -> tuple[str, str, str]:
     >>> extent(np.array([2.5, np.nan, np.inf]))
     ('2.5', 'inf', '1')
     """
-    of = kind(array.dtype)
-    if not array.size or of not in "bifc":
+    numbers = kind(array.dtype)
+    if not array.size or numbers not in "bifc":
         return "", "", ""
-    if of == "f" and array.itemsize <= 2:
+    if numbers == "f" and array.itemsize <= 2:
         array = array.astype(np.float32)  # NumPy compares these types slowly
-    missing = int(np.count_nonzero(np.isnan(array))) if of in "fc" else 0
-    if of == "c" or missing == array.size:
+    missing = int(np.count_nonzero(np.isnan(array))) if numbers in "fc" else 0
+    if numbers == "c" or missing == array.size:
         return "", "", f"{missing:,}"
     limits = (np.fmin.reduce(array, axis=None), np.fmax.reduce(array, axis=None))
-    low, high = (f"{limit:.6g}" if of == "f" else str(limit) for limit in limits)
+    low, high = (f"{limit:.6g}" if numbers == "f" else str(limit) for limit in limits)
     return low, high, f"{missing:,}"

@@ -177,17 +177,15 @@ def _boxes(
         if sent.total != count:
             raise BadInput(f"They are of {count} pictures, but {sent.total} were sent.")
         detected = [
-            detections.read(outputs, group, example, *pixels.shape[:2])
-            for example, pixels in enumerate(sent.pixels)
+            detections.read(outputs, group, number, *pixels.shape[:2])
+            for number, pixels in enumerate(sent.pixels)
         ]
     except BadInput as error:
         return [drawings.sentence(group.boxes, f"{group.boxes} are not drawn. {error}")]
     note = drawings.of_batch(len(detected), count)
     return [
-        _picture(
-            group.boxes if count == 1 else f"{group.boxes}, example {example}", *pair, labels, note
-        )
-        for example, pair in enumerate(zip(sent.pixels, detected, strict=True))
+        _picture(drawings.example(group.boxes, number, count), *pair, labels, note)
+        for number, pair in enumerate(zip(sent.pixels, detected, strict=True))
     ]
 
 

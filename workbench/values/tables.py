@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,12 @@ from workbench.values.arrays import finite, kind
 
 _PAIR = re.compile(r"\s*[+-]?\d+,\d+\s*")  # two whole numbers, or one with a decimal comma
 _POINT = "Write decimals with a point, as in 1.5: a comma separates values."
+_READ: dict[str, Callable[[str], Any]] = {
+    "b": lambda cell: bool(("false", "true").index(cell.lower())),
+    "i": int,
+    "f": float,
+    "c": complex,
+}
 _WORDS = {"b": "true or false", "i": "whole number", "f": "number", "c": "number"}
 
 
@@ -48,7 +55,7 @@ def parse(name: str, text: str, spec: TensorSpec) -> Any:
     lines = [f"{line}\n" for line in text.splitlines() if line.strip()]
     delimiter = next((mark for mark in "\t;," if mark in lines[-1]), " ")
     rows = _rows(name, lines, delimiter)
-    if len(rows) > 1 and not any(_is_value(cell, spec.dtype) for cell in rows[0]):
+    if len(rows) > 1 and all(_read(cell, spec.dtype) is None for cell in rows[0]):
         rows = rows[1:]
         lines = lines[-len(rows) :]  # a heading's cells may have several
     if delimiter == "," and kind(spec.dtype) in "fc" and all(map(_PAIR.fullmatch, lines)):
@@ -88,38 +95,22 @@ def _refuse_two_readings(name: str, lines: list[str], spec: TensorSpec) -> None:
 
 
 def _value(place: str, cell: str, spec: TensorSpec) -> Any:
-    try:
-        read = _read(cell, spec.dtype)
-    except ValueError as error:
+    value = _read(cell, spec.dtype)
+    if value is None:
         shown = repr(cell if len(cell) <= 40 else f"{cell[:40]} ...")
         hint = _POINT if "," in cell or " " in cell else f"The input takes {spec}."
-        what = _WORDS.get(kind(spec.dtype), str(spec.dtype))
-        raise BadInput(f"{place}: {shown} is no {what}. {hint}") from error
-    return finite(place, cell, read, spec)
-
-
-def _is_value(cell: str, dtype: np.dtype) -> bool:
-    try:
-        _read(cell, dtype)
-    except ValueError:
-        return False
-    return True
+        word = _WORDS.get(kind(spec.dtype), str(spec.dtype))
+        raise BadInput(f"{place}: {shown} is no {word}. {hint}")
+    return finite(place, cell, value, spec)
 
 
 def _read(cell: str, dtype: np.dtype) -> Any:
-    """Read one cell, or raise ValueError."""
-    if "_" in cell:
-        raise ValueError  # Python reads 1_000
-    match kind(dtype):
-        case "b":
-            return ("false", "true").index(cell.lower()) == 1
-        case "i":
-            return int(cell)
-        case "f":
-            return float(cell)
-        case "c":
-            return complex(cell)
-    raise ValueError
+    """Read one cell, or return None when it is no value."""
+    read = _READ.get(kind(dtype))
+    try:
+        return read(cell) if read and "_" not in cell else None  # Python reads 1_000
+    except ValueError:
+        return None
 
 
 def _with_axes(rows: list[list[Any]], spec: TensorSpec) -> Any:
