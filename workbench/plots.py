@@ -1,7 +1,7 @@
 """Pictures of answers and of measurements: boxes on an image, a sound, times as bars.
 
-What begins with `draw_` is for a notebook, which shows the figure when its cell has ended. No
-pyplot: the Explorer draws in any thread.
+What begins with `draw_` is for a notebook, which shows the figure when its cell has ended; in a
+program, `axes.figure.savefig` writes it to a file. No pyplot: the Explorer draws in any thread.
 """
 
 import io
@@ -253,7 +253,8 @@ def lines(rows: Iterable[NDArray]) -> Any:
 def png(figure: Any, **options: Any) -> bytes:
     """Return a figure as a PNG file."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", **options)
+    # Half the time of Pillow's own 6, for 6 % more bytes.
+    figure.savefig(file, format="png", pil_kwargs={"compress_level": 3}, **options)
     return file.getvalue()
 
 
