@@ -111,7 +111,7 @@ def read(
     )
 
 
-def label(of: Any, labels: Sequence[str]) -> str:
+def label(name: Any, labels: Sequence[str]) -> str:
     """Write a class, given by its name or its number, for a person.
 
     Examples
@@ -119,11 +119,11 @@ def label(of: Any, labels: Sequence[str]) -> str:
     >>> label(np.int64(1), ["cat", "dog"]), label(3.0, ()), label(b"dog", ())
     ('dog (1)', '3', 'dog')
     """
-    if isinstance(of, bytes):
-        return of.decode(errors="replace")
-    if isinstance(of, str):
-        return of
-    number = float(of)
+    if isinstance(name, bytes):
+        return name.decode(errors="replace")
+    if isinstance(name, str):
+        return name
+    number = float(name)
     whole = number.is_integer() and abs(number) < _WHOLE
     written = str(int(number)) if whole else f"{number:g}"
     return f"{labels[int(number)]} ({written})" if whole and 0 <= number < len(labels) else written
