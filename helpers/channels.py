@@ -5,7 +5,6 @@ import atexit
 import base64
 import os
 import threading
-import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +24,6 @@ MAX_UPLOAD = 2 * MAX_MESSAGE
 _channels: dict[tuple, grpc.Channel] = {}
 _aio_channels: "dict[asyncio.AbstractEventLoop, dict[tuple, grpc.aio.Channel]]" = {}
 _sessions: "dict[tuple, requests.Session]" = {}
-_SETTLED = {
-    grpc.ChannelConnectivity.READY,
-    grpc.ChannelConnectivity.TRANSIENT_FAILURE,  # a call says what it is that failed
-    grpc.ChannelConnectivity.SHUTDOWN,
-}
-
-# Once each: gRPC's watcher goes on for 0.2 s, and one more would fail loudly when a channel closes.
-_watched: "weakref.WeakSet[grpc.Channel]" = weakref.WeakSet()
 _lock = threading.Lock()
 _of_parent: tuple = ()  # the channels of the process that this one was forked from
 _TLS_ONLY = "User and password are sent over TLS only. Use TLS (https for REST), or leave them out."
@@ -257,22 +248,6 @@ def _authority(ca_file: str) -> bytes | None:
     if b"-----BEGIN CERTIFICATE-----" not in pem:
         raise BadInput(f"The CA file {ca_file} holds no certificate in PEM form.")
     return pem
-
-
-def connect(channel: grpc.Channel, seconds: float) -> None:
-    """Wait until the channel is ready or has failed, unlike grpc.channel_ready_future."""
-    if channel in _watched:
-        return
-    _watched.add(channel)
-    settled = threading.Event()
-
-    def note(state: grpc.ChannelConnectivity) -> None:
-        if state in _SETTLED:
-            settled.set()
-
-    channel.subscribe(note, try_to_connect=True)
-    settled.wait(seconds)
-    channel.unsubscribe(note)
 
 
 @atexit.register

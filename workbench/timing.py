@@ -16,6 +16,7 @@ from helpers.progress import bar
 from helpers.tfserving import Call
 from helpers.tfserving.grpc import GRPC, PREDICT
 from helpers.tfserving.signatures import named
+from workbench.watching import connect
 
 _LEAST = 5e-3  # seconds of calls that make a figure; a clock's own steps are far below
 
@@ -151,7 +152,7 @@ def timeline(
     call = Call(endpoint, timeout, "grpc", signature_name)
     channel = channels.channel(endpoint)
     moments = [time.perf_counter()]
-    channels.connect(channel, timeout)
+    connect(channel, timeout)
     moments.append(time.perf_counter())
     request = GRPC.encode(call, inputs)
     moments.append(time.perf_counter())

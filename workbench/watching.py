@@ -2,16 +2,27 @@
 
 import io
 import itertools
+import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from helpers import channels, transport
+from helpers import transport
 
 if TYPE_CHECKING:
     import requests
+
+_SETTLED = {
+    grpc.ChannelConnectivity.READY,
+    grpc.ChannelConnectivity.TRANSIENT_FAILURE,  # a call says what it is that failed
+    grpc.ChannelConnectivity.SHUTDOWN,
+}
+
+# Once each: gRPC's watcher goes on for 0.2 s, and one more would fail loudly when a channel closes.
+_watched: "weakref.WeakSet[grpc.Channel]" = weakref.WeakSet()
 
 
 class Watch:
@@ -76,7 +87,7 @@ class Watch:
         """Do as a stub's method does, and note the parts."""
         deadline = time.monotonic() + timeout
         self._encoded()
-        channels.connect(channel, timeout)
+        connect(channel, timeout)
         self.note("connect")
         call = method.future(request, timeout=max(0.0, deadline - time.monotonic()))
         self.begin(call.cancel)
@@ -128,3 +139,19 @@ class _Body(io.BytesIO):
         if not part:
             self._watch.note("send")
         return part
+
+
+def connect(channel: grpc.Channel, seconds: float) -> None:
+    """Wait until the channel is ready or has failed, unlike grpc.channel_ready_future."""
+    if channel in _watched:
+        return
+    _watched.add(channel)
+    settled = threading.Event()
+
+    def note(state: grpc.ChannelConnectivity) -> None:
+        if state in _SETTLED:
+            settled.set()
+
+    channel.subscribe(note, try_to_connect=True)
+    settled.wait(seconds)
+    channel.unsubscribe(note)
