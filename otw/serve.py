@@ -19,9 +19,9 @@ from otw.export import Export
 from otw.signals import stop_on_signals
 from practice import instance, launch, processes, progress, services, state
 from practice.service import Service
-from workbench.code import curl as snippets
-from workbench.code.connections import CURL, GRPC, JSON, REQUESTS, Preview
-from workbench.code.tfserving import preview
+from workbench.code import curl
+from workbench.code.previews import CURL, GRPC, JSON, REQUESTS, Preview
+from workbench.code.tfserving import method, preview, stand_ins
 
 PORTS = {"grpc": 8520, "rest": 8521}  # any others when these are taken
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
@@ -195,8 +195,8 @@ def _is_loaded(endpoint: Endpoint) -> bool:
 def _tell_call(endpoint: Endpoint, found: Export, signatures: Signatures) -> None:
     name = DEFAULT_SIGNATURE if DEFAULT_SIGNATURE in signatures else next(iter(signatures))
     signature = signatures[name]
-    known = {} if snippets.method(signature) == "predict" else features.read(found.saved_model)
-    inputs, examples = snippets.stand_ins(signature, known)
+    known = {} if method(signature) == "predict" else features.read(found.saved_model)
+    inputs, examples = stand_ins(signature, known)
     shown = preview(endpoint, name, signature, inputs, examples=examples)
     print(f"\n{to_paste(shown)}", end="")
     protocol = "rest" if REQUESTS in shown.code else "grpc"
@@ -207,14 +207,14 @@ def _tell_call(endpoint: Endpoint, found: Export, signatures: Signatures) -> Non
 def to_paste(shown: Preview) -> str:
     """Return the call in Python, without this project if REST carries it, and a short curl."""
     told = f"Call it from Python:\n\n{shown.code.get(REQUESTS) or shown.code[GRPC]}"
-    if 0 < len(shown.code.get(JSON, "")) <= snippets.LONGEST:
+    if 0 < len(shown.code.get(JSON, "")) <= curl.LONGEST:
         told += f"\nor from a terminal:\n\n{shown.code[CURL]}\n"
     return told
 
 
 def _try(endpoint: Endpoint, name: str, signature: Signature, values: Any, protocol: str) -> str:
     """Make the call that is shown; returns what is wrong with it, if anything."""
-    call = getattr(tfserving, snippets.method(signature))
+    call = getattr(tfserving, method(signature))
     try:
         call(endpoint, values, signature_name=name, protocol=protocol)
     except errors.CallError as error:

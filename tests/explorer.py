@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import requests
 
-from workbench.code.connections import CURL, GRPC, JSON, REQUESTS, Preview
+from workbench.code.previews import CURL, GRPC, JSON, REQUESTS, Preview
 
 SH = sys.platform != "win32" and shutil.which("curl") and shutil.which("sh")
 _RUN = (

@@ -33,8 +33,7 @@ from practice import processes, state
 from practice.service import MODELS
 from tests.explorer import before
 from tests.tfserving import make_odd_models
-from workbench.code import curl as snippets
-from workbench.code.tfserving import preview
+from workbench.code.tfserving import method, preview, stand_ins
 from workbench.explorer import addresses, catalog
 
 HERE = Endpoint("tfserving", grpc="127.0.0.1:8500", rest="http://127.0.0.1:8501", model="m")
@@ -543,7 +542,7 @@ def test_the_inputs_that_are_shown_are_ones_the_signature_takes(
 
 def shown(pattern: str, signature: Signature) -> str:
     """Return what is shown of a call that nothing answers; empty if there is none."""
-    inputs, examples = snippets.stand_ins(signature)
+    inputs, examples = stand_ins(signature)
     told = serve.to_paste(preview(HERE, "s", signature, inputs, examples=examples))
     found = re.search(pattern, told, re.DOTALL)
     return found[1] if found else ""
@@ -564,9 +563,9 @@ def test_there_is_no_curl_for_what_json_does_not_carry_or_a_line_not_hold(
 def test_a_classify_signature_of_another_form_is_shown_as_predict() -> None:
     text = TensorSpec(np.dtype(object), (-1,))
     name = "tensorflow/serving/classify"
-    assert snippets.method(Signature({"inputs": text}, {}, method_name=name)) == "classify"
-    assert snippets.method(Signature({"examples": text}, {}, method_name=name)) == "predict"
-    assert snippets.method(Signature({"inputs": text}, {})) == "predict"
+    assert method(Signature({"inputs": text}, {}, method_name=name)) == "classify"
+    assert method(Signature({"examples": text}, {}, method_name=name)) == "predict"
+    assert method(Signature({"inputs": text}, {})) == "predict"
 
 
 def test_a_profile_of_this_machine_counts_as_ones_own(

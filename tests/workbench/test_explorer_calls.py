@@ -17,7 +17,7 @@ from helpers.ccai.answers import Face, Tag, TextItem
 from helpers.ccai.speech import Speech
 from helpers.endpoints import Endpoint
 from helpers.errors import ConnectionFailed
-from workbench.code.connections import Preview
+from workbench.code.previews import Preview
 from workbench.explorer import merging
 from workbench.explorer.calls import Record, Request, Sending, to_csv
 

@@ -27,9 +27,8 @@ from tests.otw.test_serve import CURL as CURL_CALL
 from tests.otw.test_serve import PYTHON, Served, serving
 from workbench import answers
 from workbench.answers import listings
-from workbench.code import curl as snippets
-from workbench.code.connections import CURL, GRPC, JSON, REQUESTS, TITLES, Preview
-from workbench.code.tfserving import preview
+from workbench.code.previews import CURL, GRPC, JSON, REQUESTS, TITLES, Preview
+from workbench.code.tfserving import method, preview
 from workbench.explorer import Explorer, catalog
 from workbench.explorer.editors import Editor
 from workbench.values import reading as values
@@ -102,7 +101,7 @@ def test_every_signature_is_found_as_it_was_made(signatures: Signatures) -> None
     assert len(signatures["two hundred"].inputs) == MANY
     assert signatures["no input"].inputs == {}
     for call in ("classify", "regress"):
-        assert snippets.method(signatures[f"to {call}"]) == call
+        assert method(signatures[f"to {call}"]) == call
 
 
 DATA_TYPES = {

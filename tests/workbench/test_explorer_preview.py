@@ -45,11 +45,10 @@ from tests.explorer import (
 )
 from tests.tfserving import make_odd_models, running
 from workbench.code import ccai as preview_ccai
-from workbench.code import connections, literals
+from workbench.code import literals
 from workbench.code import modelarts as preview_modelarts
-from workbench.code import tfserving as previews
-from workbench.code.connections import CURL, GRPC, JSON, REQUESTS, TITLES, Preview
-from workbench.code.tfserving import preview
+from workbench.code.previews import CURL, GRPC, JSON, REQUESTS, TITLES, Preview, variable
+from workbench.code.tfserving import least_json_size, preview
 from workbench.explorer import catalog
 
 DATA = MODELS.parent
@@ -412,8 +411,8 @@ def test_modelarts_says_what_cannot_be_posted() -> None:
 )
 def test_how_long_json_will_be_is_never_taken_for_more(array: np.ndarray) -> None:
     written = json.dumps(literals.listed(array))
-    assert previews._size(array) <= len(written) + 2
-    assert previews._size(array) * 20 > len(written)
+    assert least_json_size(array) <= len(written) + 2
+    assert least_json_size(array) * 20 > len(written)
 
 
 @pytest.mark.parametrize("size", [100, 2_000, 200_000])
@@ -738,7 +737,7 @@ def user_of(endpoint: Endpoint, found: Preview) -> dict[str, str]:
     assert_no_secret(found, endpoint)
     fields = ("user", "password", "domain", "project")
     known = {field: getattr(endpoint, field) for field in fields if getattr(endpoint, field)}
-    return {connections.variable(endpoint, field): value for field, value in known.items()}
+    return {variable(endpoint, field): value for field, value in known.items()}
 
 
 def form(content: bytes) -> dict[str, str]:

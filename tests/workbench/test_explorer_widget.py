@@ -21,7 +21,7 @@ from helpers.endpoints import Endpoint, profiles
 from helpers.errors import BadInput, CallError, ConnectionFailed, DeadlineExceeded, UnknownModel
 from practice.instance import PrivateEndpoint
 from tests.workbench.test_widgets import all_widgets
-from workbench.code.connections import CURL, GRPC, JSON, REQUESTS, TITLES
+from workbench.code.previews import CURL, GRPC, JSON, REQUESTS, TITLES
 from workbench.explorer import Explorer, editors, panes
 from workbench.panel import EndpointPanel
 

@@ -1,17 +1,19 @@
 """A call of CCAI as code to paste: a form over REST, a file over gRPC."""
 
 import base64
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote_plus
 
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput
-from workbench.code import connections, literals
-from workbench.code import curl as snippets
-from workbench.code.connections import CURL, GRPC, JSON, REQUESTS, Preview
+from workbench.code import curl, literals
+from workbench.code.previews import UNNAMED, NoCode, Preview, Writer
 
-_CARRIED = 2_000  # bytes of a file that code carries along
+_WITHOUT_THIS_PROJECT = (
+    "# Without this project: what grpcio-tools makes of CCAI's inference_service.proto."
+)
 # Paths, by their last word, that answer with a sentence or a page.
 _NO_JSON = {"apiinfo", "cpuinfo", "gpuinfo", "meminfo", "policy"}
 
@@ -39,9 +41,7 @@ def preview(
         The gRPC method that does the same, such as `OCR`, if there is one.
     content : bytes
         What that takes.
-    timeout : float
-        Seconds.
-    shell : str
+    timeout, shell
         As for `workbench.code.tfserving.preview`.
 
     Returns
@@ -61,125 +61,89 @@ def preview(
     """
     if sum(isinstance(value, bytes) for value in form.values()) > 1:
         raise BadInput("One field of a form can be a file, not several.")
-    found = Preview({}, {JSON: "CCAI takes a form, not JSON."}, {})
-    reason = connections.refusal(endpoint, "grpc")
-    if not method:
-        reason = f"CCAI has no gRPC method that does what {path} does."
-    if reason:
-        found.reasons[GRPC] = reason
-    else:
-        found.code[GRPC] = _grpc(endpoint, method, content, timeout, found.files)
-    reason = connections.refusal(endpoint, "rest")
-    if not path:
-        reason = f"CCAI has no path that does what {method} does."
-    if reason:
-        found.reasons.update(dict.fromkeys((REQUESTS, CURL), reason))
-        return found
-    url = f"{endpoint.rest}/cgi-bin/{path}"
-    found.code[REQUESTS] = _requests(endpoint, url, form, timeout, found.files)
-    if "" in form:
-        found.reasons[CURL] = connections.UNNAMED
-        return found
-    found.code[CURL] = _curl(endpoint, url, form, shell or connections.this_shell(), found.files)
-    return found
+    return _Writer(endpoint, timeout, shell, path, form, method, content).preview()
 
 
-def file_code(content: bytes, name: str, files: literals.Files) -> str:
-    """Write the bytes of a file in Python: carried along, or read from beside the code."""
-    if len(content) <= _CARRIED:
-        return literals.python(content)
-    return f"Path({literals.python(add_file(content, name, files))}).read_bytes()"
+@dataclasses.dataclass
+class _Writer(Writer):
+    path: str
+    form: Mapping[str, Any]
+    method: str
+    content: bytes
+
+    def grpc(self) -> str:
+        if not self.method:
+            raise NoCode(f"CCAI has no gRPC method that does what {self.path} does.")
+        self.check("grpc")
+        return self.script(
+            [f"content = {self.file_bytes(self.content, 'content')}"],
+            ["request = inference_service_pb2.Input(buffer=content)"],
+            self.grpc_call("inference_service_pb2_grpc.InferenceStub", self.method),
+            ["answer = response.json", "print(answer)"],
+            imports=[
+                _WITHOUT_THIS_PROJECT,
+                "from protos import inference_service_pb2, inference_service_pb2_grpc",
+            ],
+        )
+
+    def requests(self) -> str:
+        url = self._url()
+        items = [f"{literals.python(n)}: {self._value(n, v)}" for n, v in self.form.items()]
+        return self.script(
+            [f"url = {literals.python(url)}", f"form = {literals.block(items)}"],
+            self.requests_call(["url", "form"]),
+            [*_reading(self.path), "print(answer)"],
+        )
+
+    def curl(self) -> str:
+        url = self._url()
+        if "" in self.form:
+            raise NoCode(UNNAMED)
+        words = self.curl_options()
+        if not self.form:
+            words += ["--request", "POST"]
+        before = ""
+        for name, value in self.form.items():
+            text = value
+            if isinstance(value, bytes):
+                text = base64.b64encode(value).decode()
+            field = quote_plus(name)  # which curl does for the value only
+            if isinstance(value, bytes) and len(value) > curl.LONGEST:
+                words += ["--data-urlencode", f"{field}@-"]
+                before = self._encoded(self.add_file(value, name))
+            else:
+                words += ["--data-urlencode", f"{field}={text}"]
+        return before + curl.command([*words, url], self.shell, self.curl_user())
+
+    def json(self) -> str:
+        raise NoCode("CCAI takes a form, not JSON.")
+
+    def _url(self) -> str:
+        if not self.path:
+            raise NoCode(f"CCAI has no path that does what {self.method} does.")
+        self.check("rest")
+        return f"{self.endpoint.rest}/cgi-bin/{self.path}"
+
+    def _value(self, name: str, value: Any) -> str:
+        if not isinstance(value, bytes):
+            return literals.python(value)
+        return f"base64.b64encode({self.file_bytes(value, name)})"
+
+    def _encoded(self, file: str) -> str:
+        """Write what gives a file as base64 to the command that follows."""
+        name = curl.quoted([file], self.shell)
+        if self.shell == "powershell":
+            return f"[Convert]::ToBase64String([IO.File]::ReadAllBytes((Resolve-Path {name}))) | "
+        return f"base64 < {name} | tr -d '\\n' | "
 
 
-def add_file(content: bytes, name: str, files: dict[str, Callable[[], bytes]]) -> str:
-    """Put a file beside the code; returns its name, with the ending of its kind."""
-    kinds = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".wav"}
-    ending = next((kinds[start] for start in kinds if content.startswith(start)), ".bin")
-    file = f"{literals.file_stem(name)}{ending}"
-    files[file] = lambda: content
-    return file
-
-
-def _grpc(
-    endpoint: Endpoint, method: str, content: bytes, timeout: float, files: literals.Files
-) -> str:
-    own: literals.Files = {}
-    written = file_code(content, "content", own)
-    files.update(own)
-    channel = connections.channel(endpoint)
-    return connections.script(
-        [
-            "# Without this project: what grpcio-tools makes of CCAI's inference_service.proto.",
-            "from protos import inference_service_pb2, inference_service_pb2_grpc",
-        ],
-        [f"content = {written}"],
-        ["request = inference_service_pb2.Input(buffer=content)"],
-        [
-            *channel.before,
-            f"with {channel.opened} as channel:",
-            "    stub = inference_service_pb2_grpc.InferenceStub(channel)",
-            f"    response = stub.{method}(request, timeout={timeout:g}{channel.arguments})",
-        ],
-        ["answer = response.json", "print(answer)"],
-        files=own,
-    )
-
-
-def _requests(
-    endpoint: Endpoint, url: str, form: Mapping[str, Any], timeout: float, files: literals.Files
-) -> str:
-    own: literals.Files = {}
-    items = [f"{literals.python(n)}: {_field(n, value, own)}" for n, value in form.items()]
-    files.update(own)
-    arguments = ["url", "form", *connections.request_arguments(endpoint), f"timeout={timeout:g}"]
-    return connections.script(
-        [],
-        [f"url = {literals.python(url)}", f"form = {literals.block(items)}"],
-        connections.call_lines("response = requests.post", arguments) + connections.STOP,
-        [*_read(url.rpartition("/")[2]), "print(answer)"],
-        files=own,
-    )
-
-
-def _read(path: str) -> list[str]:
+def _reading(path: str) -> list[str]:
     """Write how an answer is read."""
     if path.rpartition("_")[2] in _NO_JSON:
         return ["answer = response.content.decode()"]
     if path.startswith("fcgi_py_"):
         return ["answer = json.loads(response.content)"]
-    note = "# CCAI's C++ services break lines within texts, which is not quite JSON."
-    return [note, "answer = json.loads(response.content, strict=False)"]
-
-
-def _field(name: str, value: Any, files: literals.Files) -> str:
-    if not isinstance(value, bytes):
-        return literals.python(value)
-    return f"base64.b64encode({file_code(value, name, files)})"
-
-
-def _curl(
-    endpoint: Endpoint, url: str, form: Mapping[str, Any], shell: str, files: literals.Files
-) -> str:
-    words, start = connections.curl_options(endpoint), ""
-    if not form:
-        words += ["--request", "POST"]
-    for name, value in form.items():
-        field = quote_plus(name)  # which curl does for the value only
-        if not isinstance(value, bytes):
-            words += ["--data-urlencode", f"{field}={value}"]
-        elif len(value) <= snippets.LONGEST:
-            words += ["--data-urlencode", f"{field}={base64.b64encode(value).decode()}"]
-        else:
-            words += ["--data-urlencode", f"{field}@-"]
-            start = _encoded(add_file(value, name, files), shell)
-    user = connections.curl_user(endpoint, shell)
-    return f"{start}{snippets.command([*words, url], shell, user)}"
-
-
-def _encoded(file: str, shell: str) -> str:
-    """Write what gives a file as base64 to the command that follows."""
-    name = snippets.quoted([file], shell)
-    note = f"# {connections.beside(file)}\n"
-    if shell == "powershell":
-        return f"{note}[Convert]::ToBase64String([IO.File]::ReadAllBytes((Resolve-Path {name}))) | "
-    return f"{note}base64 < {name} | tr -d '\\n' | "
+    return [
+        "# CCAI's C++ services break lines within texts, which is not quite JSON.",
+        "answer = json.loads(response.content, strict=False)",
+    ]

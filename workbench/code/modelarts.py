@@ -1,23 +1,16 @@
 """A call of ModelArts as code to paste: a token or another proof first, then JSON or a file."""
 
+import dataclasses
 import json
 from typing import Any
 
 from helpers import modelarts
 from helpers.endpoints import Endpoint
-from workbench.code import connections, literals
-from workbench.code import curl as snippets
-from workbench.code.ccai import add_file, file_code
-from workbench.code.connections import CURL, GRPC, JSON, REQUESTS, Preview, from_environment
-from workbench.code.tfserving import BODY, ON_INPUT
+from workbench.code import curl, literals
+from workbench.code.previews import BODY, ON_INPUT, UNNAMED, NoCode, Preview, Writer
 
-_NULL = [
-    'body = "null"  # json=None would send nothing',
-    'kind = {"Content-Type": "application/json"}',
-]
-_SIGNED = (
-    "curl cannot sign as ModelArts asks. Use Python, or an endpoint with a token or an AppCode."
-)
+_IDENTITY = ("user", "password", "domain", "project")  # of an endpoint, for a token
+_REDIRECTS = "allow_redirects=False"  # the proof would go along
 
 
 def preview(
@@ -41,9 +34,7 @@ def preview(
         In place of it, a file's.
     name : str
         Of the form's field that has the file.
-    timeout : float
-        Seconds.
-    shell : str
+    timeout, shell
         As for `workbench.code.tfserving.preview`.
 
     Returns
@@ -63,144 +54,133 @@ def preview(
 -d '{"data": 1}' https://host/v1/infers/a
     """
     text = modelarts.to_json(body)
-    found = Preview({}, {GRPC: "ModelArts is called over HTTPS only, not over gRPC."}, {})
-    if content:
-        found.reasons[JSON] = "This call sends a file, not JSON."
-    else:
-        found.code[JSON] = text
-    if not endpoint.rest.startswith("https:"):
-        reason = "ModelArts speaks HTTPS only, and this endpoint has no such address."
-        found.reasons.update(dict.fromkeys((REQUESTS, CURL), reason))
-        return found
-    found.code[REQUESTS] = _requests(endpoint, body, content, name, timeout, found.files)
-    shell = shell or connections.this_shell()
-    if endpoint.auth == "signature":
-        found.reasons[CURL] = _SIGNED
-    elif content and (not name or "=" in name):
-        found.reasons[CURL] = connections.UNNAMED
-    elif content:
-        found.code[CURL] = _curl_file(endpoint, content, name, shell, found.files)
-    else:
-        found.code[CURL] = _curl_json(endpoint, text, shell, found.files)
-    return found
+    return _Writer(endpoint, timeout, shell, body, text, content, name).preview()
 
 
-def _requests(
-    endpoint: Endpoint,
-    body: Any,
-    content: bytes,
-    name: str,
-    timeout: float,
-    files: literals.Files,
-) -> str:
-    own: literals.Files = {}
-    what, sent = _sent(body, content, name, own)
-    files.update(own)
-    headers = [] if endpoint.auth == "signature" else ["headers"]
-    headers += ["kind"] if sent == _NULL else []
-    arguments = ["url", what, *([f"headers={' | '.join(headers)}"] if headers else [])]
-    # No redirect is followed: the proof would go along.
-    more = ["allow_redirects=False", *connections.request_arguments(endpoint)]
-    more.append(f"timeout={timeout:g}")
-    if endpoint.auth == "signature":
-        helper = ["from helpers import modelarts"]
-        call = [
-            f'request = requests.Request("POST", {", ".join(arguments)}).prepare()',
-            f"modelarts.sign(request, {from_environment(endpoint, 'user')}, "
-            f"{from_environment(endpoint, 'password')})",
-            *connections.call_lines("response = requests.Session().send", ["request", *more]),
+@dataclasses.dataclass
+class _Writer(Writer):
+    body: Any
+    text: str  # the body as JSON
+    content: bytes
+    name: str
+
+    def grpc(self) -> str:
+        raise NoCode("ModelArts is called over HTTPS only, not over gRPC.")
+
+    def requests(self) -> str:
+        self._check_https()
+        signature = self.endpoint.auth == "signature"
+        argument, sent = self._sent()
+        headers = [] if signature else ["headers"]
+        if argument == "data=body":
+            headers.append("kind")
+        arguments = ["url", argument]
+        if headers:
+            arguments.append(f"headers={' | '.join(headers)}")
+        if signature:
+            user, password = map(self.environment, ("user", "password"))
+            call = [
+                f'request = requests.Request("POST", {", ".join(arguments)}).prepare()',
+                f"modelarts.sign(request, {user}, {password})",
+                *self.requests_call(["request", _REDIRECTS], "requests.Session().send"),
+            ]
+        else:
+            call = self.requests_call([*arguments, _REDIRECTS])
+        return self.script(
+            [f"url = {literals.python(self.endpoint.rest)}", *sent],
+            self._headers(),
+            call,
+            ["answer = response.json()", "print(answer)"],
+            imports=["from helpers import modelarts"] if signature else [],
+        )
+
+    def curl(self) -> str:
+        self._check_https()
+        if self.endpoint.auth == "signature":
+            raise NoCode(
+                "curl cannot sign as ModelArts asks. "
+                "Use Python, or an endpoint with a token or an AppCode."
+            )
+        before, header = self._curl_header()
+        options = self.curl_options()
+        if self.content:
+            if not self.name or "=" in self.name:
+                raise NoCode(UNNAMED)
+            file = self.add_file(self.content, self.name)
+            words = [*options, "-F", f"{self.name}=@{file}", self.endpoint.rest]
+            return before + curl.command(words, self.shell, header)
+        text = self.text
+        if len(text) > ON_INPUT:
+            self.files[BODY] = text.encode
+            text = f"@{BODY}"
+        options = ["-H", "Content-Type: application/json", *options]
+        return before + curl.post(self.endpoint.rest, text, self.shell, options, header)
+
+    def json(self) -> str:
+        if self.content:
+            raise NoCode("This call sends a file, not JSON.")
+        return self.text
+
+    def _check_https(self) -> None:
+        if not self.endpoint.rest.startswith("https:"):
+            raise NoCode("ModelArts speaks HTTPS only, and this endpoint has no such address.")
+
+    def _sent(self) -> tuple[str, list[str]]:
+        """Return the argument that has what is sent, and the lines that make it."""
+        if self.content:
+            code = self.file_bytes(self.content, self.name)
+            return "files=files", [f'files = {{{literals.python(self.name)}: ("image", {code})}}']
+        if self.body is None:
+            return "data=body", [
+                'body = "null"  # json=None would send nothing',
+                'kind = {"Content-Type": "application/json"}',
+            ]
+        return "json=body", [f"body = {literals.python(self.body)}"]
+
+    def _headers(self) -> list[str]:
+        """Write what makes the headers that prove who calls."""
+        if self.endpoint.auth == "signature":
+            return []
+        if self.endpoint.auth == "appcode":
+            return [f'headers = {{"X-Apig-AppCode": {self.environment("password")}}}']
+        user, password, domain, project = map(self.environment, _IDENTITY)
+        caller = [f'"name": {user}', f'"password": {password}', '"domain": domain']
+        return [
+            f'domain = {{"name": {domain}}}',
+            f"user = {literals.block(caller)}",
+            'identity = {"methods": ["password"], "password": {"user": user}}',
+            f'scope = {{"project": {{"name": {project}}}}}',
+            'who = {"auth": {"identity": identity, "scope": scope}}',
+            *self.requests_call([literals.python(self._token_url()), "json=who", _REDIRECTS]),
+            'headers = {"X-Auth-Token": response.headers["X-Subject-Token"]}',
         ]
-    else:
-        helper = []
-        call = connections.call_lines("response = requests.post", [*arguments, *more])
-    return connections.script(
-        helper,
-        [f"url = {literals.python(endpoint.rest)}", *sent],
-        _proof(endpoint, more),
-        call + connections.STOP,
-        ["answer = response.json()", "print(answer)"],
-        files=own,
-    )
 
+    def _curl_header(self) -> tuple[str, str]:
+        """Return a command that has to come first, and the option that proves who calls."""
+        if self.endpoint.auth == "appcode":
+            return "", f'-H "X-Apig-AppCode: {self.shell_variable("password")}"'
+        nowhere = "NUL" if self.shell == "powershell" else "/dev/null"
+        words = [*self.curl_options(), "--silent", "--show-error", "--dump-header", "-"]
+        words += ["--output", nowhere, "-H", "Content-Type: application/json", "-d", "@-"]
+        command = curl.command([*words, self._token_url()], self.shell)
+        identity = self._identity()
+        if self.shell == "powershell":
+            read = "Select-String '^x-subject-token: *(\\S+)'"
+            token = f'$token = @"\n{identity}\n"@ | {command} | {read} |\n'
+            token += "    ForEach-Object { $_.Matches[0].Groups[1].Value }\n"
+        else:
+            read = "tr -d '\\r' | awk 'tolower($1) == \"x-subject-token:\" { print $2 }'"
+            token = f"token=$({command} <<EOF | {read}\n{identity}\nEOF\n)\n"
+        note = "# The variables stand in JSON: a quote or a backslash in them needs a backslash.\n"
+        return note + token, '-H "X-Auth-Token: $token"'
 
-def _sent(body: Any, content: bytes, name: str, files: literals.Files) -> tuple[str, list[str]]:
-    """Return the argument that has what is sent, and the lines that make it."""
-    if content:
-        code = file_code(content, name, files)
-        return "files=files", [f'files = {{{literals.python(name)}: ("image", {code})}}']
-    if body is None:
-        return "data=body", _NULL
-    return "json=body", [f"body = {literals.python(body)}"]
+    def _token_url(self) -> str:
+        return f"{self.endpoint.iam}/v3/auth/tokens?nocatalog=true"
 
-
-def _proof(endpoint: Endpoint, more: list[str]) -> list[str]:
-    """Write what makes the headers that prove who calls."""
-    if endpoint.auth == "signature":
-        return []
-    if endpoint.auth == "appcode":
-        return [f'headers = {{"X-Apig-AppCode": {from_environment(endpoint, "password")}}}']
-    user, password, domain, project = (
-        from_environment(endpoint, field) for field in ("user", "password", "domain", "project")
-    )
-    iam = literals.python(f"{endpoint.iam}/v3/auth/tokens?nocatalog=true")
-    who = literals.block([f'"name": {user}', f'"password": {password}', '"domain": domain'])
-    return [
-        f'domain = {{"name": {domain}}}',
-        f"user = {who}",
-        'identity = {"methods": ["password"], "password": {"user": user}}',
-        f'scope = {{"project": {{"name": {project}}}}}',
-        'who = {"auth": {"identity": identity, "scope": scope}}',
-        *connections.call_lines("response = requests.post", [iam, "json=who", *more]),
-        *connections.STOP,
-        'headers = {"X-Auth-Token": response.headers["X-Subject-Token"]}',
-    ]
-
-
-def _curl_json(endpoint: Endpoint, text: str, shell: str, files: literals.Files) -> str:
-    before, header = _curl_proof(endpoint, shell)
-    options = ["-H", "Content-Type: application/json", *connections.curl_options(endpoint)]
-    if len(text) > ON_INPUT:
-        files[BODY] = text.encode
-        before = f"# {connections.beside(BODY)}\n{before}"
-        text = f"@{BODY}"
-    return before + snippets.curl(endpoint.rest, text, shell, options, header)
-
-
-def _curl_file(
-    endpoint: Endpoint, content: bytes, name: str, shell: str, files: literals.Files
-) -> str:
-    before, header = _curl_proof(endpoint, shell)
-    file = add_file(content, name, files)
-    words = [*connections.curl_options(endpoint), "-F", f"{name}=@{file}", endpoint.rest]
-    return f"# {connections.beside(file)}\n{before}{snippets.command(words, shell, header)}"
-
-
-def _curl_proof(endpoint: Endpoint, shell: str) -> tuple[str, str]:
-    """Return a command that has to come first, and the option that proves who calls."""
-    if endpoint.auth == "appcode":
-        code = connections.in_shell(endpoint, "password", shell)
-        return "", f'-H "X-Apig-AppCode: {code}"'
-    options = [*connections.curl_options(endpoint), "--silent", "--show-error", "--dump-header"]
-    url = f"{endpoint.iam}/v3/auth/tokens?nocatalog=true"
-    nowhere = "NUL" if shell == "powershell" else "/dev/null"
-    words = [*options, "-", "--output", nowhere, "-H", "Content-Type: application/json"]
-    asked = snippets.command([*words, "-d", "@-", url], shell)
-    who = _identity(endpoint, shell)
-    note = "# The variables stand in JSON: a quote or a backslash in them needs a backslash.\n"
-    if shell == "powershell":
-        read = "Select-String '^x-subject-token: *(\\S+)'"
-        token = f'$token = @"\n{who}\n"@ | {asked} | {read} |\n    ForEach-Object '
-        return note + token + "{ $_.Matches[0].Groups[1].Value }\n", '-H "X-Auth-Token: $token"'
-    read = "tr -d '\\r' | awk 'tolower($1) == \"x-subject-token:\" { print $2 }'"
-    token = f"token=$({asked} <<EOF | {read}\n{who}\nEOF\n)\n"
-    return note + token, '-H "X-Auth-Token: $token"'
-
-
-def _identity(endpoint: Endpoint, shell: str) -> str:
-    user, password, domain, project = (
-        connections.in_shell(endpoint, field, shell)
-        for field in ("user", "password", "domain", "project")
-    )
-    caller = {"name": user, "password": password, "domain": {"name": domain}}
-    identity = {"methods": ["password"], "password": {"user": caller}}
-    return json.dumps({"auth": {"identity": identity, "scope": {"project": {"name": project}}}})
+    def _identity(self) -> str:
+        """Write the JSON that IAM is asked with."""
+        user, password, domain, project = map(self.shell_variable, _IDENTITY)
+        caller = {"name": user, "password": password, "domain": {"name": domain}}
+        identity = {"methods": ["password"], "password": {"user": caller}}
+        scope = {"project": {"name": project}}
+        return json.dumps({"auth": {"identity": identity, "scope": scope}})

@@ -1,9 +1,10 @@
-"""How code to paste reaches an endpoint: TLS, proxies, and who calls, without any secret."""
+"""A call as code to paste: Python with grpc or requests, curl, JSON; none of it has a secret."""
 
+import dataclasses
 import os
 import sys
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -12,10 +13,17 @@ from helpers.endpoints import Endpoint
 from helpers.proxies import is_loopback
 from workbench.code import literals
 
-TITLES = GRPC, REQUESTS, CURL, JSON = "Python with grpc", "Python with requests", "curl", "JSON"
-
+GRPC = "Python with grpc"
+REQUESTS = "Python with requests"
+CURL = "curl"
+JSON = "JSON"
+TITLES = (GRPC, REQUESTS, CURL, JSON)
+PROTOCOLS = {"grpc": "gRPC", "rest": "REST"}
+BODY = "body.json"  # the file that has JSON which is too long
+ON_INPUT = 16_000  # characters of JSON that a command carries along
 UNNAMED = "curl sends no field whose name is empty, and none of a file with = in it. Use Python."
-STOP = ["if not response.ok:", "    raise SystemExit(response.text)"]
+_CARRIED = 2_000  # bytes of a file that code carries along
+_ENDINGS = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".wav"}
 
 
 class Preview(NamedTuple):
@@ -26,92 +34,183 @@ class Preview(NamedTuple):
 
     code: dict[str, str]
     reasons: dict[str, str]
-    files: dict[str, Callable[[], bytes]]
+    files: literals.Files
 
 
-class Channel(NamedTuple):
-    """Lines that prepare a gRPC channel, what opens it, and what each call is given besides."""
-
-    before: list[str]
-    opened: str
-    arguments: str
+class NoCode(Exception):
+    """There is no code under a title; the text says why."""
 
 
-def channel(endpoint: Endpoint) -> Channel:
-    """Write how a gRPC channel is opened."""
-    options = '[("grpc.max_receive_message_length", -1)]'  # gRPC's own limit is 4 MB
-    if past_proxies(endpoint):
-        options = '[("grpc.max_receive_message_length", -1), ("grpc.enable_http_proxy", 0)]'
-    address = literals.python(endpoint.grpc)
-    before = [f"options = {options}"]
-    if not endpoint.tls:
-        return Channel(before, f"grpc.insecure_channel({address}, options)", "")
-    authority = f"Path({_file(endpoint.ca_file)}).read_bytes()" if endpoint.ca_file else ""
-    before.append(f"credentials = grpc.ssl_channel_credentials({authority})")
-    opened = f"grpc.secure_channel({address}, credentials, options)"
-    if not endpoint.user:
-        return Channel(before, opened, "")
-    before += [
-        f'user_password = {from_environment(endpoint, "user")} + ":" + '
-        f"{from_environment(endpoint, 'password')}",
-        'basic = "Basic " + base64.b64encode(user_password.encode()).decode()',
-    ]
-    return Channel(before, opened, ', metadata=[("authorization", basic)]')
+@dataclasses.dataclass
+class Writer:
+    """Writes one call; the writer of a service says how, in a method for each title.
 
+    Parameters
+    ----------
+    endpoint : Endpoint
+        User, password and the like become environment variables.
+    timeout : float
+        Seconds.
+    shell : str
+        `sh` or `powershell`; empty for the one of this machine.
+    """
 
-def request_arguments(endpoint: Endpoint) -> list[str]:
-    """Write what `requests.post` is given besides the content: user, authority, proxies."""
-    more = []
-    if endpoint.user and endpoint.kind != "modelarts":
-        who = (f"{from_environment(endpoint, field)}.encode()" for field in ("user", "password"))
-        more.append(f"auth=({', '.join(who)})")
-    if not endpoint.verify:
-        more.append("verify=False")
-    elif endpoint.ca_file and endpoint.rest.startswith("https:"):
-        more.append(f"verify={_file(endpoint.ca_file)}")
-    if past_proxies(endpoint):
-        more.append('proxies={"http": "", "https": ""}')
-    return more
+    endpoint: Endpoint
+    timeout: float
+    shell: str
+    files: literals.Files = dataclasses.field(default_factory=dict, init=False)  # read by the code
 
+    def __post_init__(self) -> None:
+        self.shell = self.shell or ("powershell" if sys.platform == "win32" else "sh")
 
-def curl_options(endpoint: Endpoint) -> list[str]:
-    """Return curl's options for the same."""
-    options = []
-    if not endpoint.verify:
-        options.append("--insecure")
-    elif endpoint.ca_file and endpoint.rest.startswith("https:"):
-        options += ["--cacert", _path(endpoint.ca_file)]
-    if past_proxies(endpoint):
-        options += ["--noproxy", urlsplit(endpoint.rest).hostname or ""]
-    return options
+    def grpc(self) -> str:
+        """Write Python with grpc. This and the next three raise NoCode where there is none."""
+        raise NotImplementedError
 
+    def requests(self) -> str:
+        """Write Python with requests."""
+        raise NotImplementedError
 
-def curl_user(endpoint: Endpoint, shell: str) -> str:
-    """Return curl's option for the user, with the shell's variables."""
-    if not endpoint.user or endpoint.kind == "modelarts":
-        return ""
-    return f'--user "{in_shell(endpoint, "user", shell)}:{in_shell(endpoint, "password", shell)}"'
+    def curl(self) -> str:
+        """Write a command."""
+        raise NotImplementedError
 
+    def json(self) -> str:
+        """Write what is posted."""
+        raise NotImplementedError
 
-def past_proxies(endpoint: Endpoint) -> bool:
-    """Whether code has to say that it goes past the proxies which the environment names."""
-    host = urlsplit(endpoint.rest or f"//{endpoint.grpc}").hostname or ""
-    if not (endpoint.no_proxy or is_loopback(host)):
-        return False
-    if os.environ.get("grpc_proxy"):
-        return True
-    return bool(urllib.request.getproxies()) and not urllib.request.proxy_bypass(host)
+    def preview(self) -> Preview:
+        """Write all that there is."""
+        preview = Preview({}, {}, {})
+        writers = (self.grpc, self.requests, self.curl, self.json)
+        for title, write in zip(TITLES, writers, strict=True):
+            self.files = {}
+            try:
+                code = write()
+            except NoCode as reason:
+                preview.reasons[title] = str(reason)
+                continue
+            preview.code[title] = "".join(f"# {beside(name)}\n" for name in self.files) + code
+            preview.files.update(self.files)
+        return preview
 
+    def check(self, protocol: str) -> None:
+        """Raise NoCode where the endpoint cannot be called by `grpc` or `rest`."""
+        address = getattr(self.endpoint, protocol)
+        if not address:
+            raise NoCode(f"This endpoint has no {PROTOCOLS[protocol]} address.")
+        secure = self.endpoint.tls if protocol == "grpc" else address.startswith("https:")
+        if self.endpoint.user and not secure:
+            raise NoCode("User and password are sent over TLS only, and this address is without.")
 
-def refusal(endpoint: Endpoint, way: str) -> str:
-    """Say why an endpoint cannot be called by `grpc` or `rest`, if it cannot."""
-    address, name = getattr(endpoint, way), {"grpc": "gRPC", "rest": "REST"}[way]
-    if not address:
-        return f"This endpoint has no {name} address."
-    secure = endpoint.tls if way == "grpc" else address.startswith("https:")
-    if endpoint.user and not secure:
-        return "User and password are sent over TLS only, and this address is without."
-    return ""
+    def script(self, *parts: list[str], imports: Sequence[str] = ()) -> str:
+        """Join parts of a program, each a list of lines, under the imports that they need.
+
+        What is given as imports are those of this project's own.
+        """
+        code = "\n\n".join("\n".join(part) for part in parts if part)
+        groups = (*literals.imports(code), imports)
+        head = "\n\n".join("\n".join(group) for group in groups if group)
+        return f"{head}\n\n{code}\n"
+
+    def grpc_call(self, stub: str, method: str) -> list[str]:
+        """Write how a channel is opened and the request sent."""
+        endpoint = self.endpoint
+        limits = ['("grpc.max_receive_message_length", -1)']  # gRPC's own limit is 4 MB
+        if self._past_proxies():
+            limits.append('("grpc.enable_http_proxy", 0)')
+        lines = [f"options = [{', '.join(limits)}]"]
+        opened = f"grpc.insecure_channel({literals.python(endpoint.grpc)}, options)"
+        arguments = f"request, timeout={self.timeout:g}"
+        if endpoint.tls:
+            opened = f"grpc.secure_channel({literals.python(endpoint.grpc)}, credentials, options)"
+            authority = f"Path({self._ca_file()}).read_bytes()" if endpoint.ca_file else ""
+            lines.append(f"credentials = grpc.ssl_channel_credentials({authority})")
+        if endpoint.tls and endpoint.user:
+            user, password = map(self.environment, ("user", "password"))
+            lines += [
+                f'user_password = {user} + ":" + {password}',
+                'basic = "Basic " + base64.b64encode(user_password.encode()).decode()',
+            ]
+            arguments += ', metadata=[("authorization", basic)]'
+        return [
+            *lines,
+            f"with {opened} as channel:",
+            f"    stub = {stub}(channel)",
+            f"    response = stub.{method}({arguments})",
+        ]
+
+    def requests_call(self, arguments: list[str], function: str = "requests.post") -> list[str]:
+        """Write a call with these arguments, and those for the user, the authority and proxies."""
+        endpoint = self.endpoint
+        more = []
+        if endpoint.user and endpoint.kind != "modelarts":  # which has headers for it
+            pair = (f"{self.environment(field)}.encode()" for field in ("user", "password"))
+            more.append(f"auth=({', '.join(pair)})")
+        if not endpoint.verify:
+            more.append("verify=False")
+        elif endpoint.ca_file and endpoint.rest.startswith("https:"):
+            more.append(f"verify={self._ca_file()}")
+        if self._past_proxies():
+            more.append('proxies={"http": "", "https": ""}')
+        arguments = [*arguments, *more, f"timeout={self.timeout:g}"]
+        call = [f"response = {function}({', '.join(arguments)})"]
+        if len(call[0]) > 100 or "\n" in call[0]:
+            call = [f"response = {function}(", *(f"    {word}," for word in arguments), ")"]
+        return [*call, "if not response.ok:", "    raise SystemExit(response.text)"]
+
+    def curl_options(self) -> list[str]:
+        """Return curl's options for the authority and proxies."""
+        endpoint = self.endpoint
+        options = []
+        if not endpoint.verify:
+            options.append("--insecure")
+        elif endpoint.ca_file and endpoint.rest.startswith("https:"):
+            options += ["--cacert", _absolute(endpoint.ca_file)]
+        if self._past_proxies():
+            options += ["--noproxy", urlsplit(endpoint.rest).hostname or ""]
+        return options
+
+    def curl_user(self) -> str:
+        """Return curl's option for the user, with the shell's variables."""
+        if not self.endpoint.user:
+            return ""
+        return f'--user "{self.shell_variable("user")}:{self.shell_variable("password")}"'
+
+    def environment(self, field: str) -> str:
+        """Write Python that reads an endpoint's field from the environment."""
+        return f'os.environ["{variable(self.endpoint, field)}"]'
+
+    def shell_variable(self, field: str) -> str:
+        """Write the same within a shell's double quotes."""
+        name = variable(self.endpoint, field)
+        return f"${{env:{name}}}" if self.shell == "powershell" else f"${{{name}}}"
+
+    def file_bytes(self, content: bytes, name: str) -> str:
+        """Write the bytes of a file in Python: carried along, or read from beside the code."""
+        if len(content) <= _CARRIED:
+            return literals.python(content)
+        return f"Path({literals.python(self.add_file(content, name))}).read_bytes()"
+
+    def add_file(self, content: bytes, name: str) -> str:
+        """Put a file beside the code; returns its name, with the ending of its kind."""
+        ending = next((_ENDINGS[start] for start in _ENDINGS if content.startswith(start)), ".bin")
+        file = f"{literals.file_stem(name)}{ending}"
+        self.files[file] = lambda: content
+        return file
+
+    def _past_proxies(self) -> bool:
+        """Whether code has to say that it goes past the proxies which the environment names."""
+        endpoint = self.endpoint
+        host = urlsplit(endpoint.rest or f"//{endpoint.grpc}").hostname or ""
+        if not (endpoint.no_proxy or is_loopback(host)):
+            return False
+        if os.environ.get("grpc_proxy"):
+            return True
+        return bool(urllib.request.getproxies()) and not urllib.request.proxy_bypass(host)
+
+    def _ca_file(self) -> str:
+        return literals.python(_absolute(self.endpoint.ca_file))
 
 
 def variable(endpoint: Endpoint, field: str) -> str:
@@ -121,50 +220,10 @@ def variable(endpoint: Endpoint, field: str) -> str:
     return endpoints.variable(endpoint.kind, profiles.get(like, profiles["practice"])[field])
 
 
-def from_environment(endpoint: Endpoint, field: str) -> str:
-    """Write Python that reads a field from the environment."""
-    return f'os.environ["{variable(endpoint, field)}"]'
-
-
-def in_shell(endpoint: Endpoint, field: str, shell: str) -> str:
-    """Write a field as a variable within a shell's double quotes."""
-    name = variable(endpoint, field)
-    return f"${{env:{name}}}" if shell == "powershell" else f"${{{name}}}"
-
-
-def this_shell() -> str:
-    """Return the shell of this machine: `sh` or `powershell`."""
-    return "powershell" if sys.platform == "win32" else "sh"
-
-
-def script(*parts: list[str], files: literals.Files | None = None) -> str:
-    """Join parts of a Python program, each a list of lines, under the imports that they need.
-
-    The first part is imports of this project's own.
-    """
-    code = "\n\n".join("\n".join(part) for part in parts[1:] if part)
-    groups = (*literals.imports(code), parts[0])
-    head = "\n\n".join("\n".join(group) for group in groups if group)
-    notes = "".join(f"# {beside(name)}\n" for name in files or ())
-    return f"{notes}{head}\n\n{code}\n"
-
-
-def call_lines(function: str, arguments: list[str]) -> list[str]:
-    """Write a call on one line if it fits, else with an argument on each."""
-    line = f"{function}({', '.join(arguments)})"
-    if len(line) <= 100 and "\n" not in line:
-        return [line]
-    return [f"{function}(", *(f"    {each}," for each in arguments), ")"]
-
-
 def beside(name: str) -> str:
     """Say of a file that it has to be there."""
     return f"Save {name} from the Explorer first, in the folder in which this runs."
 
 
-def _file(name: str) -> str:
-    return literals.python(_path(name))
-
-
-def _path(name: str) -> str:
-    return os.path.abspath(os.path.expanduser(name))
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path))

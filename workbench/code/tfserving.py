@@ -1,38 +1,32 @@
 """A call of TensorFlow Serving as code to paste: Python with grpc or requests, curl, JSON."""
 
+import base64
+import dataclasses
 import functools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
+import numpy as np
 from numpy.typing import NDArray
 
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput
 from helpers.tfserving.features import features_of
-from helpers.tfserving.signatures import DEFAULT_SIGNATURE, Signature
-from workbench.code import connections, literals
-from workbench.code import curl as snippets
-from workbench.code.connections import CURL, GRPC, JSON, REQUESTS, Preview
+from helpers.tfserving.rest import model_url
+from helpers.tfserving.signatures import DEFAULT_SIGNATURE, Signature, TensorSpec
+from workbench.code import curl, literals
+from workbench.code.previews import BODY, ON_INPUT, NoCode, Preview, Writer, beside
 
-BODY = "body.json"
 _SHOWN = 200_000  # characters of JSON; more are only saved
-ON_INPUT = 16_000  # characters of JSON that a command carries along
-_ANSWERS = {
-    "classify": (
-        "classification_pb2",
-        "ClassificationRequest",
-        "[\n    [(one.label, one.score) for one in each.classes]\n"
-        "    for each in response.result.classifications\n]",
-    ),
-    "regress": (
-        "regression_pb2",
-        "RegressionRequest",
-        "[each.value for each in response.result.regressions]",
-    ),
-}
+_INTEGERS = {"int8", "int16", "int32", "int64", "uint8", "uint32", "uint64"}
+_IN_JSON = {"bool", "float32", "float64", "object", *_INTEGERS}
 _KINDS = {int: "int64_list", float: "float_list", bytes: "bytes_list"}
+_IMAGE = re.compile(r"image|img|jpe?g|png", re.IGNORECASE)
+_PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mP4DwABAQEAHLCMmQAAAABJRU5ErkJggg=="
+)  # the smallest PNG
 
 
 def preview(
@@ -45,7 +39,7 @@ def preview(
     timeout: float = 10.0,
     shell: str = "",
 ) -> Preview:
-    """Write a call in the ways that the service's documentation makes it.
+    """Write a call as the service's documentation makes it.
 
     Parameters
     ----------
@@ -85,211 +79,250 @@ def preview(
     """
     if not endpoint.model:
         raise BadInput("No model was named. Name one: endpoint.replace(model=...).")
-    signature_name = signature_name or endpoint.signature_name
-    found = Preview({}, {}, {})
-    call = snippets.method(signature) if examples else "predict"
-    if reason := connections.refusal(endpoint, "grpc"):
-        found.reasons[GRPC] = reason
-    elif call == "predict":
-        found.code[GRPC] = _predict(endpoint, signature_name, inputs, timeout, found.files)
-    else:
-        found.code[GRPC] = _infer(endpoint, signature_name, call, examples, timeout)
-    reason = connections.refusal(endpoint, "rest") or _not_in_json(signature, inputs, examples)
-    if reason:
-        found.reasons.update(dict.fromkeys((REQUESTS, CURL, JSON), reason))
-        return found
-    url = f"{_url(endpoint)}:{call}"
-    values = _Values(signature_name, call, inputs, examples)
-    found.code[REQUESTS] = _requests(endpoint, url, values, timeout, found.files)
-    _add_json(found, endpoint, url, values, shell or connections.this_shell())
-    return found
+    name = signature_name or endpoint.signature_name
+    if name == DEFAULT_SIGNATURE:
+        name = ""
+    call = method(signature) if examples else "predict"
+    return _Writer(endpoint, timeout, shell, name, signature, inputs, examples, call).preview()
 
 
-class _Values:
-    """What is posted: as Python, and as JSON."""
+def method(signature: Signature) -> str:
+    """Return the call that a signature is made for: `predict`, `classify` or `regress`."""
+    kind = signature.method_name.rpartition("/")[2]
+    texts = [name for name, spec in signature.inputs.items() if spec.dtype.kind == "O"]
+    fits = kind in ("classify", "regress") and list(signature.inputs) == texts == ["inputs"]
+    return kind if fits else "predict"
 
-    def __init__(self, signature_name: str, call: str, inputs: Any, examples: Any) -> None:
-        self.signature_name, self.call, self.inputs = signature_name, call, inputs
-        self.examples = [
-            {name: list(map(literals.in_json, values)) for name, values in features_of(e).items()}
-            for e in examples
-        ]
 
-    def python(self, files: literals.Files) -> str:
-        if self.call != "predict":
-            return literals.python(self.examples)
-        return literals.block(
-            [
-                f"{literals.python(name)}: {literals.python_for_json(array, name, files)}"
-                for name, array in self.inputs.items()
-            ]
+def stand_ins(
+    signature: Signature, features: Mapping[str, TensorSpec] | None = None
+) -> tuple[dict[str, NDArray], list[dict[str, Any]]]:
+    """Return values that a signature takes: zeros, the word text, or a picture of one pixel.
+
+    Parameters
+    ----------
+    signature : Signature
+        Of sizes that may be any, one is taken.
+    features : mapping of str to TensorSpec, optional
+        What an example has, which a signature does not tell.
+
+    Returns
+    -------
+    dict of str to ndarray, list of dict
+        Inputs for `predict`, else one example; the other is empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> stand_ins(Signature({"x": TensorSpec(np.dtype("float32"), (-1, 2))}, {}))
+    ({'x': array([[0., 0.]], dtype=float32)}, [])
+    """
+    if method(signature) == "predict":
+        return {name: _stand_in(name, spec) for name, spec in signature.inputs.items()}, []
+    features = features or {"feature": TensorSpec(np.dtype(np.float32), ())}
+    return {}, [{name: _stand_in(name, spec).ravel().tolist() for name, spec in features.items()}]
+
+
+def _stand_in(name: str, spec: TensorSpec) -> NDArray:
+    shape = (1,) if spec.shape is None else tuple(1 if n < 0 else n for n in spec.shape)
+    if spec.dtype.kind != "O":
+        return np.zeros(shape, spec.dtype)
+    return np.full(shape, _PIXEL if _IMAGE.search(name) else "text", object)
+
+
+def not_in_json(signature: Signature) -> str:
+    """Say why a signature cannot be called over REST, if it cannot.
+
+    Examples
+    --------
+    >>> not_in_json(Signature({"x": TensorSpec(np.dtype("float16"), ())}, {}))
+    "REST does not carry float16, which input 'x' is. gRPC does."
+    """
+    if not signature.inputs:
+        return "REST refuses a signature that takes no input. gRPC does not."
+    for side, specs in (("input", signature.inputs), ("output", signature.outputs)):
+        for name, spec in specs.items():
+            if spec.dtype.name not in _IN_JSON:
+                return f"REST does not carry {spec.dtype}, which {side} {name!r} is. gRPC does."
+    return ""
+
+
+@dataclasses.dataclass
+class _Writer(Writer):
+    signature_name: str  # empty for the default
+    signature: Signature
+    inputs: Mapping[str, NDArray]
+    examples: Sequence[Mapping[str, Any]]
+    call: str  # predict, classify or regress
+
+    def grpc(self) -> str:
+        self.check("grpc")
+        if self.call == "predict":
+            return self._predict()
+        return self._infer()
+
+    def requests(self) -> str:
+        url = self._url()
+        if self.call == "predict":
+            values = literals.block(
+                [
+                    f"{literals.python(name)}: {literals.python_for_json(array, name, self.files)}"
+                    for name, array in self.inputs.items()
+                ]
+            )
+            answer = "outputs"
+        else:
+            values = literals.python(self._json_values())
+            answer = "results"
+        body = [f'"{self._key}": {self._key}']
+        if self.signature_name:
+            body.insert(0, f'"signature_name": {literals.python(self.signature_name)}')
+        return self.script(
+            [f"url = {literals.python(url)}", f"{self._key} = {values}"],
+            [f"body = {literals.block(body)}"],
+            # Not json=body: requests refuses NaN and Infinity, which TensorFlow Serving reads.
+            self.requests_call(["url", "data=json.dumps(body)"]),
+            [f'outputs = response.json()["{answer}"]', "print(outputs)"],
         )
 
+    def curl(self) -> str:
+        url = self._url()
+        text = self._shown_json
+        if not 0 < len(text) <= ON_INPUT:
+            self.files[BODY] = lambda: self._body().encode()
+            text = f"@{BODY}"
+        return curl.post(url, text, self.shell, self.curl_options(), self.curl_user())
+
     def json(self) -> str:
-        values: Any = self.examples
-        if self.call == "predict":
-            values = {name: literals.listed(array) for name, array in self.inputs.items()}
-        return json.dumps(snippets.json_body(self.signature_name, self.call, values))
+        self._url()
+        if not self._shown_json:
+            raise NoCode(f"The JSON is too long to show. {beside(BODY)}")
+        return self._shown_json
+
+    def _url(self) -> str:
+        """Return what is posted to; NoCode where REST does not carry the call."""
+        self.check("rest")
+        if reason := not_in_json(self.signature):
+            raise NoCode(reason)
+        for name, array in self.inputs.items():
+            if 0 in array.shape[:-1]:
+                raise NoCode(
+                    f"JSON cannot tell the shape {list(array.shape)} of input {name!r}. gRPC can."
+                )
+        missing = [name for name in self.signature.inputs if name not in self.inputs]
+        if missing and not self.examples:
+            raise NoCode(
+                f"REST wants every input; {missing[0]!r} is left out. Over gRPC it may be."
+            )
+        return f"{model_url(self.endpoint)}:{self.call}"
 
     @property
-    def is_long(self) -> bool:
-        return self.call == "predict" and sum(map(_size, self.inputs.values())) > _SHOWN
+    def _key(self) -> str:
+        return "inputs" if self.call == "predict" else "examples"
+
+    def _json_values(self) -> Any:
+        if self.call == "predict":
+            return {name: literals.listed(array) for name, array in self.inputs.items()}
+        return [
+            {name: list(map(literals.in_json, values)) for name, values in features_of(e).items()}
+            for e in self.examples
+        ]
+
+    def _body(self) -> str:
+        body = {"signature_name": self.signature_name} if self.signature_name else {}
+        return json.dumps({**body, self._key: self._json_values()})
+
+    @functools.cached_property
+    def _shown_json(self) -> str:
+        """The JSON, or nothing where it is too long to be shown."""
+        if self.call == "predict" and sum(map(least_json_size, self.inputs.values())) > _SHOWN:
+            return ""
+        text = self._body()
+        return text if len(text) <= _SHOWN else ""
+
+    def _predict(self) -> str:
+        items = [
+            f"{literals.python(name)}: {literals.python(array, name, self.files)}"
+            for name, array in self.inputs.items()
+        ]
+        return self.script(
+            [f"inputs = {literals.block(items)}"],
+            [
+                "request = predict_pb2.PredictRequest()",
+                *self._model_spec(),
+                "for name, value in inputs.items():",
+                "    request.inputs[name].CopyFrom(to_tensor_proto(value))",
+            ],
+            self._grpc_call("Predict"),
+            [
+                "outputs = {name: to_ndarray(tensor) for name, tensor in response.outputs.items()}",
+                "print(outputs)",
+            ],
+            imports=[
+                "# Without this project: import the modules from tensorflow_serving.apis, and use",
+                "# TensorFlow's tf.make_tensor_proto(value) and tf.make_ndarray(tensor).",
+                "from helpers.serving_api import predict_pb2, prediction_service_pb2_grpc",
+                "from helpers.tensors import to_ndarray, to_tensor_proto",
+            ],
+        )
+
+    def _infer(self) -> str:
+        if self.call == "classify":
+            module = "classification_pb2"
+            request = "ClassificationRequest"
+            outputs = [
+                "outputs = [",
+                "    [(one.label, one.score) for one in each.classes]",
+                "    for each in response.result.classifications",
+                "]",
+            ]
+        else:
+            module = "regression_pb2"
+            request = "RegressionRequest"
+            outputs = ["outputs = [each.value for each in response.result.regressions]"]
+        return self.script(
+            [f"examples = {literals.python([_typed(example) for example in self.examples])}"],
+            [
+                f"request = {module}.{request}()",
+                *self._model_spec(),
+                "for example in examples:",
+                "    features = request.input.example_list.examples.add().features",
+                "    for name, (kind, values) in example.items():",
+                "        getattr(features.feature[name], kind).value.extend(values)",
+            ],
+            self._grpc_call(self.call.title()),
+            [*outputs, "print(outputs)"],
+            imports=[
+                "# Without this project: import the modules from tensorflow_serving.apis.",
+                f"from helpers.serving_api import {module}, prediction_service_pb2_grpc",
+            ],
+        )
+
+    def _grpc_call(self, method: str) -> list[str]:
+        return self.grpc_call("prediction_service_pb2_grpc.PredictionServiceStub", method)
+
+    def _model_spec(self) -> list[str]:
+        endpoint = self.endpoint
+        fields: dict[str, Any] = {"name": endpoint.model, "signature_name": self.signature_name}
+        if endpoint.version is not None:
+            fields["version.value"] = endpoint.version
+        else:
+            fields["version_label"] = endpoint.version_label
+        return [
+            f"request.model_spec.{field} = {literals.python(value)}"
+            for field, value in fields.items()
+            if value != ""
+        ]
 
 
-def _size(array: NDArray) -> int:
-    """Return how many characters of JSON an array has, or fewer."""
-    if array.dtype.kind not in "OSU":
-        return array.size * 2
-    return array.size * 4 + sum(map(len, array.ravel().tolist()))  # with quotes and a comma
-
-
-def _predict(
-    endpoint: Endpoint,
-    signature_name: str,
-    inputs: Mapping[str, NDArray],
-    timeout: float,
-    files: literals.Files,
-) -> str:
-    own: literals.Files = {}
-    items = [f"{literals.python(n)}: {literals.python(v, n, own)}" for n, v in inputs.items()]
-    files.update(own)
-    request = [
-        "request = predict_pb2.PredictRequest()",
-        *_model_spec(endpoint, signature_name),
-        "for name, value in inputs.items():",
-        "    request.inputs[name].CopyFrom(to_tensor_proto(value))",
-    ]
-    outputs = "{name: to_ndarray(tensor) for name, tensor in response.outputs.items()}"
-    return connections.script(
-        [
-            "# Without this project: import the modules from tensorflow_serving.apis, and use",
-            "# TensorFlow's tf.make_tensor_proto(value) and tf.make_ndarray(tensor).",
-            "from helpers.serving_api import predict_pb2, prediction_service_pb2_grpc",
-            "from helpers.tensors import to_ndarray, to_tensor_proto",
-        ],
-        [f"inputs = {literals.block(items)}"],
-        request,
-        _call(endpoint, "Predict", timeout),
-        [f"outputs = {outputs}", "print(outputs)"],
-        files=own,
-    )
-
-
-def _infer(
-    endpoint: Endpoint,
-    signature_name: str,
-    call: str,
-    examples: Sequence[Mapping[str, Any]],
-    timeout: float,
-) -> str:
-    module, kind, outputs = _ANSWERS[call]
-    written = literals.python([_example(each) for each in examples])
-    return connections.script(
-        [
-            "# Without this project: import the modules from tensorflow_serving.apis.",
-            f"from helpers.serving_api import {module}, prediction_service_pb2_grpc",
-        ],
-        [f"examples = {written}"],
-        [
-            f"request = {module}.{kind}()",
-            *_model_spec(endpoint, signature_name),
-            "for example in examples:",
-            "    features = request.input.example_list.examples.add().features",
-            "    for name, (kind, values) in example.items():",
-            "        getattr(features.feature[name], kind).value.extend(values)",
-        ],
-        _call(endpoint, call.title(), timeout),
-        [f"outputs = {outputs}", "print(outputs)"],
-    )
-
-
-def _example(example: Mapping[str, Any]) -> dict[str, list]:
+def _typed(example: Mapping[str, Any]) -> dict[str, list]:
+    """Return the features with the field of `tf.train.Feature` that each of them has."""
     features = {name: values for name, values in features_of(example).items() if values}
     return {name: [_KINDS[type(values[0])], values] for name, values in features.items()}
 
 
-def _model_spec(endpoint: Endpoint, signature_name: str) -> list[str]:
-    lines = [f"request.model_spec.name = {literals.python(endpoint.model)}"]
-    if signature_name not in ("", DEFAULT_SIGNATURE):
-        lines.append(f"request.model_spec.signature_name = {literals.python(signature_name)}")
-    if endpoint.version is not None:
-        lines.append(f"request.model_spec.version.value = {endpoint.version}")
-    elif endpoint.version_label:
-        label = literals.python(endpoint.version_label)
-        lines.append(f"request.model_spec.version_label = {label}")
-    return lines
-
-
-def _call(endpoint: Endpoint, method: str, timeout: float) -> list[str]:
-    channel = connections.channel(endpoint)
-    return [
-        *channel.before,
-        f"with {channel.opened} as channel:",
-        "    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)",
-        f"    response = stub.{method}(request, timeout={timeout:g}{channel.arguments})",
-    ]
-
-
-def _requests(
-    endpoint: Endpoint, url: str, values: _Values, timeout: float, files: literals.Files
-) -> str:
-    own: literals.Files = {}
-    written = values.python(own)
-    files.update(own)
-    key, answer = ("inputs", "outputs") if values.call == "predict" else ("examples", "results")
-    named = snippets.json_body(values.signature_name, values.call, None)
-    body = [f"{literals.python(name)}: {literals.python(v)}" for name, v in named.items() if v]
-    arguments = connections.request_arguments(endpoint)
-    # Not json=body: requests refuses NaN and Infinity, which TensorFlow Serving reads.
-    arguments = ["url", "data=json.dumps(body)", *arguments, f"timeout={timeout:g}"]
-    return connections.script(
-        [],
-        [f"url = {literals.python(url)}", f"{key} = {written}"],
-        [f"body = {literals.block([*body, f'{literals.python(key)}: {key}'])}"],
-        connections.call_lines("response = requests.post", arguments) + connections.STOP,
-        [f'outputs = response.json()["{answer}"]', "print(outputs)"],
-        files=own,
-    )
-
-
-def _add_json(found: Preview, endpoint: Endpoint, url: str, values: _Values, shell: str) -> None:
-    text = "" if values.is_long else values.json()
-    curl = functools.partial(
-        snippets.curl,
-        url,
-        shell=shell,
-        options=connections.curl_options(endpoint),
-        words=connections.curl_user(endpoint, shell),
-    )
-    if 0 < len(text) <= _SHOWN:
-        found.code[JSON] = text
-    else:
-        found.reasons[JSON] = f"The JSON is too long to show. {connections.beside(BODY)}"
-    if 0 < len(text) <= ON_INPUT:
-        found.code[CURL] = curl(text)
-    else:
-        found.code[CURL] = f"# {connections.beside(BODY)}\n{curl(f'@{BODY}')}"
-        found.files[BODY] = lambda: values.json().encode()
-
-
-def _url(endpoint: Endpoint) -> str:
-    url = f"{endpoint.rest}/v1/models/{quote(endpoint.model, safe='')}"
-    if endpoint.version is not None:
-        return f"{url}/versions/{endpoint.version}"
-    if endpoint.version_label:
-        return f"{url}/labels/{quote(endpoint.version_label, safe='')}"
-    return url
-
-
-def _not_in_json(
-    signature: Signature, inputs: Mapping[str, NDArray], examples: Sequence[Any]
-) -> str:
-    if reason := snippets.not_in_json(signature):
-        return reason
-    for name, array in inputs.items():
-        if 0 in array.shape[:-1]:
-            return f"JSON cannot tell the shape {list(array.shape)} of input {name!r}. gRPC can."
-    missing = [name for name in signature.inputs if name not in inputs]
-    if missing and not examples:
-        return f"REST wants every input; {missing[0]!r} is left out. Over gRPC it may be."
-    return ""
+def least_json_size(array: NDArray) -> int:
+    """Return how many characters of JSON an array has, or fewer."""
+    if array.dtype.kind not in "OSU":
+        return array.size * 2
+    return array.size * 4 + sum(map(len, array.ravel().tolist()))  # with quotes and a comma

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput, CallError
-from workbench.code.connections import Preview
+from workbench.code.previews import Preview
 from workbench.values.arrays import summary
 from workbench.watching import Watch
 

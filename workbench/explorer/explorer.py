@@ -10,7 +10,7 @@ from typing import Any
 import ipywidgets as w
 
 from helpers.errors import BadInput, CallError, DeadlineExceeded
-from workbench.code.connections import TITLES, Preview
+from workbench.code.previews import TITLES, Preview
 from workbench.explorer import addresses, forms
 from workbench.explorer.calls import WAYS, Record, Request, Sending
 from workbench.explorer.chooser import Chooser
@@ -71,7 +71,7 @@ class Explorer(w.VBox):
         self._now(lambda: self._form().fill(*value, **inputs))
 
     def code(self, title: str) -> str:
-        """Return the call as code, from a cell: one of `connections.TITLES`, such as `curl`."""
+        """Return the call as code, from a cell: one of `previews.TITLES`, such as `curl`."""
         self.wait()
         return self.preview.text(title)
 

@@ -13,7 +13,7 @@ import numpy as np
 from helpers.errors import BadInput, explain
 from workbench import answers
 from workbench.answers import drawings
-from workbench.code.connections import TITLES, Preview
+from workbench.code.previews import TITLES, Preview
 from workbench.explorer.calls import PARTS, WAYS, Record, Sending, to_csv
 from workbench.explorer.merging import are_arrays, difference, joined
 from workbench.fields import Fields, scrolling, status

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from workbench.code import curl as snippets
+from workbench.code.tfserving import method
 from workbench.explorer.catalog import Entry
 from workbench.explorer.forms.ccai import CcaiForm
 from workbench.explorer.forms.examples import ExamplesForm
@@ -36,5 +36,5 @@ def make(entry: Entry, signature_name: str, fields: Fields, changed: Callable[[]
     if not entry.signatures or signature_name not in entry.signatures:
         return None
     signature = entry.signatures[signature_name]
-    kind = Form if snippets.method(signature) == "predict" else ExamplesForm
+    kind = Form if method(signature) == "predict" else ExamplesForm
     return kind(entry.endpoint, signature_name, signature, fields, changed)

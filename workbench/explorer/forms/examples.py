@@ -14,8 +14,7 @@ from helpers.endpoints import Endpoint
 from helpers.errors import BadInput
 from helpers.tfserving.features import features_of
 from helpers.tfserving.signatures import Signature
-from workbench.code import curl as snippets
-from workbench.code.tfserving import preview
+from workbench.code.tfserving import method, preview
 from workbench.explorer.calls import Request
 from workbench.explorer.forms.base import OneThing
 from workbench.explorer.forms.tfserving import target, ways_of
@@ -34,7 +33,7 @@ class ExamplesForm(OneThing):
         changed: Callable[[], object],
     ) -> None:
         self.endpoint = endpoint.replace(signature_name=signature_name)
-        self.signature, self.method = signature, snippets.method(signature)
+        self.signature, self.method = signature, method(signature)
         self.ways = ways_of(endpoint, signature)
         self.examples = fields(
             w.Textarea,

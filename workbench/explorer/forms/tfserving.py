@@ -12,8 +12,7 @@ from helpers.endpoints import Endpoint
 from helpers.errors import BadInput, CallError
 from helpers.tfserving.signatures import Signature
 from workbench import timing
-from workbench.code import curl as snippets
-from workbench.code.tfserving import preview
+from workbench.code.tfserving import not_in_json, preview
 from workbench.explorer.calls import Request
 from workbench.explorer.editors import Editor, untouched
 from workbench.fields import Fields, status, version_text
@@ -172,7 +171,7 @@ class Form(w.VBox):
 
 def ways_of(endpoint: Endpoint, signature: Signature) -> tuple[str, ...]:
     """Return over which protocols a signature can be called: `grpc`, `rest` or both."""
-    no_rest = not endpoint.rest or snippets.not_in_json(signature)
+    no_rest = not endpoint.rest or not_in_json(signature)
     return (*(["grpc"] if endpoint.grpc else []), *([] if no_rest else ["rest"]))
 
 
