@@ -1,6 +1,6 @@
 """Form fields that look alike, and the sign beside them that says how it is."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html import escape
 from typing import Any
 
@@ -17,11 +17,19 @@ class Fields:
 
     def __init__(self) -> None:
         self.box = w.Layout(margin="0 0 0.5em 0")
-        self.row = w.Layout(flex_flow="row wrap", align_items="center", margin="0 0 0 9.3em")
+        self._row = w.Layout(flex_flow="row wrap", align_items="center", margin="0 0 0 9.3em")
         self._layout = w.Layout(width="auto", max_width="36em")
         self._styles: dict[type, Any] = {}
 
-    def __call__(self, kind: type, label: str, tooltip: str, **options: Any) -> Any:
+    def __call__(
+        self,
+        kind: type,
+        label: str,
+        tooltip: str,
+        *,
+        changed: Callable[[], object] | None = None,
+        **options: Any,
+    ) -> Any:
         """Make a widget with its label before it.
 
         Parameters
@@ -29,26 +37,40 @@ class Fields:
         kind : type
             Such as `ipywidgets.Text`.
         label, tooltip : str
+        changed : callable, optional
+            Called without arguments after each change of its value.
         **options
             Of that widget.
         """
-        known = self._styles.get(kind)
-        style = {"description_width": "9em"} if known is None else known
+        style = self._styles.get(kind, {"description_width": "9em"})
         options = {"style": style, "layout": self._layout, **options}
-        made = kind(description=label, tooltip=tooltip, **options)
-        self._styles.setdefault(kind, made.style)
-        return made
+        field = kind(description=label, tooltip=tooltip, **options)
+        self._styles.setdefault(kind, field.style)
+        if changed:
+            field.observe(lambda _: changed(), "value")
+        return field
 
-    def timeout(self, seconds: float) -> w.BoundedFloatText:
+    def timeout(self, seconds: float, changed: Callable[[], object]) -> w.BoundedFloatText:
         """Make the field for the seconds until a call is given up."""
-        return self(
-            w.BoundedFloatText,
-            "Timeout (s)",
-            "Seconds until a call is given up",
-            value=seconds,
-            min=0.001,
-            max=86_400,
-        )
+        tooltip = "Seconds until a call is given up"
+        limits = {"min": 0.001, "max": 86_400}
+        kind = w.BoundedFloatText
+        return self(kind, "Timeout (s)", tooltip, changed=changed, value=seconds, **limits)
+
+    def status(self) -> w.HTML:
+        """Make the place below fields for what `status` writes."""
+        return self(w.HTML, " ", "")
+
+    def row(self, *widgets: w.Widget) -> w.HBox:
+        """Put widgets side by side below fields."""
+        return w.HBox(widgets, layout=self._row)
+
+
+def button(label: str, tooltip: str, pressed: Callable[[], object], **options: Any) -> w.Button:
+    """Make a button; `pressed` is called without arguments."""
+    made = w.Button(description=label, tooltip=tooltip, **options)
+    made.on_click(lambda _: pressed())
+    return made
 
 
 def read_version(text: str, newest: str) -> dict[str, Any]:
@@ -79,17 +101,17 @@ def close(widget: w.Widget) -> None:
 
 def close_parts(widget: w.Widget) -> None:
     """Remove what a box shows, and what it keeps in its attributes to show it later."""
-    for each in _widgets([*getattr(widget, "children", ()), vars(widget)]):
-        if each.comm is not None:  # not closed yet
-            close(each)
+    for part in _widgets([*getattr(widget, "children", ()), vars(widget)]):
+        if part.comm is not None:  # not closed yet
+            close(part)
 
 
 def _widgets(kept: Any) -> Iterator[w.Widget]:
     if isinstance(kept, w.DOMWidget):
         yield kept
     elif isinstance(kept, list | dict):
-        for each in kept.values() if isinstance(kept, dict) else kept:
-            yield from _widgets(each)
+        for item in kept.values() if isinstance(kept, dict) else kept:
+            yield from _widgets(item)
 
 
 def status(colour: str, words: str) -> str:

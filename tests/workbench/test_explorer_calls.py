@@ -18,21 +18,21 @@ from helpers.ccai.speech import Speech
 from helpers.endpoints import Endpoint
 from helpers.errors import ConnectionFailed
 from workbench.code.previews import Preview
-from workbench.explorer import merging
-from workbench.explorer.calls import Record, Request, Sending, to_csv
+from workbench.explorer.calls import Record, Request, Sending, joined, to_csv
+from workbench.explorer.comparison import difference
 
 HERE = Endpoint("tfserving", grpc="127.0.0.1:8500", rest="http://127.0.0.1:8501", model="m")
 
 
-def request(call: Any, target: str = "m · s", given: Any = None) -> Request:
-    return Request(HERE, target, given or {}, ("grpc", "rest"), call, lambda: Preview({}, {}, {}))
+def request(call: Any, target: str = "m · s", payload: Any = None) -> Request:
+    return Request(HERE, target, payload or {}, ("grpc", "rest"), call, lambda: Preview({}, {}, {}))
 
 
 def sent(requests: list[Request], ways: tuple[str, ...]) -> Sending:
     over = threading.Event()
 
     def told(each: Sending) -> None:
-        if each.over:
+        if each.ended:
             over.set()
 
     sending = Sending(requests, ways, told)
@@ -41,34 +41,34 @@ def sent(requests: list[Request], ways: tuple[str, ...]) -> Sending:
     return sending
 
 
-def test_every_request_goes_over_the_first_way_and_then_over_the_second() -> None:
-    requests = [request(lambda way, n=n: (n, way)) for n in range(3)]
+def test_every_request_goes_over_the_first_protocol_and_then_over_the_second() -> None:
+    requests = [request(lambda protocol, n=n: (n, protocol)) for n in range(3)]
     sending = sent(requests, ("grpc", "rest"))
     made = [each.answer for each in sending.records]
-    assert made == [(n, way) for way in ("grpc", "rest") for n in range(3)]
+    assert made == [(n, protocol) for protocol in ("grpc", "rest") for n in range(3)]
     assert {each.status for each in sending.records} == {"OK"}
 
 
 def test_calls_are_made_in_another_thread() -> None:
-    made = sent([request(lambda way: threading.current_thread())], ("grpc",)).records[0].answer
+    made = sent([request(lambda protocol: threading.current_thread())], ("grpc",)).records[0].answer
     assert made is not threading.main_thread()
     assert made.daemon
 
 
-def test_an_error_ends_its_way_and_not_the_other() -> None:
-    def call(way: str) -> int:
-        if way == "grpc":
+def test_an_error_ends_its_protocol_and_not_the_other() -> None:
+    def call(protocol: str) -> int:
+        if protocol == "grpc":
             raise ConnectionFailed("Nobody is there.")
         return 1
 
     sending = sent([request(call)] * 3, ("grpc", "rest"))
-    statuses = [(each.over, each.status) for each in sending.records]
+    statuses = [(each.protocol, each.status) for each in sending.records]
     assert statuses == [("grpc", "ConnectionFailed"), *[("rest", "OK")] * 3]
     assert [each.message for each in sending.records] == ["Nobody is there.", "", "", ""]
 
 
 def test_a_message_that_may_hold_a_secret_stays_out_of_the_csv() -> None:
-    def call(way: str) -> None:
+    def call(protocol: str) -> None:
         raise ValueError("Invalid header value: s3cr3t")
 
     record = sent([request(call)], ("rest",)).records[0]
@@ -79,14 +79,14 @@ def test_a_message_that_may_hold_a_secret_stays_out_of_the_csv() -> None:
 
 def test_what_was_sent_and_answered_is_known_when_its_arrays_are_gone() -> None:
     def made() -> list[Record]:
-        given = {"x": np.zeros((1, 2), "float32")}
+        payload = {"x": np.zeros((1, 2), "float32")}
 
-        def call(way: str) -> dict[str, np.ndarray]:
-            if way == "rest":
-                raise ConnectionFailed("Nobody is there.") from ValueError(given)
+        def call(protocol: str) -> dict[str, np.ndarray]:
+            if protocol == "rest":
+                raise ConnectionFailed("Nobody is there.") from ValueError(payload)
             return {"y": np.array([b"a"], object)}
 
-        return sent([request(call, given=given)], ("grpc", "rest")).records
+        return sent([request(call, payload=payload)], ("grpc", "rest")).records
 
     def in_csv(records: list[Record]) -> list[tuple[str, str, str]]:
         rows = csv.DictReader(io.StringIO(to_csv(records), newline=""))
@@ -102,7 +102,7 @@ def test_what_was_sent_and_answered_is_known_when_its_arrays_are_gone() -> None:
             ("x float32 [1, 2]", "", "Nobody is there."),
         ]
     )
-    gone = weakref.ref(whole[0].request.given["x"])
+    gone = weakref.ref(whole[0].request.payload["x"])
     del whole
     gc.collect()
     assert gone() is None
@@ -111,22 +111,22 @@ def test_what_was_sent_and_answered_is_known_when_its_arrays_are_gone() -> None:
 def test_cancel_ends_at_once_and_the_late_answer_is_thrown_away() -> None:
     begun, go, gone = threading.Event(), threading.Event(), threading.Event()
 
-    def call(way: str) -> int:
+    def call(protocol: str) -> int:
         begun.set()
         go.wait(20)
         gone.set()
         return 1
 
     told: list[bool] = []
-    sending = Sending([request(call)] * 2, ("grpc",), lambda each: told.append(each.over))
+    sending = Sending([request(call)] * 2, ("grpc",), lambda each: told.append(each.ended))
     sending.start()
     assert begun.wait(20)
     sending.cancel()
-    assert sending.over
+    assert sending.ended
     assert [each.status for each in sending.records] == ["cancelled"]
     go.set()
     assert gone.wait(20)
-    sending._thread.join(20)
+    sending.thread.join(20)
     sending.cancel()  # once more changes nothing
     assert [each.status for each in sending.records] == ["cancelled"]
     assert told == [True]
@@ -139,11 +139,11 @@ def test_cancelled_between_two_calls_the_next_one_is_not_made() -> None:
         each.cancel()
         over.set()
 
-    requests = [request(lambda way, n=n: made.append(n)) for n in range(3)]
+    requests = [request(lambda protocol, n=n: made.append(n)) for n in range(3)]
     sending = Sending(requests, ("grpc",), told)
     sending.start()
     assert over.wait(20)
-    sending._thread.join(20)
+    sending.thread.join(20)
     assert made == [0]
     assert [each.status for each in sending.records] == ["OK", "cancelled"]
 
@@ -151,8 +151,8 @@ def test_cancelled_between_two_calls_the_next_one_is_not_made() -> None:
 def record(**changes: Any) -> Record:
     now = datetime.datetime(2026, 1, 2, 3, 4, 5, 6000, datetime.UTC)
     values: dict[str, Any] = {
-        "request": request(None, given={"x": np.zeros((1, 2), "float32")}),
-        "over": "grpc",
+        "request": request(None, payload={"x": np.zeros((1, 2), "float32")}),
+        "protocol": "grpc",
         "began": now,
         "seconds": {"encode": 0.001, "wait": 0.25},
         "sent": "x float32 [1, 2]",
@@ -162,7 +162,7 @@ def record(**changes: Any) -> Record:
 
 
 def test_every_call_is_a_line_of_the_csv() -> None:
-    failed = record(status="ConnectionFailed", message="Nobody, is there.", over="rest")
+    failed = record(status="ConnectionFailed", message="Nobody, is there.", protocol="rest")
     rows = list(csv.DictReader(io.StringIO(to_csv([record(), failed]), newline="")))
     assert [row["call"] for row in rows] == ["1", "2"]
     assert rows[0]["time"] == "2026-01-02T03:04:05.006+00:00"
@@ -185,16 +185,16 @@ def test_a_name_from_a_server_is_no_formula_in_a_spreadsheet(name: str) -> None:
 
 def test_parts_of_a_batch_come_together_again() -> None:
     parts = [record(answer={"y": np.full((2, 3), n)}) for n in (1, 2)]
-    given, answer = merging.joined(parts)
-    assert given["x"].shape == (2, 2)
+    payload, answer = joined(parts)
+    assert payload["x"].shape == (2, 2)
     assert answer["y"].tolist() == [[1, 1, 1]] * 2 + [[2, 2, 2]] * 2
 
 
 def test_what_does_not_fit_together_stays_the_last_answer() -> None:
     scalar = [record(answer={"y": np.float32(n).reshape(())}) for n in (1, 2)]
-    assert merging.joined(scalar)[1]["y"] == 2
+    assert joined(scalar)[1]["y"] == 2
     text = [record(answer=text) for text in ("a", "b")]
-    assert merging.joined(text)[1] == "b"
+    assert joined(text)[1] == "b"
 
 
 NOT_A_NUMBER = "place one is NaN and the other is not."
@@ -296,7 +296,7 @@ NOT_A_NUMBER = "place one is NaN and the other is not."
 )
 def test_two_answers_are_compared(one: Any, other: Any, told: str) -> None:
     with warnings.catch_warnings(action="error"):
-        assert merging.difference(one, other) == told
+        assert difference(one, other) == told
 
 
 POINTS = np.arange(70).reshape(1, 35, 2)
@@ -349,9 +349,9 @@ SAID = Speech(np.zeros(9, "float32"), 8000)
     ],
 )
 def test_arrays_are_compared_wherever_they_are(one: Any, equal: Any, another: Any) -> None:
-    assert merging.difference(one, equal) == "Both answers are equal."
-    assert merging.difference(one, another).startswith("The answers differ")
-    assert merging.difference(another, one).startswith("The answers differ")
+    assert difference(one, equal) == "Both answers are equal."
+    assert difference(one, another).startswith("The answers differ")
+    assert difference(another, one).startswith("The answers differ")
 
 
 def test_answers_nested_deeply_are_compared() -> None:
@@ -359,4 +359,4 @@ def test_answers_nested_deeply_are_compared() -> None:
     other: Any = POINTS.copy()
     for _ in range(5000):
         one, other = [one], [other]
-    assert merging.difference(one, other) == "Both answers are equal."
+    assert difference(one, other) == "Both answers are equal."

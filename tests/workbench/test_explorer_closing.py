@@ -32,9 +32,9 @@ def is_gone(reference: "weakref.ref[Any]") -> bool:
 
 def test_a_form_that_is_left_is_gone_with_its_arrays_and_hidden_fields(explorer: Explorer) -> None:
     form, editor = explorer.form, explorer.form.editors["features"]
-    for way in (editors.TYPED, editors.PASTED, editors.UPLOADED, editors.RANDOM):
-        editor.way.value = way
-    hidden = editor._made[editors.PASTED][0]
+    for source in (editors.TYPED, editors.PASTED, editors.UPLOADED, editors.RANDOM):
+        editor.source.value = source
+    hidden = editor.fields[editors.PASTED][0]
     explorer.fill(features=FLOWER.copy())
     array = weakref.ref(editor.read())
     kept = weakref.ref(form)
@@ -50,7 +50,7 @@ def test_an_explorer_that_is_closed_is_gone_with_its_history(private: PrivateEnd
     explorer.choose("iris")
     explorer.fill(features=FLOWER.copy())
     explorer.send()
-    array = weakref.ref(explorer.history.records[0].request.given["features"])
+    array = weakref.ref(explorer.history.records[0].request.payload["features"])
     shown = all_widgets(explorer)
     explorer.close()
     assert {each.comm for each in shown} == {None}
@@ -71,6 +71,6 @@ def test_closing_cancels_the_call_that_is_under_way(
     explorer.close()
     assert sending
     assert [each.status for each in sending.records] == ["cancelled"]
-    sending._thread.join(10)
-    assert not sending._thread.is_alive()
+    sending.thread.join(10)
+    assert not sending.thread.is_alive()
     assert not unhandled

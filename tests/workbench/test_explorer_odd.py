@@ -399,7 +399,7 @@ def test_every_signature_has_a_form_whose_values_come_back(
             asked[name] = str(error)
             continue
         assert outputs.keys() == signature.outputs.keys()
-        sent = explorer.history.records[-1].request.given
+        sent = explorer.history.records[-1].request.payload
         assert [n for n in sent if not same_values(outputs[n], as_answered(sent)[n])] == []
     pictures = {name for name in EVERY if "of shape" in name and "picture" in name}
     assert asked.keys() == pictures | {"string rows", "to classify", "to regress"}
@@ -429,7 +429,7 @@ def test_what_is_wrong_on_a_page_that_is_not_shown_is_told(explorer: Explorer) -
     explorer.choose("odd", "two hundred")
     last = list(explorer.form.signature.inputs)[-1]
     explorer.fill(**{last: [1, 2]})
-    assert f"Input {last!r} has shape [2]" in html.unescape(explorer.form.told.value)
+    assert f"Input {last!r} has shape [2]" in html.unescape(explorer.form.status.value)
     assert explorer.send_button.disabled
 
 

@@ -47,7 +47,7 @@ def explorer(private: PrivateEndpoint) -> Iterator[Explorer]:
 
 def upload(explorer: Explorer, name: str, *files: tuple[str, bytes]) -> None:
     """Choose files as the browser does."""
-    explorer.form.editors[name]._upload.value = [
+    explorer.form.editors[name].upload.value = [
         {
             "name": title,
             "type": "",
@@ -61,7 +61,7 @@ def upload(explorer: Explorer, name: str, *files: tuple[str, bytes]) -> None:
 
 
 def told(explorer: Explorer, name: str) -> str:
-    return explorer.form.editors[name].told.value
+    return explorer.form.editors[name].status.value
 
 
 def state_of(explorer: Explorer) -> str:
@@ -70,7 +70,7 @@ def state_of(explorer: Explorer) -> str:
 
 def test_what_is_served_is_listed(explorer: Explorer) -> None:
     chooser = explorer.chooser
-    assert "3 found" in chooser.told.value
+    assert "3 found" in chooser.status.value
     assert chooser.entry.options == ("digits", "digits_detector", "iris")
     assert chooser.version.options == ("the service's choice", "2", "1")
     assert "float32 [-1, 8, 8, 1]" in chooser.tree.value
@@ -83,10 +83,10 @@ def test_a_picture_is_uploaded_sent_and_answered_with_boxes(
     explorer.choose("digits_detector")
     upload(explorer, "images", ("digits.png", DIGITS.read_bytes()))
     assert "float32 [1, 96, 96, 1] of digits.png" in told(explorer, "images")
-    explorer.way.value = (protocol,)
+    explorer.protocol.value = (protocol,)
     explorer.send_button.click()
     explorer.wait()
-    assert "1 of 1 calls made" in explorer.told.value
+    assert "1 of 1 calls made" in explorer.status.value
     assert "detection_boxes" in explorer.answer.html.value
     assert "<img" in explorer.answer.html.value
 
@@ -95,7 +95,7 @@ def test_what_was_uploaded_is_not_stored_with_the_notebook(explorer: Explorer) -
     explorer.choose("digits_detector")
     before = len(state_of(explorer))
     upload(explorer, "images", ("digits.png", DIGITS.read_bytes() + bytes(1_000_000)))
-    assert explorer.form.editors["images"]._upload.value == ()
+    assert explorer.form.editors["images"].upload.value == ()
     assert len(state_of(explorer)) < before + 100_000
 
 
@@ -116,20 +116,20 @@ def test_examples_are_sent_in_several_calls_and_come_together(explorer: Explorer
     assert "This is the first of 3 calls." in explorer.preview.code.value
     explorer.send_button.click()
     explorer.wait()
-    assert "3 of 3 calls made" in explorer.told.value
+    assert "3 of 3 calls made" in explorer.status.value
     assert "Where the time went" in explorer.answer.html.value
     assert "[7, 3]" in explorer.answer.html.value
     assert len(explorer.history.records) == 3
 
 
-def test_both_ways_are_sent_and_compared(explorer: Explorer) -> None:
+def test_both_protocols_are_sent_and_compared(explorer: Explorer) -> None:
     explorer.choose("iris")
     explorer.fill(features=FLOWER)
-    explorer.way.value = ("grpc", "rest")
+    explorer.protocol.value = ("grpc", "rest")
     explorer.send_button.click()
     explorer.wait()
     assert "Both answers are equal." in explorer.answer.html.value
-    assert [each.over for each in explorer.history.records] == ["grpc", "rest"]
+    assert [each.protocol for each in explorer.history.records] == ["grpc", "rest"]
     assert {"connect", "send", "wait", "decode"} <= set(explorer.history.records[1].seconds)
 
 
@@ -154,15 +154,15 @@ def test_a_file_that_does_not_fit_is_refused_beside_the_input(
 def test_a_wrong_shape_says_the_right_one_and_nothing_is_sent(explorer: Explorer) -> None:
     explorer.choose("iris")
     editor = explorer.form.editors["features"]
-    editor.way.value = editors.TYPED
-    text = editor._made[editors.TYPED][0]
+    editor.source.value = editors.TYPED
+    text = editor.fields[editors.TYPED][0]
     text.value = "1 2 3"
     explorer.wait()
-    assert "has shape [1, 3]; expected float32 [-1, 4]" in editor.told.value
+    assert "has shape [1, 3]; expected float32 [-1, 4]" in editor.status.value
     assert explorer.send_button.disabled
     text.value = "1 2 3 4"
     explorer.wait()
-    assert "float32 [1, 4]" in editor.told.value
+    assert "float32 [1, 4]" in editor.status.value
     assert not explorer.send_button.disabled
     assert not explorer.history.records
 
@@ -172,8 +172,8 @@ def test_what_no_address_can_carry_is_refused_with_the_reason(private: PrivateEn
     explorer.choose("iris")
     with pytest.raises(BadInput, match="cannot be called over 'rest'"):
         explorer.send("rest")
-    explorer.form.ways = ()
-    explorer.way.options = ()
+    explorer.form.protocols = ()
+    explorer.protocol.options = ()
     explorer.send_button.click()
     explorer.wait()
     assert "cannot be sent to the addresses" in explorer.answer.html.value
@@ -198,11 +198,11 @@ def test_an_answer_that_cannot_be_shown_leaves_the_explorer_usable(
 def test_random_values_follow_their_size_and_seed(explorer: Explorer) -> None:
     explorer.choose("iris")
     editor = explorer.form.editors["features"]
-    assert editor.way.value == editors.RANDOM
-    count, seed = editor._made[editors.RANDOM]
+    assert editor.source.value == editors.RANDOM
+    count, seed = editor.fields[editors.RANDOM]
     count.value = 5
     explorer.wait()
-    assert "float32 [5, 4]" in editor.told.value
+    assert "float32 [5, 4]" in editor.status.value
     first = explorer.send()["probabilities"]
     assert np.array_equal(first, explorer.send()["probabilities"])
     seed.value = 1
@@ -213,23 +213,23 @@ def test_random_values_follow_their_size_and_seed(explorer: Explorer) -> None:
 def test_the_preprocessing_is_shown_and_changes_what_is_sent(explorer: Explorer) -> None:
     explorer.choose("digits_detector")
     upload(explorer, "images", ("digits.png", DIGITS.read_bytes()))
-    adjusting = explorer.form.editors["images"]._adjusting
+    adjusting = explorer.form.editors["images"].preprocessing
     assert adjusting.preprocessing.scale == "0..1"
-    assert "as it will be sent" in adjusting._seen.value
+    assert "as it will be sent" in adjusting.picture.value
     before = explorer.form.editors["images"].read()
-    adjusting._fields["scale"].value = "-1..1"
+    adjusting.fields["scale"].value = "-1..1"
     explorer.wait()
     after = explorer.form.editors["images"].read()
     assert np.allclose(after, before * 2 - 1, atol=1e-6)
-    adjusting._fields["channels"].value = 3
+    adjusting.fields["channels"].value = 3
     explorer.wait()
     assert "becomes shape [1, 96, 96, 3]; expected float32 [-1, 96, 96, 1]" in told(
         explorer, "images"
     )
-    assert adjusting._seen.value == ""
-    adjusting._fields["channels"].value = 1
+    assert adjusting.picture.value == ""
+    adjusting.fields["channels"].value = 1
     explorer.wait()
-    assert "[96, 96, 1]" in adjusting._seen.value
+    assert "[96, 96, 1]" in adjusting.picture.value
 
 
 def test_what_changes_while_it_is_read_is_read_again(
@@ -237,7 +237,7 @@ def test_what_changes_while_it_is_read_is_read_again(
 ) -> None:
     explorer.choose("iris")
     editor = explorer.form.editors["features"]
-    editor.way.value = editors.TYPED
+    editor.source.value = editors.TYPED
     explorer.wait()
     begun, go, read = threading.Event(), threading.Event(), editors.values.from_text
 
@@ -247,25 +247,25 @@ def test_what_changes_while_it_is_read_is_read_again(
         return read(*of)
 
     monkeypatch.setattr(editors.values, "from_text", slowly)
-    text = editor._made[editors.TYPED][0]
+    text = editor.fields[editors.TYPED][0]
     text.value = "1 2 3 4"
     assert begun.wait(20)
     text.value = "5 6 7 8"
     go.set()
     explorer.wait()
-    assert explorer.form.requests()[0].given["features"].tolist() == [[5, 6, 7, 8]]
+    assert explorer.form.requests()[0].payload["features"].tolist() == [[5, 6, 7, 8]]
 
 
-def test_what_was_typed_is_there_again_after_another_way(explorer: Explorer) -> None:
+def test_what_was_typed_is_there_again_after_another_source(explorer: Explorer) -> None:
     explorer.choose("iris")
     editor = explorer.form.editors["features"]
-    editor.way.value = editors.PASTED
-    editor._made[editors.PASTED][0].value = "1,2,3,4"
-    for way in (editors.RANDOM, editors.TYPED, editors.PASTED):
-        editor.way.value = way
+    editor.source.value = editors.PASTED
+    editor.fields[editors.PASTED][0].value = "1,2,3,4"
+    for source in (editors.RANDOM, editors.TYPED, editors.PASTED):
+        editor.source.value = source
     assert editor.children[1].value == "1,2,3,4"
     explorer.wait()
-    assert explorer.form.requests()[0].given["features"].tolist() == [[1, 2, 3, 4]]
+    assert explorer.form.requests()[0].payload["features"].tolist() == [[1, 2, 3, 4]]
 
 
 @pytest.mark.parametrize("kind", [np.array, list])
@@ -278,7 +278,7 @@ def test_an_array_that_the_caller_changes_later_stays_as_it_was_given(
     first = explorer.send()["probabilities"]
     flower[0][0] = 100.0
     assert np.array_equal(explorer.send()["probabilities"], first)
-    assert explorer.history.records[0].request.given["features"][0, 0] == np.float32(5.1)
+    assert explorer.history.records[0].request.payload["features"][0, 0] == np.float32(5.1)
 
 
 def test_look_again_keeps_what_was_chosen_and_filled_in(explorer: Explorer) -> None:
@@ -297,7 +297,7 @@ def test_look_again_keeps_what_was_chosen_and_filled_in(explorer: Explorer) -> N
     assert explorer.chooser.entry.value == "digits"
     request = explorer.form.requests()[0]
     assert request.endpoint.version == 1
-    assert np.array_equal(request.given["images"], picture)
+    assert np.array_equal(request.payload["images"], picture)
 
 
 def test_look_again_asks_for_what_the_panel_says_now(private: PrivateEndpoint) -> None:
@@ -336,7 +336,7 @@ def test_the_preview_follows_the_form(explorer: Explorer) -> None:
     explorer.fill(features=FLOWER)
     for title in TITLES:
         assert "5.1" in explorer.code(title)
-    explorer.preview.way.value = CURL
+    explorer.preview.title.value = CURL
     assert "curl" in explorer.preview.code.value
     explorer.fill(features="none of it")
     with pytest.raises(BadInput, match="is text; expected float32"):
@@ -350,7 +350,7 @@ def test_the_files_of_a_preview_are_saved_when_asked_for(
 ) -> None:
     explorer.choose("digits_detector")
     explorer.fill(images=DIGITS)
-    explorer.preview.way.value = REQUESTS
+    explorer.preview.title.value = REQUESTS
     explorer.preview.save.click()
     assert np.array_equal(np.load(tmp_path / "images.npy"), explorer.form.editors["images"].read())
     assert f"Saved in the folder {tmp_path.name}." in explorer.preview.saved.value
@@ -361,7 +361,7 @@ def test_a_file_of_somebody_else_is_replaced_only_when_asked_twice(
 ) -> None:
     explorer.choose("digits_detector")
     upload(explorer, "images", ("digits.png", DIGITS.read_bytes()))
-    explorer.preview.way.value = GRPC
+    explorer.preview.title.value = GRPC
     own = tmp_path / "images.npy"
     own.write_bytes(b"mine")
     explorer.preview.save.click()
@@ -378,7 +378,7 @@ def test_json_that_is_too_long_to_show_can_be_saved(explorer: Explorer, tmp_path
     explorer.choose("digits_detector")
     explorer.fill(images=np.zeros((30, 96, 96, 1), "float32"))
     explorer.wait()
-    explorer.preview.way.value = JSON
+    explorer.preview.title.value = JSON
     assert "Save body.json" in explorer.preview.code.value
     assert explorer.preview.save in explorer.preview.children
     explorer.preview.save.click()
@@ -405,13 +405,13 @@ def test_cancel_frees_the_form_at_once(explorer: Explorer, private: PrivateEndpo
     explorer.choose("iris")
     for protocol in ("grpc", "rest"):
         private.trouble(delay=30)
-        explorer.way.value = (protocol,)
+        explorer.protocol.value = (protocol,)
         explorer.form.timeout.value = 60
         explorer.send_button.click()
         waited(lambda: explorer.cancel_button.disabled is False)
         explorer.cancel_button.click()
         explorer.wait(20)
-        assert "cancelled after 0 of 1 calls" in explorer.told.value
+        assert "cancelled after 0 of 1 calls" in explorer.status.value
         assert explorer.history.records[-1].status == "cancelled"
         assert "Cancelled" in explorer.answer.html.value
         assert not explorer.send_button.disabled
@@ -433,7 +433,7 @@ def test_a_cell_hears_that_its_call_was_cancelled(
 def test_a_call_that_no_address_carries_is_an_error_in_a_cell(private: PrivateEndpoint) -> None:
     explorer = Explorer(private.replace(model="iris"))
     explorer.wait()
-    explorer.form.ways = explorer.way.options = ()
+    explorer.form.protocols = explorer.protocol.options = ()
     with pytest.raises(BadInput, match="cannot be sent to the addresses"):
         explorer.send()
 
@@ -469,7 +469,7 @@ def test_the_kernel_goes_on_while_a_call_is_under_way(
         if "made" in change["new"]:
             done.set()
 
-    explorer.told.observe(hear, "value")
+    explorer.status.observe(hear, "value")
     explorer.send_button.click()
     assert not done.is_set()  # the click came back before the answer
     assert done.wait(20)
@@ -485,7 +485,7 @@ def test_a_dead_service_is_told_and_found_again() -> None:
         assert "otw-explanation" in explorer.answer.html.value
         explorer.chooser.look.click()
         explorer.wait()
-        assert "ConnectionFailed" in explorer.chooser.told.value
+        assert "ConnectionFailed" in explorer.chooser.status.value
         assert explorer.send_button.disabled
 
 
@@ -504,8 +504,12 @@ def test_an_address_brings_what_its_profile_knows(endpoint: Endpoint) -> None:
     explorer = Explorer(endpoint.grpc)
     explorer.wait()
     assert explorer.chooser.entry.options == ("digits", "digits_detector", "iris")
-    assert [value for _, value in explorer.way.options] == [("grpc",), ("rest",), ("grpc", "rest")]
-    assert Explorer(endpoint.rest)._where() == explorer._where()
+    assert [value for _, value in explorer.protocol.options] == [
+        ("grpc",),
+        ("rest",),
+        ("grpc", "rest"),
+    ]
+    assert Explorer(endpoint.rest).endpoint == explorer.endpoint
 
 
 def test_a_panel_is_asked_for_its_endpoint_each_time(endpoint: Endpoint) -> None:
@@ -529,7 +533,7 @@ def test_models_are_named_by_hand_or_by_a_config_file(private: PrivateEndpoint) 
     bare = private.replace(models=())
     explorer = Explorer(bare)
     explorer.wait()
-    assert "Name a model" in explorer.chooser.told.value
+    assert "Name a model" in explorer.chooser.status.value
     explorer.chooser.names.value = "iris, nothing"
     explorer.wait()
     assert explorer.chooser.entry.options == ("iris", "nothing")
@@ -570,7 +574,7 @@ def test_another_model_takes_the_answer_of_the_last_one_away(explorer: Explorer)
     assert explorer.answer.html.value
     explorer.choose("digits")
     assert not explorer.answer.html.value
-    assert not explorer.told.value
+    assert not explorer.status.value
 
 
 def test_an_unknown_name_says_what_there_is(explorer: Explorer) -> None:
@@ -586,12 +590,12 @@ def test_an_unknown_name_says_what_there_is(explorer: Explorer) -> None:
 def test_history_shows_sends_again_and_exports(explorer: Explorer) -> None:
     explorer.history.show.click()
     explorer.wait()
-    assert "No call has been made yet." in explorer.history.told.value
+    assert "No call has been made yet." in explorer.history.status.value
     explorer.choose("iris")
     explorer.fill(features=FLOWER)
     explorer.send()
     explorer.choose("digits")
-    explorer.form.editors["images"].way.value = editors.RANDOM
+    explorer.form.editors["images"].source.value = editors.RANDOM
     explorer.send()
     explorer.history.calls.value = 1
     explorer.history.show.click()
@@ -606,7 +610,7 @@ def test_history_shows_sends_again_and_exports(explorer: Explorer) -> None:
     ]
     explorer.history.export.click()
     assert re.search(
-        r"download='calls.csv' href='data:text/csv;base64,", explorer.history.told.value
+        r"download='calls.csv' href='data:text/csv;base64,", explorer.history.status.value
     )
 
 
@@ -617,12 +621,12 @@ def test_old_arrays_are_dropped_before_memory_is_full(
     explorer.choose("iris")
     for _ in range(4):
         explorer.send()
-    kept = [each.request.given is not None for each in explorer.history.records]
+    kept = [each.request.payload is not None for each in explorer.history.records]
     assert kept[-1]
     assert not kept[0]
     explorer.history.calls.value = 1
     explorer.history.again.click()
-    assert "were dropped" in explorer.history.told.value
+    assert "were dropped" in explorer.history.status.value
 
 
 def test_arrays_that_are_dropped_leave_the_memory(
@@ -634,7 +638,7 @@ def test_arrays_that_are_dropped_leave_the_memory(
     for number in range(4):
         explorer.fill(features=np.full((1, 4), number, "float32"))
         explorer.send()
-        sent.append(weakref.ref(explorer.history.records[-1].request.given["features"]))
+        sent.append(weakref.ref(explorer.history.records[-1].request.payload["features"]))
     gc.collect()
     assert sent[0]() is None
     assert sent[-1]() is not None
@@ -642,11 +646,11 @@ def test_arrays_that_are_dropped_leave_the_memory(
 
 def test_strings_and_json_count_for_the_memory_that_is_kept() -> None:
     strings = {"x": np.array([b"0" * 1000] * 3, object)}
-    assert panes._size(strings) == 3000
-    assert panes._size({"a": [{"b": "0" * 500}, 1.5]}) == 508
-    assert panes._size(Speech(np.zeros(1000, "float32"), 16000)) > 4000
-    assert panes._size({"x": np.zeros((10, 10), "float32")}) == 400
-    assert panes._size(b"0" * 70) == 70
+    assert panes.size_of(strings) == 3000
+    assert panes.size_of({"a": [{"b": "0" * 500}, 1.5]}) == 508
+    assert panes.size_of(Speech(np.zeros(1000, "float32"), 16000)) > 4000
+    assert panes.size_of({"x": np.zeros((10, 10), "float32")}) == 400
+    assert panes.size_of(b"0" * 70) == 70
 
 
 def test_ccai_and_modelarts_have_forms_of_their_own() -> None:
@@ -654,7 +658,7 @@ def test_ccai_and_modelarts_have_forms_of_their_own() -> None:
     spoken = Explorer(endpoints.load("ccai", "practice-secure"))
     spoken.choose("fcgi_py_tts")
     spoken.fill("hello")
-    assert spoken.preview.way.value == REQUESTS  # there is no method for it over gRPC
+    assert spoken.preview.title.value == REQUESTS  # there is no method for it over gRPC
     spoken.fill("hello")
     assert spoken.send().seconds > 0.2
     spoken.choose("fcgi_py_ocr")
@@ -694,7 +698,7 @@ def test_classify_and_regress_take_examples() -> None:
         assert explorer.send("rest")["value"].shape == (1,)
         explorer.form.examples.value = "[1]"
         explorer.wait()
-        assert "list of objects" in explorer.form.told.value
+        assert "list of objects" in explorer.form.status.value
 
 
 def test_every_error_in_a_field_is_a_call_error(explorer: Explorer) -> None:

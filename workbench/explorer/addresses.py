@@ -8,27 +8,27 @@ from helpers.endpoints import Endpoint, profiles
 from helpers.errors import BadInput, CallError
 
 
-def place_of(where: Any) -> Callable[[], Endpoint]:
+def endpoint_getter(source: Any) -> Callable[[], Endpoint]:
     """Return what gives the endpoint as it is at that time.
 
     Parameters
     ----------
-    where : EndpointPanel, Endpoint or str
+    source : EndpointPanel, Endpoint or str
 
     Raises
     ------
     BadInput
         For anything else, and for what is no address.
     """
-    if isinstance(where, str):
-        where = endpoint_at(where)
-    if isinstance(where, Endpoint):
-        return lambda: where
-    if hasattr(type(where), "endpoint"):
-        return lambda: where.endpoint
+    if isinstance(source, str):
+        source = endpoint_at(source)
+    if isinstance(source, Endpoint):
+        return lambda: source
+    if hasattr(type(source), "endpoint"):
+        return lambda: source.endpoint
     raise BadInput(
         f"An explorer takes an EndpointPanel, an Endpoint, or an address such as 127.0.0.1:8500, "
-        f"not {type(where).__name__}."
+        f"not {type(source).__name__}."
     )
 
 
@@ -49,13 +49,12 @@ def endpoint_at(address: str) -> Endpoint:
     address = address.strip().rstrip("/")
     protocol = "rest" if "://" in address else "grpc"
     bare = endpoints.from_mapping({"kind": "tfserving", protocol: address}, "The address")
-    known = (each for each in _profiles() if getattr(each, protocol) == address)
-    return next(known, bare)
+    return next((saved for saved in _profiles() if getattr(saved, protocol) == address), bare)
 
 
 def _profiles() -> Iterator[Endpoint]:
-    found, _ = profiles.read()
-    yield from (each for each in found.values() if each.kind == "tfserving")
+    saved, _ = profiles.read()
+    yield from (endpoint for endpoint in saved.values() if endpoint.kind == "tfserving")
     for name in endpoints.PROFILES["tfserving"]:
         try:
             yield endpoints.running("tfserving", name)

@@ -5,31 +5,19 @@ import dataclasses
 import datetime
 import io
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput, CallError
-from workbench.code.previews import Preview
+from workbench.code.previews import PROTOCOLS, Preview
+from workbench.explorer.comparison import are_arrays
 from workbench.values.arrays import summary
 from workbench.watching import Watch
 
-WAYS = {"grpc": "gRPC", "rest": "REST"}
 PARTS = ("encode", "connect", "send", "wait", "receive", "decode")
-_COLUMNS = (
-    "call",
-    "time",
-    "service",
-    "address",
-    "target",
-    "over",
-    "status",
-    "message",
-    *(f"{part} (ms)" for part in PARTS),
-    "total (ms)",
-    "sent",
-    "answered",
-)
 
 
 class Request(NamedTuple):
@@ -40,20 +28,20 @@ class Request(NamedTuple):
     endpoint : Endpoint
     target : str
         What is called there: model and signature, a path, a service.
-    given : mapping of str to ndarray, str, bytes or JSON
+    payload : mapping of str to ndarray, str, bytes or JSON
         What is sent.
-    ways : tuple of str
+    protocols : tuple of str
         `grpc`, `rest` or both.
     call : callable
-        Given one of the ways, makes the call and returns its answer.
+        Given one of the protocols, makes the call and returns its answer.
     preview : callable
         Returns the call as code.
     """
 
     endpoint: Endpoint
     target: str
-    given: Any
-    ways: tuple[str, ...]
+    payload: Any
+    protocols: tuple[str, ...]
     call: Callable[[str], Any]
     preview: Callable[[], Preview]
 
@@ -67,7 +55,7 @@ class Record:
     """
 
     request: Request
-    over: str
+    protocol: str
     began: datetime.datetime
     seconds: dict[str, float]
     sent: str = ""
@@ -79,8 +67,12 @@ class Record:
 
     def without_arrays(self) -> "Record":
         """Return it without what was sent and answered; it cannot be sent again."""
-        request = self.request._replace(given=None, call=_dropped, preview=_dropped)
+        request = self.request._replace(payload=None, call=_dropped, preview=_dropped)
         return dataclasses.replace(self, request=request, answer=None, error=None)
+
+
+def _dropped(*_: object) -> Any:
+    raise BadInput("The arrays of this call were dropped, to save memory.")
 
 
 class Sending:
@@ -89,98 +81,114 @@ class Sending:
     Parameters
     ----------
     requests : sequence of Request
-    ways : sequence of str
-        All requests go over the first, then over the second. An error ends its way.
-    told : callable
-        Called with this object after each call, and once it is over; in that thread.
+    protocols : sequence of str
+        All requests go over the first, then over the second. After an error, the protocol's
+        other requests are not sent.
+    notify : callable
+        Called with this object after each call, and once it has ended; in that thread.
     """
 
     def __init__(
-        self, requests: Sequence[Request], ways: Sequence[str], told: Callable[["Sending"], None]
+        self,
+        requests: Sequence[Request],
+        protocols: Sequence[str],
+        notify: Callable[["Sending"], None],
     ) -> None:
         self.records: list[Record] = []
-        self.total = len(requests) * len(ways)
-        self.over = False
-        self._requests, self._ways, self._told = requests, ways, told
-        self._watch, self._under_way = Watch(), _begun(requests[0], ways[0])
+        self.total = len(requests) * len(protocols)
+        self.ended = False
+        self._requests = requests
+        self._protocols = protocols
+        self._notify = notify
+        self._watch = Watch()
+        self._current = _begun(requests[0], protocols[0])
         self._lock = threading.Lock()
         # A daemon: nobody waits for an answer at the kernel's end.
-        self._thread = threading.Thread(target=self._run, name="sending", daemon=True)
+        self.thread = threading.Thread(target=self._run, name="sending", daemon=True)
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        self.thread.start()
 
     def cancel(self) -> None:
         """End at once; an answer that still comes is thrown away."""
         with self._lock:
-            if self.over:
+            if self.ended:
                 return
-            self.over, now = True, datetime.datetime.now().astimezone()
-            waited = {"wait": (now - self._under_way.began).total_seconds()}
-            ended = dataclasses.replace(self._under_way, seconds=waited, status="cancelled")
-            self.records.append(ended)
+            self.ended = True
+            waited = (datetime.datetime.now().astimezone() - self._current.began).total_seconds()
+            self.records.append(
+                dataclasses.replace(self._current, seconds={"wait": waited}, status="cancelled")
+            )
         self._watch.cancel()
-        self._told(self)
+        self._notify(self)
 
     def _run(self) -> None:
-        for way in self._ways:
+        for protocol in self._protocols:
             for request in self._requests:
-                begun, watch = _begun(request, way), Watch()
                 with self._lock:
-                    if self.over:  # cancelled since the last call
+                    if self.ended:  # cancelled since the last call
                         return
-                    self._under_way, self._watch = begun, watch
-                record = _make(begun, watch)
+                    self._watch = Watch()
+                    self._current = _begun(request, protocol)
+                record = _make(self._current, self._watch)
                 with self._lock:
-                    if self.over:  # cancelled meanwhile
+                    if self.ended:  # cancelled meanwhile
                         return
                     self.records.append(record)
-                    self.over = len(self.records) == self.total
-                self._told(self)
+                    self.ended = len(self.records) == self.total
+                self._notify(self)
                 if record.error:
                     break
         with self._lock:
-            already, self.over = self.over, True
-        if not already:
-            self._told(self)
+            if self.ended:
+                return
+            self.ended = True
+        self._notify(self)
+
+
+def _begun(request: Request, protocol: str) -> Record:
+    now = datetime.datetime.now().astimezone()
+    return Record(request, protocol, now, {}, shapes(request.payload))
 
 
 def _make(begun: Record, watch: Watch) -> Record:
     with watch:
         try:
-            answer = begun.request.call(begun.over)
-            ended = dataclasses.replace(begun, answer=answer, answered=shapes(answer))
+            answer = begun.request.call(begun.protocol)
+            record = dataclasses.replace(begun, answer=answer, answered=shapes(answer))
         except Exception as error:  # whatever it is, the reader should see it, not the log
             # A library's own message may hold secrets: it stays out of the CSV.
             message = str(error) if isinstance(error, CallError) else ""
             kind = type(error).__name__
-            ended = dataclasses.replace(begun, error=error, status=kind, message=message)
-    return dataclasses.replace(ended, seconds=watch.seconds)
+            record = dataclasses.replace(begun, error=error, status=kind, message=message)
+    return dataclasses.replace(record, seconds=watch.seconds)
 
 
-def _dropped(*_: object) -> Any:
-    raise BadInput("The arrays of this call were dropped, to save memory.")
+def joined(records: Sequence[Record]) -> tuple[Any, Any]:
+    """Put the parts of a batch together again; returns what was sent, and what was answered.
 
-
-def _begun(request: Request, way: str) -> Record:
-    now = datetime.datetime.now().astimezone()
-    return Record(request, way, now, {}, shapes(request.given))
-
-
-def to_csv(records: Iterable[Record]) -> str:
-    """Write calls as CSV, one line for each; without what was sent and answered.
+    Parameters
+    ----------
+    records : sequence of Record
+        Calls that went well, in the order in which their parts were sent.
 
     Returns
     -------
-    str
-        With a head, times in ISO 8601, and milliseconds.
+    tuple
+        Arrays along their first axis, where they agree in the others; else the last call's.
     """
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(_COLUMNS)
-    writer.writerows(_row(number, each) for number, each in enumerate(records, start=1))
-    return text.getvalue()
+    payloads = [record.request.payload for record in records]
+    return _together(payloads), _together([record.answer for record in records])
+
+
+def _together(values: list[Any]) -> Any:
+    if len(values) == 1 or not all(map(are_arrays, values)):
+        return values[-1]
+    try:
+        return {name: np.concatenate([arrays[name] for arrays in values]) for name in values[0]}
+    except (KeyError, ValueError):  # other names or shapes, or scalars
+        return values[-1]
 
 
 def shapes(values: Any) -> str:
@@ -196,31 +204,43 @@ def shapes(values: Any) -> str:
         return ""
     if isinstance(values, bytes):
         return f"{len(values):,} bytes"
-    if isinstance(values, dict) and values and all(hasattr(v, "dtype") for v in values.values()):
-        return "; ".join(f"{name} {summary(each)}" for name, each in values.items())
+    if values and are_arrays(values):
+        return "; ".join(f"{name} {summary(array)}" for name, array in values.items())
     return type(values).__name__
 
 
-def _row(number: int, record: Record) -> list[Any]:
-    request = record.request
-    where = request.endpoint.grpc if record.over == "grpc" else request.endpoint.rest
-    milliseconds = [
-        f"{1000 * record.seconds[part]:.3f}" if part in record.seconds else "" for part in PARTS
-    ]
-    return [
-        number,
-        record.began.isoformat(timespec="milliseconds"),
-        request.endpoint.service,
-        where,
-        _safe(request.target),
-        WAYS[record.over],
-        record.status,
-        _safe(record.message),
-        *milliseconds,
-        f"{1000 * sum(record.seconds.values()):.3f}",
-        _safe(record.sent),
-        _safe(record.answered),
-    ]
+def to_csv(records: Sequence[Record]) -> str:
+    """Write calls, of which there is one at the least, as CSV; without their arrays.
+
+    Returns
+    -------
+    str
+        With a head, times in ISO 8601, and milliseconds.
+    """
+    rows = [{"call": number, **_row(record)} for number, record in enumerate(records, start=1)]
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _row(record: Record) -> dict[str, str]:
+    endpoint = record.request.endpoint
+    seconds = record.seconds
+    return {
+        "time": record.began.isoformat(timespec="milliseconds"),
+        "service": endpoint.service,
+        "address": getattr(endpoint, record.protocol),
+        "target": _safe(record.request.target),
+        "protocol": PROTOCOLS[record.protocol],
+        "status": record.status,
+        "message": _safe(record.message),
+        **{f"{p} (ms)": f"{1000 * seconds[p]:.3f}" if p in seconds else "" for p in PARTS},
+        "total (ms)": f"{1000 * sum(seconds.values()):.3f}",
+        "sent": _safe(record.sent),
+        "answered": _safe(record.answered),
+    }
 
 
 def _safe(text: str) -> str:

@@ -21,7 +21,7 @@ from helpers.tfserving import VersionStatus
 from helpers.tfserving.signatures import Signatures
 from protos import inference_service_pb2 as messages
 
-_NOT_THE_MODEL = ConnectionFailed, DeadlineExceeded, NotAuthenticated, NotThisProtocol
+_NOT_THE_MODEL = (ConnectionFailed, DeadlineExceeded, NotAuthenticated, NotThisProtocol)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,19 +78,20 @@ def entries(endpoint: Endpoint, names: Iterable[str] = (), *, timeout: float = 1
         return _paths(endpoint, timeout)
     if endpoint.kind == "modelarts":
         return _services(endpoint, timeout)
-    found = []
+    models = []
     for name in dict.fromkeys(filter(None, [endpoint.model, *names, *endpoint.models])):
-        found.append(entry(endpoint.replace(model=name), timeout=timeout))
-        if isinstance(found[-1].error, _NOT_THE_MODEL):
-            raise found[-1].error  # the next one would end the same way
-    return found
+        model = entry(endpoint.replace(model=name), timeout=timeout)
+        if isinstance(model.error, _NOT_THE_MODEL):
+            raise model.error  # the next one would end the same way
+        models.append(model)
+    return models
 
 
 def entry(endpoint: Endpoint, *, timeout: float = 10.0) -> Entry:
     """Ask for one model of TensorFlow Serving: its versions, states and signatures."""
-    every = endpoint.replace(version=None, version_label="")
     try:
-        states = tfserving.status(every, timeout=timeout)
+        every_version = endpoint.replace(version=None, version_label="")
+        states = tfserving.status(every_version, timeout=timeout)
         signatures = tfserving.signatures(endpoint, timeout=timeout)
     except CallError as error:
         return Entry(endpoint.model, endpoint, error=error)
@@ -100,7 +101,7 @@ def entry(endpoint: Endpoint, *, timeout: float = 10.0) -> Entry:
 def _paths(endpoint: Endpoint, timeout: float) -> list[Entry]:
     if not endpoint.rest:  # only REST tells what there is; gRPC has the methods of its .proto
         methods = messages.DESCRIPTOR.services_by_name["Inference"].methods
-        return [Entry(each.name, endpoint) for each in methods if each.input_type.name == "Input"]
+        return [Entry(one.name, endpoint) for one in methods if one.input_type.name == "Input"]
     paths = ccai.services(endpoint, timeout=timeout)
     return [Entry(path, endpoint) for path in paths if path.startswith("fcgi")]  # others take JSON
 
@@ -109,15 +110,15 @@ def _services(endpoint: Endpoint, timeout: float) -> list[Entry]:
     here = Entry(endpoint.rest.rpartition("/")[2], endpoint, note="this endpoint")
     if endpoint.auth:  # only a token may list
         return [here]
-    found = modelarts.services(endpoint, timeout=timeout)
-    return [
+    services = [
         Entry(
-            each["service_name"],
-            endpoint.replace(rest=each.get("access_address", "")),
-            note=each["status"],
+            service["service_name"],
+            endpoint.replace(rest=service.get("access_address", "")),
+            note=service["status"],
         )
-        for each in found
-    ] or [here]
+        for service in modelarts.services(endpoint, timeout=timeout)
+    ]
+    return services or [here]
 
 
 def names_of_config(file: str | os.PathLike[str] | bytes) -> list[str]:
@@ -138,9 +139,9 @@ def names_of_config(file: str | os.PathLike[str] | bytes) -> list[str]:
         text = file_bytes(file).decode()
         config = text_format.Parse(text, serving_api.model_server_config_pb2.ModelServerConfig())
     except (UnicodeDecodeError, text_format.ParseError) as error:
-        what = "This" if isinstance(file, bytes) else os.fspath(file)
+        name = "This" if isinstance(file, bytes) else os.fspath(file)
         raise BadInput(
-            f"{what} cannot be read as a config file of TensorFlow Serving "
+            f"{name} cannot be read as a config file of TensorFlow Serving "
             f"(model_config_list {{ config {{ name: ... }} }}): {error}"
         ) from error
-    return [each.name for each in config.model_config_list.config]
+    return [model.name for model in config.model_config_list.config]

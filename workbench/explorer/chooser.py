@@ -13,7 +13,7 @@ from workbench.answers import listings
 from workbench.explorer import catalog
 from workbench.explorer.catalog import Entry
 from workbench.explorer.uploads import Upload
-from workbench.fields import Fields, read_version, scrolling, status, version_text
+from workbench.fields import Fields, button, read_version, scrolling, status, version_text
 
 _NEWEST = "the service's choice"
 
@@ -45,7 +45,10 @@ class Chooser(w.VBox):
         chosen: Callable[[], None],
         timeout: float,
     ) -> None:
-        self._endpoint, self._ask, self._chosen, self._timeout = endpoint, ask, chosen, timeout
+        self._endpoint = endpoint
+        self._ask = ask
+        self._chosen = chosen
+        self._timeout = timeout
         self._filling = False
         self._asked: Endpoint | None = None
         self.entries: dict[str, Entry] = {}
@@ -53,6 +56,7 @@ class Chooser(w.VBox):
             w.Text,
             "Models",
             "Names of models, with commas between them",
+            changed=self.refresh,
             value=", ".join(names),
             placeholder="names, with commas between them",
             continuous_update=False,
@@ -60,23 +64,22 @@ class Chooser(w.VBox):
         self.config = Upload("a model config file, as --model_config_file takes it", self._take)
         self.config.description = "Config file"
         self.config.layout = w.Layout(width="12em")
-        self.look = w.Button(description="Look again", tooltip="Ask what is served now")
-        self.told, self.card = w.HTML(), w.HTML()
-        self._buttons = w.HBox([self.config, self.look], layout=fields.row)
-        self._look_alone = w.HBox([self.look], layout=fields.row)
-        self.entry = fields(w.Dropdown, "Model", "What is served there")
-        self.version = fields(w.Dropdown, "Version", "A version or a label", options=[_NEWEST])
-        self.signature = fields(w.Dropdown, "Signature", "One way to call the model")
+        self.look = button("Look again", "Ask what is served now", self.refresh)
+        self.status = w.HTML()
+        self.card = w.HTML()
+        self._buttons = fields.row(self.config, self.look)
+        self._look_alone = fields.row(self.look)
+
+        def dropdown(label: str, tooltip: str, changed: Callable[[], None]) -> w.Dropdown:
+            return fields(
+                w.Dropdown, label, tooltip, changed=lambda: None if self._filling else ask(changed)
+            )
+
+        self.entry = dropdown("Model", "What is served there", self._choose)
+        self.version = dropdown("Version", "A version or a label", self._choose_version)
+        self.signature = dropdown("Signature", "One way to call the model", chosen)
         self.tree = w.HTML()
         super().__init__()
-        self.names.observe(lambda _: self.refresh(), "value")
-        self.look.on_click(lambda _: self.refresh())
-        for field, do in (
-            (self.entry, self._choose),
-            (self.version, self._choose_version),
-            (self.signature, chosen),
-        ):
-            field.observe(lambda _, do=do: None if self._filling else ask(do), "value")
 
     def refresh(self) -> None:
         """Ask anew what is served."""
@@ -94,9 +97,7 @@ class Chooser(w.VBox):
             self._find()
         if name not in self.entries:
             raise BadInput(f"There is no {name!r} here; there are {list(self.entries)}.")
-        self._filling = True
-        self.entry.value = name
-        self._filling = False
+        self._fill(self.entry, list(self.entries), name)
         self._choose()
         if error := self.entries[name].error:
             raise error
@@ -106,31 +107,38 @@ class Chooser(w.VBox):
             self.signature.value = signature
 
     def _find(self) -> None:
-        found, usual = list[Entry](), None
-        self.told.value, self.card.value = status("grey", "asking ..."), ""
+        entries: list[Entry] = []
+        usual = None
+        self.status.value = status("grey", "asking ...")
+        self.card.value = ""
         # Until it is known what to ask for.
-        self.children = [self._look_alone, self.told, self.card]
+        self.children = [self._look_alone, self.status, self.card]
         try:
             endpoint = self._endpoint()
-            self._rows(endpoint)
-            found = catalog.entries(endpoint, self._names(), timeout=self._timeout)
+            self._show_fields(endpoint)
+            entries = catalog.entries(endpoint, self._names(), timeout=self._timeout)
             if self._asked == endpoint:
-                found = [self._as_chosen(each) for each in found]
+                entries = [self._as_chosen(entry) for entry in entries]
             self._asked = endpoint
-            there = sum(each.error is None for each in found)
-            some = f"{there} found" if found else "Name a model, or give the config file"
-            where = endpoint.grpc or endpoint.rest
-            self.told.value = status("green" if there else "grey", f"{where}: {some}.")
-            usual = self._usual(found, endpoint)
+            count = sum(entry.error is None for entry in entries)
+            words = f"{count} found" if entries else "Name a model, or give the config file"
+            colour = "green" if count else "grey"
+            self.status.value = status(colour, f"{endpoint.grpc or endpoint.rest}: {words}.")
+            usual = self._usual(entries, endpoint)
         except Exception as error:  # whatever it is, the reader should see it, not the log
-            self._tell(error)
-        self.entries = {each.name: each for each in found}
-        wanted = self.entry.value or usual
-        self._filling = True
-        self.entry.options = list(self.entries)
-        self.entry.value = wanted if wanted in self.entries else next(iter(self.entries), None)
-        self._filling = False
+            self._explain(error)
+        self.entries = {entry.name: entry for entry in entries}
+        self._fill(self.entry, list(self.entries), self.entry.value or usual)
         self._choose()
+
+    def _fill(self, field: w.Dropdown, options: Sequence[str], wanted: str | None) -> None:
+        """Change what there is to choose from; that is no choice."""
+        self._filling = True
+        try:
+            field.options = options
+            field.value = wanted if wanted in options else next(iter(options), None)
+        finally:
+            self._filling = False
 
     def _as_chosen(self, entry: Entry) -> Entry:
         """Look at the version and the signature that were chosen, if this one was."""
@@ -142,39 +150,33 @@ class Chooser(w.VBox):
             return dataclasses.replace(entry, endpoint=chosen)  # this version was asked for
         return catalog.entry(chosen, timeout=self._timeout)
 
-    def _usual(self, found: list[Entry], endpoint: Endpoint) -> str | None:
+    def _usual(self, entries: list[Entry], endpoint: Endpoint) -> str | None:
         """Return what can be called: of the names first, then what the endpoint is set to."""
-        there = [each.name for each in found if each.error is None]
-        here = [each.name for each in found if each.endpoint == endpoint]
-        return next((name for name in [*self._names(), *here, *there] if name in there), None)
+        working = [entry.name for entry in entries if entry.error is None]
+        preferred = [entry.name for entry in entries if entry.endpoint == endpoint]
+        names = [*self._names(), *preferred, *working]
+        return next((name for name in names if name in working), None)
 
-    def _rows(self, endpoint: Endpoint) -> None:
-        served = endpoint.kind == "tfserving"
-        self.entry.description = "Model" if served else "Service"
-        ask = [self.names, self._buttons] if served else [self._look_alone]
-        which = [self.version, self.signature] if served else []
-        self.children = [*ask, self.told, self.card, self.entry, *which, self.tree]
+    def _show_fields(self, endpoint: Endpoint) -> None:
+        if endpoint.kind == "tfserving":
+            self.entry.description = "Model"
+            first = [self.names, self._buttons]
+            last = [self.version, self.signature, self.tree]
+        else:
+            self.entry.description = "Service"
+            first = [self._look_alone]
+            last = [self.tree]
+        self.children = [*first, self.status, self.card, self.entry, *last]
 
     def _choose(self) -> None:
         entry = self.meant
         if entry is not None:
-            self._fill(entry)
+            version = version_text(entry.endpoint) or _NEWEST
+            versions = dict.fromkeys([_NEWEST, *map(str, entry.states), version])
+            self._fill(self.version, list(versions), version)
+            usual = entry.endpoint.signature_name or DEFAULT_SIGNATURE
+            self._fill(self.signature, list(entry.signatures or {}), usual)
         self._show()
-
-    def _fill(self, entry: Entry) -> None:
-        endpoint = entry.endpoint
-        self._filling = True
-        try:
-            here = version_text(endpoint) or _NEWEST
-            known = [_NEWEST, *map(str, entry.states)]
-            self.version.options = known if here in known else [*known, here]
-            self.version.value = here
-            names = list(entry.signatures or {})
-            self.signature.options = names
-            usual = endpoint.signature_name or DEFAULT_SIGNATURE
-            self.signature.value = usual if usual in names else next(iter(names), None)
-        finally:
-            self._filling = False
 
     def _choose_version(self) -> None:
         entry = self.meant
@@ -190,19 +192,19 @@ class Chooser(w.VBox):
         self.card.value = self.card.value if entry is None else ""
         self.tree.value = ""
         if entry and entry.error:
-            self._tell(entry.error)
+            self._explain(entry.error)
         elif entry and entry.signatures is not None:
             tree = escape(listings.tree(entry.states, entry.signatures))
             self.tree.value = (
                 f"<details><summary>{escape(entry.name)}: versions and signatures</summary>"
                 f"{scrolling(tree)}</details>"
             )
-        elif entry and entry.note:
+        elif entry:
             self.tree.value = escape(entry.note)
         self._chosen()
 
-    def _tell(self, error: Exception) -> None:
-        self.told.value = status("red", type(error).__name__)
+    def _explain(self, error: Exception) -> None:
+        self.status.value = status("red", type(error).__name__)
         self.card.value = explain(error)._repr_html_()
 
     def _names(self) -> list[str]:
@@ -210,8 +212,8 @@ class Chooser(w.VBox):
 
     def _take(self) -> None:
         try:
-            found = catalog.names_of_config(self.config.content)
+            names = catalog.names_of_config(self.config.content)
         except CallError as error:
-            self._tell(error)
+            self._explain(error)
             return
-        self.names.value = ", ".join(dict.fromkeys([*self._names(), *found]))
+        self.names.value = ", ".join(dict.fromkeys([*self._names(), *names]))

@@ -9,15 +9,16 @@ from typing import Any
 
 import ipywidgets as w
 
+from helpers.endpoints import Endpoint
 from helpers.errors import BadInput, CallError, DeadlineExceeded
-from workbench.code.previews import TITLES, Preview
+from workbench.code.previews import PROTOCOLS, TITLES, Preview
 from workbench.explorer import addresses, forms
-from workbench.explorer.calls import WAYS, Record, Request, Sending
+from workbench.explorer.calls import Record, Request, Sending
 from workbench.explorer.chooser import Chooser
-from workbench.explorer.panes import AnswerPane, HistoryPane, PreviewPane, outcome
-from workbench.fields import Fields, close, close_parts, status
+from workbench.explorer.forms.form import Form
+from workbench.explorer.panes import AnswerPane, HistoryPane, PreviewPane
+from workbench.fields import Fields, button, close, close_parts, status
 
-_BOTH = "gRPC and REST"
 _PACE = 0.1  # seconds between two looks at the progress of a batch
 
 
@@ -26,7 +27,7 @@ class Explorer(w.VBox):
 
     Parameters
     ----------
-    where : EndpointPanel, Endpoint or str
+    source : EndpointPanel, Endpoint or str
         Of an address such as `127.0.0.1:8500` or `http://127.0.0.1:8501`, the profile that has
         it says more: the other address, and the models' names.
     names : sequence of str
@@ -39,20 +40,56 @@ class Explorer(w.VBox):
     >>> Explorer("127.0.0.1:8500", names=["digits"])  # doctest: +SKIP
     """
 
-    def __init__(self, where: Any, *, names: Sequence[str] = (), timeout: float = 10.0) -> None:
-        self._where, self._timeout, self._names = addresses.place_of(where), timeout, names
+    def __init__(self, source: Any, *, names: Sequence[str] = (), timeout: float = 10.0) -> None:
+        self._endpoint = addresses.endpoint_getter(source)
         # One thread: what is asked is done in order, and never blocks the kernel.
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="explorer")
-        self._open, self._idle = 0, threading.Condition()
-        self._looks, self._told_at = 0, 0.0
+        self._idle = threading.Condition()
+        self._open = 0  # what was asked and is not done yet
+        self._changes = 0  # of the form
+        self._notified = 0.0  # when the progress was shown last
         self._sending: Sending | None = None
-        self._shown: tuple | None = None
-        self.form: Any = None
-        self._make_parts()
-        super().__init__(self._rows())
-        self.send_button.on_click(lambda _: self._later(self._send))
-        self.cancel_button.on_click(lambda _: self.cancel())
+        self._shown: tuple | None = None  # what the form is for
+        self.form: Form | None = None
+        fields = self._fields = Fields()
+        self.chooser = Chooser(self._endpoint, names, fields, self._later, self._show_form, timeout)
+        self._form_box = w.VBox()
+        self.preview = PreviewPane(fields)
+        self.protocol = fields(w.Dropdown, "Protocol", "gRPC, REST, or both after one another")
+        self.send_button = button(
+            "Send",
+            "Make the call",
+            lambda: self._later(self._send),
+            button_style="primary",
+            disabled=True,
+        )
+        self.cancel_button = button(
+            "Cancel", "Do not wait for the answer", self.cancel, disabled=True
+        )
+        self.status = w.HTML()
+        self.answer = AnswerPane()
+        self.history = HistoryPane(fields, self._look_back, self._send_again)
+        parts = {
+            "What is served": [self.chooser],
+            "Inputs": [self._form_box],
+            "Call": [
+                self.preview,
+                self.protocol,
+                fields.row(self.send_button, self.cancel_button, self.status),
+            ],
+            "Answer": [self.answer],
+            "History": [self.history],
+        }
+        children = []
+        for title, widgets in parts.items():
+            children += [w.HTML(f"<h3 style='margin:0.5em 0 0'>{title}</h3>"), *widgets]
+        super().__init__(children)
         self.chooser.refresh()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it looks, as it is now."""
+        return self._endpoint()
 
     def choose(self, name: str, signature: str = "") -> None:
         """Choose a model, path or service, and a signature, from a cell."""
@@ -68,19 +105,19 @@ class Explorer(w.VBox):
         **inputs
             For signatures: array-likes, bytes of files, or paths, by the inputs' names.
         """
-        self._now(lambda: self._form().fill(*value, **inputs))
+        self._now(lambda: self._filled().fill(*value, **inputs))
 
     def code(self, title: str) -> str:
         """Return the call as code, from a cell: one of `previews.TITLES`, such as `curl`."""
         self.wait()
         return self.preview.text(title)
 
-    def send(self, over: str = "") -> Any:
+    def send(self, protocol: str = "") -> Any:
         """Send from a cell; returns the answer, or raises what went wrong.
 
         Parameters
         ----------
-        over : str
+        protocol : str
             `grpc` or `rest`; without it, what the form says. Of several calls, the first error
             counts, or else the last answer.
 
@@ -90,25 +127,25 @@ class Explorer(w.VBox):
             What went wrong, also that the call was cancelled.
         """
         self.wait()
-        if over:
-            if (over,) not in [value for _, value in self.way.options]:
-                raise BadInput(f"This cannot be called over {over!r}.")
-            self.way.value = (over,)
+        if protocol:
+            if (protocol,) not in [value for _, value in self.protocol.options]:
+                raise BadInput(f"This cannot be called over {protocol!r}.")
+            self.protocol.value = (protocol,)
         before = len(self.history.records)
         requests = self._now(self._requests)  # raises when something is missing
-        self._later(lambda: self._start(requests, self.way.value))
+        self._later(lambda: self._start(requests, self.protocol.value))
         try:
             self.wait(None)  # each call has a timeout of its own
         except KeyboardInterrupt:
             self.cancel()
             raise
-        made = self.history.records[before:]
-        for each in made:
-            if each.error:
-                raise each.error
-            if each.status == "cancelled":
+        records = self.history.records[before:]
+        for record in records:
+            if record.error:
+                raise record.error
+            if record.status == "cancelled":
                 raise CallError("The call was cancelled.")
-        return made[-1].answer
+        return records[-1].answer
 
     def cancel(self) -> None:
         """End the call that is under way; an answer that still comes is thrown away."""
@@ -134,70 +171,45 @@ class Explorer(w.VBox):
     def __repr__(self) -> str:
         return "Explorer()"
 
-    def _make_parts(self) -> None:
-        fields = self._fields = Fields()
-        self.chooser = Chooser(
-            self._where, self._names, fields, self._later, self._show_form, self._timeout
-        )
-        self._slot = w.VBox()
-        self.preview = PreviewPane(fields)
-        self.way = fields(w.Dropdown, "Over", "The protocol")
-        self.send_button = w.Button(
-            description="Send", button_style="primary", tooltip="Make the call", disabled=True
-        )
-        self.cancel_button = w.Button(
-            description="Cancel", tooltip="Do not wait for the answer", disabled=True
-        )
-        self.told = w.HTML()
-        self.answer = AnswerPane()
-        self.history = HistoryPane(fields, self._look_back, self._send_again)
-
-    def _rows(self) -> list[w.Widget]:
-        buttons = w.HBox([self.send_button, self.cancel_button, self.told], layout=self._fields.row)
-        parts: list[tuple[str, list[w.Widget]]] = [
-            ("What is served", [self.chooser]),
-            ("Inputs", [self._slot]),
-            ("Call", [self.preview, self.way, buttons]),
-            ("Answer", [self.answer]),
-            ("History", [self.history]),
-        ]
-        head = "<h3 style='margin:0.5em 0 0'>{}</h3>"
-        return [each for title, row in parts for each in (w.HTML(head.format(title)), *row)]
-
-    def _form(self) -> Any:
+    def _filled(self) -> Any:
         if self.form is None:
             raise BadInput("There is no form yet: nothing that can be called was found.")
         return self.form
 
     def _show_form(self) -> None:
         """Make the form of what is chosen; what is filled in stays, if it still fits."""
-        entry, name = self.chooser.meant, self.chooser.signature.value or ""
+        entry = self.chooser.meant
+        name = self.chooser.signature.value or ""
         key = None
         if entry:
-            key = entry.name, entry.endpoint.replace(signature_name=name), entry.signatures
+            key = (entry.name, entry.endpoint.replace(signature_name=name), entry.signatures)
         if key == self._shown:
             return
-        self._shown, before = key, self.form
+        self._shown = key
+        before = self.form
         self.form = forms.make(entry, name, self._fields, self._changed) if entry else None
-        self._slot.children = [self.form] if self.form else []
+        self._form_box.children = [self.form] if self.form else []
         if before:
             close(before)
         if not self._sending:  # the answer of another form would be taken for this one's
             self.answer.clear()
-            self.told.value = ""
-        ways = self.form.ways if self.form else ()
-        options = [(WAYS[each], (each,)) for each in ways]
-        self.way.options = [*options, (_BOTH, tuple(ways))] if len(ways) == 2 else options
-        self.way.value = ways[:1] or None
+            self.status.value = ""
+        protocols = self.form.protocols if self.form else ()
+        options: list[tuple[str, tuple[str, ...]]]
+        options = [(PROTOCOLS[protocol], (protocol,)) for protocol in protocols]
+        if len(protocols) == 2:
+            options.append(("gRPC and REST", protocols))
+        self.protocol.options = options
+        self.protocol.value = protocols[:1] or None
         self._changed()
 
     def _changed(self) -> None:
-        self._looks += 1
-        self._later(functools.partial(self._look, self._looks))
+        self._changes += 1
+        self._later(functools.partial(self._look, self._changes))
 
-    def _look(self, number: int) -> None:
+    def _look(self, changes: int) -> None:
         """Check the form and write the call as code, unless the form changed again since."""
-        if number != self._looks:
+        if changes != self._changes:
             return
         if self.form is None:
             self.send_button.disabled = True
@@ -208,17 +220,18 @@ class Explorer(w.VBox):
         count = 1
         try:
             requests = self.form.requests()
-            shown, count = requests[0].preview(), len(requests)
+            preview = requests[0].preview()
+            count = len(requests)
         except CallError as error:
-            shown = Preview({}, dict.fromkeys(TITLES, str(error)), {})
-        self.preview.show(shown, count)
+            preview = Preview({}, dict.fromkeys(TITLES, str(error)), {})
+        self.preview.show(preview, count)
 
     def _send(self) -> None:
-        self._start(self._requests(), self.way.value)
+        self._start(self._requests(), self.protocol.value)
 
     def _requests(self) -> list[Request]:
-        form = self._form()
-        if not self.way.value:
+        form = self._filled()
+        if not self.protocol.value:
             raise BadInput(
                 "This cannot be sent to the addresses that the endpoint has. The reason stands "
                 "where the call would be shown as code."
@@ -229,49 +242,48 @@ class Explorer(w.VBox):
         self._later(lambda: self.answer.show([record]))
 
     def _send_again(self, record: Record) -> None:
-        self._later(lambda: self._start([record.request], (record.over,)))
+        self._later(lambda: self._start([record.request], (record.protocol,)))
 
-    def _start(self, requests: Sequence[Request], ways: Sequence[str]) -> None:
+    def _start(self, requests: Sequence[Request], protocols: Sequence[str]) -> None:
         if self._sending:
             return
-        self._sending = Sending(requests, ways, self._told)
-        self.send_button.disabled, self.cancel_button.disabled = True, False
-        self.told.value = status("grey", "waiting ...")
+        self._sending = Sending(requests, protocols, self._notify)
+        self.send_button.disabled = True
+        self.cancel_button.disabled = False
+        self.status.value = status("grey", "waiting ...")
         self.answer.clear()
         self._begin()
         self._sending.start()
 
-    def _told(self, sending: Sending) -> None:
+    def _notify(self, sending: Sending) -> None:
         """Hear of a call that ended; in any thread."""
-        if sending is not self._sending:
-            return
         now = time.monotonic()
-        if sending.over or now - self._told_at > _PACE:
-            self._told_at = now
+        if sending is self._sending and (sending.ended or now - self._notified > _PACE):
+            self._notified = now
             self._later(functools.partial(self._progress, sending))
 
     def _progress(self, sending: Sending) -> None:
         if sending is not self._sending:
             return
-        if not sending.over:
-            self.told.value = outcome(sending)
+        if not sending.ended:
+            self.status.value = _outcome(sending)
             return
         self._sending = None
         try:
             self.history.add(sending.records)
-            self.told.value = outcome(sending)
+            self.status.value = _outcome(sending)
             self.answer.show(sending.records)
         finally:
             self.cancel_button.disabled = True
-            self._look(self._looks)
+            self._look(self._changes)
             self._end()
 
     def _now(self, do: Callable[[], Any]) -> Any:
         """Do something in the explorer's thread, and wait for it."""
         self.wait()
-        found = self._pool.submit(do).result()
+        result = self._pool.submit(do).result()
         self.wait()
-        return found
+        return result
 
     def _later(self, do: Callable[[], Any]) -> None:
         """Do something in the explorer's thread, after what was asked for before."""
@@ -294,3 +306,19 @@ class Explorer(w.VBox):
         with self._idle:
             self._open -= 1
             self._idle.notify_all()
+
+
+def _outcome(sending: Sending) -> str:
+    """Say how many calls were made, with a bar until all are, and whether they went well."""
+    done = len(sending.records)
+    if not sending.ended:
+        return (
+            f"<progress aria-label='calls made' max='{sending.total}' value='{done}'>"
+            f"</progress> {done} of {sending.total} calls"
+        )
+    statuses = [record.status for record in sending.records]
+    if statuses[-1] == "cancelled":
+        return status("grey", f"cancelled after {done - 1} of {sending.total} calls")
+    failed = done - statuses.count("OK")
+    words = f"{done} of {sending.total} calls made"
+    return status("red", f"{words}, {failed} failed") if failed else status("green", words)

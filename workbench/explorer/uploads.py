@@ -13,7 +13,7 @@ class Upload(w.FileUpload):
 
     Parameters
     ----------
-    what : str
+    purpose : str
         What the files are for.
     changed : callable
         Called without arguments after each change.
@@ -21,15 +21,17 @@ class Upload(w.FileUpload):
         Whether several files can be chosen at once.
     """
 
-    def __init__(self, what: str, changed: Callable[[], object], *, multiple: bool = False) -> None:
+    def __init__(
+        self, purpose: str, changed: Callable[[], object], *, multiple: bool = False
+    ) -> None:
         super().__init__(
             description="Choose files" if multiple else "Choose a file",
             multiple=multiple,
-            tooltip=f"For {what}",
+            tooltip=f"For {purpose}",
             layout=w.Layout(margin="0 0 0 9.5em", width="12em"),
         )
         self.files: list[File] = []
-        self._told = changed
+        self._changed = changed
         self.observe(self._take, "value")
 
     @property
@@ -40,7 +42,7 @@ class Upload(w.FileUpload):
     def take(self, files: Sequence[File]) -> None:
         """Take files as names and contents."""
         self.files = list(files)
-        self._told()
+        self._changed()
 
     def _take(self, change: dict[str, Any]) -> None:
         if change["new"]:

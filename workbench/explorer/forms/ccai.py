@@ -1,6 +1,5 @@
 """The form of a path of CCAI, and the requests that it makes."""
 
-import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,18 +15,17 @@ from helpers.errors import BadInput
 from helpers.images import file_bytes
 from workbench.code.ccai import preview
 from workbench.explorer.calls import Request
-from workbench.explorer.forms.base import OneThing
+from workbench.explorer.forms.form import Form, read_json
 from workbench.explorer.uploads import Upload
-from workbench.fields import Fields
 from workbench.values import pictures
 
 
 class _Service(NamedTuple):
-    """A service that there is a function for: what it is given, and its method over gRPC."""
+    """What a service takes, its method over gRPC, and its function, where there are any."""
 
-    gets: str
-    method: str
-    call: Callable[..., Any]
+    takes: str  # text, speech, image; or form, for those that there is no function for
+    method: str = ""
+    call: Callable[..., Any] | None = None
 
 
 _SERVICES = {
@@ -41,46 +39,38 @@ _SERVICES = {
     "digitalnote": _Service("image", "", partial(ccai.read_text, service="digitalnote")),
     "handwritten": _Service("image", "", partial(ccai.read_text, service="handwritten")),
 }
-_BY_METHOD = {each.method: each for each in _SERVICES.values() if each.method}
+_BY_METHOD = {service.method: service for service in _SERVICES.values() if service.method}
+_OTHER = _Service("form")
 
 
-class CcaiForm(OneThing):
-    """What one path of CCAI takes: a text, or a file; for others, the fields of the form.
+class CcaiForm(Form):
+    """What one path of CCAI takes, or a method of its gRPC service.
 
-    Parameters
-    ----------
-    endpoint : Endpoint
-    path : str
-        Such as `fcgi_py_ocr`; or a method of its gRPC service, such as `OCR`.
-    fields : Fields
-    changed : callable
-        Called without arguments after each change.
+    A text, or a file; for paths that nothing is known of, the fields of a form.
     """
 
-    def __init__(
-        self, endpoint: Endpoint, path: str, fields: Fields, changed: Callable[[], object]
-    ) -> None:
-        self.endpoint, self.path = endpoint, path
-        self._service = _find(path)
-        gets = self._service.gets if self._service else "form"
-        has_method = bool(self._service and self._service.method)
-        over = {
-            "rest": endpoint.rest and path.startswith("fcgi"),
-            "grpc": endpoint.grpc and has_method,
-        }
-        self.ways = tuple(way for way, possible in over.items() if possible)
-        label = {"text": "Text", "form": "Other fields"}.get(gets, "")
-        hint = {"text": "What to say", "form": 'as JSON: {"name": "value"}'}.get(gets, "")
-        self.text = fields(w.Textarea, label, "What is sent", placeholder=hint)
-        self.upload = Upload("the field image" if gets == "form" else gets, changed)
-        shown = {"text": [self.text], "form": [self.upload, self.text]}.get(gets, [self.upload])
-        super().__init__(fields, ccai.TIMEOUT, changed)
-        self.children = [*shown, self.told, self.timeout]
-        self._watch(self.text)
+    TIMEOUT = ccai.TIMEOUT
+
+    def make(self) -> None:
+        """Make the fields of what the service takes."""
+        self.path = self.target if self.target.startswith("fcgi") else ""
+        self._service = _find(self.target)
+        over_rest = self.endpoint.rest and self.path
+        over_grpc = self.endpoint.grpc and self._service.method
+        self.protocols = (*(["rest"] if over_rest else []), *(["grpc"] if over_grpc else []))
+        takes = self._service.takes
+        if takes == "text":
+            self.text = self.field(w.Textarea, "Text", "What is sent", placeholder="What to say")
+        else:
+            hint = 'as JSON: {"name": "value"}'
+            self.text = self.field(w.Textarea, "Other fields", "What is sent", placeholder=hint)
+        self.upload = Upload("the field image" if takes == "form" else takes, self._changed)
+        fields = {"text": [self.text], "form": [self.upload, self.text]}.get(takes, [self.upload])
+        self.children = [*fields, self.status, self.timeout]
 
     def fill(self, value: Any) -> None:
         """Give the text, or a file by its path or bytes, from a cell."""
-        if self._service and self._service.gets == "text":
+        if self._service.takes == "text":
             self.text.value = value
         else:
             self.upload.take([("a cell", file_bytes(value))])
@@ -96,76 +86,64 @@ class CcaiForm(OneThing):
 
     def requests(self) -> list[Request]:
         """Return the request; BadInput when it cannot be made."""
-        form, timeout = self._form(), self.timeout.value
+        form = self._form()
         content = self.upload.content
-        method = self._service.method if self._service else ""
-        show = partial(
-            preview,
-            self.endpoint,
-            self.path if self.path.startswith("fcgi") else "",
-            form,
-            method=method,
-            content=content,
-            timeout=timeout,
-        )
-        given = content or form.get("text", "")
-        call = partial(self._call, form, content, timeout)
-        return [Request(self.endpoint, self.path, given, self.ways, call, show)]
+        how = {"content": content, "timeout": self.timeout.value}
+        method = self._service.method
+        show = partial(preview, self.endpoint, self.path, form, method=method, **how)
+        payload = content or form.get("text", "")
+        return [self.request(payload, partial(self._call, form, **how), show)]
 
     def _form(self) -> dict[str, Any]:
-        gets = self._service.gets if self._service else "form"
-        if gets == "text":
+        takes = self._service.takes
+        content = self.upload.content
+        if takes == "text":
             if not self.text.value.strip():
                 raise BadInput("There is no text yet. Write what to say.")
             return {"text": self.text.value}
-        content = self.upload.content
-        if gets != "form" and not content:
+        if takes == "form":
+            fields = _fields_of(self.text.value)
+            return {**fields, "image": content} if content else fields
+        if not content:
             raise BadInput("There is no file yet. Choose one.")
-        if gets == "speech":
-            heard = Speech.read(content).resampled(16000)
-            more = {"realtime": "OFFLINE", "language": "ENGLISH", "rate": 16000, "samplewidth": 2}
-            return {**more, "speech": heard.pcm()}
-        if gets == "image":
+        if takes == "image":
             pictures.check(content)
-        others = _fields_of(self.text.value) if gets == "form" else {}
-        return {**others, **({"image": content} if content else {})}
+            return {"image": content}
+        speech = Speech.read(content).resampled(16000).pcm()
+        settings = {"realtime": "OFFLINE", "language": "ENGLISH", "rate": 16000, "samplewidth": 2}
+        return {**settings, "speech": speech}
 
-    def _call(self, form: dict[str, Any], content: bytes, timeout: float, way: str) -> Any:
-        if self._service is None:
-            return _posted(self.endpoint, self.path, form, timeout)
-        how: dict[str, Any] = {"timeout": timeout}
-        if self._service.method:
-            how["protocol"] = way
-        if self._service.gets == "image" and self._service.method and way == "rest":
-            how["dialect"] = "py" if self.path.startswith("fcgi_py_") else "cpp"
-        value = form["text"] if self._service.gets == "text" else content
-        if self._service.gets == "speech":
+    def _call(self, form: dict[str, Any], protocol: str, content: bytes, timeout: float) -> Any:
+        service = self._service
+        if service.call is None:
+            return _posted(self.endpoint, self.target, form, timeout)
+        options: dict[str, Any] = {"timeout": timeout}
+        if service.method:
+            options["protocol"] = protocol
+        if service.method and service.takes == "image" and protocol == "rest":
+            options["dialect"] = "py" if self.path.startswith("fcgi_py_") else "cpp"
+        value: Any = form.get("text", content)
+        if service.takes == "speech":
             value = Speech.read(content)
-        return self._service.call(self.endpoint, value, **how)
+        return service.call(self.endpoint, value, **options)
 
 
-def _find(path: str) -> _Service | None:
-    if path in _BY_METHOD:
-        return _BY_METHOD[path]
-    name = path.removeprefix("fcgi_").removeprefix("py_")
-    found = _SERVICES.get(name)
-    python_only = found is not None and (not found.method or found.gets == "speech")
-    if python_only and not path.startswith("fcgi_py_"):
-        return None
-    return found
+def _find(target: str) -> _Service:
+    if target in _BY_METHOD:
+        return _BY_METHOD[target]
+    service = _SERVICES.get(target.removeprefix("fcgi_").removeprefix("py_"), _OTHER)
+    python_only = not service.method or service.takes == "speech"
+    return _OTHER if python_only and not target.startswith("fcgi_py_") else service
 
 
 def _fields_of(text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text) if text.strip() else {}
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"The fields are no JSON: {error}.") from error
-    known = isinstance(found, dict) and all(
-        isinstance(v, str | int | float) for v in found.values()
+    fields = read_json(text, "The fields are") if text.strip() else {}
+    simple = isinstance(fields, dict) and all(
+        isinstance(value, str | int | float) for value in fields.values()
     )
-    if not known:
+    if not simple:
         raise BadInput('The fields are an object of texts and numbers, such as {"text": "a"}.')
-    return found
+    return fields
 
 
 def _posted(endpoint: Endpoint, path: str, form: dict[str, Any], timeout: float) -> Any:

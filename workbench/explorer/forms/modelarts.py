@@ -1,101 +1,86 @@
 """The form of a service of ModelArts, and the requests that it makes."""
 
 import json
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import ipywidgets as w
 
 from helpers import modelarts
-from helpers.endpoints import Endpoint
 from helpers.errors import BadInput
 from helpers.images import file_bytes
 from workbench.code.modelarts import preview
 from workbench.explorer.calls import Request
-from workbench.explorer.forms.base import OneThing
+from workbench.explorer.forms.form import Form, read_json
 from workbench.explorer.uploads import Upload
-from workbench.fields import Fields
 
-_JSON, _FILE = "JSON", "file"
+_JSON = "JSON"
+_FILE = "file"
 
 
-class ModelArtsForm(OneThing):
-    """JSON or a file for a service; its page in ModelArts says what it takes.
+class ModelArtsForm(Form):
+    """JSON or a file for a service; its page in ModelArts says what it takes."""
 
-    Parameters
-    ----------
-    endpoint : Endpoint
-        Its `rest` is the service's address.
-    name : str
-        The service's.
-    fields : Fields
-    changed : callable
-        Called without arguments after each change.
-    """
+    TIMEOUT = modelarts.TIMEOUT
 
-    def __init__(
-        self, endpoint: Endpoint, name: str, fields: Fields, changed: Callable[[], object]
-    ) -> None:
-        self.endpoint, self._target = endpoint, name
-        self.ways = ("rest",) if endpoint.rest else ()  # one that is stopped has no address
-        self.way = fields(w.Dropdown, "What is sent", "JSON or a file", options=[_JSON, _FILE])
-        self.body = fields(
-            w.Textarea,
-            "JSON",
-            "The request's body",
-            placeholder='such as {"data": {"req_data": [{"height": 1.5}]}}',
+    def make(self) -> None:
+        """Make the fields for both, and show those of one."""
+        self.protocols = ("rest",) if self.endpoint.rest else ()  # a stopped one has no address
+        self.kind = self._fields(
+            w.Dropdown,
+            "What is sent",
+            "JSON or a file",
+            changed=self._show_kind,
+            options=[_JSON, _FILE],
         )
-        self.field = fields(w.Text, "Field", "The form's field that has the file", value="images")
-        self.upload = Upload("the service", changed)
-        super().__init__(fields, modelarts.TIMEOUT, changed)
-        self._watch(self.body, self.field)
-        self.way.observe(lambda _: self._show_way(), "value")
-        self._show_way()
+        hint = 'such as {"data": {"req_data": [{"height": 1.5}]}}'
+        self.body = self.field(w.Textarea, "JSON", "The request's body", placeholder=hint)
+        self.name = self.field(w.Text, "Field", "The form's field that has the file")
+        self.name.value = "images"
+        self.upload = Upload("the service", self._changed)
+        self._show_kind()
 
     def fill(self, value: Any) -> None:
         """Give JSON, or a file by its path or bytes, from a cell."""
         if isinstance(value, dict | list):
-            self.way.value, self.body.value = _JSON, json.dumps(value)
+            self.kind.value = _JSON
+            self.body.value = json.dumps(value)
         else:
-            self.way.value = _FILE
+            self.kind.value = _FILE
             self.upload.take([("a cell", file_bytes(value))])
 
     def summary(self) -> str:
         """Say what would be sent; BadInput when nothing can be."""
-        given = self._given()
-        if not isinstance(given, bytes):
+        payload = self._payload()
+        if not isinstance(payload, bytes):
             return "JSON"
-        return f"{len(given):,} bytes of {self.upload.files[0][0]}"
+        return f"{len(payload):,} bytes of {self.upload.files[0][0]}"
 
     def requests(self) -> list[Request]:
         """Return the request; BadInput when it cannot be made."""
-        given, endpoint, timeout = self._given(), self.endpoint, self.timeout.value
-        if isinstance(given, bytes):
-            name = self.field.value.strip()
-            call = partial(modelarts.infer_image, endpoint, given, name=name, timeout=timeout)
-            show = partial(preview, endpoint, content=given, name=name, timeout=timeout)
+        payload = self._payload()
+        how: dict[str, Any] = {"timeout": self.timeout.value}
+        if isinstance(payload, bytes):
+            how["name"] = self.name.value.strip()
+            call = partial(modelarts.infer_image, self.endpoint, payload, **how)
+            show = partial(preview, self.endpoint, content=payload, **how)
         else:
-            call = partial(modelarts.infer_json, endpoint, given, timeout=timeout)
-            show = partial(preview, endpoint, given, timeout=timeout)
-        return [Request(endpoint, self._target, given, self.ways, lambda _: call(), show)]
+            call = partial(modelarts.infer_json, self.endpoint, payload, **how)
+            show = partial(preview, self.endpoint, payload, **how)
+        return [self.request(payload, lambda protocol: call(), show)]
 
-    def _given(self) -> Any:
-        if self.way.value == _FILE:
+    def _payload(self) -> Any:
+        if self.kind.value == _FILE:
             if not self.upload.content:
                 raise BadInput("There is no file yet. Choose one.")
-            if not self.field.value.strip():
+            if not self.name.value.strip():
                 raise BadInput("The file's field has no name. Write one, such as images.")
             return self.upload.content
-        text = self.body.value.strip()
-        if not text:
+        if not self.body.value.strip():
             raise BadInput("There is no JSON yet. The service's page says what it takes.")
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise BadInput(f"This is no JSON: {error}.") from error
+        return read_json(self.body.value, "This is")
 
-    def _show_way(self) -> None:
-        shown = [self.body] if self.way.value == _JSON else [self.field, self.upload]
-        self.children = [self.way, *shown, self.told, self.timeout]
+    def _show_kind(self) -> None:
+        fields = [self.body] if self.kind.value == _JSON else [self.name, self.upload]
+        self.children = [self.kind, *fields, self.status, self.timeout]
         self._changed()

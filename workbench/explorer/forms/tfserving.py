@@ -1,26 +1,129 @@
-"""The form of a signature of TensorFlow Serving, and the requests that it makes."""
+"""The forms of TensorFlow Serving's signatures: an editor for each input, or examples as JSON."""
 
+import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import ipywidgets as w
+import numpy as np
 from numpy.typing import NDArray
 
 from helpers import tfserving
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput, CallError
-from helpers.tfserving.signatures import Signature
+from helpers.tfserving.examples import features_of
 from workbench import timing
-from workbench.code.tfserving import not_in_json, preview
+from workbench.code.tfserving import method, not_in_json, preview
 from workbench.explorer.calls import Request
 from workbench.explorer.editors import Editor, untouched
-from workbench.fields import Fields, status, version_text
+from workbench.explorer.forms.form import Form, read_json
+from workbench.fields import version_text
 from workbench.values.arrays import is_batched
 
-Arrays = Mapping[str, NDArray]
-
 _PAGE = 20  # editors shown at once: each of them costs a browser milliseconds
+
+
+class PredictForm(Form):
+    """An editor for each input of a signature."""
+
+    def make(self) -> None:
+        """Make the editors of the first page; the others are made when shown, or filled."""
+        _take_signature(self)
+        self.editors = _Editors(self._editor)
+        self._untouched: dict[str, NDArray | CallError | None] = {}
+        self.per_call = self.field(
+            w.BoundedIntText,
+            "Examples a call",
+            "0 sends all of them in one call",
+            max=1_000_000,
+        )
+        names = list(self.signature.inputs)
+        self._pages = [names[start : start + _PAGE] for start in range(0, len(names), _PAGE)]
+        self.page = self._fields(
+            w.Dropdown,
+            "Inputs",
+            f"Of {len(names)} inputs, {_PAGE} are shown at once",
+            changed=self._show_page,
+            options=[(f"{page[0][:40]} to {page[-1][:40]}", page) for page in self._pages],
+        )
+        self._show_page()
+
+    def fill(self, /, **values: Any) -> None:
+        """Give inputs their values from a cell: array-likes, bytes of files, or paths."""
+        for name, value in values.items():
+            if name not in self.signature.inputs:
+                names = list(self.signature.inputs)
+                raise BadInput(f"There is no input {name!r}; there are {names}.")
+            self.editors[name].fill(value)
+
+    def check(self) -> bool:
+        """Show beside each input whether it fits; returns whether all do."""
+        fit = [editor.check() for editor in list(self.editors.values())]
+        return super().check() and all(fit)
+
+    def summary(self) -> str:
+        """Say nothing more than the editors; BadInput when an input cannot be sent."""
+        for name in self.signature.inputs:
+            self._read(name)
+        return ""
+
+    def requests(self) -> list[Request]:
+        """Return what is to be sent, one request for each call; BadInput when it cannot be."""
+        arrays = {name: self._read(name) for name in self.signature.inputs}
+        inputs = {name: array for name, array in arrays.items() if array is not None}
+        timeout = self.timeout.value
+        return [
+            self.request(
+                part,
+                partial(_predict, self.endpoint, part, timeout),
+                partial(preview, self.endpoint, "", self.signature, part, timeout=timeout),
+            )
+            for part in self._split(inputs)
+        ]
+
+    def _editor(self, name: str) -> Editor:
+        optional = name in self.signature.optional
+        spec = self.signature.inputs[name]
+        return Editor(name, spec, self._fields, self._changed, optional=optional)
+
+    def _show_page(self) -> None:
+        first = [self.page, self.status] if len(self._pages) > 1 else []
+        batched = any(map(is_batched, self.signature.inputs.values()))
+        last = [self.per_call, self.timeout] if batched else [self.timeout]
+        self.children = [*first, *(self.editors[name] for name in self.page.value or []), *last]
+
+    def _read(self, name: str) -> NDArray | None:
+        if name in self.editors:
+            return self.editors[name].read()
+        if name not in self._untouched:
+            optional = name in self.signature.optional
+            try:
+                self._untouched[name] = untouched(
+                    name, self.signature.inputs[name], optional=optional
+                )
+            except CallError as error:
+                self._untouched[name] = error
+        value = self._untouched[name]
+        if isinstance(value, CallError):
+            raise value
+        return value
+
+    def _split(self, inputs: dict[str, NDArray]) -> list[dict[str, NDArray]]:
+        size = self.per_call.value
+        batched = [name for name in inputs if is_batched(self.signature.inputs[name])]
+        if not size or not batched:
+            return [inputs]
+        counts = {len(inputs[name]) for name in batched}
+        if len(counts) > 1:
+            raise BadInput(
+                f"The inputs have {sorted(counts)} examples: only inputs with equally many can be "
+                "sent in several calls. Write 0 at 'Examples a call', or give equally many."
+            )
+        return [
+            {n: v[start : start + size] if n in batched else v for n, v in inputs.items()}
+            for start in range(0, max(counts.pop(), 1), size)
+        ]
 
 
 class _Editors(dict[str, Editor]):
@@ -35,155 +138,115 @@ class _Editors(dict[str, Editor]):
         return self[name]
 
 
-class Form(w.VBox):
-    """An editor for each input of a signature.
-
-    Parameters
-    ----------
-    endpoint : Endpoint
-        With the model's name.
-    signature_name : str
-    signature : Signature
-    fields : Fields
-    changed : callable
-        Called without arguments after each change.
-    """
-
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        signature_name: str,
-        signature: Signature,
-        fields: Fields,
-        changed: Callable[[], object],
-    ) -> None:
-        self.endpoint = endpoint.replace(signature_name=signature_name)
-        self.signature = signature
-        self.ways = ways_of(endpoint, signature)
-        self._fields, self._changed = fields, changed
-        self._untouched: dict[str, NDArray | CallError | None] = {}
-        self.editors = _Editors(self._make)
-        self.per_call = fields(
-            w.BoundedIntText,
-            "Examples a call",
-            "0 sends all of them in one call",
-            min=0,
-            max=1_000_000,
-        )
-        self.timeout = fields.timeout(10.0)
-        for field in (self.per_call, self.timeout):
-            field.observe(lambda _: changed(), "value")
-        batched = any(map(is_batched, signature.inputs.values()))
-        self._last = [self.per_call, self.timeout] if batched else [self.timeout]
-        names = list(signature.inputs)
-        self._pages = [names[at : at + _PAGE] for at in range(0, len(names), _PAGE)]
-        self.page = fields(
-            w.Dropdown,
-            "Inputs",
-            f"Of {len(names)} inputs, {_PAGE} are shown at once",
-            options=[(f"{each[0][:40]} to {each[-1][:40]}", each) for each in self._pages],
-        )
-        self.told = fields(w.HTML, " ", "")
-        super().__init__()
-        self.page.observe(lambda _: self._show_page(), "value")
-        self._show_page()
-
-    def fill(self, /, **values: Any) -> None:
-        """Give inputs their values from a cell: array-likes, bytes of files, or paths."""
-        for name, value in values.items():
-            if name not in self.signature.inputs:
-                known = list(self.signature.inputs)
-                raise BadInput(f"There is no input {name!r}; there are {known}.")
-            self.editors[name].fill(value)
-
-    def check(self) -> bool:
-        """Show beside each input whether it fits; returns whether all do."""
-        fit = [editor.check() for editor in list(self.editors.values())]
-        self.told.value = ""
-        try:
-            for name in self.signature.inputs:
-                self._read(name)
-        except CallError as error:
-            self.told.value = status("red", str(error))
-            return False
-        return all(fit)
-
-    def requests(self) -> list[Request]:
-        """Return what is to be sent, one request for each call; BadInput when it cannot be."""
-        read = {name: self._read(name) for name in self.signature.inputs}
-        inputs = {name: array for name, array in read.items() if array is not None}
-        return [self._request(part) for part in self._split(inputs)]
-
-    def _make(self, name: str) -> Editor:
-        optional = name in self.signature.optional
-        spec = self.signature.inputs[name]
-        return Editor(name, spec, self._fields, self._changed, optional=optional)
-
-    def _show_page(self) -> None:
-        """Show some of the editors; they are made when they are first shown, or filled."""
-        top = [self.page, self.told] if len(self._pages) > 1 else []
-        shown = self.page.value or []
-        self.children = [*top, *(self.editors[name] for name in shown), *self._last]
-
-    def _read(self, name: str) -> NDArray | None:
-        if name in self.editors:
-            return self.editors[name].read()
-        if name not in self._untouched:
-            optional = name in self.signature.optional
-            try:
-                value = untouched(name, self.signature.inputs[name], optional=optional)
-            except CallError as error:
-                self._untouched[name] = error
-            else:
-                self._untouched[name] = value
-        found = self._untouched[name]
-        if isinstance(found, CallError):
-            raise found
-        return found
-
-    def _split(self, inputs: dict[str, NDArray]) -> list[dict[str, NDArray]]:
-        size = self.per_call.value
-        batched = [name for name in inputs if is_batched(self.signature.inputs[name])]
-        if not size or not batched:
-            return [inputs]
-        counts = {len(inputs[name]) for name in batched}
-        if len(counts) > 1:
-            raise BadInput(
-                f"The inputs have {sorted(counts)} examples: only inputs with equally many can be "
-                "sent in several calls. Write 0 at 'Examples a call', or give equally many."
-            )
-        return [
-            {n: v[at : at + size] if n in batched else v for n, v in inputs.items()}
-            for at in range(0, max(counts.pop(), 1), size)
-        ]
-
-    def _request(self, inputs: dict[str, NDArray]) -> Request:
-        endpoint, timeout = self.endpoint, self.timeout.value
-        return Request(
-            endpoint,
-            target(endpoint),
-            inputs,
-            self.ways,
-            partial(_predict, endpoint, inputs, timeout),
-            partial(preview, endpoint, "", self.signature, inputs, timeout=timeout),
-        )
-
-
-def ways_of(endpoint: Endpoint, signature: Signature) -> tuple[str, ...]:
-    """Return over which protocols a signature can be called: `grpc`, `rest` or both."""
-    no_rest = not endpoint.rest or not_in_json(signature)
-    return (*(["grpc"] if endpoint.grpc else []), *([] if no_rest else ["rest"]))
-
-
-def target(endpoint: Endpoint) -> str:
-    """Say which model and signature are called."""
-    which = version_text(endpoint)
-    return f"{endpoint.model}{f' {which}' if which else ''} · {endpoint.signature_name}"
-
-
-def _predict(endpoint: Endpoint, inputs: Arrays, timeout: float, way: str) -> dict[str, NDArray]:
-    if way == "grpc":  # in parts, which `predict` does not tell
+def _predict(
+    endpoint: Endpoint, inputs: Mapping[str, NDArray], timeout: float, protocol: str
+) -> dict[str, NDArray]:
+    if protocol == "grpc":  # in parts, which `predict` does not tell
         outputs = timing.timeline(endpoint, inputs, timeout=timeout).outputs
     else:
-        outputs = tfserving.predict(endpoint, inputs, timeout=timeout, protocol=way)
+        outputs = tfserving.predict(endpoint, inputs, timeout=timeout, protocol=protocol)
     return dict(sorted(outputs.items()))  # gRPC keeps no order
+
+
+class ExamplesForm(Form):
+    """Examples, as `tf.train.Example` has them, for Classify and Regress."""
+
+    def make(self) -> None:
+        """Make the field for the examples."""
+        _take_signature(self)
+        self.examples = self.field(
+            w.Textarea,
+            "Examples",
+            "A list of examples, each with its features",
+            placeholder='[{"height": 1.5, "name": "a"}]: numbers, texts, or lists of them',
+        )
+        self.children = [self.examples, self.status, self.timeout]
+
+    def fill(self, value: list[dict[str, Any]]) -> None:
+        """Give the examples from a cell; BadInput when JSON cannot hold them."""
+        try:
+            self.examples.value = json.dumps(value, default=_plain)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise BadInput(f"The examples cannot be written as JSON: {error}.") from error
+
+    def summary(self) -> str:
+        """Say how many examples there are; BadInput when they are none."""
+        return f"{len(self._read())} examples"
+
+    def requests(self) -> list[Request]:
+        """Return the request; BadInput when it cannot be made."""
+        examples = self._read()
+        timeout = self.timeout.value
+        infer = _regress if method(self.signature) == "regress" else _classify
+        call = partial(infer, self.endpoint, examples, timeout)
+        show = partial(preview, self.endpoint, "", self.signature, {}, examples=examples)
+        return [self.request(examples, call, partial(show, timeout=timeout))]
+
+    def _read(self) -> list[dict[str, Any]]:
+        text = self.examples.value.strip()
+        examples = read_json(text, "The examples are") if text else []
+        if isinstance(examples, dict):
+            examples = [examples]
+        if not isinstance(examples, list) or not all(isinstance(e, dict) for e in examples):
+            raise BadInput('Examples are a list of objects, such as [{"height": 1.5}].')
+        if not examples:
+            raise BadInput('There is no example yet. Write one, such as [{"height": 1.5}].')
+        try:
+            for example in examples:
+                features_of(example)  # raises for what is no feature
+        except UnicodeEncodeError as error:
+            raise BadInput(
+                "The examples hold half a character (a lone surrogate), which UTF-8 cannot write."
+            ) from error
+        return examples
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON has for values that only `features_of` takes."""
+    if isinstance(value, np.ndarray | np.generic) and not isinstance(value, np.longdouble):
+        return value.tolist()
+    if not isinstance(value, bytes):
+        raise BadInput(
+            f"An example has a {type(value).__name__}; tf.train.Example has ints, floats and "
+            "text or bytes."
+        )
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise BadInput(
+            "An example has bytes that are no text, which cannot be written in this form. "
+            "Send it from a cell, with tfserving.classify or tfserving.regress."
+        ) from error
+
+
+def _regress(
+    endpoint: Endpoint, examples: list[dict[str, Any]], timeout: float, protocol: str
+) -> dict[str, NDArray]:
+    values = tfserving.regress(endpoint, examples, timeout=timeout, protocol=protocol)
+    return {"value": values}
+
+
+def _classify(
+    endpoint: Endpoint, examples: list[dict[str, Any]], timeout: float, protocol: str
+) -> dict[str, NDArray]:
+    """Return classes and scores as arrays, with room for the longest row."""
+    rows = tfserving.classify(endpoint, examples, timeout=timeout, protocol=protocol)
+    shape = (len(rows), max(map(len, rows), default=0))
+    classes = np.full(shape, "", object)
+    scores = np.zeros(shape, np.float32)
+    for number, row in enumerate(rows):
+        classes[number, : len(row)] = [result.label for result in row]
+        scores[number, : len(row)] = [result.score for result in row]
+    return {"classes": classes, "scores": scores}
+
+
+def _take_signature(form: Form) -> None:
+    """Set a form to its signature, and to the protocols over which that can be called."""
+    form.endpoint = form.endpoint.replace(signature_name=form.signature_name)
+    version = version_text(form.endpoint)
+    model = f"{form.endpoint.model} {version}" if version else form.endpoint.model
+    form.target = f"{model} · {form.signature_name}"
+    protocols = ["grpc"] if form.endpoint.grpc else []
+    if form.endpoint.rest and not not_in_json(form.signature):
+        protocols.append("rest")
+    form.protocols = tuple(protocols)

@@ -4,6 +4,7 @@ import base64
 import io
 from collections.abc import Callable
 from html import escape
+from typing import Any
 
 import ipywidgets as w
 import numpy as np
@@ -16,15 +17,24 @@ from workbench.values.pictures import Preprocessing
 
 _LONGEST = 16_384  # pixels of a side, of the longest picture that `suggest` finds
 _SHOWN = 512  # pixels of a side that are converted; a large picture has up to twice as many
-_RESIZES = {
-    "stretch": "stretch to this size",
-    "fit": "fit in, with black beside",
-    "crop": "fill, and cut off",
-    "none": "leave as it is",
+_RESIZES = (
+    ("stretch to this size", "stretch"),
+    ("fit in, with black beside", "fit"),
+    ("fill, and cut off", "crop"),
+    ("leave as it is", "none"),
+)
+_CHANNELS = (("grey", 1), ("RGB", 3), ("RGB and alpha", 4))
+_FIELDS: dict[str, tuple[str, str, Any]] = {  # label, tooltip, and options, or none for a number
+    "resize": ("Resize", "How its size is changed", _RESIZES),
+    "height": ("Height", "In pixels", None),
+    "width": ("Width", "In pixels", None),
+    "channels": ("Colours", "What each pixel has", _CHANNELS),
+    "scale": ("Scale", "What black and white become", pictures.SCALES),
+    "layout": ("Layout", "The order of height, width and channels", pictures.LAYOUTS),
 }
 
 
-class Adjusting(w.VBox):
+class PreprocessingFields(w.VBox):
     """The preprocessing of pictures for one input.
 
     Parameters
@@ -37,59 +47,23 @@ class Adjusting(w.VBox):
     """
 
     def __init__(
-        self,
-        suggested: Preprocessing,
-        fields: Fields,
-        changed: Callable[[], object],
+        self, suggested: Preprocessing, fields: Fields, changed: Callable[[], object]
     ) -> None:
-        rows = [(words, key) for key, words in _RESIZES.items()]
-        own = {name: max(getattr(suggested, name), 1) for name in ("height", "width")}
-        self._fields = {
-            "resize": fields(
-                w.Dropdown,
-                "Resize",
-                "How its size is changed",
-                options=rows,
-                value=suggested.resize,
-            ),
-            "height": fields(
-                w.BoundedIntText, "Height", "In pixels", value=own["height"], min=1, max=_LONGEST
-            ),
-            "width": fields(
-                w.BoundedIntText, "Width", "In pixels", value=own["width"], min=1, max=_LONGEST
-            ),
-            "channels": fields(
-                w.Dropdown,
-                "Colours",
-                "What each pixel has",
-                value=suggested.channels,
-                options=[("grey", 1), ("RGB", 3), ("RGB and alpha", 4)],
-            ),
-            "scale": fields(
-                w.Dropdown,
-                "Scale",
-                "What black and white become",
-                options=pictures.SCALES,
-                value=suggested.scale,
-            ),
-            "layout": fields(
-                w.Dropdown,
-                "Layout",
-                "The order of height, width and channels",
-                options=pictures.LAYOUTS,
-                value=suggested.layout,
-            ),
-        }
-        self._seen = w.HTML()
+        self.fields = {}
+        for name, (label, tooltip, options) in _FIELDS.items():
+            value = getattr(suggested, name)
+            kind = w.Dropdown if options else w.BoundedIntText
+            more = {"options": options} if options else {"min": 1, "max": _LONGEST}
+            value = value if options else max(value, 1)
+            self.fields[name] = fields(kind, label, tooltip, changed=changed, value=value, **more)
+        self.picture = w.HTML()
         self._array: NDArray | None = None
-        super().__init__([*self._fields.values(), self._seen])
-        for field in self._fields.values():
-            field.observe(lambda _: changed(), "value")
+        super().__init__([*self.fields.values(), self.picture])
 
     @property
     def preprocessing(self) -> Preprocessing:
         """What the fields say; BadInput when it cannot be."""
-        values = {name: field.value for name, field in self._fields.items()}
+        values = {name: field.value for name, field in self.fields.items()}
         if values["resize"] == "none":
             values |= {"height": -1, "width": -1}
         return Preprocessing(**values)
@@ -100,12 +74,12 @@ class Adjusting(w.VBox):
             return
         self._array = array
         if array is None:
-            self._seen.value = ""
+            self.picture.value = ""
             return
-        layout, scale = self._fields["layout"].value, self._fields["scale"].value
+        layout = self.fields["layout"].value
         picture = array[0] if array.ndim > len(layout) else array
-        png = _png(picture, layout, scale)
-        self._seen.value = (
+        png = _png(picture, layout, self.fields["scale"].value)
+        self.picture.value = (
             f"<figure style='margin:0 0 0 9em'><img alt='The picture as it will be sent, "
             f"{escape(str(list(picture.shape)))}' width='128' style='image-rendering:pixelated' "
             f"src='data:image/png;base64,{base64.b64encode(png).decode()}'>"

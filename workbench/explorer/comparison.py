@@ -1,0 +1,113 @@
+"""Two answers compared."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workbench.answers.transcripts import plain
+from workbench.values.arrays import kind
+
+
+def difference(one: Any, other: Any) -> str:
+    """Say in a sentence whether two answers are equal, and if not, by how much they differ.
+
+    Examples
+    --------
+    >>> difference({"y": np.array([1.0])}, {"y": np.array([1.5])})
+    'The answers differ: y by at most 0.5.'
+    """
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return difference({"values": one}, {"values": other})
+    if not (are_arrays(one) and are_arrays(other)):
+        return "Both answers are equal." if _alike(one, other) else "The answers differ."
+    differences = []
+    for name in dict.fromkeys([*one, *other]):
+        if name not in one or name not in other:
+            differences.append(f"{name} is in one of them only")
+        elif one[name].shape != other[name].shape:
+            shapes = f"{list(one[name].shape)} and {list(other[name].shape)}"
+            differences.append(f"{name} has the shapes {shapes}")
+        elif not _equal(one[name], other[name]):
+            differences.append(f"{name}{_by_how_much(one[name], other[name])}")
+    if not differences:
+        return "Both answers are equal."
+    return f"The answers differ: {'; '.join(differences)}."
+
+
+def are_arrays(value: Any) -> bool:
+    """Whether an answer is arrays by name, as those of TensorFlow Serving are."""
+    return isinstance(value, Mapping) and all(isinstance(v, np.ndarray) for v in value.values())
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two things are equal that may hold arrays, which `==` does not compare as one."""
+    pairs = [(one, other)]  # no recursion: an answer may be nested deeply
+    while pairs:
+        one, other = pairs.pop()
+        parts, others = _parts(one), _parts(other)
+        if parts is not None and others is not None:
+            if parts.keys() != others.keys():
+                return False
+            pairs += [(parts[name], others[name]) for name in parts]
+        elif isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+            if type(one) is not type(other) or not _equal(one, other):
+                return False
+        elif one != other:
+            return False
+    return True
+
+
+def _parts(value: Any) -> Mapping[Any, Any] | None:
+    """Return what a value holds, by name or place; None for what holds nothing."""
+    if isinstance(value, Mapping):
+        return value
+    if isinstance(value, list | tuple):
+        return dict(enumerate(value))
+    if not dataclasses.is_dataclass(value):
+        return None
+    names = [field.name for field in dataclasses.fields(value) if field.compare]
+    return {type(value): None, **{name: getattr(value, name) for name in names}}
+
+
+def _equal(one: NDArray, other: NDArray) -> bool:
+    both_nan = kind(one.dtype) in "fc" and kind(other.dtype) in "fc"
+    try:
+        return np.array_equal(one, other, equal_nan=both_nan)
+    except (TypeError, ValueError):  # types that have nothing in common, or arrays within
+        return one.shape == other.shape and _alike(one.tolist(), other.tolist())
+
+
+def _by_how_much(one: NDArray, other: NDArray) -> str:
+    kinds = kind(one.dtype) + kind(other.dtype)
+    if set(kinds) <= set("bi"):
+        return f" by at most {_integers_apart(one, other):,}"
+    if not set(kinds) <= set("bifc"):
+        return ""
+    wide = complex if "c" in kinds else float
+    one = one.astype(wide)
+    other = other.astype(wide)
+    in_one = np.isnan(one) != np.isnan(other)
+    apart = (one != other) & ~np.isnan(one) & ~np.isnan(other)
+    text = ""
+    if apart.any():
+        with np.errstate(over="ignore"):
+            text = f" by at most {np.abs(one[apart] - other[apart]).max():.3g}"
+    if count := np.count_nonzero(in_one):
+        places = "1 place" if count == 1 else f"{count:,} places"
+        text += f", in {places} one is NaN and the other is not"
+    return text
+
+
+def _integers_apart(one: NDArray, other: NDArray) -> int:
+    """Return how far apart integers are at most, even where no integer of NumPy holds that."""
+    one, other = plain(one).reshape(-1), plain(other).reshape(-1)
+    common = np.result_type(one, other).kind  # of uint64 with negative numbers it is a float
+    wide = np.dtype({"u": np.uint64, "f": object}.get(common, np.int64))
+    high = np.maximum(one, other, dtype=wide)
+    low = np.minimum(one, other, dtype=wide)
+    if wide == np.int64:  # without a sign the difference fits
+        return int((high.view(np.uint64) - low.view(np.uint64)).max())
+    return int((high - low).max())
