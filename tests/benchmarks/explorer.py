@@ -38,7 +38,7 @@ explorer = Explorer(Endpoint("tfserving", grpc={grpc!r}, rest={rest!r}), names=[
 explorer.choose("digits_detector")
 explorer.fill(images=np.random.default_rng(0).random((256, 96, 96, 1), np.float32))
 explorer.form.per_call.value = 64
-explorer.way.value = ("grpc", "rest")
+explorer.protocol.value = ("grpc", "rest")
 explorer.wait()
 explorer.send_button.click()
 """

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from helpers.errors import BadInput
 from helpers.tensors import to_data_type, to_dtype
 from helpers.tfserving.signatures import TensorSpec
-from workbench.explorer.adjusting import Adjusting
+from workbench.explorer.preprocessing import PreprocessingFields
 from workbench.fields import Fields
 from workbench.values import pictures
 from workbench.values.pictures import Preprocessing
@@ -367,7 +367,7 @@ def test_a_large_picture_is_made_without_full_copies(scale: str) -> None:
         tracemalloc.stop()
 
 
-def shown_by(adjusting: Adjusting, array: np.ndarray) -> np.ndarray:
+def shown_by(adjusting: PreprocessingFields, array: np.ndarray) -> np.ndarray:
     adjusting.show(array)
     told = adjusting.children[-1].value
     return np.asarray(PIL.Image.open(io.BytesIO(b64decode(told.split("base64,")[1].split("'")[0]))))
@@ -378,7 +378,8 @@ def test_a_small_picture_is_shown_pixel_by_pixel(layout: str) -> None:
     spec = takes("float32", -1, 8, 16, 3) if layout == "HWC" else takes("float32", -1, 3, 8, 16)
     asked = Preprocessing(8, 16, layout=layout)
     shown = shown_by(
-        Adjusting(asked, Fields(), lambda: None), pictures.apply(file_of(COLOURS), spec, asked)
+        PreprocessingFields(asked, Fields(), lambda: None),
+        pictures.apply(file_of(COLOURS), spec, asked),
     )
     assert (shown == COLOURS).all()
 
@@ -387,7 +388,7 @@ def test_a_small_picture_is_shown_pixel_by_pixel(layout: str) -> None:
 def test_a_large_picture_is_thinned_out_before_it_is_shown(shape: tuple[int, ...]) -> None:
     layout = {(3, 6000, 4000): "CHW", (4000, 6000): "HW"}.get(shape, "HWC")
     asked = Preprocessing(4000, 6000, 3 if len(shape) == 3 else 1, layout)
-    adjusting = Adjusting(asked, Fields(), lambda: None)
+    adjusting = PreprocessingFields(asked, Fields(), lambda: None)
     half = np.broadcast_to(np.float32(0.5), (1, *shape))  # takes no memory itself
     tracemalloc.start()
     try:
@@ -402,4 +403,4 @@ def test_a_large_picture_is_thinned_out_before_it_is_shown(shape: tuple[int, ...
 def test_the_fields_hold_the_longest_side_that_is_suggested() -> None:
     suggested = pictures.suggest(takes("uint8", -1, 16_384, 4_096, 1))
     assert suggested is not None
-    assert Adjusting(suggested, Fields(), lambda: None).preprocessing == suggested
+    assert PreprocessingFields(suggested, Fields(), lambda: None).preprocessing == suggested

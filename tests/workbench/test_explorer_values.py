@@ -19,7 +19,8 @@ from helpers.tensors import to_data_type, to_dtype, to_ndarray, to_tensor_proto
 from helpers.tfserving.features import features_of
 from helpers.tfserving.signatures import Signature, Signatures, TensorSpec, check_inputs
 from workbench.answers import listings
-from workbench.explorer.forms.examples import ExamplesForm
+from workbench.explorer.catalog import Entry
+from workbench.explorer.forms.tfserving import ExamplesForm
 from workbench.fields import Fields
 from workbench.values import reading as values
 from workbench.values.arrays import fit
@@ -475,7 +476,8 @@ def examples_form() -> ExamplesForm:
     endpoint = Endpoint("tfserving", grpc="127.0.0.1:1", model="m")
     inputs = {"inputs": takes("object", -1)}
     signature = Signature(inputs, {}, method_name="tensorflow/serving/classify")
-    return ExamplesForm(endpoint, "s", signature, Fields(), lambda: None)
+    entry = Entry("m", endpoint, signatures=Signatures("m", 1, {"s": signature}))
+    return ExamplesForm(entry, "s", Fields(), lambda: None)
 
 
 def test_examples_from_a_cell_are_what_a_call_takes() -> None:
@@ -489,7 +491,7 @@ def test_examples_from_a_cell_are_what_a_call_takes() -> None:
     }
     form.fill([given])
     assert form.check()
-    assert [features_of(each) for each in form.requests()[0].given] == [features_of(given)]
+    assert [features_of(each) for each in form.requests()[0].payload] == [features_of(given)]
 
 
 @pytest.mark.parametrize(
@@ -514,7 +516,7 @@ def test_an_example_with_half_a_character_is_told_in_a_sentence() -> None:
     form = examples_form()
     form.fill([{"a": "\ud800"}])
     assert not form.check()
-    assert "half a character" in form.told.value
+    assert "half a character" in form.status.value
     with pytest.raises(BadInput, match="half a character"):
         form.requests()
 
