@@ -302,7 +302,7 @@ def test_look_again_keeps_what_was_chosen_and_filled_in(explorer: Explorer) -> N
 
 def test_look_again_asks_for_what_the_panel_says_now(private: PrivateEndpoint) -> None:
     panel = EndpointPanel("tfserving", model="digits")
-    panel.address.value = private.grpc
+    panel.grpc.value = private.grpc
     explorer = Explorer(panel)
     explorer.wait()
     panel.version.value = "1"
@@ -517,7 +517,7 @@ def test_a_panel_is_asked_for_its_endpoint_each_time(endpoint: Endpoint) -> None
     explorer = Explorer(panel)
     explorer.wait()
     assert explorer.chooser.entry.value == "iris"
-    panel.address.value, panel.rest.value = "127.0.0.1:1", ""
+    panel.grpc.value, panel.rest.value = "127.0.0.1:1", ""
     explorer.chooser.look.click()
     explorer.wait()
     assert "Nothing answers at 127.0.0.1:1" in explorer.chooser.card.value

@@ -68,11 +68,11 @@ def test_a_version_or_a_label(panel: EndpointPanel) -> None:
 
 
 def test_a_wrong_port_is_red_with_the_reason_and_green_again(panel: EndpointPanel) -> None:
-    good = panel.address.value
-    panel.address.value = "127.0.0.1:1"
+    good = panel.grpc.value
+    panel.grpc.value = "127.0.0.1:1"
     panel.wait()
     assert "Failed: Nothing answers at 127.0.0.1:1" in panel.lamp.value
-    panel.address.value = good
+    panel.grpc.value = good
     panel.wait()
     assert "Ready" in panel.lamp.value
 
@@ -81,11 +81,11 @@ def test_a_wrong_port_is_red_with_the_reason_and_green_again(panel: EndpointPane
     "address", ["127.0.0.1:99999", "http://127.0.0.1:8500", "::1:8500", "here"]
 )
 def test_a_bad_address_is_told_as_it_is_typed(panel: EndpointPanel, address: str) -> None:
-    panel.address.value = address
+    panel.grpc.value = address
     assert "is not a gRPC address" in panel.hint.value
     with pytest.raises(errors.BadInput, match="not a gRPC address"):
         assert panel.endpoint
-    panel.address.value = "[::1]:8500"
+    panel.grpc.value = "[::1]:8500"
     assert panel.hint.value == ""
 
 
@@ -112,7 +112,7 @@ def test_no_password_goes_to_a_half_typed_address(
     panel: EndpointPanel, tcp_server: Callable
 ) -> None:
     panel.user.value, panel.password.value = "ada", "s3cr3t-word"
-    panel.address.value = tcp_server(None)
+    panel.grpc.value = tcp_server(None)
     assert "press Test connection" in panel.lamp.value
     panel.test.click()
     panel.wait()
@@ -176,9 +176,9 @@ def test_a_proxy_on_the_way_is_told_without_its_password(
     monkeypatch.setenv("http_proxy", "http://ada:s3cr3t@proxy.example:3128")
     monkeypatch.delenv("no_proxy", raising=False)
     assert panel.proxy.value == "No proxy on the way."
-    panel.address.value = "192.0.2.7:8500"
+    panel.grpc.value = "192.0.2.7:8500"
     assert panel.proxy.value == "The call goes through proxy.example:3128."
-    panel.address.value = "127.0.0.1:1"
+    panel.grpc.value = "127.0.0.1:1"
     panel.wait()
 
 
@@ -186,7 +186,7 @@ def test_a_service_that_never_answers_does_not_block(
     panel: EndpointPanel, tcp_server: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workbench.panel._TIMEOUT", 0.5)
-    panel.address.value = tcp_server(None)
+    panel.grpc.value = tcp_server(None)
     assert "asking" in panel.lamp.value
     panel.wait()
     assert "did not answer in time" in panel.lamp.value
