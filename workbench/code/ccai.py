@@ -88,9 +88,9 @@ class _Writer(Writer):
 
     def requests(self) -> str:
         url = self._url()
-        items = [f"{literals.python(n)}: {self._value(n, v)}" for n, v in self.form.items()]
+        form = literals.mapping({name: self._value(name, v) for name, v in self.form.items()})
         return self.script(
-            [f"url = {literals.python(url)}", f"form = {literals.block(items)}"],
+            [f"url = {literals.python(url)}", f"form = {form}"],
             self.requests_call(["url", "form"]),
             [*_reading(self.path), "print(answer)"],
         )

@@ -8,7 +8,7 @@ import math
 import re
 import textwrap
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -59,11 +59,10 @@ def python(value: Any, name: str = "value", files: Files | None = None) -> str:
         case np.ndarray():
             return _array(value, name, files)
         case dict():
-            items = [f"{python(each)}: {python(v, str(each), files)}" for each, v in value.items()]
-            return block(items)
+            return mapping({key: python(item, str(key), files) for key, item in value.items()})
         case list():
-            nested = any(isinstance(each, list | str | bytes | dict) for each in value)
-            return _block([python(each, name, files) for each in value], "[]", alone=nested)
+            nested = any(isinstance(item, list | str | bytes | dict) for item in value)
+            return _block([python(item, name, files) for item in value], "[]", alone=nested)
         case str():
             return _quoted(value)
         case bytes():
@@ -103,7 +102,7 @@ def listed(array: NDArray) -> Any:
     ['flower', {'b64': '/w=='}]
     """
     if array.dtype.kind in "OSU":
-        return _map(lambda each: in_json(as_bytes(each)), array.astype(object).tolist())
+        return _map(lambda text: in_json(as_bytes(text)), array.astype(object).tolist())
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         return _numbers(array)
     return json.loads(to_json(array))
@@ -117,17 +116,13 @@ def imports(code: str) -> list[list[str]]:
     ]
 
 
-_IMPORTS = (
+_IMPORTS: tuple[dict[str, str], ...] = (
     {
-        r"base64\.": "import base64",
-        r"json\.": "import json",
-        r"os\.": "import os",
-        r"zlib\.": "import zlib",
+        **{rf"{name}\.": f"import {name}" for name in ("base64", "json", "os", "zlib")},
         r"Path\(": "from pathlib import Path",
     },
     {
-        r"grpc\.": "import grpc",
-        r"ml_dtypes\.": "import ml_dtypes",
+        **{rf"{name}\.": f"import {name}" for name in ("grpc", "ml_dtypes")},
         r"np\.": "import numpy as np",
         r"requests\.": "import requests",
     },
@@ -182,7 +177,8 @@ def _numbers(array: NDArray) -> Any:
 
 def _same(array: NDArray) -> Any:
     """Return the one value that all of an array's have, if they have."""
-    values, text = array.reshape(-1), array.dtype.kind in "OSU"
+    values = array.reshape(-1)
+    text = array.dtype.kind in "OSU"
     first = values[0] if text else values[0].tobytes()
     for block in np.array_split(values, 1 + array.size // 65_536):  # mostly the first one tells
         if not ((block == first).all() if text else block.tobytes() == first * block.size):
@@ -191,7 +187,7 @@ def _same(array: NDArray) -> Any:
 
 
 def _length(array: NDArray) -> int:
-    return sum(4 + len(as_bytes(each)) * 4 // 3 for each in array.ravel().tolist())
+    return sum(4 + len(as_bytes(text)) * 4 // 3 for text in array.ravel().tolist())
 
 
 def _save(array: NDArray, name: str, files: Files | None) -> str:
@@ -210,15 +206,16 @@ def file_stem(name: str) -> str:
 def file_name(stem: str, ending: str, taken: Iterable[str]) -> str:
     """Return a file's name that Windows takes too, and that is not taken in another case."""
     stem = f"{stem}_" if _RESERVED.fullmatch(stem) else stem
-    known = {each.lower() for each in taken}
+    lower = {name.lower() for name in taken}
     numbered = (f"{stem}_{number}{ending}" for number in itertools.count(2))
-    return next(e for e in itertools.chain([f"{stem}{ending}"], numbered) if e.lower() not in known)
+    names = itertools.chain([f"{stem}{ending}"], numbered)
+    return next(name for name in names if name.lower() not in lower)
 
 
 def npy(array: NDArray) -> bytes:
     """Return the content of an `.npy` file that needs no pickle: bytes go as base64."""
     if array.dtype.kind in "OSU":
-        encode = np.vectorize(lambda each: base64.b64encode(as_bytes(each)), otypes=[object])
+        encode = np.vectorize(lambda text: base64.b64encode(as_bytes(text)), otypes=[object])
         array = encode(array).astype("S")
     elif of_ml_dtypes(array.dtype):  # a type that NumPy's files do not know
         array = array.view(f"u{array.itemsize}")
@@ -251,7 +248,7 @@ def _text(value: bytes) -> str | None:
         text = value.decode()
     except UnicodeDecodeError:
         return None
-    return text if all(each.isprintable() or each in "\n\t" for each in text) else None
+    return text if all(c.isprintable() or c in "\n\t" for c in text) else None
 
 
 def _quoted(text: str) -> str:
@@ -273,15 +270,14 @@ def _base64(data: bytes) -> str:
     return f'base64.b64decode("""\n{textwrap.fill(text, _WIDTH)}\n""")'
 
 
-def block(items: list[str]) -> str:
-    """Write a dict of items that are code: on one line if they fit, else each on its own."""
-    return _block(items, "{}", alone=True)
+def mapping(values: Mapping[Any, str]) -> str:
+    """Write a dict whose values are code already."""
+    return _block([f"{python(key)}: {code}" for key, code in values.items()], "{}", alone=True)
 
 
-def _block(parts: Iterable[str], ends: str, alone: bool) -> str:
+def _block(parts: list[str], brackets: str, alone: bool) -> str:
     """Join parts in brackets: on one line if they fit, else each alone on a line, or many."""
-    parts = list(parts)
-    line = f"{ends[0]}{', '.join(parts)}{ends[1]}"
+    line = f"{brackets[0]}{', '.join(parts)}{brackets[1]}"
     if len(line) <= _WIDTH and "\n" not in line:
         return line
     rows = [""]
@@ -289,8 +285,8 @@ def _block(parts: Iterable[str], ends: str, alone: bool) -> str:
         if rows[-1] and (alone or len(rows[-1]) + len(part) > _WIDTH):
             rows.append("")
         rows[-1] += f"{' ' if rows[-1] else ''}{part},"
-    return f"{ends[0]}\n{textwrap.indent(chr(10).join(rows), '    ')}\n{ends[1]}"
+    return f"{brackets[0]}\n{textwrap.indent(chr(10).join(rows), '    ')}\n{brackets[1]}"
 
 
 def _map(function: Callable, value: Any) -> Any:
-    return [_map(function, each) for each in value] if isinstance(value, list) else function(value)
+    return [_map(function, item) for item in value] if isinstance(value, list) else function(value)

@@ -144,10 +144,10 @@ class _Writer(Writer):
         if self.endpoint.auth == "appcode":
             return [f'headers = {{"X-Apig-AppCode": {self.environment("password")}}}']
         user, password, domain, project = map(self.environment, _IDENTITY)
-        caller = [f'"name": {user}', f'"password": {password}', '"domain": domain']
+        caller = {"name": user, "password": password, "domain": "domain"}
         return [
             f'domain = {{"name": {domain}}}',
-            f"user = {literals.block(caller)}",
+            f"user = {literals.mapping(caller)}",
             'identity = {"methods": ["password"], "password": {"user": user}}',
             f'scope = {{"project": {{"name": {project}}}}}',
             'who = {"auth": {"identity": identity, "scope": scope}}',

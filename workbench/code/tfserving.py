@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -164,22 +164,16 @@ class _Writer(Writer):
     def requests(self) -> str:
         url = self._url()
         if self.call == "predict":
-            values = literals.block(
-                [
-                    f"{literals.python(name)}: {literals.python_for_json(array, name, self.files)}"
-                    for name, array in self.inputs.items()
-                ]
-            )
             answer = "outputs"
+            values = self._literal_inputs(literals.python_for_json)
         else:
-            values = literals.python(self._json_values())
             answer = "results"
-        body = [f'"{self._key}": {self._key}']
-        if self.signature_name:
-            body.insert(0, f'"signature_name": {literals.python(self.signature_name)}')
+            values = literals.python(self._json_values())
+        named = {"signature_name": literals.python(self.signature_name)}
+        body = {**(named if self.signature_name else {}), self._key: self._key}
         return self.script(
             [f"url = {literals.python(url)}", f"{self._key} = {values}"],
-            [f"body = {literals.block(body)}"],
+            [f"body = {literals.mapping(body)}"],
             # Not json=body: requests refuses NaN and Infinity, which TensorFlow Serving reads.
             self.requests_call(["url", "data=json.dumps(body)"]),
             [f'outputs = response.json()["{answer}"]', "print(outputs)"],
@@ -220,6 +214,10 @@ class _Writer(Writer):
     def _key(self) -> str:
         return "inputs" if self.call == "predict" else "examples"
 
+    def _literal_inputs(self, write: Callable[[NDArray, str, literals.Files], str]) -> str:
+        arrays = self.inputs.items()
+        return literals.mapping({name: write(array, name, self.files) for name, array in arrays})
+
     def _json_values(self) -> Any:
         if self.call == "predict":
             return {name: literals.listed(array) for name, array in self.inputs.items()}
@@ -241,12 +239,8 @@ class _Writer(Writer):
         return text if len(text) <= _SHOWN else ""
 
     def _predict(self) -> str:
-        items = [
-            f"{literals.python(name)}: {literals.python(array, name, self.files)}"
-            for name, array in self.inputs.items()
-        ]
         return self.script(
-            [f"inputs = {literals.block(items)}"],
+            [f"inputs = {self._literal_inputs(literals.python)}"],
             [
                 "request = predict_pb2.PredictRequest()",
                 *self._model_spec(),

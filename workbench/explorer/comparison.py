@@ -83,7 +83,10 @@ def _equal(one: NDArray, other: NDArray) -> bool:
 def _by_how_much(one: NDArray, other: NDArray) -> str:
     kinds = kind(one.dtype) + kind(other.dtype)
     if set(kinds) <= set("bi"):
-        return f" by at most {_integers_apart(one, other):,}"
+        differ = one != other
+        # As Python's integers: what lies between two of NumPy's may fit none of these.
+        apart = plain(one[differ]).astype(object) - plain(other[differ]).astype(object)
+        return f" by at most {np.abs(apart).max():,}"
     if not set(kinds) <= set("bifc"):
         return ""
     wide = complex if "c" in kinds else float
@@ -99,15 +102,3 @@ def _by_how_much(one: NDArray, other: NDArray) -> str:
         places = "1 place" if count == 1 else f"{count:,} places"
         text += f", in {places} one is NaN and the other is not"
     return text
-
-
-def _integers_apart(one: NDArray, other: NDArray) -> int:
-    """Return how far apart integers are at most, even where no integer of NumPy holds that."""
-    one, other = plain(one).reshape(-1), plain(other).reshape(-1)
-    common = np.result_type(one, other).kind  # of uint64 with negative numbers it is a float
-    wide = np.dtype({"u": np.uint64, "f": object}.get(common, np.int64))
-    high = np.maximum(one, other, dtype=wide)
-    low = np.minimum(one, other, dtype=wide)
-    if wide == np.int64:  # without a sign the difference fits
-        return int((high.view(np.uint64) - low.view(np.uint64)).max())
-    return int((high - low).max())

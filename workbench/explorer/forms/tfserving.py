@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from helpers import tfserving
 from helpers.endpoints import Endpoint
-from helpers.errors import BadInput, CallError
+from helpers.errors import BadInput
 from helpers.tfserving.examples import features_of
 from workbench import timing
 from workbench.code.tfserving import method, not_in_json, preview
@@ -31,7 +31,7 @@ class PredictForm(Form):
         """Make the editors of the first page; the others are made when shown, or filled."""
         _take_signature(self)
         self.editors = _Editors(self._editor)
-        self._untouched: dict[str, NDArray | CallError | None] = {}
+        self._untouched: dict[str, NDArray | None] = {}
         self.per_call = self.field(
             w.BoundedIntText,
             "Examples a call",
@@ -98,16 +98,9 @@ class PredictForm(Form):
             return self.editors[name].read()
         if name not in self._untouched:
             optional = name in self.signature.optional
-            try:
-                self._untouched[name] = untouched(
-                    name, self.signature.inputs[name], optional=optional
-                )
-            except CallError as error:
-                self._untouched[name] = error
-        value = self._untouched[name]
-        if isinstance(value, CallError):
-            raise value
-        return value
+            value = untouched(name, self.signature.inputs[name], optional=optional)
+            self._untouched[name] = value
+        return self._untouched[name]
 
     def _split(self, inputs: dict[str, NDArray]) -> list[dict[str, NDArray]]:
         size = self.per_call.value
