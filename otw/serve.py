@@ -21,7 +21,7 @@ from practice import instance, launch, processes, progress, services, state
 from practice.service import Service
 from workbench.code import curl
 from workbench.code.previews import CURL, GRPC, JSON, REQUESTS, Preview
-from workbench.code.tfserving import method, preview, stand_ins
+from workbench.code.tfserving import TfServingWriter, method, stand_ins
 
 PORTS = {"grpc": 8520, "rest": 8521}  # any others when these are taken
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
@@ -197,7 +197,7 @@ def _tell_call(endpoint: Endpoint, found: Export, signatures: Signatures) -> Non
     signature = signatures[name]
     known = {} if method(signature) == "predict" else features.read(found.saved_model)
     inputs, examples = stand_ins(signature, known)
-    shown = preview(endpoint, name, signature, inputs, examples=examples)
+    shown = TfServingWriter(endpoint, name, signature, inputs, examples=examples).preview()
     print(f"\n{to_paste(shown)}", end="")
     protocol = "rest" if REQUESTS in shown.code else "grpc"
     if problem := _try(endpoint, name, signature, examples or inputs, protocol):

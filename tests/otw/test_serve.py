@@ -33,7 +33,7 @@ from practice import processes, state
 from practice.service import MODELS
 from tests.explorer import before
 from tests.tfserving import make_odd_models
-from workbench.code.tfserving import method, preview, stand_ins
+from workbench.code.tfserving import TfServingWriter, method, stand_ins
 from workbench.explorer import addresses, catalog
 
 HERE = Endpoint("tfserving", grpc="127.0.0.1:8500", rest="http://127.0.0.1:8501", model="m")
@@ -543,7 +543,9 @@ def test_the_inputs_that_are_shown_are_ones_the_signature_takes(
 def shown(pattern: str, signature: Signature) -> str:
     """Return what is shown of a call that nothing answers; empty if there is none."""
     inputs, examples = stand_ins(signature)
-    told = serve.to_paste(preview(HERE, "s", signature, inputs, examples=examples))
+    told = serve.to_paste(
+        TfServingWriter(HERE, "s", signature, inputs, examples=examples).preview()
+    )
     found = re.search(pattern, told, re.DOTALL)
     return found[1] if found else ""
 

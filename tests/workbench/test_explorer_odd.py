@@ -28,7 +28,7 @@ from tests.otw.test_serve import PYTHON, Served, serving
 from workbench import answers
 from workbench.answers import listings
 from workbench.code.previews import CURL, GRPC, JSON, REQUESTS, TITLES, Preview
-from workbench.code.tfserving import method, preview
+from workbench.code.tfserving import TfServingWriter, method
 from workbench.explorer import Explorer, catalog
 from workbench.explorer.editors import Editor
 from workbench.values import reading as values
@@ -151,7 +151,7 @@ def assert_echoed(
     folder: Path,
 ) -> Preview:
     """Send inputs over gRPC and REST, and as every preview's code does."""
-    found = preview(endpoint, name, signature, inputs, shell="sh")
+    found = TfServingWriter(endpoint, name, signature, inputs, shell="sh").preview()
     assert {*found.code, *found.reasons} == set(TITLES)
     assert GRPC in found.code
     for protocol in ("grpc", "rest") if REQUESTS in found.code else ("grpc",):
@@ -167,7 +167,9 @@ def test_rest_is_refused_for_what_it_does_not_carry_and_for_nothing_else(
 ) -> None:
     refused = {}
     for name, signature in signatures.items():
-        found = preview(endpoint, name, signature, random_inputs(signature), shell="sh")
+        found = TfServingWriter(
+            endpoint, name, signature, random_inputs(signature), shell="sh"
+        ).preview()
         if CURL in found.reasons:
             refused[name] = found.reasons[CURL]
     others = [dtype for dtype in DTYPES if dtype not in ON_REST]
@@ -240,7 +242,7 @@ def test_the_most_extreme_values_come_back(
 ) -> None:
     x = np.array(EXTREMES[dtype], to_dtype(DATA_TYPES[dtype]))
     name, inputs = f"{dtype} any", {"x": x}
-    found = preview(endpoint, name, signatures[name], inputs, shell="sh")
+    found = TfServingWriter(endpoint, name, signatures[name], inputs, shell="sh").preview()
     sent = tfserving.predict(endpoint, inputs, signature_name=name)["x"]
     assert bits(sent) == bits(x)
     assert bits(run_here(found, GRPC, tmp_path)["x"]) == bits(x)
@@ -251,7 +253,7 @@ def test_the_most_extreme_values_come_back(
     assert bits(over_rest) == bits(x)
     if dtype == "string":  # of bytes that are no text, the service makes JSON that is none
         x = x[x != NO_TEXT]
-        found = preview(endpoint, name, signatures[name], {"x": x}, shell="sh")
+        found = TfServingWriter(endpoint, name, signatures[name], {"x": x}, shell="sh").preview()
     read = [run_here(found, REQUESTS, tmp_path), post_json(found)["outputs"]]
     if SH:
         read.append(curl(found, tmp_path)["outputs"])
@@ -335,7 +337,9 @@ def test_previews_of_examples_with_odd_features_give_the_same_answer(
     plain = json.loads(json.dumps(np.asarray(expected, object).tolist()))
     again = infer(endpoint, EXAMPLES, signature_name=name, protocol="rest")
     assert json.loads(json.dumps(np.asarray(again, object).tolist())) == plain
-    found = preview(endpoint, name, signatures[name], {}, examples=EXAMPLES, shell="sh")
+    found = TfServingWriter(
+        endpoint, name, signatures[name], {}, examples=EXAMPLES, shell="sh"
+    ).preview()
     assert set(found.code) == set(TITLES)
     results = [run_here(found, title, tmp_path) for title in (GRPC, REQUESTS)]
     results.append(post_json(found)["results"])

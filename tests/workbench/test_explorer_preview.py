@@ -44,11 +44,11 @@ from tests.explorer import (
     same_values,
 )
 from tests.tfserving import make_odd_models, running
-from workbench.code import ccai as preview_ccai
 from workbench.code import literals
-from workbench.code import modelarts as preview_modelarts
+from workbench.code.ccai import CcaiWriter
+from workbench.code.modelarts import ModelArtsWriter
 from workbench.code.previews import CURL, GRPC, JSON, REQUESTS, TITLES, Preview, variable
-from workbench.code.tfserving import least_json_size, preview
+from workbench.code.tfserving import TfServingWriter, least_json_size
 from workbench.explorer import catalog
 
 DATA = MODELS.parent
@@ -84,7 +84,7 @@ def signature_of(inputs: Mapping[str, np.ndarray], method_name: str = "") -> Sig
 def shown(
     inputs: Mapping[str, np.ndarray], endpoint: Endpoint = HERE, name: str = "", **more: Any
 ) -> Preview:
-    return preview(endpoint, name, signature_of(inputs), inputs, **more)
+    return TfServingWriter(endpoint, name, signature_of(inputs), inputs, **more).preview()
 
 
 def random_array(dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
@@ -285,7 +285,7 @@ def test_why_there_is_no_rest_is_said(dtype: Any, way: str) -> None:
     inputs, outputs = ({"x": odd if way == each else plain} for each in ("input", "output"))
     signature = Signature(inputs, outputs)
     array = np.zeros(1, signature.inputs["x"].dtype)
-    found = preview(HERE, "", signature, {"x": array})
+    found = TfServingWriter(HERE, "", signature, {"x": array}).preview()
     assert list(found.code) == [GRPC]
     told = f"REST does not carry {np.dtype(dtype)}, which {way} 'x' is. gRPC does."
     assert found.reasons == dict.fromkeys((REQUESTS, CURL, JSON), told)
@@ -368,35 +368,37 @@ def test_any_value_reads_back_as_it_was(value: Any) -> None:
 def test_powershell_reads_secrets_and_files_its_own_way() -> None:
     where: dict[str, Any] = {"rest": "https://a/b", "ca_file": "ca.pem"}
     app = Endpoint("modelarts", auth="appcode", password="hush", **where)
-    code = preview_modelarts.preview(app, {"x": "it's"}, shell="powershell").code[CURL]
+    code = ModelArtsWriter(app, {"x": "it's"}, shell="powershell").preview().code[CURL]
     assert code.startswith("""'{"x": "it''s"}' | curl.exe -H "X-Apig-AppCode: ${env:OTW_""")
     iam = Endpoint("modelarts", user="lovelace", password="hush", iam="https://c", **where)
-    code = preview_modelarts.preview(iam, content=b"x", shell="powershell").code[CURL]
+    code = ModelArtsWriter(iam, content=b"x", shell="powershell").preview().code[CURL]
     assert '"password": "${env:OTW_MODELARTS_PASSWORD}"' in code
     assert """-H "X-Auth-Token: $token" '--cacert' """ in code
     assert "'-F' 'images=@images.bin' 'https://a/b'" in code
     ccai_here = Endpoint("ccai", user="lovelace", password="hush", rest="https://a")
-    code = preview_ccai.preview(
-        ccai_here, "fcgi_py_ocr", {"image": b"RIFF" * 99}, shell="powershell"
-    ).code[CURL]
+    code = (
+        CcaiWriter(ccai_here, "fcgi_py_ocr", {"image": b"RIFF" * 99}, shell="powershell")
+        .preview()
+        .code[CURL]
+    )
     assert "ReadAllBytes((Resolve-Path 'image.wav'))) | curl.exe --user \"${env:OTW_CCAI_" in code
     assert "'--data-urlencode' 'image@-' 'https://a/cgi-bin/fcgi_py_ocr'" in code
 
 
 def test_a_ccai_form_has_at_most_one_file() -> None:
     with pytest.raises(BadInput, match="One field"):
-        preview_ccai.preview(Endpoint("ccai"), "a", {"x": b"1", "y": b"2"})
-    nowhere = preview_ccai.preview(Endpoint("ccai"), "a", {"x": b"1"}, method="A")
+        CcaiWriter(Endpoint("ccai"), "a", {"x": b"1", "y": b"2"}).preview()
+    nowhere = CcaiWriter(Endpoint("ccai"), "a", {"x": b"1"}, method="A").preview()
     assert set(nowhere.reasons) == set(TITLES)
 
 
 def test_modelarts_says_what_cannot_be_posted() -> None:
     with pytest.raises(BadInput, match="cannot be written as JSON"):
-        preview_modelarts.preview(Endpoint("modelarts"), {"x": np.nan})
-    plain = preview_modelarts.preview(Endpoint("modelarts", rest="http://a/b"), {"x": 1})
+        ModelArtsWriter(Endpoint("modelarts"), {"x": np.nan}).preview()
+    plain = ModelArtsWriter(Endpoint("modelarts", rest="http://a/b"), {"x": 1}).preview()
     assert "HTTPS only" in plain.reasons[REQUESTS]
     signing = Endpoint("modelarts", rest="https://a/b", auth="signature", user="AK", password="SK")
-    assert "cannot sign" in preview_modelarts.preview(signing, {"x": 1}).reasons[CURL]
+    assert "cannot sign" in ModelArtsWriter(signing, {"x": 1}).preview().reasons[CURL]
 
 
 @pytest.mark.parametrize(
@@ -430,13 +432,13 @@ APP = Endpoint("modelarts", rest="https://a/b", auth="appcode", password="hush")
 
 @pytest.mark.parametrize("name", ["a=b", "=", "", "a=@b"])
 def test_curl_has_no_way_to_name_some_fields_and_that_is_said(name: str) -> None:
-    found = preview_modelarts.preview(APP, content=b"x", name=name)
+    found = ModelArtsWriter(APP, content=b"x", name=name).preview()
     assert "Use Python" in found.reasons[CURL]
     assert CURL not in found.code
     [files] = [line for line in found.code[REQUESTS].splitlines() if line.startswith("files = ")]
     assert eval(files.removeprefix("files = ")) == {name: ("image", b"x")}
     if not name:
-        form = preview_ccai.preview(Endpoint("ccai", rest="http://a"), "b", {"x": "1", name: "2"})
+        form = CcaiWriter(Endpoint("ccai", rest="http://a"), "b", {"x": "1", name: "2"}).preview()
         assert "Use Python" in form.reasons[CURL]
         assert set(form.code) == {REQUESTS}
 
@@ -454,10 +456,10 @@ def test_curl_names_a_field_as_requests_does(
         for name in FIELDS:
             bodies.clear()
             if kind == "modelarts":
-                found = preview_modelarts.preview(APP, content=b"x", name=name, shell="sh")
+                found = ModelArtsWriter(APP, content=b"x", name=name, shell="sh").preview()
             else:
                 there = Endpoint("ccai", rest="https://a")
-                found = preview_ccai.preview(there, "b", {name: "1", "more": "2"}, shell="sh")
+                found = CcaiWriter(there, "b", {name: "1", "more": "2"}, shell="sh").preview()
             here = {t: code.replace("https://a", where) for t, code in found.code.items()}
             run_here(found._replace(code=here), REQUESTS, folder)
             run(found._replace(code=here), CURL, folder)
@@ -478,7 +480,7 @@ def test_json_that_is_null_is_posted_as_the_helper_does(
         endpoint = endpoint.replace(rest=f"{host}{modelarts_services.SERVICES['iris'].app_path}")
     with pytest.raises(CallError) as told:
         modelarts.infer_json(endpoint, None)
-    found = preview_modelarts.preview(endpoint, None, shell="sh")
+    found = ModelArtsWriter(endpoint, None, shell="sh").preview()
     assert found.code[JSON] == "null"
     for name, value in user_of(endpoint, found).items():
         monkeypatch.setenv(name, value)
@@ -550,7 +552,7 @@ def test_every_preview_of_a_shipped_model_gives_the_same_answer(
     for name, signature in tfserving.signatures(endpoint).items():
         inputs = {n: value_of(n, spec, signature) for n, spec in signature.inputs.items()}
         expected = tfserving.predict(endpoint, inputs, signature_name=name)
-        found = preview(endpoint, name, signature, inputs, shell="sh")
+        found = TfServingWriter(endpoint, name, signature, inputs, shell="sh").preview()
         assert set(found.reasons) <= {JSON}, "only a long body is not shown"
         # A fresh process takes long: once for each model is enough.
         fresh = service == "tfserving" or name == "predict"
@@ -569,7 +571,7 @@ def test_every_dtype_is_echoed_to_its_previews(
             text = np.array(["数字", b"it's", b"\xff\x00"], object)
             for shape in ((), (2, 3), (100,)):
                 x = random_array(spec.dtype, shape) if spec.dtype.kind != "O" else text
-                found = preview(endpoint, name, signature, {"x": x})
+                found = TfServingWriter(endpoint, name, signature, {"x": x}).preview()
                 (folder / "call.py").write_text(found.code[GRPC], encoding="utf-8")
                 wanted = tfserving.predict(endpoint, {"x": x}, signature_name=name)["y"]
                 assert same_values(runpy.run_path("call.py")["outputs"]["y"], wanted)
@@ -586,7 +588,7 @@ def test_the_previews_of_examples_give_the_same_answer(call: str, tmp_path: Path
     name, signature = named(tfserving.signatures(endpoint), call)
     flowers: list[dict[str, Any]] = [FLOWER, {**FLOWER, "petal_length": [6.0]}]
     expected = getattr(tfserving, call)(endpoint, flowers, signature_name=name)
-    found = preview(endpoint, name, signature, {}, examples=flowers, shell="sh")
+    found = TfServingWriter(endpoint, name, signature, {}, examples=flowers, shell="sh").preview()
     wanted = np.array([score_of(each) for each in expected])
     for title in (GRPC, REQUESTS):
         outputs = run(found, title, tmp_path)
@@ -608,7 +610,7 @@ def test_examples_of_text_and_ints_compile() -> None:
     text = {"inputs": np.array(["x"], object)}
     signature = signature_of(text, "tensorflow/serving/classify")
     mixed = [{"a": "数", "b": [1, 2], "c": b"\xff", "d": 0.5, "e": [], "f": b"x"}]
-    found = preview(HERE, DEFAULT_SIGNATURE, signature, {}, examples=mixed)
+    found = TfServingWriter(HERE, DEFAULT_SIGNATURE, signature, {}, examples=mixed).preview()
     request = before(found.code[GRPC], "\noptions = ")["request"]
     feature = request.input.example_list.examples[0].features.feature
     assert [feature[n].bytes_list.value[0] for n in "acf"] == ["数".encode(), b"\xff", b"x"]
@@ -625,7 +627,9 @@ def test_a_preview_runs_with_a_proxy_in_the_environment(
     for name, value in {"http_proxy": "http://127.0.0.1:1", "no_proxy": "", "NO_PROXY": ""}.items():
         monkeypatch.setenv(name, value)
     signature = tfserving.signatures(endpoint)[DEFAULT_SIGNATURE]
-    found = preview(endpoint, "", signature, {"features": np.ones((1, 4), "float32")}, shell="sh")
+    found = TfServingWriter(
+        endpoint, "", signature, {"features": np.ones((1, 4), "float32")}, shell="sh"
+    ).preview()
     wanted = tfserving.predict(endpoint, {"features": [[1.0] * 4]})["probabilities"].tolist()
     np.testing.assert_allclose(run(found, GRPC, tmp_path)["probabilities"], wanted)
     np.testing.assert_allclose(curl(found, tmp_path)["outputs"], wanted, rtol=1e-6)
@@ -679,7 +683,7 @@ def test_both_previews_of_a_path_of_ccai_give_the_same_answer(
 ) -> None:
     endpoint, name = own_ccai.plain, path.rpartition("/")[2]
     form = FORMS.get(name.removeprefix("fcgi_").removeprefix("py_"), {"image": FACE})
-    found = preview_ccai.preview(endpoint, name, form, shell="sh")
+    found = CcaiWriter(endpoint, name, form, shell="sh").preview()
     posted = {n: shared.text64(v) if isinstance(v, bytes) else v for n, v in form.items()}
     expected = comparable(ccai_wire.send(endpoint, name, posted, 60))
     assert expected
@@ -708,7 +712,7 @@ def test_the_preview_of_a_method_of_ccai_gives_the_same_answer(
 ) -> None:
     endpoint = getattr(own_ccai, door)
     content = METHODS[method]
-    found = preview_ccai.preview(endpoint, "", {}, method=method, content=content)
+    found = CcaiWriter(endpoint, "", {}, method=method, content=content).preview()
     assert set(found.reasons) == {REQUESTS, CURL, JSON}
     expected = ccai_wire.call(endpoint, method, content, 60)
     answer = run(found, GRPC, tmp_path, **user_of(endpoint, found))
@@ -720,9 +724,9 @@ def test_the_previews_go_through_ccais_secure_doors(
     name: str, own_ccai: shared.Running, tmp_path: Path
 ) -> None:
     endpoint = own_ccai.secure
-    found = preview_ccai.preview(
+    found = CcaiWriter(
         endpoint, name, {"image": FACE}, method="FaceDetection", content=FACE, shell="sh"
-    )
+    ).preview()
     assert set(found.files) == {"image.png", "content.png"}
     variables = user_of(endpoint, found)
     expected = comparable(ccai_wire.send(endpoint, name, form(FACE), 60))
@@ -747,12 +751,12 @@ def form(content: bytes) -> dict[str, str]:
 def test_ccai_takes_text_with_quotes_and_a_short_file(tmp_path: Path) -> None:
     manager.up("ccai")
     endpoint = endpoints.load("ccai")
-    said = preview_ccai.preview(endpoint, "fcgi_py_tts", {"text": 'it\'s & "so"'}, shell="sh")
+    said = CcaiWriter(endpoint, "fcgi_py_tts", {"text": 'it\'s & "so"'}, shell="sh").preview()
     assert "no gRPC method" in said.reasons[GRPC]
     wav = ccai_wire.post(endpoint, "fcgi_py_tts", {"text": 'it\'s & "so"'}, 30)["speech"]
     assert run(said, REQUESTS, tmp_path)["data"]["speech"] == wav
     picture = images.png(PICTURE)
-    small = preview_ccai.preview(endpoint, "fcgi_py_classification", {"image": picture}, shell="sh")
+    small = CcaiWriter(endpoint, "fcgi_py_classification", {"image": picture}, shell="sh").preview()
     assert small.files == {}
     expected = json.loads(ccai_wire.send(endpoint, "fcgi_py_classification", form(picture), 30))
     assert run(small, REQUESTS, tmp_path)["data"] == expected["data"]
@@ -760,7 +764,7 @@ def test_ccai_takes_text_with_quotes_and_a_short_file(tmp_path: Path) -> None:
         assert curl(said, tmp_path)["data"]["speech"] == wav
         assert curl(small, tmp_path)["data"] == expected["data"]
     sound = Speech.read(DATA / "audio" / "go-forward.wav").wav()
-    heard = preview_ccai.preview(endpoint, "", {}, method="ASR", content=sound)
+    heard = CcaiWriter(endpoint, "", {}, method="ASR", content=sound).preview()
     assert set(heard.files) == {"content.wav"}
     assert "go forward" in run(heard, GRPC, tmp_path).lower()
 
@@ -792,11 +796,11 @@ def test_every_preview_of_modelarts_gives_the_same_answer(
     path = published.app_path if auth == "appcode" else published.path
     endpoint = endpoint.replace(rest=f"{host}{path}")
     if isinstance(sent, bytes):
-        found = preview_modelarts.preview(endpoint, content=sent, shell="sh")
+        found = ModelArtsWriter(endpoint, content=sent, shell="sh").preview()
         expected = modelarts.infer_image(endpoint, sent)
         assert set(found.reasons) - {CURL} == {GRPC, JSON}
     else:
-        found = preview_modelarts.preview(endpoint, sent, shell="sh")
+        found = ModelArtsWriter(endpoint, sent, shell="sh").preview()
         expected = modelarts.infer_json(endpoint, sent)
         assert json.loads(found.code[JSON]) == sent
     variables = user_of(endpoint, found)

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote_plus
 
-from helpers.endpoints import Endpoint
 from helpers.errors import BadInput
 from workbench.code import curl, literals
-from workbench.code.previews import UNNAMED, NoCode, Preview, Writer
+from workbench.code.previews import UNNAMED, NoCode, Writer
 
 _WITHOUT_THIS_PROJECT = (
     "# Without this project: what grpcio-tools makes of CCAI's inference_service.proto."
@@ -18,17 +17,9 @@ _WITHOUT_THIS_PROJECT = (
 _NO_JSON = {"apiinfo", "cpuinfo", "gpuinfo", "meminfo", "policy"}
 
 
-def preview(
-    endpoint: Endpoint,
-    path: str,
-    form: Mapping[str, Any],
-    *,
-    method: str = "",
-    content: bytes = b"",
-    timeout: float = 30.0,
-    shell: str = "",
-) -> Preview:
-    """Write a call of a CCAI service.
+@dataclasses.dataclass
+class CcaiWriter(Writer):
+    """Writes a call of a CCAI service.
 
     Parameters
     ----------
@@ -41,12 +32,6 @@ def preview(
         The gRPC method that does the same, such as `OCR`, if there is one.
     content : bytes
         What that takes.
-    timeout, shell
-        As for `workbench.code.tfserving.preview`.
-
-    Returns
-    -------
-    Preview
 
     Raises
     ------
@@ -55,21 +40,23 @@ def preview(
 
     Examples
     --------
+    >>> from helpers.endpoints import Endpoint
     >>> here = Endpoint("ccai", rest="http://127.0.0.1:8080")
-    >>> preview(here, "fcgi_py_tts", {"text": "Hello"}, shell="sh").code["curl"]
+    >>> CcaiWriter(here, "fcgi_py_tts", {"text": "Hello"}, shell="sh").preview().code["curl"]
     'curl --data-urlencode text=Hello http://127.0.0.1:8080/cgi-bin/fcgi_py_tts'
     """
-    if sum(isinstance(value, bytes) for value in form.values()) > 1:
-        raise BadInput("One field of a form can be a file, not several.")
-    return _Writer(endpoint, timeout, shell, path, form, method, content).preview()
 
-
-@dataclasses.dataclass
-class _Writer(Writer):
     path: str
     form: Mapping[str, Any]
-    method: str
-    content: bytes
+    _: dataclasses.KW_ONLY
+    method: str = ""
+    content: bytes = b""
+    timeout: float = 30.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if sum(isinstance(value, bytes) for value in self.form.values()) > 1:
+            raise BadInput("One field of a form can be a file, not several.")
 
     def grpc(self) -> str:
         if not self.method:

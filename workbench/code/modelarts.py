@@ -5,24 +5,16 @@ import json
 from typing import Any
 
 from helpers import modelarts
-from helpers.endpoints import Endpoint
 from workbench.code import curl, literals
-from workbench.code.previews import BODY, ON_INPUT, UNNAMED, NoCode, Preview, Writer
+from workbench.code.previews import BODY, ON_INPUT, UNNAMED, NoCode, Writer
 
 _IDENTITY = ("user", "password", "domain", "project")  # of an endpoint, for a token
 _REDIRECTS = "allow_redirects=False"  # the proof would go along
 
 
-def preview(
-    endpoint: Endpoint,
-    body: Any = None,
-    *,
-    content: bytes = b"",
-    name: str = "images",
-    timeout: float = 45.0,
-    shell: str = "",
-) -> Preview:
-    """Write a call of a ModelArts service.
+@dataclasses.dataclass
+class ModelArtsWriter(Writer):
+    """Writes a call of a ModelArts service.
 
     Parameters
     ----------
@@ -34,12 +26,6 @@ def preview(
         In place of it, a file's.
     name : str
         Of the form's field that has the file.
-    timeout, shell
-        As for `workbench.code.tfserving.preview`.
-
-    Returns
-    -------
-    Preview
 
     Raises
     ------
@@ -48,21 +34,22 @@ def preview(
 
     Examples
     --------
+    >>> from helpers.endpoints import Endpoint
     >>> here = Endpoint("modelarts", rest="https://host/v1/infers/a", auth="appcode")
-    >>> print(preview(here, {"data": 1}, shell="sh").code["curl"])
+    >>> print(ModelArtsWriter(here, {"data": 1}, shell="sh").preview().code["curl"])
     curl -H "X-Apig-AppCode: ${OTW_MODELARTS_APPCODE}" -H 'Content-Type: application/json' \
 -d '{"data": 1}' https://host/v1/infers/a
     """
-    text = modelarts.to_json(body)
-    return _Writer(endpoint, timeout, shell, body, text, content, name).preview()
 
+    body: Any = None
+    _: dataclasses.KW_ONLY
+    content: bytes = b""
+    name: str = "images"
+    timeout: float = 45.0
 
-@dataclasses.dataclass
-class _Writer(Writer):
-    body: Any
-    text: str  # the body as JSON
-    content: bytes
-    name: str
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.text = modelarts.to_json(self.body)
 
     def grpc(self) -> str:
         raise NoCode("ModelArts is called over HTTPS only, not over gRPC.")

@@ -49,18 +49,19 @@ class Writer:
     ----------
     endpoint : Endpoint
         User, password and the like become environment variables.
-    timeout : float
+    timeout : float, by keyword
         Seconds.
-    shell : str
+    shell : str, by keyword
         `sh` or `powershell`; empty for the one of this machine.
     """
 
     endpoint: Endpoint
-    timeout: float
-    shell: str
-    files: literals.Files = dataclasses.field(default_factory=dict, init=False)  # read by the code
+    _: dataclasses.KW_ONLY
+    timeout: float = 10.0
+    shell: str = ""
 
     def __post_init__(self) -> None:
+        self.files: literals.Files = {}  # what the code reads that is being written
         self.shell = self.shell or ("powershell" if sys.platform == "win32" else "sh")
 
     def grpc(self) -> str:
@@ -80,7 +81,7 @@ class Writer:
         raise NotImplementedError
 
     def preview(self) -> Preview:
-        """Write all that there is."""
+        """Write all that there is; `reasons` has the titles that `code` lacks."""
         preview = Preview({}, {}, {})
         writers = (self.grpc, self.requests, self.curl, self.json)
         for title, write in zip(TITLES, writers, strict=True):

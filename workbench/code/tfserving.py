@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from helpers.endpoints import Endpoint
 from helpers.errors import BadInput
 from helpers.tfserving.features import features_of
 from helpers.tfserving.rest import model_url
 from helpers.tfserving.signatures import DEFAULT_SIGNATURE, Signature, TensorSpec
 from workbench.code import curl, literals
-from workbench.code.previews import BODY, ON_INPUT, NoCode, Preview, Writer, beside
+from workbench.code.previews import BODY, ON_INPUT, NoCode, Writer, beside
 
 _SHOWN = 200_000  # characters of JSON; more are only saved
 _INTEGERS = {"int8", "int16", "int32", "int64", "uint8", "uint32", "uint64"}
@@ -29,17 +28,9 @@ _PIXEL = base64.b64decode(
 )  # the smallest PNG
 
 
-def preview(
-    endpoint: Endpoint,
-    signature_name: str,
-    signature: Signature,
-    inputs: Mapping[str, NDArray],
-    *,
-    examples: Sequence[Mapping[str, Any]] = (),
-    timeout: float = 10.0,
-    shell: str = "",
-) -> Preview:
-    """Write a call as the service's documentation makes it.
+@dataclasses.dataclass
+class TfServingWriter(Writer):
+    """Writes a call as the service's documentation makes it.
 
     Parameters
     ----------
@@ -52,108 +43,37 @@ def preview(
         Of the signature's dtypes. What is too long for code is loaded from files.
     examples : list of mapping of str to number, str, bytes or a list of them
         In place of inputs, for a signature that is made for Classify or Regress.
-    timeout : float
-        Seconds.
-    shell : str
-        `sh` or `powershell`; without it the one of this machine.
-
-    Returns
-    -------
-    Preview
-        Its `reasons` has the titles that its `code` lacks.
 
     Raises
     ------
     BadInput
-        When no model is named, and for objects that are neither text nor bytes.
+        When no model is named. `preview` raises it for objects that are neither text nor bytes.
 
     Examples
     --------
     >>> import numpy as np
     >>> from helpers.tfserving.signatures import TensorSpec
+    >>> from helpers.endpoints import Endpoint
     >>> here = Endpoint("tfserving", rest="http://127.0.0.1:8501", model="m")
     >>> spec = Signature({"x": TensorSpec(np.dtype("float32"), (-1,))}, {})
-    >>> shown = preview(here, "", spec, {"x": np.array([0.5], "float32")})
+    >>> shown = TfServingWriter(here, "", spec, {"x": np.array([0.5], "float32")}).preview()
     >>> shown.code["JSON"], shown.reasons
     ('{"inputs": {"x": [0.5]}}', {'Python with grpc': 'This endpoint has no gRPC address.'})
     """
-    if not endpoint.model:
-        raise BadInput("No model was named. Name one: endpoint.replace(model=...).")
-    name = signature_name or endpoint.signature_name
-    if name == DEFAULT_SIGNATURE:
-        name = ""
-    call = method(signature) if examples else "predict"
-    return _Writer(endpoint, timeout, shell, name, signature, inputs, examples, call).preview()
 
-
-def method(signature: Signature) -> str:
-    """Return the call that a signature is made for: `predict`, `classify` or `regress`."""
-    kind = signature.method_name.rpartition("/")[2]
-    texts = [name for name, spec in signature.inputs.items() if spec.dtype.kind == "O"]
-    fits = kind in ("classify", "regress") and list(signature.inputs) == texts == ["inputs"]
-    return kind if fits else "predict"
-
-
-def stand_ins(
-    signature: Signature, features: Mapping[str, TensorSpec] | None = None
-) -> tuple[dict[str, NDArray], list[dict[str, Any]]]:
-    """Return values that a signature takes: zeros, the word text, or a picture of one pixel.
-
-    Parameters
-    ----------
-    signature : Signature
-        Of sizes that may be any, one is taken.
-    features : mapping of str to TensorSpec, optional
-        What an example has, which a signature does not tell.
-
-    Returns
-    -------
-    dict of str to ndarray, list of dict
-        Inputs for `predict`, else one example; the other is empty.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> stand_ins(Signature({"x": TensorSpec(np.dtype("float32"), (-1, 2))}, {}))
-    ({'x': array([[0., 0.]], dtype=float32)}, [])
-    """
-    if method(signature) == "predict":
-        return {name: _stand_in(name, spec) for name, spec in signature.inputs.items()}, []
-    features = features or {"feature": TensorSpec(np.dtype(np.float32), ())}
-    return {}, [{name: _stand_in(name, spec).ravel().tolist() for name, spec in features.items()}]
-
-
-def _stand_in(name: str, spec: TensorSpec) -> NDArray:
-    shape = (1,) if spec.shape is None else tuple(1 if n < 0 else n for n in spec.shape)
-    if spec.dtype.kind != "O":
-        return np.zeros(shape, spec.dtype)
-    return np.full(shape, _PIXEL if _IMAGE.search(name) else "text", object)
-
-
-def not_in_json(signature: Signature) -> str:
-    """Say why a signature cannot be called over REST, if it cannot.
-
-    Examples
-    --------
-    >>> not_in_json(Signature({"x": TensorSpec(np.dtype("float16"), ())}, {}))
-    "REST does not carry float16, which input 'x' is. gRPC does."
-    """
-    if not signature.inputs:
-        return "REST refuses a signature that takes no input. gRPC does not."
-    for side, specs in (("input", signature.inputs), ("output", signature.outputs)):
-        for name, spec in specs.items():
-            if spec.dtype.name not in _IN_JSON:
-                return f"REST does not carry {spec.dtype}, which {side} {name!r} is. gRPC does."
-    return ""
-
-
-@dataclasses.dataclass
-class _Writer(Writer):
-    signature_name: str  # empty for the default
+    signature_name: str
     signature: Signature
     inputs: Mapping[str, NDArray]
-    examples: Sequence[Mapping[str, Any]]
-    call: str  # predict, classify or regress
+    _: dataclasses.KW_ONLY
+    examples: Sequence[Mapping[str, Any]] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.endpoint.model:
+            raise BadInput("No model was named. Name one: endpoint.replace(model=...).")
+        name = self.signature_name or self.endpoint.signature_name
+        self.signature_name = "" if name == DEFAULT_SIGNATURE else name
+        self.call = method(self.signature) if self.examples else "predict"
 
     def grpc(self) -> str:
         self.check("grpc")
@@ -320,3 +240,64 @@ def least_json_size(array: NDArray) -> int:
     if array.dtype.kind not in "OSU":
         return array.size * 2
     return array.size * 4 + sum(map(len, array.ravel().tolist()))  # with quotes and a comma
+
+
+def method(signature: Signature) -> str:
+    """Return the call that a signature is made for: `predict`, `classify` or `regress`."""
+    kind = signature.method_name.rpartition("/")[2]
+    texts = [name for name, spec in signature.inputs.items() if spec.dtype.kind == "O"]
+    fits = kind in ("classify", "regress") and list(signature.inputs) == texts == ["inputs"]
+    return kind if fits else "predict"
+
+
+def stand_ins(
+    signature: Signature, features: Mapping[str, TensorSpec] | None = None
+) -> tuple[dict[str, NDArray], list[dict[str, Any]]]:
+    """Return values that a signature takes: zeros, the word text, or a picture of one pixel.
+
+    Parameters
+    ----------
+    signature : Signature
+        Of sizes that may be any, one is taken.
+    features : mapping of str to TensorSpec, optional
+        What an example has, which a signature does not tell.
+
+    Returns
+    -------
+    dict of str to ndarray, list of dict
+        Inputs for `predict`, else one example; the other is empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> stand_ins(Signature({"x": TensorSpec(np.dtype("float32"), (-1, 2))}, {}))
+    ({'x': array([[0., 0.]], dtype=float32)}, [])
+    """
+    if method(signature) == "predict":
+        return {name: _stand_in(name, spec) for name, spec in signature.inputs.items()}, []
+    features = features or {"feature": TensorSpec(np.dtype(np.float32), ())}
+    return {}, [{name: _stand_in(name, spec).ravel().tolist() for name, spec in features.items()}]
+
+
+def _stand_in(name: str, spec: TensorSpec) -> NDArray:
+    shape = (1,) if spec.shape is None else tuple(1 if n < 0 else n for n in spec.shape)
+    if spec.dtype.kind != "O":
+        return np.zeros(shape, spec.dtype)
+    return np.full(shape, _PIXEL if _IMAGE.search(name) else "text", object)
+
+
+def not_in_json(signature: Signature) -> str:
+    """Say why a signature cannot be called over REST, if it cannot.
+
+    Examples
+    --------
+    >>> not_in_json(Signature({"x": TensorSpec(np.dtype("float16"), ())}, {}))
+    "REST does not carry float16, which input 'x' is. gRPC does."
+    """
+    if not signature.inputs:
+        return "REST refuses a signature that takes no input. gRPC does not."
+    for side, specs in (("input", signature.inputs), ("output", signature.outputs)):
+        for name, spec in specs.items():
+            if spec.dtype.name not in _IN_JSON:
+                return f"REST does not carry {spec.dtype}, which {side} {name!r} is. gRPC does."
+    return ""

@@ -13,7 +13,7 @@ from helpers.ccai.speech import Speech
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput
 from helpers.images import file_bytes
-from workbench.code.ccai import preview
+from workbench.code.ccai import CcaiWriter
 from workbench.explorer.calls import Request
 from workbench.explorer.forms.form import Form, read_json
 from workbench.explorer.uploads import Upload
@@ -90,9 +90,9 @@ class CcaiForm(Form):
         content = self.upload.content
         how = {"content": content, "timeout": self.timeout.value}
         method = self._service.method
-        show = partial(preview, self.endpoint, self.path, form, method=method, **how)
+        writer = CcaiWriter(self.endpoint, self.path, form, method=method, **how)
         payload = content or form.get("text", "")
-        return [self.request(payload, partial(self._call, form, **how), show)]
+        return [self.request(payload, partial(self._call, form, **how), writer)]
 
     def _form(self) -> dict[str, Any]:
         takes = self._service.takes

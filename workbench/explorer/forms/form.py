@@ -7,7 +7,7 @@ from typing import Any
 import ipywidgets as w
 
 from helpers.errors import BadInput, CallError
-from workbench.code.previews import Preview
+from workbench.code.previews import Writer
 from workbench.explorer.calls import Request
 from workbench.explorer.catalog import Entry
 from workbench.fields import Fields, status
@@ -70,11 +70,10 @@ class Form(w.VBox):
         """Make a field whose changes count."""
         return self._fields(kind, label, tooltip, changed=self._changed, **options)
 
-    def request(
-        self, payload: Any, call: Callable[[str], Any], preview: Callable[[], Preview]
-    ) -> Request:
+    def request(self, payload: Any, call: Callable[[str], Any], writer: Writer) -> Request:
         """Make a request of what is sent."""
-        return Request(self.endpoint, self.target, payload, self.protocols, call, preview)
+        protocols = self.protocols
+        return Request(self.endpoint, self.target, payload, protocols, call, writer.preview)
 
 
 def read_json(text: str, subject: str) -> Any:

@@ -9,7 +9,7 @@ import ipywidgets as w
 from helpers import modelarts
 from helpers.errors import BadInput
 from helpers.images import file_bytes
-from workbench.code.modelarts import preview
+from workbench.code.modelarts import ModelArtsWriter
 from workbench.explorer.calls import Request
 from workbench.explorer.forms.form import Form, read_json
 from workbench.explorer.uploads import Upload
@@ -63,11 +63,11 @@ class ModelArtsForm(Form):
         if isinstance(payload, bytes):
             how["name"] = self.name.value.strip()
             call = partial(modelarts.infer_image, self.endpoint, payload, **how)
-            show = partial(preview, self.endpoint, content=payload, **how)
+            writer = ModelArtsWriter(self.endpoint, content=payload, **how)
         else:
             call = partial(modelarts.infer_json, self.endpoint, payload, **how)
-            show = partial(preview, self.endpoint, payload, **how)
-        return [self.request(payload, lambda protocol: call(), show)]
+            writer = ModelArtsWriter(self.endpoint, payload, **how)
+        return [self.request(payload, lambda protocol: call(), writer)]
 
     def _payload(self) -> Any:
         if self.kind.value == _FILE:

@@ -14,7 +14,7 @@ from helpers.endpoints import Endpoint
 from helpers.errors import BadInput
 from helpers.tfserving.examples import features_of
 from workbench import timing
-from workbench.code.tfserving import method, not_in_json, preview
+from workbench.code.tfserving import TfServingWriter, method, not_in_json
 from workbench.explorer.calls import Request
 from workbench.explorer.editors import Editor, untouched
 from workbench.explorer.forms.form import Form, read_json
@@ -77,7 +77,7 @@ class PredictForm(Form):
             self.request(
                 part,
                 partial(_predict, self.endpoint, part, timeout),
-                partial(preview, self.endpoint, "", self.signature, part, timeout=timeout),
+                TfServingWriter(self.endpoint, "", self.signature, part, timeout=timeout),
             )
             for part in self._split(inputs)
         ]
@@ -172,8 +172,10 @@ class ExamplesForm(Form):
         timeout = self.timeout.value
         infer = _regress if method(self.signature) == "regress" else _classify
         call = partial(infer, self.endpoint, examples, timeout)
-        show = partial(preview, self.endpoint, "", self.signature, {}, examples=examples)
-        return [self.request(examples, call, partial(show, timeout=timeout))]
+        writer = TfServingWriter(
+            self.endpoint, "", self.signature, {}, examples=examples, timeout=timeout
+        )
+        return [self.request(examples, call, writer)]
 
     def _read(self) -> list[dict[str, Any]]:
         text = self.examples.value.strip()
