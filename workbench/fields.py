@@ -1,6 +1,7 @@
 """Form fields that look alike, and the sign beside them that says how it is."""
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from typing import Any
 
@@ -20,6 +21,7 @@ class Fields:
         self._row = w.Layout(flex_flow="row wrap", align_items="center", margin="0 0 0 9.3em")
         self._layout = w.Layout(width="auto", max_width="36em")
         self._styles: dict[type, Any] = {}
+        self._quiet: set[w.Widget] = set()
 
     def __call__(
         self,
@@ -47,8 +49,23 @@ class Fields:
         field = kind(description=label, tooltip=tooltip, **options)
         self._styles.setdefault(kind, field.style)
         if changed:
-            field.observe(lambda _: changed(), "value")
+            field.observe(lambda _: None if field in self._quiet else changed(), "value")
         return field
+
+    @contextlib.contextmanager
+    def quiet(self, *fields: w.Widget) -> Iterator[None]:
+        """Let fields be filled in without their `changed` being called."""
+        self._quiet.update(fields)
+        try:
+            yield
+        finally:
+            self._quiet.difference_update(fields)
+
+    def offer(self, field: w.Dropdown, options: Sequence[str], wanted: str | None) -> None:
+        """Give a field other options, without `changed`; the first one where the wanted is none."""
+        with self.quiet(field):
+            field.options = options
+            field.value = wanted if wanted in options else next(iter(options), None)
 
     def timeout(self, seconds: float, changed: Callable[[], object]) -> w.BoundedFloatText:
         """Make the field for the seconds until a call is given up."""

@@ -1,9 +1,7 @@
 """The endpoint panel: where the service is, filled in by hand, and tried at once."""
 
 import concurrent.futures
-import contextlib
 import time
-from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
@@ -55,7 +53,7 @@ class EndpointPanel(w.VBox):
         Endpoint(kind)  # or BadInput says which kinds there are
         self._kind = kind
         self._password = ""
-        self._filling = False
+        self._fields = Fields()
         self._kept: dict[str, Any] = {}
         # One thread: answers arrive in the order of the questions, and never block the kernel.
         self._pool = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="panel")
@@ -87,11 +85,10 @@ class EndpointPanel(w.VBox):
 
     def _make_fields(self) -> None:
         def field(kind: type, label: str, tooltip: str, **options: Any) -> Any:
-            return fields(kind, label, tooltip, **{"changed": self._changed, **options})
+            return self._fields(kind, label, tooltip, **{"changed": self._changed, **options})
 
-        fields = Fields()
         self.profile = field(
-            w.Dropdown, "Profile", "Where the fields below come from", changed=self._choose_profile
+            w.Dropdown, "Profile", "Where the fields below come from", changed=self._load_profile
         )
         self.rest = field(w.Text, "REST address", "http://host:port or https://host:port")
         self.grpc = field(w.Text, "gRPC address", "host:port, such as 127.0.0.1:8500")
@@ -112,13 +109,15 @@ class EndpointPanel(w.VBox):
         self.model = field(w.Combobox, "Model", "The model's name; choose one or type it")
         tooltip = "A version from the server's list, or a label"
         self.version = field(w.Combobox, "Version or label", tooltip, options=[_NEWEST])
-        self.signature = fields(w.Dropdown, "Signature", "Filled from the server", options=[""])
+        self.signature = self._fields(
+            w.Dropdown, "Signature", "Filled from the server", options=[""]
+        )
         self.hint = w.HTML(layout=w.Layout(margin="0 0 0 9em"))
         self.proxy = w.HTML(description="Proxy", style={"description_width": "9em"})
         self.test = button("Test connection", "Ask whether it answers", self._ask)
         self.lamp = w.HTML()
         self.why = w.HTML()
-        self.name = fields(w.Text, "Save as", "A name for this profile", placeholder="mine")
+        self.name = self._fields(w.Text, "Save as", "A name for this profile", placeholder="mine")
         self.save = button("Save profile", "All fields but the password", self._save)
         self.saved = w.HTML()
         self._show("grey", "not tested")
@@ -141,15 +140,6 @@ class EndpointPanel(w.VBox):
             w.HBox([self.name, self.save, self.saved], layout=wrap),
         ]
 
-    @contextlib.contextmanager
-    def _quiet(self) -> Iterator[None]:
-        """Let fields change without anything being asked."""
-        self._filling = True
-        try:
-            yield
-        finally:
-            self._filling = False
-
     def _fill_profiles(self, chosen: str) -> None:
         saved, problems = profiles.read()
         names = list(endpoints.PROFILES[self._kind])
@@ -158,17 +148,8 @@ class EndpointPanel(w.VBox):
             names.append("environment")
         if chosen not in names:
             raise BadInput(" ".join([f"No profile {chosen!r}; there are {names}.", *problems]))
-        self._offer(self.profile, names, chosen)
+        self._fields.offer(self.profile, names, chosen)
         self.saved.value = escape(" ".join(problems))
-
-    def _offer(self, field: w.Dropdown, names: Sequence[str], wanted: str) -> None:
-        with self._quiet():
-            field.options = names
-            field.value = wanted if wanted in names else next(iter(names), None)
-
-    def _choose_profile(self) -> None:
-        if not self._filling:
-            self._load_profile()
 
     def _load_profile(self, model: str = "", signature_name: str = "") -> None:
         name = self.profile.value
@@ -179,14 +160,15 @@ class EndpointPanel(w.VBox):
             self._show("red", str(error))
         self._kept = {field: getattr(endpoint, field) for field in _KEPT}
         self._password = endpoint.password
-        with self._quiet():
-            for field in _FIELDS:
-                getattr(self, field).value = getattr(endpoint, field)
+        fields = {name: getattr(self, name) for name in _FIELDS}
+        with self._fields.quiet(*fields.values(), self.model, self.version):
+            for name, field in fields.items():
+                field.value = getattr(endpoint, name)
             self.model.options = endpoint.models
             self.model.value = model or endpoint.model or next(iter(endpoint.models), "")
             self.version.value = version_text(endpoint) or _NEWEST
         signature = signature_name or endpoint.signature_name
-        self._offer(self.signature, [signature], signature)
+        self._fields.offer(self.signature, [signature], signature)
         if endpoint.grpc or endpoint.rest:
             self._changed(typing=False)
 
@@ -198,8 +180,6 @@ class EndpointPanel(w.VBox):
             self._changed()
 
     def _changed(self, typing: bool = True) -> None:
-        if self._filling:
-            return
         try:
             endpoint = self.endpoint
             self.hint.value = ""
@@ -251,9 +231,8 @@ class EndpointPanel(w.VBox):
         if self._kind == "tfserving":
             every = endpoint.replace(version=None, version_label="")
             versions = tfserving.status(every, timeout=_TIMEOUT)
-            with self._quiet():
-                self.version.options = [_NEWEST, *map(str, versions)]
-            self._offer(self.signature, list(signatures), self.signature.value)
+            self.version.options = [_NEWEST, *map(str, versions)]
+            self._fields.offer(self.signature, list(signatures), self.signature.value)
         if self._kind == "modelarts" and not endpoint.auth:
             minutes = int(modelarts.get_token(endpoint, timeout=_TIMEOUT).remaining / 60)
             words += f"; the token lives another {minutes // 60} h {minutes % 60} min"
@@ -268,7 +247,7 @@ class EndpointPanel(w.VBox):
             return
         self.saved.value = "Saved in endpoints.toml, without the password."
         names = list(dict.fromkeys([*self.profile.options, name]))
-        self._offer(self.profile, names, self.profile.value)
+        self._fields.offer(self.profile, names, self.profile.value)
 
     def _show(self, colour: str, words: str) -> None:
         self.why.value = ""

@@ -49,7 +49,7 @@ class Chooser(w.VBox):
         self._ask = ask
         self._chosen = chosen
         self._timeout = timeout
-        self._filling = False
+        self._fields = fields
         self._asked: Endpoint | None = None
         self.entries: dict[str, Entry] = {}
         self.names = fields(
@@ -70,16 +70,14 @@ class Chooser(w.VBox):
         self._buttons = fields.row(self.config, self.look)
         self._look_alone = fields.row(self.look)
 
-        def dropdown(label: str, tooltip: str, changed: Callable[[], None]) -> w.Dropdown:
-            return fields(
-                w.Dropdown, label, tooltip, changed=lambda: None if self._filling else ask(changed)
-            )
-
-        self.entry = dropdown("Model", "What is served there", self._choose)
-        self.version = dropdown("Version", "A version or a label", self._choose_version)
-        self.signature = dropdown("Signature", "One way to call the model", chosen)
+        self.entry = self._dropdown("Model", "What is served there", self._choose)
+        self.version = self._dropdown("Version", "A version or a label", self._choose_version)
+        self.signature = self._dropdown("Signature", "One way to call the model", chosen)
         self.tree = w.HTML()
         super().__init__()
+
+    def _dropdown(self, label: str, tooltip: str, chosen: Callable[[], None]) -> w.Dropdown:
+        return self._fields(w.Dropdown, label, tooltip, changed=lambda: self._ask(chosen))
 
     def refresh(self) -> None:
         """Ask anew what is served."""
@@ -97,7 +95,7 @@ class Chooser(w.VBox):
             self._find()
         if name not in self.entries:
             raise BadInput(f"There is no {name!r} here; there are {list(self.entries)}.")
-        self._fill(self.entry, list(self.entries), name)
+        self._fields.offer(self.entry, list(self.entries), name)
         self._choose()
         if error := self.entries[name].error:
             raise error
@@ -128,17 +126,8 @@ class Chooser(w.VBox):
         except Exception as error:  # whatever it is, the reader should see it, not the log
             self._explain(error)
         self.entries = {entry.name: entry for entry in entries}
-        self._fill(self.entry, list(self.entries), self.entry.value or usual)
+        self._fields.offer(self.entry, list(self.entries), self.entry.value or usual)
         self._choose()
-
-    def _fill(self, field: w.Dropdown, options: Sequence[str], wanted: str | None) -> None:
-        """Change what there is to choose from; that is no choice."""
-        self._filling = True
-        try:
-            field.options = options
-            field.value = wanted if wanted in options else next(iter(options), None)
-        finally:
-            self._filling = False
 
     def _as_chosen(self, entry: Entry) -> Entry:
         """Look at the version and the signature that were chosen, if this one was."""
@@ -173,9 +162,9 @@ class Chooser(w.VBox):
         if entry is not None:
             version = version_text(entry.endpoint) or _NEWEST
             versions = dict.fromkeys([_NEWEST, *map(str, entry.states), version])
-            self._fill(self.version, list(versions), version)
+            self._fields.offer(self.version, list(versions), version)
             usual = entry.endpoint.signature_name or DEFAULT_SIGNATURE
-            self._fill(self.signature, list(entry.signatures or {}), usual)
+            self._fields.offer(self.signature, list(entry.signatures or {}), usual)
         self._show()
 
     def _choose_version(self) -> None:

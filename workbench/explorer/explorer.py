@@ -192,7 +192,7 @@ class Explorer(w.VBox):
         if before:
             close(before)
         if not self._sending:  # the answer of another form would be taken for this one's
-            self.answer.clear()
+            self.answer.html.value = ""
             self.status.value = ""
         protocols = self.form.protocols if self.form else ()
         options: list[tuple[str, tuple[str, ...]]]
@@ -251,7 +251,7 @@ class Explorer(w.VBox):
         self.send_button.disabled = True
         self.cancel_button.disabled = False
         self.status.value = status("grey", "waiting ...")
-        self.answer.clear()
+        self.answer.html.value = ""
         self._begin()
         self._sending.start()
 

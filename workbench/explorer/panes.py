@@ -127,10 +127,6 @@ class AnswerPane(w.VBox):
         self.html = w.HTML()
         super().__init__([self.html])
 
-    def clear(self) -> None:
-        """Show nothing."""
-        self.html.value = ""
-
     def fail(self, error: Exception) -> None:
         """Show why there was no call."""
         self.html.value = explain(error)._repr_html_()
