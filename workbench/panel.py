@@ -21,7 +21,7 @@ _AUTH = [
 # Of an endpoint: what a field here has, under the same name, and what of a profile has none.
 _FIELDS = ("rest", "grpc", "tls", "ca_file", "user", "auth", "iam", "domain", "project")
 _KEPT = ("models", "verify", "no_proxy", "retries")
-_TIMEOUT = 5.0  # seconds for a test of the connection
+TIMEOUT = 5.0  # seconds for a test of the connection
 _PAUSE = 0.4  # seconds without a key after which what was typed is tried
 
 
@@ -221,20 +221,20 @@ class EndpointPanel(w.VBox):
         """Say in which time it answered, and what else it told."""
         started = time.perf_counter()
         if self._kind == "ccai":
-            ccai.check(endpoint, timeout=_TIMEOUT)
+            ccai.check(endpoint, timeout=TIMEOUT)
         elif self._kind == "modelarts":
-            modelarts.check(endpoint, timeout=_TIMEOUT)
+            modelarts.check(endpoint, timeout=TIMEOUT)
         else:
             every = endpoint.replace(signature_name="")
-            signatures = tfserving.signatures(every, timeout=_TIMEOUT)
+            signatures = tfserving.signatures(every, timeout=TIMEOUT)
         words = f"answered in {1000 * (time.perf_counter() - started):.0f} ms"
         if self._kind == "tfserving":
             every = endpoint.replace(version=None, version_label="")
-            versions = tfserving.status(every, timeout=_TIMEOUT)
+            versions = tfserving.status(every, timeout=TIMEOUT)
             self.version.options = [_NEWEST, *map(str, versions)]
             self._fields.offer(self.signature, list(signatures), self.signature.value)
         if self._kind == "modelarts" and not endpoint.auth:
-            minutes = int(modelarts.get_token(endpoint, timeout=_TIMEOUT).remaining / 60)
+            minutes = int(modelarts.get_token(endpoint, timeout=TIMEOUT).remaining / 60)
             words += f"; the token lives another {minutes // 60} h {minutes % 60} min"
         return words
 

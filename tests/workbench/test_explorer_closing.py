@@ -67,7 +67,7 @@ def test_closing_cancels_the_call_that_is_under_way(
     explorer.form.timeout.value = 60
     explorer.send_button.click()
     eventually(lambda: explorer.cancel_button.disabled is False)
-    sending = explorer._sending
+    sending = explorer.sending
     explorer.close()
     assert sending
     assert [each.status for each in sending.records] == ["cancelled"]

@@ -617,7 +617,7 @@ def test_history_shows_sends_again_and_exports(explorer: Explorer) -> None:
 def test_old_arrays_are_dropped_before_memory_is_full(
     explorer: Explorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workbench.explorer.panes._KEPT", 100)
+    monkeypatch.setattr("workbench.explorer.panes.KEPT", 100)
     explorer.choose("iris")
     for _ in range(4):
         explorer.send()
@@ -632,7 +632,7 @@ def test_old_arrays_are_dropped_before_memory_is_full(
 def test_arrays_that_are_dropped_leave_the_memory(
     explorer: Explorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workbench.explorer.panes._KEPT", 100)
+    monkeypatch.setattr("workbench.explorer.panes.KEPT", 100)
     explorer.choose("iris")
     sent = []
     for number in range(4):

@@ -129,6 +129,21 @@ def test_a_saved_profile_is_chosen_again(panel: EndpointPanel, profile_file: Pat
     assert (again.endpoint.model, again.endpoint.signature_name) == ("iris", "serving_default")
 
 
+def test_saving_a_profile_keeps_the_one_that_is_chosen(
+    panel: EndpointPanel, profile_file: Path
+) -> None:
+    panel.name.value = "first"
+    panel.save.click()
+    again = EndpointPanel("tfserving", profile="first")
+    again.model.value = "iris"
+    again.name.value = "second"
+    again.save.click()
+    again.wait()
+    assert again.profile.value == "first"
+    assert "second" in again.profile.options
+    assert again.endpoint.model == "iris"
+
+
 def test_a_bad_name_is_not_saved(panel: EndpointPanel, profile_file: Path) -> None:
     panel.name.value = "my server"
     panel.save.click()
@@ -185,7 +200,7 @@ def test_a_proxy_on_the_way_is_told_without_its_password(
 def test_a_service_that_never_answers_does_not_block(
     panel: EndpointPanel, tcp_server: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workbench.panel._TIMEOUT", 0.5)
+    monkeypatch.setattr("workbench.panel.TIMEOUT", 0.5)
     panel.grpc.value = tcp_server(None)
     assert "asking" in panel.lamp.value
     panel.wait()
@@ -202,7 +217,7 @@ def test_a_service_that_dies_while_the_panel_waits(monkeypatch: pytest.MonkeyPat
         living = (each for each in psutil.Process().children() if each.status() != "zombie")
         process = next(each for each in living if f"--port={port}" in each.cmdline())
         process.suspend()  # it has the connection, and answers no more
-        monkeypatch.setattr("workbench.panel._TIMEOUT", 20.0)
+        monkeypatch.setattr("workbench.panel.TIMEOUT", 20.0)
         panel.test.click()
         process.kill()
         panel.wait(30)

@@ -47,7 +47,8 @@ def _alike(one: Any, other: Any) -> bool:
     pairs = [(one, other)]  # no recursion: an answer may be nested deeply
     while pairs:
         one, other = pairs.pop()
-        parts, others = _parts(one), _parts(other)
+        parts = _parts(one)
+        others = _parts(other)
         if parts is not None and others is not None:
             if parts.keys() != others.keys():
                 return False
@@ -92,13 +93,13 @@ def _by_how_much(one: NDArray, other: NDArray) -> str:
     wide = complex if "c" in kinds else float
     one = one.astype(wide)
     other = other.astype(wide)
-    in_one = np.isnan(one) != np.isnan(other)
+    nan_in_one = np.isnan(one) != np.isnan(other)
     apart = (one != other) & ~np.isnan(one) & ~np.isnan(other)
     text = ""
     if apart.any():
         with np.errstate(over="ignore"):
             text = f" by at most {np.abs(one[apart] - other[apart]).max():.3g}"
-    if count := np.count_nonzero(in_one):
+    if count := np.count_nonzero(nan_in_one):
         places = "1 place" if count == 1 else f"{count:,} places"
         text += f", in {places} one is NaN and the other is not"
     return text

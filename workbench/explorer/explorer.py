@@ -48,7 +48,7 @@ class Explorer(w.VBox):
         self._open = 0  # what was asked and is not done yet
         self._changes = 0  # of the form
         self._notified = 0.0  # when the progress was shown last
-        self._sending: Sending | None = None
+        self.sending: Sending | None = None  # the calls under way
         self._shown: tuple | None = None  # what the form is for
         self.form: Form | None = None
         fields = self._fields = Fields()
@@ -149,8 +149,8 @@ class Explorer(w.VBox):
 
     def cancel(self) -> None:
         """End the call that is under way; an answer that still comes is thrown away."""
-        if self._sending:
-            self._sending.cancel()
+        if self.sending:
+            self.sending.cancel()
 
     def wait(self, timeout: float | None = 60.0) -> None:
         """Wait until everything that was asked for is done; None waits without a limit."""
@@ -161,7 +161,7 @@ class Explorer(w.VBox):
     def close(self) -> None:
         """Remove it from the page, and end its thread and what is under way."""
         if hasattr(self, "_pool"):  # else it was never made
-            sending, self._sending = self._sending, None
+            sending, self.sending = self.sending, None
             if sending:
                 sending.cancel()
             self._pool.shutdown(wait=False, cancel_futures=True)
@@ -191,7 +191,7 @@ class Explorer(w.VBox):
         self._form_box.children = [self.form] if self.form else []
         if before:
             close(before)
-        if not self._sending:  # the answer of another form would be taken for this one's
+        if not self.sending:  # the answer of another form would be taken for this one's
             self.answer.html.value = ""
             self.status.value = ""
         protocols = self.form.protocols if self.form else ()
@@ -216,7 +216,7 @@ class Explorer(w.VBox):
             self.preview.show(Preview({}, {}, {}))
             return
         fits = self.form.check()
-        self.send_button.disabled = not fits or bool(self._sending)
+        self.send_button.disabled = not fits or bool(self.sending)
         count = 1
         try:
             requests = self.form.requests()
@@ -245,30 +245,30 @@ class Explorer(w.VBox):
         self._later(lambda: self._start([record.request], (record.protocol,)))
 
     def _start(self, requests: Sequence[Request], protocols: Sequence[str]) -> None:
-        if self._sending:
+        if self.sending:
             return
-        self._sending = Sending(requests, protocols, self._notify)
+        self.sending = Sending(requests, protocols, self._notify)
         self.send_button.disabled = True
         self.cancel_button.disabled = False
         self.status.value = status("grey", "waiting ...")
         self.answer.html.value = ""
         self._begin()
-        self._sending.start()
+        self.sending.start()
 
     def _notify(self, sending: Sending) -> None:
         """Hear of a call that ended; in any thread."""
         now = time.monotonic()
-        if sending is self._sending and (sending.ended or now - self._notified > _PACE):
+        if sending is self.sending and (sending.ended or now - self._notified > _PACE):
             self._notified = now
             self._later(functools.partial(self._progress, sending))
 
     def _progress(self, sending: Sending) -> None:
-        if sending is not self._sending:
+        if sending is not self.sending:
             return
         if not sending.ended:
             self.status.value = _outcome(sending)
             return
-        self._sending = None
+        self.sending = None
         try:
             self.history.add(sending.records)
             self.status.value = _outcome(sending)

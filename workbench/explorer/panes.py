@@ -19,7 +19,7 @@ from workbench.explorer.calls import PARTS, Record, joined, to_csv
 from workbench.explorer.comparison import are_arrays, difference
 from workbench.fields import Fields, button, scrolling, status
 
-_KEPT = 256 * 1024 * 1024  # bytes of what was sent and answered; of older calls only their row
+KEPT = 256 * 1024 * 1024  # bytes of what was sent and answered; of older calls only their row
 _NUMBER = 8  # bytes, about
 _UNTITLED = ("boxes", "image", "sound", "series", "text")  # parts that do not say their name
 _LISTED = 100  # calls to choose from; the CSV has all
@@ -217,12 +217,13 @@ class HistoryPane(w.VBox):
     def add(self, records: Sequence[Record]) -> None:
         """Remember calls; the arrays of old ones are dropped before memory is full."""
         self.records += records
-        self._sizes += [size_of(each.request.payload) + size_of(each.answer) for each in records]
+        for record in records:
+            self._sizes.append(size_of(record.request.payload) + size_of(record.answer))
         last = len(self.records)
         kept = self._sizes[-1]
         for place in range(last - 2, -1, -1):
             kept += self._sizes[place]
-            if kept > _KEPT:
+            if kept > KEPT:
                 self.records[place] = self.records[place].without_arrays()
                 self._sizes[place] = 0
         listed = range(last, max(last - _LISTED, 0), -1)
