@@ -102,7 +102,8 @@ def listed(array: NDArray) -> Any:
     ['flower', {'b64': '/w=='}]
     """
     if array.dtype.kind in "OSU":
-        return _map(lambda text: in_json(as_bytes(text)), array.astype(object).tolist())
+        write = np.vectorize(lambda text: in_json(as_bytes(text)), [object])
+        return write(array.astype(object)).tolist()
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         return _numbers(array)
     return json.loads(to_json(array))
@@ -171,7 +172,7 @@ def _numbers(array: NDArray) -> Any:
     if of_ml_dtypes(array.dtype):
         return array.astype(float).tolist()
     if array.dtype.kind == "f":  # as text they have the fewest digits
-        return _map(float, array.astype(str).tolist())
+        return array.astype(str).astype(float).tolist()
     return array.tolist()
 
 
@@ -286,7 +287,3 @@ def _block(parts: list[str], brackets: str, alone: bool) -> str:
             rows.append("")
         rows[-1] += f"{' ' if rows[-1] else ''}{part},"
     return f"{brackets[0]}\n{textwrap.indent(chr(10).join(rows), '    ')}\n{brackets[1]}"
-
-
-def _map(function: Callable, value: Any) -> Any:
-    return [_map(function, item) for item in value] if isinstance(value, list) else function(value)

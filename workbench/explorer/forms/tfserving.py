@@ -24,19 +24,31 @@ from workbench.values.arrays import is_batched
 _PAGE = 20  # editors shown at once: each of them costs a browser milliseconds
 
 
-class PredictForm(Form):
+class SignatureForm(Form):
+    """A form for one signature of a model."""
+
+    def make(self) -> None:
+        """Name the signature, and the protocols over which it can be called."""
+        self.endpoint = self.endpoint.replace(signature_name=self.signature_name)
+        version = version_text(self.endpoint)
+        model = f"{self.endpoint.model} {version}" if version else self.endpoint.model
+        self.target = f"{model} · {self.signature_name}"
+        protocols = ["grpc"] if self.endpoint.grpc else []
+        if self.endpoint.rest and not not_in_json(self.signature):
+            protocols.append("rest")
+        self.protocols = tuple(protocols)
+
+
+class PredictForm(SignatureForm):
     """An editor for each input of a signature."""
 
     def make(self) -> None:
         """Make the editors of the first page; the others are made when shown, or filled."""
-        _take_signature(self)
+        super().make()
         self.editors = _Editors(self._editor)
         self._untouched: dict[str, NDArray | None] = {}
         self.per_call = self.field(
-            w.BoundedIntText,
-            "Examples a call",
-            "0 sends all of them in one call",
-            max=1_000_000,
+            w.BoundedIntText, "Examples a call", "0 sends all of them in one call", max=1_000_000
         )
         names = list(self.signature.inputs)
         self._pages = [names[start : start + _PAGE] for start in range(0, len(names), _PAGE)]
@@ -141,12 +153,12 @@ def _predict(
     return dict(sorted(outputs.items()))  # gRPC keeps no order
 
 
-class ExamplesForm(Form):
+class ExamplesForm(SignatureForm):
     """Examples, as `tf.train.Example` has them, for Classify and Regress."""
 
     def make(self) -> None:
         """Make the field for the examples."""
-        _take_signature(self)
+        super().make()
         self.examples = self.field(
             w.Textarea,
             "Examples",
@@ -233,15 +245,3 @@ def _classify(
         classes[number, : len(row)] = [result.label for result in row]
         scores[number, : len(row)] = [result.score for result in row]
     return {"classes": classes, "scores": scores}
-
-
-def _take_signature(form: Form) -> None:
-    """Set a form to its signature, and to the protocols over which that can be called."""
-    form.endpoint = form.endpoint.replace(signature_name=form.signature_name)
-    version = version_text(form.endpoint)
-    model = f"{form.endpoint.model} {version}" if version else form.endpoint.model
-    form.target = f"{model} · {form.signature_name}"
-    protocols = ["grpc"] if form.endpoint.grpc else []
-    if form.endpoint.rest and not not_in_json(form.signature):
-        protocols.append("rest")
-    form.protocols = tuple(protocols)
