@@ -58,7 +58,7 @@ class Kernel:
         self.socket.send_binary(serialize_msg_to_ws_v1([*parts, *buffers], "shell"))
         return made["header"]["msg_id"]
 
-    def told(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    def received(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Return the first message that is wanted."""
         while True:
             opcode, received = self.socket.recv_data()
@@ -71,7 +71,7 @@ class Kernel:
 
     def done(self, sent: str) -> None:
         """Wait until the kernel has done what a message asked for."""
-        self.told(lambda each: is_done(each, sent))
+        self.received(lambda each: is_done(each, sent))
 
     def send_back(self, content: bytes) -> str:
         """Set the picture of a new image widget; returns the hash of what the kernel has then."""
@@ -80,7 +80,7 @@ class Kernel:
         self.tell(
             "comm_open", {"comm_id": comm, "target_name": "jupyter.widget", "data": data}, content
         )
-        back = self.told(
+        back = self.received(
             lambda each: (
                 each["header"]["msg_type"] == "comm_msg" and each["content"]["comm_id"] == comm
             )
@@ -99,7 +99,7 @@ class Kernel:
         return found
 
     def states_or_end(self, sent: str) -> str:
-        answer = self.told(lambda each: is_states(each) or is_done(each, sent))
+        answer = self.received(lambda each: is_states(each) or is_done(each, sent))
         return json.dumps(answer["content"], ensure_ascii=False)
 
 

@@ -31,13 +31,13 @@ _RUN = (
 )
 
 
-def run(found: Preview, title: str, folder: Path, **variables: str) -> Any:
+def run(preview: Preview, title: str, folder: Path, **variables: str) -> Any:
     """Run a preview as it stands, in a fresh process; returns what it ends with."""
-    put_files(found, folder)
+    put_files(preview, folder)
     if title == CURL:
-        words = ["sh", "-c", found.code[CURL]]
+        words = ["sh", "-c", preview.code[CURL]]
     else:
-        (folder / "call.py").write_text(found.code[title], encoding="utf-8")
+        (folder / "call.py").write_text(preview.code[title], encoding="utf-8")
         words = [sys.executable, "-c", _RUN, "call.py"]
     done = subprocess.run(
         words,
@@ -47,27 +47,27 @@ def run(found: Preview, title: str, folder: Path, **variables: str) -> Any:
         cwd=folder,
         env=os.environ | variables,
     )
-    told = done.stdout.decode()
-    assert done.returncode == 0, found.code[title][:5000] + told + done.stderr.decode()
-    assert told.strip()
+    printed = done.stdout.decode()
+    assert done.returncode == 0, preview.code[title][:5000] + printed + done.stderr.decode()
+    assert printed.strip()
     if title == CURL:
-        return told
+        return printed
     return next(iter(pickle.loads((folder / "found.pickle").read_bytes()).values()))
 
 
-def curl(found: Preview, folder: Path, **variables: str) -> Any:
+def curl(preview: Preview, folder: Path, **variables: str) -> Any:
     """Run curl's command in a shell; returns the JSON that it prints."""
-    return json.loads(run(found, CURL, folder, **variables))
+    return json.loads(run(preview, CURL, folder, **variables))
 
 
-def run_here(found: Preview, title: str, folder: Path) -> Any:
+def run_here(preview: Preview, title: str, folder: Path) -> Any:
     """Run a preview's Python in this process, which is faster; returns what it ends with."""
-    put_files(found, folder)
-    (folder / "call.py").write_text(found.code[title], encoding="utf-8")
-    with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()) as told:
-        ends = runpy.run_path("call.py")
-    assert told.getvalue().strip()
-    return ends["outputs"] if "outputs" in ends else ends["answer"]
+    put_files(preview, folder)
+    (folder / "call.py").write_text(preview.code[title], encoding="utf-8")
+    with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()) as printed:
+        names = runpy.run_path("call.py")
+    assert printed.getvalue().strip()
+    return names["outputs"] if "outputs" in names else names["answer"]
 
 
 @contextlib.contextmanager
@@ -92,30 +92,30 @@ def posted_to() -> Iterator[tuple[str, list[bytes]]]:
         server.shutdown()
 
 
-def put_files(found: Preview, folder: Path) -> None:
+def put_files(preview: Preview, folder: Path) -> None:
     """Write the files that a preview's code reads."""
-    for name, content in found.files.items():
+    for name, content in preview.files.items():
         (folder / name).write_bytes(content())
 
 
 def before(code: str, line: str) -> dict[str, Any]:
     """Run a program up to the line that calls; returns what it has defined."""
-    start, found, _ = code.partition(line)
-    assert found, code
+    start, separator, _ = code.partition(line)
+    assert separator, code
     defined: dict[str, Any] = {}
     exec(compile(start, "preview", "exec"), defined)
     return defined
 
 
-def json_of(found: Preview) -> str:
+def json_of(preview: Preview) -> str:
     """Return the JSON that is shown, or the file's that is too long to be shown."""
-    return found.code.get(JSON) or found.files["body.json"]().decode()
+    return preview.code.get(JSON) or preview.files["body.json"]().decode()
 
 
-def post_json(found: Preview) -> Any:
+def post_json(preview: Preview) -> Any:
     """Post the JSON to the address that the other code has."""
-    [url] = re.findall(r"^url = (.*)$", found.code[REQUESTS], re.MULTILINE)
-    return requests.post(ast.literal_eval(url), json_of(found).encode(), timeout=30).json()
+    [url] = re.findall(r"^url = (.*)$", preview.code[REQUESTS], re.MULTILINE)
+    return requests.post(ast.literal_eval(url), json_of(preview).encode(), timeout=30).json()
 
 
 def assert_grpc(outputs: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> None:
@@ -135,13 +135,13 @@ def assert_json(outputs: Any, expected: Mapping[str, np.ndarray], rtol: float = 
         outputs = {next(iter(expected)): outputs}
     assert outputs.keys() == expected.keys()
     for name, array in expected.items():
-        found = np.array(outputs[name], object)
+        output = np.array(outputs[name], object)
         if array.dtype.kind == "O":
-            assert [decoded(each) for each in found.ravel()] == array.ravel().tolist()
+            assert [decoded(text) for text in output.ravel()] == array.ravel().tolist()
         else:
-            found = np.array(outputs[name], array.dtype)
-            np.testing.assert_allclose(found, array, rtol=rtol)
-        assert found.shape == array.shape
+            output = np.array(outputs[name], array.dtype)
+            np.testing.assert_allclose(output, array, rtol=rtol)
+        assert output.shape == array.shape
 
 
 def decoded(value: Any) -> bytes:
@@ -150,7 +150,7 @@ def decoded(value: Any) -> bytes:
 
 
 def assert_all_the_same(
-    found: Preview,
+    preview: Preview,
     expected: Mapping[str, np.ndarray],
     folder: Path,
     *,
@@ -167,12 +167,12 @@ def assert_all_the_same(
         By which numbers in JSON may differ.
     """
     python = run if fresh else run_here
-    if GRPC in found.code:
-        assert_grpc(python(found, GRPC, folder), expected)
-    if REQUESTS not in found.code:
+    if GRPC in preview.code:
+        assert_grpc(python(preview, GRPC, folder), expected)
+    if REQUESTS not in preview.code:
         return
-    assert_json(python(found, REQUESTS, folder), expected, rtol)
-    answer = post_json(found)
+    assert_json(python(preview, REQUESTS, folder), expected, rtol)
+    answer = post_json(preview)
     assert_json(answer["outputs"], expected, rtol)
     if SH:
-        assert curl(found, folder) == answer
+        assert curl(preview, folder) == answer

@@ -56,7 +56,7 @@ class Editor(w.VBox):
         self.spec = spec
         self.fields: dict[str, list[w.Widget]] = {}  # by source; made when they are first shown
         self.preprocessing: PreprocessingFields | None = None
-        self._make = fields
+        self._field = fields
         self._changed = changed
         self._from_cell: Any = None
         self._changes = 0  # counted in the main thread, while another one may be reading
@@ -181,7 +181,7 @@ class Editor(w.VBox):
         self._touched()
 
     def _fields_of(self, source: str) -> list[w.Widget]:
-        field = functools.partial(self._make, changed=self._touched)
+        field = functools.partial(self._field, changed=self._touched)
         if source in (FROM_CELL, LEFT_OUT):
             return []
         if source == RANDOM:
@@ -201,7 +201,7 @@ class Editor(w.VBox):
             return [*sizes, field(w.BoundedIntText, "Seed", tooltip, max=2**31)]
         if source == UPLOADED:
             if suggested := pictures.suggest(self.spec):
-                self.preprocessing = PreprocessingFields(suggested, self._make, self._touched)
+                self.preprocessing = PreprocessingFields(suggested, self._field, self._touched)
             return [self.upload, *filter(None, [self.preprocessing])]
         kind = w.Text
         example = "1.5, or [[1, 2], [3, 4]]"
