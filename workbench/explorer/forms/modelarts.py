@@ -35,8 +35,9 @@ class ModelArtsForm(Form):
         )
         hint = 'such as {"data": {"req_data": [{"height": 1.5}]}}'
         self.body = self.field(w.Textarea, "JSON", "The request's body", placeholder=hint)
-        self.name = self.field(w.Text, "Field", "The form's field that has the file")
-        self.name.value = "images"
+        self.name = self.field(
+            w.Text, "Field", "The form's field that has the file", value="images"
+        )
         self.upload = Upload("the service", self._changed)
         self._show_kind()
 
