@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from helpers import proxies
 from helpers.endpoints import Endpoint
+from helpers.endpoints.endpoint import host_of_url, is_loopback
 from helpers.errors import BadInput, ConnectionFailed
 
 if TYPE_CHECKING:
@@ -141,8 +141,8 @@ def _open(endpoint: Endpoint, kind: Any) -> Any:
         ("grpc.max_send_message_length", MAX_MESSAGE),
         ("grpc.max_receive_message_length", MAX_MESSAGE),
     ]
-    if endpoint.no_proxy or proxies.is_loopback(endpoint.grpc.rpartition(":")[0]):
-        options.append(("grpc.enable_http_proxy", 0))  # no proxy reaches this machine's inside
+    if endpoint.no_proxy or is_loopback(endpoint.grpc.rpartition(":")[0]):
+        options.append(("grpc.enable_http_proxy", 0))
     if endpoint.retries:
         options += _retry_options(endpoint.retries)
     if not endpoint.tls:
@@ -190,10 +190,7 @@ def _open_session(endpoint: Endpoint) -> "requests.Session":
     if endpoint.user and not secure:
         raise BadInput(_TLS_ONLY)
     new = requests.Session()
-    # No proxy reaches this machine's inside.
-    new.trust_env = not (
-        endpoint.no_proxy or proxies.is_loopback(proxies.host_of_url(endpoint.rest))
-    )
+    new.trust_env = not (endpoint.no_proxy or is_loopback(host_of_url(endpoint.rest)))
     if secure and endpoint.ca_file:
         _authority(endpoint.ca_file)  # says what is wrong with it
         new.verify = os.path.expanduser(endpoint.ca_file)

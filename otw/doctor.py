@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from helpers import endpoints
 from helpers.endpoints import profiles
-from helpers.proxies import host_of, proxy
+from workbench.proxies import host_of, proxy
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _SIGNS = {"green": "✓", "amber": "!", "red": "✗"}  # a word stands beside each

@@ -7,9 +7,10 @@ from typing import Any
 
 import ipywidgets as w
 
-from helpers import ccai, endpoints, modelarts, proxies, tfserving
+from helpers import ccai, endpoints, modelarts, tfserving
 from helpers.endpoints import Endpoint, profiles
 from helpers.errors import BadInput, CallError, explain
+from workbench import proxies
 from workbench.fields import LAMPS, Fields, button, read_version, status, version_text
 
 _NEWEST = "newest"

@@ -131,6 +131,18 @@ def from_mapping(values: Mapping[str, Any], what: str) -> Endpoint:
     return Endpoint(**{**values, "models": tuple(values.get("models", ()))})
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by what it is called: no proxy reaches its inside."""
+    return host in ("localhost", "[::1]", "::1") or host.startswith("127.")
+
+
+def host_of_url(url: str) -> str:
+    """Return the host in a URL."""
+    from urllib.parse import urlsplit  # optional: gRPC needs none of it
+
+    return urlsplit(url).hostname or ""
+
+
 def _check_address(address: str) -> None:
     host, colon, port = address.rpartition(":")
     valid = port.isascii() and port.isdigit() and 0 < int(port) < 65536

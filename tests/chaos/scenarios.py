@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from helpers import channels, endpoints, proxies
+from helpers import channels, endpoints
 from helpers.errors import ConnectionFailed
 from practice import instance, manager, state
 from tests.chaos.clients import CALLS, Outcome, calling, once
@@ -200,15 +200,15 @@ def _environment(changes: dict[str, str]) -> Iterator[None]:
 @contextlib.contextmanager
 def _through(url: str) -> Iterator[None]:
     """Let calls go through a proxy that would never get them: loopback passes it by."""
-    is_loopback = proxies.is_loopback
+    is_loopback = channels.is_loopback
     names = ("no_proxy", "NO_PROXY", "no_grpc_proxy")
     with _environment({"http_proxy": url, "https_proxy": url, "grpc_proxy": url}):
         for name in names:
             os.environ.pop(name, None)
-        proxies.is_loopback = lambda host: False
+        channels.is_loopback = lambda host: False
         channels.close()
         try:
             yield
         finally:
-            proxies.is_loopback = is_loopback
+            channels.is_loopback = is_loopback
             channels.close()

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from helpers import channels, proxies
+from helpers import channels
 from helpers.endpoints import Endpoint, load
 from helpers.errors import BadInput, ConnectionFailed
+from workbench import proxies
 
 
 @pytest.fixture

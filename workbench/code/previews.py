@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from helpers import endpoints
 from helpers.endpoints import Endpoint
-from helpers.proxies import is_loopback
+from helpers.endpoints.endpoint import is_loopback
 from workbench.code import literals
 
 GRPC = "Python with grpc"

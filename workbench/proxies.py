@@ -4,6 +4,7 @@ import os
 import re
 
 from helpers.endpoints import Endpoint
+from helpers.endpoints.endpoint import host_of_url, is_loopback
 
 
 def proxy(endpoint: Endpoint) -> str:
@@ -11,7 +12,7 @@ def proxy(endpoint: Endpoint) -> str:
 
     gRPC reads `grpc_proxy`, `https_proxy` and `http_proxy`, in this order, and `no_grpc_proxy`
     or `no_proxy` against them; for REST `requests` is asked. Loopback never goes through one:
-    `channels` sees to it.
+    `helpers.channels` sees to it.
     """
     host = host_of(endpoint)
     if endpoint.no_proxy or is_loopback(host):
@@ -56,15 +57,3 @@ def _proxy_of_requests(url: str) -> str:
 def host_of(endpoint: Endpoint) -> str:
     """Return the host that an endpoint's calls go to: gRPC's, if it has one."""
     return endpoint.grpc.rpartition(":")[0] or host_of_url(endpoint.rest)
-
-
-def host_of_url(url: str) -> str:
-    """Return the host in a URL."""
-    from urllib.parse import urlsplit  # optional: gRPC needs none of it
-
-    return urlsplit(url).hostname or ""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, by what it is called."""
-    return host in ("localhost", "[::1]", "::1") or host.startswith("127.")
