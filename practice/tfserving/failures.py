@@ -11,3 +11,8 @@ class Failure(Exception):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.text}"
+
+
+def invalid(text: str) -> Failure:
+    """Make the failure of a request that is wrong in itself, whatever is served."""
+    return Failure("INVALID_ARGUMENT", text)

@@ -1,15 +1,39 @@
-"""A predict request's JSON made into arrays; see FillPredictRequestFromJson in json_tensor.cc."""
+"""A REST request's JSON made into arrays and tf.Examples.
 
+Its texts and what it takes follow tensorflow_serving/util/json_tensor.cc; the parser's own texts
+and what it makes of broken JSON are those of the libraries here.
+"""
+
+import base64
+import json
+import math
 from collections.abc import Mapping
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
+import numpy as np
+import orjson
+import rapidjson
 from numpy.typing import NDArray
 
-from practice.tfserving import json_faults, json_numbers
-from practice.tfserving.failures import Failure
-from practice.tfserving.json_document import dump
-from practice.tfserving.json_numbers import Numbers
-from practice.tfserving.json_values import is_base64, to_array
+from helpers.errors import BadInput
+from helpers.serving_api import example_pb2, types_pb2
+from helpers.tensors import to_dtype
+from practice.tfserving.failures import Failure, invalid
+from practice.tfserving.json_numbers import MOST_DIMENSIONS, Numbers
+
+_QUOTED = 256  # characters of a value that an error text quotes
+_QUOTES = json.JSONEncoder(indent=4, ensure_ascii=False, default=Numbers.nested)
+_TYPE_NAMES = {type(None): "Null", dict: "Object", list: "Array", str: "String"}
+_INTEGERS = ("int8", "uint8", "int16", "int32", "uint32", "int64", "uint64")
+# What may stand in JSON for a type: nothing is converted to it.
+_ACCEPTED: dict[str, set[type]] = {
+    **{name: {int} for name in _INTEGERS},
+    "float": {int, float},
+    "double": {int, float},
+    "bool": {bool},
+    "string": {str, dict},
+}
 
 
 class Inputs(NamedTuple):
@@ -19,86 +43,306 @@ class Inputs(NamedTuple):
     by_row: bool
 
 
+def parse(body: bytes) -> dict[str, Any]:
+    """Read a request's object; NaN and Infinity are numbers, as in the product.
+
+    Raises
+    ------
+    Failure
+        For what is no JSON, or no object.
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        try:
+            document = rapidjson.loads(body, number_mode=rapidjson.NM_NAN)
+        except RecursionError:
+            raise invalid("JSON Parse error: Nested too deeply.") from None
+        except ValueError as error:
+            reason = str(error).removeprefix("Parse error ")
+            raise invalid(f"JSON Parse error: {reason}") from error
+    if type(document) is not dict:
+        raise invalid(f"JSON Value: {_quoted(document)} Is not object")
+    return document
+
+
 def signature_name(document: Mapping[str, Any]) -> str:
     """Return the signature that a request asks for; empty when it does not say."""
     name = document.get("signature_name", "")
     if type(name) is not str:
-        raise Failure(
-            "INVALID_ARGUMENT",
-            f"JSON Value: {dump(document)} not formatted correctly. "
-            "'signature_name' key must be a string value.",
+        raise invalid(
+            f"JSON Value: {_quoted(document)} not formatted correctly. "
+            "'signature_name' key must be a string value."
         )
     return name
 
 
-def predict_inputs(document: dict[str, Any], data_types: Mapping[str, int]) -> Inputs:
+def predict_inputs(document: Mapping[str, Any], data_types: Mapping[str, int]) -> Inputs:
     """Read the tensors of a predict request.
 
     Parameters
     ----------
-    document : dict
-        As `json_document.parse` gives it.
+    document : mapping
+        As `parse` or `json_numbers.read` gives it.
     data_types : mapping of str to int
         TensorFlow's number of each input's type, by the signature's names.
 
     Raises
     ------
     Failure
-        As the product words it.
+        For what does not fit the signature, with the place of the first row that does not.
     """
-    by_row = "instances" in document
-    if by_row:
-        json_faults.check_instances(document)
-        arrays = _rows(document["instances"], data_types)
-    elif "inputs" in document:
-        arrays = _columns(document["inputs"], data_types)
+    if "instances" not in document:
+        if "inputs" not in document:
+            raise invalid("Missing 'inputs' or 'instances' key")
+        return Inputs(_columns(document["inputs"], data_types), False)
+    instances = document["instances"]
+    if "inputs" in document:
+        reason = (
+            "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist "
+        )
+    elif type(instances) not in (list, Numbers):
+        reason = "Expecting 'instances' to be an list/array"
+    elif instances == []:
+        reason = "No values in 'instances' array"
     else:
-        raise Failure("INVALID_ARGUMENT", "Missing 'inputs' or 'instances' key")
-    if arrays is not None:
-        return Inputs(arrays, by_row)
-    if by_row:
-        raise json_faults.in_rows(json_numbers.plain(document["instances"]), data_types)
-    raise json_faults.in_columns(json_numbers.plain(document["inputs"]), data_types)
+        return Inputs(_rows(instances, data_types), True)
+    raise invalid(f"JSON Value: {_quoted(document)} {reason}")
 
 
-def _rows(instances: Any, data_types: Mapping[str, int]) -> dict[str, NDArray] | None:
-    """Make one tensor of each input's rows; None when anything is not as it should be."""
-    first = instances.flat[0] if type(instances) is Numbers else instances[0]
-    if type(first) is not dict or is_base64(first):
-        if len(data_types) > 1 and type(first) is not dict:
-            return None
-        return _tensors({min(data_types): instances}, data_types)
-    if not all(
-        type(each) is dict and each.keys() == data_types.keys() and not is_base64(each)
-        for each in instances
-    ):
-        return None
-    columns = {name: [each[name] for each in instances] for name in data_types}
-    return _tensors(columns, data_types)
+def examples(document: Mapping[str, Any]) -> list[bytes]:
+    """Read the examples of a classify or regress request, each serialized and after its context.
+
+    Raises
+    ------
+    Failure
+        For no examples, and values that no feature can have.
+    """
+    context = _example(document["context"]) if "context" in document else b""
+    rows = document.get("examples")
+    if "examples" not in document:
+        reason = "When method is classify, key 'examples' is expected and was not found"
+    elif type(rows) is not list:
+        reason = "Expecting 'examples' value to be an list/array"
+    elif not rows:
+        reason = "'examples' value is an empty array"
+    else:
+        return [context + _example(row) for row in rows]
+    raise invalid(f"JSON Value: {_quoted(document)} {reason}")
 
 
-def _columns(inputs: Any, data_types: Mapping[str, int]) -> dict[str, NDArray] | None:
-    if type(inputs) is dict and not is_base64(inputs):
-        if not data_types.keys() <= inputs.keys():
-            return None
-        return _tensors({name: inputs[name] for name in data_types}, data_types)
-    if len(data_types) > 1:
-        return None
-    return _tensors({min(data_types): inputs}, data_types)
+def _columns(inputs: Any, data_types: Mapping[str, int]) -> dict[str, NDArray]:
+    if not _is_named(inputs):
+        if len(data_types) > 1:
+            raise invalid(
+                "inputs is a plain value/list, but expecting an object as multiple "
+                "input tensors required as per tensorinfo_map"
+            )
+        inputs = {min(data_types): inputs}
+    for name in sorted(data_types):
+        if name not in inputs:
+            raise invalid(f"Missing named input: {name} in 'inputs' object.")
+    return {name: _tensor(inputs[name], data_types[name]) for name in sorted(data_types)}
 
 
-def _tensors(values: Mapping[str, Any], data_types: Mapping[str, int]) -> dict[str, NDArray] | None:
-    arrays = {}
-    for name, value in values.items():
-        flattened = value if type(value) is Numbers else json_numbers.flatten(value)
-        if flattened is None:
-            return None
-        flat, shape = flattened
-        try:
-            array = to_array(flat, data_types[name], numbers=type(value) is Numbers)
-        except Failure:
-            return None
-        if array is None:
-            return None
-        arrays[name] = array.reshape(shape)
-    return arrays
+def _rows(instances: list[Any] | Numbers, data_types: Mapping[str, int]) -> dict[str, NDArray]:
+    """Make one tensor of each input's rows."""
+    columns: Mapping[str, Any]
+    if isinstance(instances, Numbers) or not _is_named(instances[0]):
+        if len(data_types) > 1:
+            raise invalid(
+                "instances is a plain list, but expecting list of objects as multiple "
+                "input tensors required as per tensorinfo_map"
+            )
+        columns = {min(data_types): instances}
+    elif all(_is_named(row) and row.keys() == data_types.keys() for row in instances):
+        columns = {name: [row[name] for row in instances] for name in data_types}
+    else:
+        raise _row_fault(instances, data_types)
+    try:
+        return {name: _tensor(column, data_types[name]) for name, column in columns.items()}
+    except Failure:
+        rows = instances.nested() if isinstance(instances, Numbers) else instances
+        raise _row_fault(rows, data_types) from None
+
+
+def _row_fault(rows: list[Any], data_types: Mapping[str, int]) -> Failure:
+    """Find the first row with something wrong: all at once are faster read, but tell no place."""
+    named = _is_named(rows[0])
+    shapes: dict[str, tuple[int, ...]] = {}
+    for number, row in enumerate(rows):
+        if _is_named(row) != named:
+            expected = "object but got list" if named else "value/list but got object"
+            return invalid(f"Expecting {expected} at item {number} of input list")
+        for name, value in row.items() if named else [(min(data_types), row)]:
+            try:
+                _check_in_row(name, value, data_types, shapes)
+            except Failure as failure:
+                place = f"{number} key: {name}" if named else str(number)
+                return invalid(
+                    f"Failed to process element: {place} of 'instances' list. Error: {failure}"
+                )
+        if named and row.keys() != data_types.keys():
+            return invalid(
+                f"Failed to process element: {number} of 'instances' list. JSON object: "
+                f"{_quoted(row)} keys must be equal to: {','.join(sorted(data_types))}"
+            )
+    return Failure("INTERNAL", "These values cannot be made tensors.")
+
+
+def _check_in_row(
+    name: str,
+    value: Any,
+    data_types: Mapping[str, int],
+    shapes: dict[str, tuple[int, ...]],
+) -> None:
+    if name not in data_types:
+        raise invalid(f"JSON object: does not have named input: {name}")
+    shape = _tensor(value, data_types[name]).shape
+    first = shapes.setdefault(name, shape)
+    if math.prod(shape) != math.prod(first):
+        raise invalid(f"Expecting tensor size: {math.prod(first)} but got: {math.prod(shape)}")
+    if shape != first:
+        raise invalid(
+            f"Expecting shape [{','.join(map(str, first))}] but got: [{','.join(map(str, shape))}]"
+        )
+
+
+def _is_named(value: Any) -> bool:
+    return type(value) is dict and not _is_base64(value)
+
+
+def _tensor(value: Any, data_type: int) -> NDArray:
+    """Make an array of a nested list of JSON values, all of which have to fit the type."""
+    if type(value) is Numbers:
+        # To look at the type of each of a picture's numbers takes as long as to convert them.
+        is_float = data_type in (types_pb2.DT_FLOAT, types_pb2.DT_DOUBLE)
+        kinds: set[type] = {float} if is_float else set(map(type, value.flat))
+        return _array(value.flat, data_type, kinds).reshape(value.shape)
+    shape = _shape(value)
+    leaves = [value]
+    for level, size in enumerate(shape):
+        if set(map(type, leaves)) != {list}:
+            stray = next(item for item in leaves if type(item) is not list)
+            raise invalid(
+                f"JSON Value: {_quoted(stray)} found at incorrect level: {level + 1} "
+                f"in the JSON DOM. Expected at level: {len(shape)}"
+            )
+        if set(map(len, leaves)) != {size}:
+            other = next(len(item) for item in leaves if len(item) != size)
+            raise invalid(
+                f"Encountered list at unexpected size: {other} at level: {level} "
+                f"expected size: {size}"
+            )
+        leaves = list(chain.from_iterable(leaves))
+    types: set[type] = set(map(type, leaves))
+    if list in types:
+        rank = len(shape)
+        raise invalid(f"Encountered list at unexpected level: {rank} expected < {rank}")
+    return _array(leaves, data_type, types).reshape(shape)
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    """Return the shape that the first value of a nested list stands for."""
+    shape: list[int] = []
+    while type(value) is list:
+        shape.append(len(value))
+        value = value[0] if value else None
+    if len(shape) > MOST_DIMENSIONS:
+        raise invalid(f"A tensor here has {MOST_DIMENSIONS} dimensions at most.")
+    return tuple(shape)
+
+
+def _array(flat: list[Any], data_type: int, types: set[type]) -> NDArray:
+    try:
+        dtype = to_dtype(data_type)
+    except BadInput as error:
+        raise invalid(str(error)) from error
+    if not flat:
+        return np.empty(0, dtype)
+    name = types_pb2.DataType.Name(data_type).removeprefix("DT_").lower()
+    if name not in _ACCEPTED and dict not in types:
+        text = f"Conversion of JSON Value: {_quoted(flat[0])} to type: {name}"
+        raise Failure("UNIMPLEMENTED", text)
+    misfits = types - _ACCEPTED.get(name, set())
+    if misfits:
+        raise _misfit(next(value for value in flat if type(value) in misfits), name)
+    if name == "string":
+        texts = np.empty(len(flat), object)
+        texts[:] = [v.encode() if type(v) is str else _decode_base64(v) for v in flat]
+        return texts
+    # Small integers travel as int32, and are cut without a look at their range.
+    carrier = np.dtype(np.int32) if dtype.kind in "iu" and dtype.itemsize < 4 else dtype
+    try:
+        with np.errstate(over="ignore"):  # as C does, a float32 that is too large is infinite
+            return np.array(flat, carrier).astype(dtype, copy=False)
+    except OverflowError:
+        limits = np.iinfo(carrier) if name in _INTEGERS else np.finfo(np.float64)
+        misfit = next(value for value in flat if value < limits.min or value > limits.max)
+        raise _misfit(misfit, name) from None
+
+
+def _misfit(value: Any, type_name: str) -> Failure:
+    return invalid(
+        f"JSON Value: {_quoted(value)} Type: {_type_name(value)} "
+        f"is not of expected type: {type_name}"
+    )
+
+
+def _is_base64(value: Any) -> bool:
+    return type(value) is dict and len(value) == 1 and type(value.get("b64")) is str
+
+
+def _decode_base64(value: Any) -> bytes:
+    """Return the bytes of `{"b64": "..."}`: white space does not count, padding may be left out."""
+    if not _is_base64(value):
+        raise invalid(f"JSON Value: {_quoted(value)} not formatted correctly for base64 data")
+    text = "".join(value["b64"].split())
+    bare = text.rstrip("=.")
+    missing = -len(bare) % 4
+    try:
+        if len(text) - len(bare) not in (0, missing):
+            raise ValueError
+        return base64.b64decode(bare + "=" * missing, validate=True)
+    except ValueError as error:
+        raise invalid("Unable to base64 decode") from error
+
+
+def _example(fields: Any) -> bytes:
+    if type(fields) is not dict:
+        raise invalid(f"Example must be JSON object but got JSON {_type_name(fields)}")
+    example = example_pb2.Example()
+    for name, content in fields.items():
+        feature = example.features.feature[name]
+        for value in content if type(content) is list else [content]:
+            _add(value, name, feature)
+    return example.SerializeToString()
+
+
+def _add(value: Any, name: str, feature: Any) -> None:
+    if type(value) in (bool, int):
+        kind = "int64_list"
+        value = int(value)
+    elif type(value) is float:
+        kind = "float_list"
+    elif type(value) is str or _is_base64(value):
+        kind = "bytes_list"
+        value = value.encode() if type(value) is str else _decode_base64(value)
+    else:
+        raise invalid(f"Feature: {name} has element with unexpected JSON type: {_type_name(value)}")
+    before = feature.WhichOneof("kind")
+    if before not in (None, kind):
+        expected = before.removesuffix("_list")
+        raise invalid(f"Unexpected element type in feature: {name} expecting type: {expected}")
+    if kind == "int64_list" and not -(2**63) <= value < 2**63:
+        raise invalid(f"Feature: {name} has uint64_t element. Only int64_t is supported.")
+    getattr(feature, kind).value.append(value)
+
+
+def _type_name(value: Any) -> str:
+    return str(value) if type(value) is bool else _TYPE_NAMES.get(type(value), "Number")
+
+
+def _quoted(value: Any) -> str:
+    """Write a value as error texts quote it: pretty, and only its beginning."""
+    return "".join(islice(_QUOTES.iterencode(value), _QUOTED))[:_QUOTED]

@@ -1,24 +1,21 @@
-"""Answers and errors as the product's REST door writes them: pretty, with numbers of its own form.
+"""Answers and errors of the REST port as JSON, with NaN and Infinity as the product writes them."""
 
-Rows stand on one line and columns have a line for each value: RapidJSON's PrettyWriter with and
-without kFormatSingleLineArray. See tensorflow_serving/util/json_tensor.cc.
-"""
+import json
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-import base64
-import math
-from collections.abc import Mapping, Sequence
-
+import numpy as np
+import orjson
+from google.protobuf import json_format
 from numpy.typing import NDArray
 
-from helpers.serving_api import types_pb2
+from helpers.serving_api import get_model_metadata_pb2, types_pb2
 from helpers.tensors import to_data_type
-from practice.tfserving.failures import Failure
+from practice.tfserving.failures import invalid
 from practice.tfserving.inference import Classes
-from practice.tfserving.json_numbers import decimals
 
-_ESCAPES = {code: f"\\u{code:04X}" for code in range(32)} | {
-    ord(special): "\\" + letter for special, letter in zip('"\\\b\f\n\r\t', '"\\bfnrt', strict=True)
-}
+_WRITTEN = set("float32 float64 bool int8 int16 int32 int64 uint8 uint16 uint32 uint64".split())
 
 
 def predictions(outputs: Mapping[str, NDArray]) -> bytes:
@@ -32,13 +29,9 @@ def predictions(outputs: Mapping[str, NDArray]) -> bytes:
     names = sorted(outputs)
     _check_batch(outputs)
     if len(names) == 1:
-        return _answer("predictions", _line(_rows(names[0], outputs[names[0]], 2), "\n    "))
-    columns = [
-        [f"            {_string(name.encode())}: {row}" for row in _rows(name, outputs[name], 3)]
-        for name in names
-    ]
-    rows = ["{\n" + ",\n".join(row) + "\n        }" for row in zip(*columns, strict=True)]
-    return _answer("predictions", _lines(rows, (len(rows),), 1))
+        return _answer("predictions", _value(names[0], outputs[names[0]]))
+    rows = zip(*(_rows(name, outputs[name]) for name in names), strict=True)
+    return _answer("predictions", [dict(zip(names, row, strict=True)) for row in rows])
 
 
 def columns(outputs: Mapping[str, NDArray]) -> bytes:
@@ -49,107 +42,112 @@ def columns(outputs: Mapping[str, NDArray]) -> bytes:
     Failure
         For an output of a type that JSON does not carry.
     """
-    if not outputs:
-        raise _nothing()
-    names = sorted(outputs)
-    depth = 1 if len(names) == 1 else 2
-    values = []
-    for name in names:
-        array = outputs[name]
-        values.append(_lines(_texts(name, array, depth + array.ndim), array.shape, depth))
-    if len(names) == 1:
-        return _answer("outputs", values[0])
-    fields = zip(names, values, strict=True)
-    text = ",\n".join(f"        {_string(name.encode())}: {value}" for name, value in fields)
-    return _answer("outputs", f"{{\n{text}\n    }}")
+    _check(outputs)
+    values = {name: _value(name, outputs[name]) for name in sorted(outputs)}
+    return _answer("outputs", values if len(values) > 1 else next(iter(values.values())))
 
 
 def classifications(results: Classes) -> bytes:
     """Write the answer to classify: for each example its pairs of a label and a score."""
-    scores = iter(decimals([each.score for row in results for each in row], single=True))
-    rows = [_line([_line([_string(each.label), next(scores)]) for each in row]) for row in results]
-    return _answer("results", _line(rows, "\n    "))
+    flat = [entry.score for row in results for entry in row]
+    scores = iter(_shortest(np.array(flat, np.float32)))
+    rows = [[[entry.label, next(scores)] for entry in row] for row in results]
+    return _answer("results", _fragment(rows, _text))
 
 
 def regressions(values: Sequence[float]) -> bytes:
     """Write the answer to regress: for each example its value."""
-    return _answer("results", _line(decimals(values, single=True)))
+    return _answer("results", _value("", np.array(values, np.float32)))
+
+
+def status(response: Any) -> bytes:
+    """Write a GetModelStatusResponse."""
+    return json.dumps(_fields(response), indent=1, ensure_ascii=False).encode()
+
+
+def metadata(response: Any) -> bytes:
+    """Write a GetModelMetadataResponse."""
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    response.metadata["signature_def"].Unpack(signatures)
+    document = {
+        "model_spec": _fields(response.model_spec),
+        "metadata": {"signature_def": _fields(signatures)},
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False).encode()
 
 
 def error(text: str) -> bytes:
     """Write an error."""
-    return _answer("error", _string(text.encode(errors="surrogateescape")))
+    document = json.dumps({"error": text}, indent=4, ensure_ascii=False)
+    return document.encode(errors="surrogateescape")
 
 
-def _answer(key: str, value: str) -> bytes:
-    return f'{{\n    "{key}": {value}\n}}'.encode(errors="surrogateescape")
+def _answer(key: str, value: Any) -> bytes:
+    content = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+    return b'{\n    "%b": %b\n}' % (key.encode(), content)
+
+
+def _check(outputs: Mapping[str, NDArray]) -> None:
+    if not outputs:
+        raise invalid("Cannot convert empty tensor map to JSON")
 
 
 def _check_batch(outputs: Mapping[str, NDArray]) -> None:
-    if not outputs:
-        raise _nothing()
+    _check(outputs)
     size = None
     for name in sorted(outputs):
         array = outputs[name]
         if array.ndim == 0:
-            raise _invalid(f"Tensor name: {name} has no shape information ")
+            raise invalid(f"Tensor name: {name} has no shape information ")
         if size not in (None, len(array)):
-            raise _invalid(
+            raise invalid(
                 f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {size}"
             )
         size = len(array)
 
 
-def _rows(name: str, array: NDArray, depth: int) -> list[str]:
-    """Write each row on a line; `depth` tells how many brackets are open around it."""
-    texts = _texts(name, array, depth + array.ndim - 1)
-    for level in range(array.ndim - 1, 0, -1):
-        size, count = array.shape[level], math.prod(array.shape[:level])
-        texts = [_line(texts[i * size : (i + 1) * size]) for i in range(count)]
-    return texts
+def _rows(name: str, array: NDArray) -> list[Any]:
+    whole = _value(name, array)
+    if isinstance(whole, np.ndarray):
+        return list(whole)
+    return [_value(name, array[i, ...]) for i in range(len(array))]
 
 
-def _line(texts: Sequence[str], before_the_end: str = "") -> str:
-    return f"[{', '.join(texts)}{before_the_end if texts else ''}]"
+def _value(name: str, array: NDArray) -> Any:
+    """Return what orjson writes as this array."""
+    if array.dtype.kind == "O":
+        return _fragment(array.tolist(), _base64 if name.endswith("_bytes") else _text)
+    if not array.size:
+        return _fragment(array.tolist())
+    if array.dtype.name not in _WRITTEN:
+        data_type = types_pb2.DataType.Name(to_data_type(array.dtype))
+        text = data_type.removeprefix("DT_").lower()
+        raise invalid(f"Failed to write JSON value for tensor type: {text}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        return _fragment(_shortest(array))  # orjson would write null
+    return np.ascontiguousarray(array) if array.ndim else array[()]
 
 
-def _lines(texts: list[str], shape: tuple[int, ...], depth: int) -> str:
-    for level in range(len(shape) - 1, -1, -1):
-        size, count = shape[level], math.prod(shape[:level])
-        outer = "\n" + "    " * (depth + level)
-        inner = outer + "    "
-        groups = (texts[i * size : (i + 1) * size] for i in range(count))
-        texts = [f"[{inner}{f',{inner}'.join(each)}{outer}]" if each else "[]" for each in groups]
-    return texts[0]
+def _fragment(value: Any, default: Callable[[bytes], Any] | None = None) -> orjson.Fragment:
+    """Write what orjson does not: NaN and Infinity, and bytes that are no UTF-8, as they are."""
+    text = json.dumps(value, default=default, ensure_ascii=False)
+    return orjson.Fragment(text.encode(errors="surrogateescape"))
 
 
-def _texts(name: str, array: NDArray, depth: int) -> list[str]:
-    kind = array.dtype.name
-    if kind in ("float32", "float64"):
-        return decimals(array.reshape(-1), single=kind == "float32")
-    values = array.reshape(-1).tolist()
-    if kind == "bool":
-        return ["true" if each else "false" for each in values]
-    if array.dtype.kind in "iu" and array.dtype.isbuiltin:
-        return list(map(str, values))
-    if kind != "object":
-        type_name = types_pb2.DataType.Name(to_data_type(array.dtype)).removeprefix("DT_").lower()
-        if values:
-            raise _invalid(f"Failed to write JSON value for tensor type: {type_name}")
-    if not name.endswith("_bytes"):
-        return list(map(_string, values))
-    inner = "\n" + "    " * (depth + 1)
-    outer = "\n" + "    " * depth
-    return [f'{{{inner}"b64": "{base64.b64encode(each).decode()}"{outer}}}' for each in values]
+def _shortest(array: NDArray) -> Any:
+    """Return floats whose text is as short as float32 can be read back from."""
+    return array.astype(str).astype(np.float64).tolist()
 
 
-def _string(value: bytes) -> str:
-    return f'"{value.decode(errors="surrogateescape").translate(_ESCAPES)}"'
+def _text(value: bytes) -> str:
+    return value.decode(errors="surrogateescape")
 
 
-def _nothing() -> Failure:
-    return _invalid("Cannot convert empty tensor map to JSON")
+def _base64(value: bytes) -> dict[str, str]:
+    return {"b64": b64encode(value).decode()}
 
 
-def _invalid(text: str) -> Failure:
-    return Failure("INVALID_ARGUMENT", text)
+def _fields(message: Any) -> dict[str, Any]:
+    return json_format.MessageToDict(
+        message, always_print_fields_with_no_presence=True, preserving_proto_field_name=True
+    )

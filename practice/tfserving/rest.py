@@ -22,11 +22,9 @@ from helpers.serving_api import model_pb2
 from practice.host import web
 from practice.tfserving import (
     inference,
-    json_document,
-    json_examples,
     json_input,
+    json_numbers,
     json_output,
-    rest_messages,
     service,
 )
 from practice.tfserving.engine import DEFAULT_SIGNATURE, Servable
@@ -205,7 +203,7 @@ class _Handler:
         raise _invalid(f"Malformed request: {method} {target}")
 
     def _predict(self, spec: Any, body: bytes) -> bytes:
-        document = json_document.parse(body)
+        document = json_numbers.read(body) or json_input.parse(body)
         asked = json_input.signature_name(document)
         servable = self._models.find(spec)
         name = asked or DEFAULT_SIGNATURE
@@ -228,9 +226,9 @@ class _Handler:
     def _on_examples(
         self, spec: Any, body: bytes, api: str, run: Callable[[Servable, str, Sequence, float], T]
     ) -> T:
-        document = json_document.parse(body)
+        document = json_input.parse(body)
         name = json_input.signature_name(document) or DEFAULT_SIGNATURE
-        examples = json_examples.examples(document)
+        examples = json_input.examples(document)
         servable = self._models.find(spec)
         result = self._timed(servable, api, lambda ends: run(servable, name, examples, ends))
         if self._monitoring is not None:
@@ -248,8 +246,8 @@ class _Handler:
         if not spec.name:
             raise _invalid("Missing model name in request.")
         if verb == "metadata":
-            return rest_messages.metadata(service.metadata(self._models, spec))
-        return rest_messages.status(service.status(self._models, spec))
+            return json_output.metadata(service.metadata(self._models, spec))
+        return json_output.status(service.status(self._models, spec))
 
 
 def _call(method: str, target: str) -> _Call:
