@@ -277,8 +277,10 @@ def _array(flat: list[Any], data_type: int, types: set[type]) -> NDArray:
         with np.errstate(over="ignore"):  # as C does, a float32 that is too large is infinite
             return np.array(flat, carrier).astype(dtype, copy=False)
     except OverflowError:
-        limits = np.iinfo(carrier) if name in _INTEGERS else np.finfo(np.float64)
-        misfit = next(value for value in flat if value < limits.min or value > limits.max)
+        fitting = range(-(2**1023), 2**1023)
+        if name in _INTEGERS:
+            fitting = range(np.iinfo(carrier).min, np.iinfo(carrier).max + 1)
+        misfit = next(v for v in flat if type(v) is int and v not in fitting)
         raise _misfit(misfit, name) from None
 
 
