@@ -17,19 +17,8 @@ import grpc
 import psutil
 
 from practice import state
+from practice.host.statuses import STATUSES
 
-# What a gRPC code is over HTTP.
-STATUSES = {
-    "INVALID_ARGUMENT": 400,
-    "UNAUTHENTICATED": 401,
-    "PERMISSION_DENIED": 403,
-    "NOT_FOUND": 404,
-    "RESOURCE_EXHAUSTED": 429,
-    "INTERNAL": 500,
-    "UNKNOWN": 500,
-    "UNAVAILABLE": 503,
-    "DEADLINE_EXCEEDED": 504,
-}
 _REASON = "This failure was asked for."
 _SEED = 20261121
 
