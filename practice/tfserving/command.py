@@ -5,10 +5,10 @@ import logging
 import threading
 
 from practice.host import server
-from practice.tfserving import config, doors
-from practice.tfserving.failures import Failure
+from practice.tfserving import config, ports
+from practice.tfserving.failures import Failure, invalid
 from practice.tfserving.flags import FAILED, WITHOUT_EFFECT, parse
-from practice.tfserving.loading import Loader
+from practice.tfserving.loader import Loader
 from practice.tfserving.models import Models, Policy
 
 log = logging.getLogger("practice.tfserving")
@@ -24,11 +24,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"TensorFlow Library: {metadata.version('tensorflow')}")
         return 0
     server.start_log()
-    _tell_of_idle_flags(flags)
-    activity, stop = server.Activity(), server.stop_on_signals()
+    _log_idle_flags(flags)
+    activity = server.Activity()
+    stop = server.stop_on_signals()
     try:
         models = _load(flags, stop)
-        opened = doors.open_all(flags, models, activity)
+        opened = ports.open_all(flags, models, activity)
     except (Failure, ValueError) as failure:
         print(f"Failed to start server. Error: {failure}", flush=True)
         return FAILED
@@ -45,19 +46,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _load(flags: argparse.Namespace, stop: threading.Event) -> Models:
     if not (flags.port or flags.grpc_socket_path):
-        raise Failure(
-            "INVALID_ARGUMENT",
+        raise invalid(
             "At least one of server_options.grpc_port or server_options.grpc_socket_path "
-            "must be set.",
+            "must be set."
         )
     if flags.model_config_file:
         models_config = config.read(flags.model_config_file)
     elif flags.model_base_path:
         models_config = config.one_model(flags.model_name, flags.model_base_path)
     else:
-        raise Failure(
-            "INVALID_ARGUMENT",
-            "Both server_options.model_base_path and server_options.model_config_file are empty!",
+        raise invalid(
+            "Both server_options.model_base_path and server_options.model_config_file are empty!"
         )
     policy = Policy(
         poll_seconds=flags.file_system_poll_wait_seconds,
@@ -87,7 +86,7 @@ def _poll_config_file(flags: argparse.Namespace, models: Models, stop: threading
     threading.Thread(target=poll, name="config file", daemon=True).start()
 
 
-def _tell_of_idle_flags(flags: argparse.Namespace) -> None:
-    given = [name for name, default in WITHOUT_EFFECT.items() if getattr(flags, name) != default]
-    if given:
-        log.warning("These flags are accepted and have no effect here: --%s", ", --".join(given))
+def _log_idle_flags(flags: argparse.Namespace) -> None:
+    idle = [name for name, default in WITHOUT_EFFECT.items() if getattr(flags, name) != default]
+    if idle:
+        log.warning("These flags are accepted and have no effect here: --%s", ", --".join(idle))

@@ -3,12 +3,12 @@
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from helpers.serving_api import model_server_config_pb2
 from practice.tfserving import textproto
-from practice.tfserving.failures import Failure
+from practice.tfserving.failures import invalid
 
 log = logging.getLogger("practice.tfserving")
 
@@ -21,7 +21,7 @@ def read(path: str) -> Any:
     """Read a `--model_config_file`; an empty one has no models."""
     config = textproto.read(path, model_server_config_pb2.ModelServerConfig())
     if config.WhichOneof("config") == "custom_model_config":
-        raise Failure("INVALID_ARGUMENT", "custom_model_config is not supported here.")
+        raise invalid("custom_model_config is not supported here.")
     return config
 
 
@@ -43,41 +43,38 @@ def by_name(config: Any, before: Mapping[str, Any]) -> dict[str, Any]:
     before : mapping of str to ModelConfig
         The configuration until now.
     """
-    found: dict[str, Any] = {}
-    for each in config.model_config_list.config:
-        if each.name in found:
-            raise _refused(f"Illegal to list model {each.name} multiple times in config list")
-        found[each.name] = each
-    for each in found.values():
-        _check(each, before.get(each.name))
-    return found
+    models: dict[str, Any] = {}
+    for model in config.model_config_list.config:
+        if model.name in models:
+            raise invalid(f"Illegal to list model {model.name} multiple times in config list")
+        models[model.name] = model
+    for name, model in models.items():
+        _check(model, before.get(name))
+    return models
 
 
 def _check(model: Any, before: Any) -> None:
-    name, platform = model.name, model.model_platform
+    name = model.name
+    platform = model.model_platform
     if not os.path.isabs(model.base_path):
-        raise _refused(
+        raise invalid(
             f"Expected model {name} to have an absolute path or URI; "
             f"got base_path()={model.base_path}"
         )
     if not platform and model.model_type == model_server_config_pb2.TENSORFLOW:
         platform = model.model_platform = PLATFORM
     if not platform:
-        raise _refused(
+        raise invalid(
             "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
             f"ModelServerConfig::model_platform, model name is {name}"
         )
     if before is not None and before.model_platform != platform:
-        raise _refused(
+        raise invalid(
             f"Illegal to change a model's platform. For model {name} platform was "
             f"{before.model_platform} and new platform requested is {platform}"
         )
     if platform != PLATFORM:
-        raise _refused(f"Model {name} requests unsupported platform {platform}")
-
-
-def _refused(text: str) -> Failure:
-    return Failure("INVALID_ARGUMENT", text)
+        raise invalid(f"Model {name} requests unsupported platform {platform}")
 
 
 def wanted(model: Any) -> dict[int, str]:
@@ -90,7 +87,7 @@ def wanted(model: Any) -> dict[int, str]:
     """
     numbered: dict[int, str] = {}
     with os.scandir(model.base_path) as entries:
-        folders = sorted(each.path for each in entries if each.is_dir())
+        folders = sorted(entry.path for entry in entries if entry.is_dir())
     for folder in folders:
         name = os.path.basename(folder)
         if not _NUMBER.fullmatch(name) or int(name) > _LARGEST:
@@ -98,15 +95,13 @@ def wanted(model: Any) -> dict[int, str]:
         if int(name) in numbered:
             log.warning("Duplicate version number: %s and %s", numbered[int(name)], folder)
         numbered[int(name)] = folder
-    return {number: numbered[number] for number in _chosen(model, sorted(numbered, reverse=True))}
-
-
-def _chosen(model: Any, newest_first: list[int]) -> Iterable[int]:
+    newest_first = sorted(numbered, reverse=True)
     policy = model.model_version_policy
     match policy.WhichOneof("policy_choice"):
         case "all":
-            return newest_first
+            chosen = newest_first
         case "specific":
-            return [number for number in newest_first if number in policy.specific.versions]
+            chosen = [number for number in newest_first if number in policy.specific.versions]
         case _:
-            return newest_first[: policy.latest.num_versions or 1]
+            chosen = newest_first[: policy.latest.num_versions or 1]
+    return {number: numbered[number] for number in chosen}

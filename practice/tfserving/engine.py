@@ -27,7 +27,7 @@ class Model(Protocol):
         """The SignatureDefs by name."""
 
     def run(
-        self, tasks: Sequence[Task], inputs: Mapping[str, NDArray], ends: float
+        self, tasks: Sequence[Task], inputs: Mapping[str, NDArray], deadline: float
     ) -> list[dict[str, NDArray]]:
         """Run signatures on the same inputs, all at once where the engine can.
 
@@ -38,7 +38,7 @@ class Model(Protocol):
         inputs : mapping of str to ndarray
             By the signatures' names, of their dtypes (text is an object array of bytes). The
             shapes are whatever the caller sent.
-        ends : float
+        deadline : float
             `time.monotonic()` at which the caller's deadline ends; may be infinite.
 
         Returns

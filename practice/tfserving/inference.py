@@ -40,7 +40,7 @@ def predict(
     signature_name: str,
     inputs: Mapping[str, NDArray],
     output_filter: Sequence[str] = (),
-    ends: float = NEVER,
+    deadline: float = NEVER,
 ) -> dict[str, NDArray]:
     """Run a signature that exists; returns its outputs, or those that the filter names.
 
@@ -51,7 +51,7 @@ def predict(
     inputs : mapping of str to ndarray
         By the signature's names and of its dtypes.
     output_filter : sequence of str
-    ends : float
+    deadline : float
         `time.monotonic()` at which the caller's deadline ends.
 
     Raises
@@ -69,11 +69,11 @@ def predict(
         )
     wanted = _wanted_outputs(signature, output_filter)
     unset = {name: to_ndarray(signature.defaults[name]) for name in signature.defaults}
-    return servable.model.run([Task(signature_name, wanted)], unset | dict(inputs), ends)[0]
+    return servable.model.run([Task(signature_name, wanted)], unset | dict(inputs), deadline)[0]
 
 
 def classify(
-    servable: Servable, signature_name: str, examples: Sequence[bytes], ends: float = NEVER
+    servable: Servable, signature_name: str, examples: Sequence[bytes], deadline: float = NEVER
 ) -> Classes:
     """Classify serialized `tf.Example`s; for each of them its classes.
 
@@ -82,11 +82,11 @@ def classify(
     Failure
         For an unknown signature, one that is not made to classify, and no examples.
     """
-    return _infer(CLASSIFY_METHOD, servable, signature_name, examples, ends)
+    return _infer(CLASSIFY_METHOD, servable, signature_name, examples, deadline)
 
 
 def regress(
-    servable: Servable, signature_name: str, examples: Sequence[bytes], ends: float = NEVER
+    servable: Servable, signature_name: str, examples: Sequence[bytes], deadline: float = NEVER
 ) -> list[float]:
     """Regress serialized `tf.Example`s; for each of them its value.
 
@@ -95,12 +95,12 @@ def regress(
     Failure
         For an unknown signature, one that is not made to regress, and no examples.
     """
-    return _infer(REGRESS_METHOD, servable, signature_name, examples, ends)
+    return _infer(REGRESS_METHOD, servable, signature_name, examples, deadline)
 
 
 def multi_inference(
-    servable: Servable, tasks: Iterable[Any], examples: Sequence[bytes], ends: float = NEVER
-) -> list[tuple[str, str, Classes | list[float]]]:
+    servable: Servable, tasks: Iterable[Any], examples: Sequence[bytes], deadline: float = NEVER
+) -> list[tuple[str, str, Any]]:
     """Run several classifications and regressions of the same examples at once.
 
     Parameters
@@ -135,7 +135,7 @@ def multi_inference(
         if len(tensors) > 1:
             raise _invalid("Input tensor must be the same for all Signatures.")
         planned.append((Task(name, outputs), task.method_name))
-    runs = servable.model.run([task for task, _ in planned], _inputs(examples), ends)
+    runs = servable.model.run([task for task, _ in planned], _inputs(examples), deadline)
     return [
         (task.signature_name, method, _METHODS[method].read(outputs, len(examples)))
         for (task, method), outputs in zip(planned, runs, strict=True)
@@ -187,7 +187,7 @@ def _wanted_outputs(signature: Any, output_filter: Sequence[str]) -> tuple[str, 
 
 
 def _infer(
-    method: str, servable: Servable, signature_name: str, examples: Sequence[bytes], ends: float
+    method: str, servable: Servable, signature_name: str, examples: Sequence[bytes], deadline: float
 ) -> Any:
     signature = _find(servable, signature_name, "No signature was found with the name: ")
     name, outputs, read = _METHODS[method]
@@ -196,7 +196,7 @@ def _infer(
             f"Expected {name} signature method_name to be {method}. Was: {signature.method_name}"
         )
     task = Task(signature_name, outputs(signature))
-    return read(servable.model.run([task], _inputs(examples), ends)[0], len(examples))
+    return read(servable.model.run([task], _inputs(examples), deadline)[0], len(examples))
 
 
 def _find(servable: Servable, signature_name: str, text: str) -> Any:

@@ -56,20 +56,22 @@ class LiteRTModel:
         self._plans = {name: _Plan(each) for name, each in self.signatures.items()}
 
     def run(
-        self, tasks: Sequence[Task], inputs: Mapping[str, NDArray], ends: float
+        self, tasks: Sequence[Task], inputs: Mapping[str, NDArray], deadline: float
     ) -> list[dict[str, NDArray]]:
         """Run signatures one after the other; see `engine.Model`."""
-        return [self._run(task, inputs, ends) for task in tasks]
+        return [self._run(task, inputs, deadline) for task in tasks]
 
     def close(self) -> None:
         """The interpreters go with this object."""
 
-    def _run(self, task: Task, inputs: Mapping[str, NDArray], ends: float) -> dict[str, NDArray]:
+    def _run(
+        self, task: Task, inputs: Mapping[str, NDArray], deadline: float
+    ) -> dict[str, NDArray]:
         plan = self._plans[task.signature_name]
         fits = plan.fits(inputs)
         if any(array.size == 0 for array in inputs.values()):
             return _answer_empty(self.signatures[task.signature_name], task, fits)
-        idle = self._take(ends)
+        idle = self._take(deadline)
         back = None if fits else idle
         try:
             runner = idle if fits and idle else _Runner(self._content)
@@ -88,9 +90,9 @@ class LiteRTModel:
                 self._idle.append(back)
             self._free.put(None)
 
-    def _take(self, ends: float) -> "_Runner | None":
+    def _take(self, deadline: float) -> "_Runner | None":
         """Wait for one's turn; returns the runner that was used last, if one is idle."""
-        wait = None if ends == float("inf") else max(ends - time.monotonic(), 0)
+        wait = None if deadline == float("inf") else max(deadline - time.monotonic(), 0)
         try:
             self._free.get(timeout=wait)
         except queue.Empty:

@@ -2,11 +2,10 @@
 
 import argparse
 import os
-from typing import Any
 
 from practice.tfserving import batching
 from practice.tfserving.engine import Model
-from practice.tfserving.failures import Failure
+from practice.tfserving.failures import invalid
 from practice.tfserving.litert import LiteRTModel
 from practice.tfserving.savedmodel import SavedModel
 
@@ -27,7 +26,16 @@ class Loader:
 
     def __init__(self, flags: argparse.Namespace) -> None:
         self._flags = flags
-        self._batching = _batching(flags)
+        self._batching: batching.Parameters | None = None
+        if flags.batching_parameters_file and not flags.enable_batching:
+            raise invalid(
+                "server_options.batching_parameters_file is set without setting "
+                "server_options.enable_batching to true."
+            )
+        if flags.batching_parameters_file:
+            self._batching = batching.read_parameters(flags.batching_parameters_file)
+        elif flags.enable_batching:
+            self._batching = batching.Parameters()
 
     def __call__(self, folder: str) -> Model:
         """Load a folder, or raise Failure with the reason."""
@@ -38,7 +46,7 @@ class Loader:
                 count = flags.num_tflite_pools * flags.num_tflite_interpreters_per_pool
                 return LiteRTModel(path, count)
             except (ValueError, RuntimeError, OSError) as error:
-                raise Failure("INVALID_ARGUMENT", f"{path} cannot be loaded: {error}") from error
+                raise invalid(f"{path} cannot be loaded: {error}") from error
         both = flags.tensorflow_session_parallelism
         model = SavedModel(
             folder,
@@ -46,29 +54,8 @@ class Loader:
             intra_op=flags.tensorflow_intra_op_parallelism or both,
             inter_op=flags.tensorflow_inter_op_parallelism or both,
         )
-        return self._batched(model, folder)
-
-    def _batched(self, model: Model, folder: str) -> Model:
-        if self._batching is None:
-            return model
         parameters = self._batching
-        own = os.path.join(folder, "batching_params.pbtxt")
-        if self._flags.enable_per_model_batching_parameters:
-            if not os.path.exists(own):
-                return model
-            parameters = batching.read_parameters(own)
-        return batching.Batched(model, parameters)
-
-
-def _batching(flags: argparse.Namespace) -> Any:
-    if flags.batching_parameters_file and not flags.enable_batching:
-        raise Failure(
-            "INVALID_ARGUMENT",
-            "server_options.batching_parameters_file is set without setting "
-            "server_options.enable_batching to true.",
-        )
-    if not flags.enable_batching:
-        return None
-    if not flags.batching_parameters_file:
-        return batching.Parameters()
-    return batching.read_parameters(flags.batching_parameters_file)
+        if parameters and flags.enable_per_model_batching_parameters:
+            own = os.path.join(folder, "batching_params.pbtxt")
+            parameters = batching.read_parameters(own) if os.path.exists(own) else None
+        return batching.Batched(model, parameters) if parameters else model

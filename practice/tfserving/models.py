@@ -325,15 +325,17 @@ class Models:
 
     def _pause(self, now: float) -> float | None:
         """Return the seconds until there may be something to do; None is until it is said."""
-        ends = self._next_look
+        deadline = self._next_look
         for versions in self._versions.values():
             for version in versions.values():
                 if version.drain is not None:
-                    ends = min(ends, now + _DRAIN_SECONDS)
+                    deadline = min(deadline, now + _DRAIN_SECONDS)
                 elif version.state == LOADING:
-                    ends = min(ends, version.next_try)
+                    deadline = min(deadline, version.next_try)
         # A flag may say more than a lock can wait.
-        return None if ends == float("inf") else min(max(ends - now, 0), threading.TIMEOUT_MAX)
+        return (
+            None if deadline == float("inf") else min(max(deadline - now, 0), threading.TIMEOUT_MAX)
+        )
 
 
 def _newest_first(versions: Mapping[int, Version]) -> list[tuple[int, Version]]:

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import os
 import socket
 import stat
@@ -13,52 +14,77 @@ from google.protobuf.message import DecodeError
 
 from helpers.serving_api import model_service_pb2_grpc, prediction_service_pb2_grpc
 from practice.host import server
-from practice.tfserving import extras, textproto
-from practice.tfserving.failures import Failure
+from practice.tfserving import monitoring, textproto
+from practice.tfserving.failures import Failure, invalid
 from practice.tfserving.models import Models
 from practice.tfserving.service import ModelService, PredictionService
 from protos.server_files_pb2 import SSLConfig
+
+_HEALTH = "grpc.health.v1.Health"
+_REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 
 
 def open_all(
     flags: argparse.Namespace, models: Models, activity: server.Activity
 ) -> list[server.Door]:
     """Bind the ports, now that the models are ready; nothing is answered before they start."""
-    source, monitoring = server.trouble_source(flags), _monitoring(flags)
-    doors: list[server.Door] = []
+    trouble = server.trouble_source(flags)
+    metrics = monitoring.Unmonitored()
+    page = None
+    if flags.monitoring_config_file:
+        page = monitoring.read_monitoring_config(flags.monitoring_config_file)
+        metrics = monitoring.Monitoring() if page else metrics
+    ports: list[server.Door] = []
     if flags.port or flags.grpc_socket_path:
         grpc_server = server.grpc_server(
             activity,
-            source,
+            trouble,
             _Decoding(),
             threads=flags.grpc_max_threads,
             options=_channel_arguments(flags.grpc_channel_arguments),
         )
-        _add_services(grpc_server, flags, models, monitoring)
+        _add_services(grpc_server, flags, models, metrics)
         _bind(grpc_server, flags)
-        doors.append(server.GrpcDoor(grpc_server))
+        ports.append(server.GrpcDoor(grpc_server))
     if flags.rest_api_port and flags.rest_api_port == flags.port:
         server.log.info("rest_api_port is same as port; REST is not served.")
     elif flags.rest_api_port:
-        doors.append(_rest(flags, models, activity, source, monitoring))
-    return doors
+        # 70 ms, and the port may be 0.
+        from practice.host import web
+        from practice.tfserving import rest
+
+        app = rest.app(
+            models,
+            metrics,
+            timeout_seconds=flags.rest_api_timeout_in_ms / 1000,
+            cors=flags.rest_api_enable_cors_support,
+            prometheus_path=page or "",
+            threads=flags.rest_api_num_threads,
+        )
+        try:
+            port = web.WebServer(server.troubled(app, trouble), flags.rest_api_port, activity)
+        except OSError as error:
+            raise Failure("UNKNOWN", f"Error starting HTTP server: bind: {error}") from error
+        ports.append(port)
+    return ports
 
 
 def _add_services(
-    grpc_server: grpc.Server, flags: argparse.Namespace, models: Models, monitoring: Any
+    grpc_server: grpc.Server,
+    flags: argparse.Namespace,
+    models: Models,
+    metrics: monitoring.Unmonitored,
 ) -> None:
-    prediction = PredictionService(
-        models,
-        as_content=flags.enable_serialization_as_tensor_content,
-        monitoring=monitoring and monitoring[0],
-    )
+    as_content = flags.enable_serialization_as_tensor_content
+    prediction = PredictionService(models, metrics, as_content=as_content)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, grpc_server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models), grpc_server)
     names = ["tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"]
+    on_demand = [_OnDemand(_REFLECTION, lambda to: _add_reflection(to, names))]
     if flags.enable_grpc_healthcheck_service:
-        extras.add_health(grpc_server)
-        names.append(extras.HEALTH)
-    extras.add_reflection(grpc_server, names)
+        names.append(_HEALTH)
+        on_demand.append(_OnDemand(_HEALTH, _add_health))
+    grpc_server.add_generic_rpc_handlers(on_demand)
 
 
 def _bind(grpc_server: grpc.Server, flags: argparse.Namespace) -> None:
@@ -111,40 +137,58 @@ def _tolerant(handler: Any) -> Any:
     return grpc.unary_unary_rpc_method_handler(answer, read, handler.response_serializer)
 
 
-def _rest(
-    flags: argparse.Namespace,
-    models: Models,
-    activity: server.Activity,
-    source: Any,
-    monitored: Any,
-) -> server.Door:
-    # 70 ms, and the port may be 0.
-    from practice.host import web
-    from practice.tfserving import rest
+class _OnDemand(grpc.GenericRpcHandler):
+    """Hands the calls of one service to handlers that are made at the first of them.
 
-    monitoring, path = monitored or (None, "")
-    app = rest.app(
-        models,
-        timeout_seconds=flags.rest_api_timeout_in_ms / 1000,
-        cors=flags.rest_api_enable_cors_support,
-        monitoring=monitoring,
-        prometheus_path=path,
-        threads=flags.rest_api_num_threads,
-    )
-    try:
-        return web.WebServer(server.troubled(app, source), flags.rest_api_port, activity)
-    except OSError as error:
-        raise Failure("UNKNOWN", f"Error starting HTTP server: bind: {error}") from error
+    Health and reflection take 20 ms each to import, and most clients never ask for them.
+    """
+
+    def __init__(self, service: str, add: Callable[[Any], None]) -> None:
+        self._prefix = f"/{service}/"
+        self._add = add
+
+    def service(self, handler_call_details: Any) -> Any:
+        if not handler_call_details.method.startswith(self._prefix):
+            return None
+        return self._handler.service(handler_call_details)
+
+    @functools.cached_property
+    def _handler(self) -> grpc.GenericRpcHandler:
+        collector = _Collector()
+        self._add(collector)
+        return collector.handlers[0]
 
 
-def _monitoring(flags: argparse.Namespace) -> Any:
-    """Return the metrics and the path of their page; None when they are not asked for."""
-    if not flags.monitoring_config_file:
-        return None
-    from practice.tfserving import monitoring  # 30 ms
+class _Collector:
+    """Stands where a server is expected, and keeps the handlers that it is given."""
 
-    path = monitoring.read_monitoring_config(flags.monitoring_config_file)
-    return (monitoring.Monitoring(), path) if path else None
+    def __init__(self) -> None:
+        self.handlers: list[grpc.GenericRpcHandler] = []
+
+    def add_generic_rpc_handlers(self, handlers: Any) -> None:
+        self.handlers += handlers
+
+    def add_registered_method_handlers(self, service_name: str, handlers: Any) -> None:
+        """The same handlers in another form: the generic ones are enough."""
+
+
+def _add_health(to: Any) -> None:
+    """Serve `grpc.health.v1`, under the product's bare names."""
+    from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+    servicer = health.HealthServicer()
+    for name in ("", "ModelService", "PredictionService"):
+        servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, to)
+
+
+def _add_reflection(to: Any, names: list[str]) -> None:
+    """Serve reflection for the services of these names, and for itself."""
+    # Importing health_pb2 is what lets reflection describe its messages.
+    from grpc_health.v1 import health_pb2  # noqa: F401
+    from grpc_reflection.v1alpha import reflection
+
+    reflection.enable_server_reflection([*names, _REFLECTION], to)
 
 
 def _credentials(path: str) -> grpc.ServerCredentials | None:
@@ -158,7 +202,7 @@ def _credentials(path: str) -> grpc.ServerCredentials | None:
             require_client_auth=ssl.client_verify,
         )
     except ValueError as error:
-        raise Failure("INVALID_ARGUMENT", f"Invalid SSL configuration: {error}") from error
+        raise invalid(f"Invalid SSL configuration: {error}") from error
 
 
 def _channel_arguments(text: str) -> list[tuple[str, int | str]]:
@@ -166,11 +210,10 @@ def _channel_arguments(text: str) -> list[tuple[str, int | str]]:
     arguments: list[tuple[str, int | str]] = []
     for pair in filter(None, text.split(",")):
         key, _, value = pair.partition("=")
-        number: int | None = None
+        argument: int | str = value
         with contextlib.suppress(ValueError):
-            number = int(value)
-        fits = number is not None and -(2**31) <= number < 2**31
-        arguments.append((key, number if fits and number is not None else value))
+            argument = int(value) if -(2**31) <= int(value) < 2**31 else value
+        arguments.append((key, argument))
     return arguments
 
 

@@ -1,4 +1,4 @@
-"""The REST door: TensorFlow Serving's URLs, status codes and headers.
+"""The REST port: TensorFlow Serving's URLs, status codes and headers.
 
 See tensorflow_serving/model_servers: http_server.cc, http_rest_api_handler.cc and
 http_rest_api_util.cc.
@@ -10,9 +10,9 @@ import os
 import re
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent import futures
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from starlette.requests import Request
@@ -20,43 +20,15 @@ from starlette.responses import Response
 
 from helpers.serving_api import model_pb2
 from practice.host import web
-from practice.tfserving import (
-    inference,
-    json_input,
-    json_numbers,
-    json_output,
-    service,
-)
-from practice.tfserving.engine import DEFAULT_SIGNATURE, Servable
-from practice.tfserving.failures import Failure
+from practice.host.statuses import STATUSES
+from practice.tfserving import inference, json_input, json_numbers, json_output, service
+from practice.tfserving.engine import DEFAULT_SIGNATURE
+from practice.tfserving.failures import Failure, invalid
 from practice.tfserving.models import Models
+from practice.tfserving.monitoring import Monitoring, Unmonitored
 
-if TYPE_CHECKING:
-    from practice.tfserving.monitoring import Monitoring  # a service without it starts faster
-
-T = TypeVar("T")
 log = logging.getLogger("practice.tfserving")
 
-STATUS = {
-    "OK": 200,
-    "CANCELLED": 499,
-    "UNKNOWN": 500,
-    "INVALID_ARGUMENT": 400,
-    "DEADLINE_EXCEEDED": 504,
-    "NOT_FOUND": 404,
-    "ALREADY_EXISTS": 409,
-    "PERMISSION_DENIED": 403,
-    "RESOURCE_EXHAUSTED": 429,
-    "FAILED_PRECONDITION": 400,
-    "ABORTED": 409,
-    "OUT_OF_RANGE": 400,
-    "UNIMPLEMENTED": 501,
-    "INTERNAL": 500,
-    "UNAVAILABLE": 503,
-    "DATA_LOSS": 500,
-    "UNAUTHENTICATED": 401,
-}
-_JSON = {"content-type": "application/json"}
 _CORS = {
     "access-control-allow-origin": "*",
     "access-control-allow-methods": "POST, GET",
@@ -75,17 +47,17 @@ _URLS = {
     "POST": rf"/v1/models/(?P<name>[^/:]+){_MODEL}:(?P<verb>classify|regress|predict)",
     "GET": rf"/v1/models(?:/(?P<name>[^/:]+))?{_MODEL}(?:/(?P<verb>metadata))?",
 }
-_PATTERNS = {way: re.compile(url, re.IGNORECASE | re.ASCII) for way, url in _URLS.items()}
+_PATTERNS = {method: re.compile(url, re.IGNORECASE | re.ASCII) for method, url in _URLS.items()}
 _LARGEST_BODY = 2**31  # bytes; the product has no limit
 _LARGEST_INFLATED = 100 * 1024 * 1024
 
 
 def app(
     models: Models,
+    metrics: Unmonitored,
     *,
     timeout_seconds: float,
     cors: bool,
-    monitoring: "Monitoring | None" = None,
     prometheus_path: str = "",
     threads: int = 0,
 ) -> Callable:
@@ -94,18 +66,33 @@ def app(
     Parameters
     ----------
     models : Models
+    metrics : Monitoring or Unmonitored
+        Told of each request.
     timeout_seconds : float
         How long the engine may take; 0 is forever.
     cors : bool
         Whether pages from elsewhere may call.
-    monitoring : Monitoring, optional
-        Told of each request; its page is at `prometheus_path`.
     prometheus_path : str
+        Of the page of metrics.
     threads : int
         How many requests may be under way at once; 0 is four for each processor.
     """
     pool = futures.ThreadPoolExecutor(threads or 4 * (os.cpu_count() or 1), "rest")
-    handler = _Handler(models, timeout_seconds, cors, monitoring, prometheus_path)
+    timeout = timeout_seconds if timeout_seconds > 0 else inference.NEVER
+    handler = _Handler(models, timeout, metrics)
+
+    def respond(request: Request, body: bytes) -> Response:
+        path = request.scope["raw_path"].decode()
+        query = request.scope["query_string"].decode()
+        target = f"{path}?{query}" if query else path
+        if isinstance(metrics, Monitoring) and path == prometheus_path:
+            return _page(metrics, target, path)
+        if not target.lower().startswith("/v1/"):
+            headers = {"content-type": "text/html; charset=ISO-8859-1", "connection": "close"}
+            return Response(_NOT_FOUND, 404, headers)
+        response = handler.respond(request, target, body)
+        response.headers.update(_CORS if cors else {})
+        return response
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         request = Request(scope, receive)
@@ -115,7 +102,7 @@ def app(
             response = Response(status_code=413)
         else:
             loop = asyncio.get_running_loop()
-            response = await loop.run_in_executor(pool, handler.respond, request, body)
+            response = await loop.run_in_executor(pool, respond, request, body)
         await response(scope, receive, send)
 
     return application
@@ -137,43 +124,29 @@ class _Unsaid(Failure):
 class _Handler:
     """Answers one request after the other, each in a thread of its own."""
 
-    def __init__(
-        self,
-        models: Models,
-        timeout_seconds: float,
-        cors: bool,
-        monitoring: "Monitoring | None",
-        prometheus_path: str,
-    ) -> None:
-        self._models, self._cors = models, cors
-        self._timeout = timeout_seconds if timeout_seconds > 0 else inference.NEVER
-        self._monitoring, self._prometheus_path = monitoring, prometheus_path
+    def __init__(self, models: Models, timeout_seconds: float, metrics: Unmonitored) -> None:
+        self._models = models
+        self._timeout = timeout_seconds
+        self._metrics = metrics
 
-    def respond(self, request: Request, body: bytes) -> Response:
-        path, query = request.scope["raw_path"].decode(), request.scope["query_string"].decode()
-        target = f"{path}?{query}" if query else path
-        if self._monitoring is not None and path == self._prometheus_path:
-            return _metrics(self._monitoring, target, path)
-        if not target.lower().startswith("/v1/"):
-            headers = {"content-type": "text/html; charset=ISO-8859-1", "connection": "close"}
-            return Response(_NOT_FOUND, 404, headers)
+    def respond(self, request: Request, target: str, body: bytes) -> Response:
         started = time.monotonic()
         call = _call(request.method, target)
+        headers = {"content-type": "application/json"}
         if request.method == "OPTIONS":
             allowed = re.match("https?://", request.headers.get("origin", ""))
-            code, content, headers = "OK" if allowed else "FAILED_PRECONDITION", b"", {}
+            code = "OK" if allowed else "FAILED_PRECONDITION"
+            content = b""
+            headers = {}
         else:
             if "gzip" in request.headers.get("content-encoding", ""):
                 body = _inflated(body)
             code, content = self._outcome(request.method, target, call, body)
-            headers = _JSON
-        if self._monitoring is not None:
-            self._monitoring.request(call.name, code)
-            if code == "OK":
-                verb = call.verb if request.method == "POST" else ""
-                taken = time.monotonic() - started
-                self._monitoring.latency(call.name, verb, "REST", taken)
-        return Response(content, STATUS[code], headers | (_CORS if self._cors else {}))
+        self._metrics.request(call.name, code)
+        if code == "OK":
+            verb = call.verb if request.method == "POST" else ""
+            self._metrics.latency(call.name, verb, "REST", time.monotonic() - started)
+        return Response(content, STATUSES.get(code, 200), headers)
 
     def _outcome(self, method: str, target: str, call: _Call, body: bytes) -> tuple[str, bytes]:
         try:
@@ -200,51 +173,42 @@ class _Handler:
                 return json_output.regressions(values)
             case "GET", _ if _PATTERNS["GET"].fullmatch(target):
                 return self._about(spec, call.verb)
-        raise _invalid(f"Malformed request: {method} {target}")
+        raise invalid(f"Malformed request: {method} {target}")
 
     def _predict(self, spec: Any, body: bytes) -> bytes:
         document = json_numbers.read(body) or json_input.parse(body)
         asked = json_input.signature_name(document)
         servable = self._models.find(spec)
         name = asked or DEFAULT_SIGNATURE
-        if name not in servable.model.signatures:
-            raise _invalid(f'Serving signature name: "{name}" not found in signature def')
-        signature = servable.model.signatures[name]
+        signature = servable.model.signatures.get(name)
+        if signature is None:
+            raise invalid(f'Serving signature name: "{name}" not found in signature def')
         if not signature.inputs:
-            raise _invalid(f"Failed to get input map for signature: {asked or 'DEFAULT'}")
+            raise invalid(f"Failed to get input map for signature: {asked or 'DEFAULT'}")
         data_types = {alias: info.dtype for alias, info in signature.inputs.items()}
         inputs = json_input.predict_inputs(document, data_types)
         inference.check_names(signature, inputs.arrays)
-        outputs = self._timed(
-            servable,
-            "Predict",
-            lambda ends: inference.predict(servable, name, inputs.arrays, ends=ends),
-        )
+        with self._metrics.runtime(servable.name, "Predict"):
+            outputs = inference.predict(servable, name, inputs.arrays, deadline=self._deadline())
         write = json_output.predictions if inputs.by_row else json_output.columns
         return write(outputs)
 
-    def _on_examples(
-        self, spec: Any, body: bytes, api: str, run: Callable[[Servable, str, Sequence, float], T]
-    ) -> T:
+    def _on_examples(self, spec: Any, body: bytes, api: str, infer: Callable) -> Any:
         document = json_input.parse(body)
         name = json_input.signature_name(document) or DEFAULT_SIGNATURE
         examples = json_input.examples(document)
         servable = self._models.find(spec)
-        result = self._timed(servable, api, lambda ends: run(servable, name, examples, ends))
-        if self._monitoring is not None:
-            self._monitoring.examples(servable.name, len(examples))
+        with self._metrics.runtime(servable.name, api):
+            result = infer(servable, name, examples, self._deadline())
+        self._metrics.examples(servable.name, len(examples))
         return result
 
-    def _timed(self, servable: Servable, api: str, run: Callable[[float], T]) -> T:
-        started = time.monotonic()
-        result = run(started + self._timeout)
-        if self._monitoring is not None:
-            self._monitoring.runtime(servable.name, api, time.monotonic() - started)
-        return result
+    def _deadline(self) -> float:
+        return time.monotonic() + self._timeout
 
     def _about(self, spec: Any, verb: str) -> bytes:
         if not spec.name:
-            raise _invalid("Missing model name in request.")
+            raise invalid("Missing model name in request.")
         if verb == "metadata":
             return json_output.metadata(service.metadata(self._models, spec))
         return json_output.status(service.status(self._models, spec))
@@ -271,7 +235,7 @@ def _spec(call: _Call) -> Any:
     return spec
 
 
-def _metrics(monitoring: "Monitoring", target: str, path: str) -> Response:
+def _page(monitoring: Monitoring, target: str, path: str) -> Response:
     headers = {"content-type": "text/plain"}
     if target != path:
         return Response(f"Unexpected path: {target}. Should be {path}", 400, headers)
@@ -286,7 +250,3 @@ def _inflated(body: bytes) -> bytes:
     except zlib.error:
         return b""
     return content if stream.eof and len(content) <= _LARGEST_INFLATED else b""
-
-
-def _invalid(text: str) -> Failure:
-    return Failure("INVALID_ARGUMENT", text)

@@ -70,7 +70,7 @@ class SavedModel:
             raise
 
     def run(
-        self, tasks: Sequence[Task], inputs: Mapping[str, NDArray], ends: float
+        self, tasks: Sequence[Task], inputs: Mapping[str, NDArray], deadline: float
     ) -> list[dict[str, NDArray]]:
         """Run signatures on the same inputs in one call of the session; see `engine.Model`."""
         feeds: dict[str, NDArray] = {}
@@ -79,7 +79,7 @@ class SavedModel:
             fed, fetched = self._names[signature_name]
             feeds.update((fed[alias], array) for alias, array in inputs.items())
             fetches.update((fetched[alias], None) for alias in outputs)
-        arrays = dict(zip(fetches, self._session.run(feeds, fetches, ends), strict=True))
+        arrays = dict(zip(fetches, self._session.run(feeds, fetches, deadline), strict=True))
         return [
             {alias: arrays[self._names[name][1][alias]] for alias in outputs}
             for name, outputs in tasks

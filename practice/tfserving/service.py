@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 from numpy.typing import NDArray
@@ -26,55 +26,51 @@ from helpers.serving_api import (
 from helpers.tensors import to_ndarray
 from practice.tfserving import inference, tensorproto
 from practice.tfserving.engine import CLASSIFY_METHOD, DEFAULT_SIGNATURE, Servable
-from practice.tfserving.failures import Failure
+from practice.tfserving.failures import Failure, invalid
 from practice.tfserving.models import Models
-
-if TYPE_CHECKING:
-    from practice.tfserving.monitoring import Monitoring
+from practice.tfserving.monitoring import Unmonitored
 
 log = logging.getLogger("practice.tfserving")
 
 _MAX_STATUS_TEXT = 1024  # bytes; the product cuts longer texts
 
 
-def _answers_failures(method: Callable) -> Callable:
-    """Turn a Failure into the call's status; anything unforeseen is INTERNAL and logged."""
+def _answers(*, counted: bool = False) -> Callable[[Callable], Callable]:
+    """Turn a Failure into the call's status; anything unforeseen is INTERNAL and logged.
 
-    @functools.wraps(method)
-    def answer(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
-        try:
-            return method(self, request, context)
-        except Failure as failure:
-            code, text = failure.code, failure.text
-        except Exception as error:
-            log.exception("%s failed", method.__name__)
-            code, text = "INTERNAL", f"{type(error).__name__}: {error}"
-        return context.abort(grpc.StatusCode[code], _cut(text))
+    What is counted goes into the metrics, the failed ones too; its time only when it went well.
+    """
 
-    return answer
+    def decorate(method: Callable) -> Callable:
+        api = method.__name__
 
+        @functools.wraps(method)
+        def answer(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
+            started = time.perf_counter()
+            code = "OK"
+            text = ""
+            response = None
+            try:
+                response = method(self, request, context)
+            except Failure as failure:
+                code = failure.code
+                text = failure.text
+            except Exception as error:
+                log.exception("%s failed", api)
+                code = "INTERNAL"
+                text = f"{type(error).__name__}: {error}"
+            if counted:
+                name = request.model_spec.name
+                self.metrics.request(name, code)
+                if code == "OK":
+                    self.metrics.latency(name, api, "GRPC", time.perf_counter() - started)
+            if code != "OK":
+                context.abort(grpc.StatusCode[code], _cut(text))
+            return response
 
-def _counted(method: Callable) -> Callable:
-    """Note each request for the metrics, the failed ones too; their time only when it went well."""
+        return answer
 
-    @functools.wraps(method)
-    def count(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
-        if self._monitoring is None:
-            return method(self, request, context)
-        name, started, status = request.model_spec.name, time.perf_counter(), "INTERNAL"
-        try:
-            answer = method(self, request, context)
-            status = "OK"
-            took = time.perf_counter() - started
-            self._monitoring.latency(name, method.__name__, "GRPC", took)
-            return answer
-        except Failure as failure:
-            status = failure.code
-            raise
-        finally:
-            self._monitoring.request(name, status)
-
-    return count
+    return decorate
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -83,18 +79,17 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     Parameters
     ----------
     models : Models
+    metrics : Monitoring or Unmonitored
     as_content : bool
         Whether outputs travel in `tensor_content` in place of typed fields.
-    monitoring : Monitoring, optional
     """
 
-    def __init__(
-        self, models: Models, *, as_content: bool = False, monitoring: "Monitoring | None" = None
-    ) -> None:
-        self._models, self._as_content, self._monitoring = models, as_content, monitoring
+    def __init__(self, models: Models, metrics: Unmonitored, *, as_content: bool = False) -> None:
+        self.metrics = metrics
+        self._models = models
+        self._as_content = as_content
 
-    @_answers_failures
-    @_counted
+    @_answers(counted=True)
     def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:
         servable = _servable(self._models, request)
         name = request.model_spec.signature_name or DEFAULT_SIGNATURE
@@ -102,36 +97,38 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         if signature is None:
             raise Failure("FAILED_PRECONDITION", f'Serving signature key "{name}" not found.')
         inputs = _inputs(request, signature)
-        asked = name, inputs, request.output_filter, _ends(context)
-        outputs = self._run("Predict", inference.predict, servable, *asked)
+        deadline = _deadline(context)
+        with self.metrics.runtime(servable.name, "Predict"):
+            outputs = inference.predict(servable, name, inputs, request.output_filter, deadline)
         response = predict_pb2.PredictResponse()
         _fill_spec(response.model_spec, servable, name)
         for alias, array in outputs.items():
             tensorproto.fill(response.outputs[alias], array, as_content=self._as_content)
         return response
 
-    @_answers_failures
-    @_counted
+    @_answers(counted=True)
     def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:
         response = classification_pb2.ClassificationResponse()
         classes = self._infer("Classify", inference.classify, request, context, response)
         _fill_classes(response.result, classes)
         return response
 
-    @_answers_failures
-    @_counted
+    @_answers(counted=True)
     def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:
         response = regression_pb2.RegressionResponse()
         values = self._infer("Regress", inference.regress, request, context, response)
         _fill_values(response.result, values)
         return response
 
-    @_answers_failures
+    @_answers()
     def MultiInference(self, request: Any, context: grpc.ServicerContext) -> Any:
         first = request.tasks[0] if request.tasks else inference_pb2.InferenceTask()
         servable = self._models.find(first.model_spec)
-        asked = request.tasks, _examples(request.input), _ends(context)
-        results = self._run("MultiInference", inference.multi_inference, servable, *asked)
+        examples = _examples(request.input)
+        deadline = _deadline(context)
+        with self.metrics.runtime(servable.name, "MultiInference"):
+            results = inference.multi_inference(servable, request.tasks, examples, deadline)
+        self.metrics.examples(servable.name, len(examples))
         response = inference_pb2.MultiInferenceResponse()
         for name, method, answers in results:
             result = response.results.add()
@@ -142,39 +139,25 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
                 _fill_values(result.regression_result, answers)
         return response
 
-    @_answers_failures
+    @_answers()
     def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:
-        if not request.HasField("model_spec"):
-            raise Failure("INVALID_ARGUMENT", "Missing ModelSpec")
+        spec = _spec(request)
         if not request.metadata_field:
-            raise Failure(
-                "INVALID_ARGUMENT",
-                "GetModelMetadataRequest must specify at least one metadata_field",
-            )
+            raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
         for field in request.metadata_field:
             if field != "signature_def":
-                raise Failure("INVALID_ARGUMENT", f"Metadata field {field} is not supported")
-        return metadata(self._models, request.model_spec)
+                raise invalid(f"Metadata field {field} is not supported")
+        return metadata(self._models, spec)
 
-    def _infer(
-        self, method: str, function: Callable, request: Any, context: Any, response: Any
-    ) -> Any:
+    def _infer(self, api: str, infer: Callable, request: Any, context: Any, response: Any) -> Any:
         servable = _servable(self._models, request)
         name = request.model_spec.signature_name or DEFAULT_SIGNATURE
-        asked = name, _examples(request.input), _ends(context)
-        result = self._run(method, function, servable, *asked)
+        examples = _examples(request.input)
+        deadline = _deadline(context)
+        with self.metrics.runtime(servable.name, api):
+            result = infer(servable, name, examples, deadline)
+        self.metrics.examples(servable.name, len(examples))
         _fill_spec(response.model_spec, servable, name)
-        return result
-
-    def _run(self, method: str, function: Callable, servable: Servable, *asked: Any) -> Any:
-        """Run, and note for the metrics how long it took and of how many examples."""
-        started = time.perf_counter()
-        result = function(servable, *asked)
-        if self._monitoring is not None:
-            took = time.perf_counter() - started
-            self._monitoring.runtime(servable.name, method, took)
-            if method != "Predict":
-                self._monitoring.examples(servable.name, len(asked[1]))
         return result
 
 
@@ -184,19 +167,16 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     def __init__(self, models: Models) -> None:
         self._models = models
 
-    @_answers_failures
+    @_answers()
     def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:
-        if not request.HasField("model_spec"):
-            raise Failure("INVALID_ARGUMENT", "Missing ModelSpec")
-        return status(self._models, request.model_spec)
+        return status(self._models, _spec(request))
 
-    @_answers_failures
+    @_answers()
     def HandleReloadConfigRequest(self, request: Any, context: grpc.ServicerContext) -> Any:
         if request.config.WhichOneof("config") != "model_config_list":
-            raise Failure(
-                "INVALID_ARGUMENT",
+            raise invalid(
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. "
-                "Only ModelConfigList is currently supported",
+                "Only ModelConfigList is currently supported"
             )
         self._models.reload(request.config)
         response = model_management_pb2.ReloadConfigResponse()
@@ -228,17 +208,21 @@ def status(models: Models, spec: Any) -> Any:
     return response
 
 
-def _servable(models: Models, request: Any) -> Servable:
+def _spec(request: Any) -> Any:
     if not request.HasField("model_spec"):
-        raise Failure("INVALID_ARGUMENT", "Missing ModelSpec")
-    return models.find(request.model_spec)
+        raise invalid("Missing ModelSpec")
+    return request.model_spec
 
 
-def _ends(context: grpc.ServicerContext) -> float:
-    left = context.time_remaining()
+def _servable(models: Models, request: Any) -> Servable:
+    return models.find(_spec(request))
+
+
+def _deadline(context: grpc.ServicerContext) -> float:
+    remaining = context.time_remaining()
     # Without a deadline gRPC tells of centuries, which neither a lock nor TensorFlow can wait.
-    endless = left is None or left > threading.TIMEOUT_MAX
-    return inference.NEVER if endless else time.monotonic() + left
+    endless = remaining is None or remaining > threading.TIMEOUT_MAX
+    return inference.NEVER if endless else time.monotonic() + remaining
 
 
 def _inputs(request: Any, signature: Any) -> dict[str, NDArray]:
@@ -248,30 +232,31 @@ def _inputs(request: Any, signature: Any) -> dict[str, NDArray]:
         try:
             arrays[alias] = to_ndarray(request.inputs[alias])
         except BadInput as error:
-            raise Failure("INVALID_ARGUMENT", f"tensor parsing error: {alias}: {error}") from error
+            raise invalid(f"tensor parsing error: {alias}: {error}") from error
     for position, alias in enumerate(sorted(arrays)):
-        expected, given = signature.inputs[alias].dtype, request.inputs[alias].dtype
-        if expected != given:
-            raise Failure(
-                "INVALID_ARGUMENT",
+        expected = signature.inputs[alias].dtype
+        sent = request.inputs[alias].dtype
+        if sent != expected:
+            raise invalid(
                 f"Expects arg[{position}] to be {_type_name(expected)} "
-                f"but {_type_name(given)} is provided",
+                f"but {_type_name(sent)} is provided"
             )
     return arrays
 
 
-def _examples(given: Any) -> list[bytes]:
+def _examples(message: Any) -> list[bytes]:
     """Return serialized examples; a context's bytes go before each, so the example's win."""
-    if given.WhichOneof("kind") == "example_list_with_context":
-        shared = given.example_list_with_context.context.SerializeToString()
-        examples = given.example_list_with_context.examples
-    else:
-        shared, examples = b"", given.example_list.examples
-    return [shared + example.SerializeToString() for example in examples]
+    context = b""
+    examples = message.example_list.examples
+    if message.WhichOneof("kind") == "example_list_with_context":
+        context = message.example_list_with_context.context.SerializeToString()
+        examples = message.example_list_with_context.examples
+    return [context + example.SerializeToString() for example in examples]
 
 
 def _fill_spec(spec: Any, servable: Servable, signature_name: str) -> None:
-    spec.name, spec.signature_name = servable.name, signature_name
+    spec.name = servable.name
+    spec.signature_name = signature_name
     spec.version.value = servable.version
 
 
@@ -280,17 +265,14 @@ def _fill_classes(result: Any, classes: inference.Classes) -> None:
     for row in classes:
         entry = result.classifications.add()
         for label, score in row:
-            entry.classes.add(label=_text(label), score=score)
+            # A label is a string of protobuf: UTF-8.
+            entry.classes.add(label=label.decode(errors="replace"), score=score)
 
 
 def _fill_values(result: Any, values: list[float]) -> None:
     result.SetInParent()
     for value in values:
         result.regressions.add(value=value)
-
-
-def _text(label: bytes) -> str:
-    return label.decode("utf-8", errors="replace")  # a label is a string of protobuf: UTF-8
 
 
 def _type_name(data_type: int) -> str:

@@ -59,7 +59,7 @@ class Session:
             raise _failure(error) from error
 
     def run(
-        self, feeds: Mapping[str, NDArray], fetches: Iterable[str], ends: float
+        self, feeds: Mapping[str, NDArray], fetches: Iterable[str], deadline: float
     ) -> list[NDArray]:
         """Return the values of tensors, given those of others, by `time.monotonic()` `ends`."""
         fed = {}
@@ -67,7 +67,7 @@ class Session:
             tensor, quantized = self._tensor(name, "FeedInputs: unable to find feed output {}")
             fed[tensor] = array.view(quantized) if quantized else array
         fetched = [self._tensor(name, "FetchOutputs node {}: not found")[0] for name in fetches]
-        options = _options(ends)
+        options = _options(deadline)
         try:
             values = c_api.TF_SessionRun_wrapper(
                 self._session._session, options, fed, fetched, [], None
@@ -107,11 +107,11 @@ class Session:
         return self._tensors[name]
 
 
-def _options(ends: float) -> Any:
+def _options(deadline: float) -> Any:
     """Return serialized RunOptions with the time that is left, or None where it is endless."""
-    if ends == math.inf:
+    if deadline == math.inf:
         return None
-    left = math.ceil(1000 * (ends - time.monotonic()))
+    left = math.ceil(1000 * (deadline - time.monotonic()))
     if left <= 0:
         raise Failure("DEADLINE_EXCEEDED", "Timed out waiting for notification")
     options = config_pb2.RunOptions(timeout_in_ms=left)

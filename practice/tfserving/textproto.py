@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from google.protobuf import text_format
 
-from practice.tfserving.failures import Failure
+from practice.tfserving.failures import Failure, invalid
 
 M = TypeVar("M", bound=Any)
 log = logging.getLogger("practice.tfserving")
@@ -18,6 +18,6 @@ def read(path: str, message: M) -> M:
             return text_format.Parse(file.read(), message)
     except text_format.ParseError as error:
         log.error("Error parsing text-format %s: %s", message.DESCRIPTOR.full_name, error)
-        raise Failure("INVALID_ARGUMENT", f"Invalid protobuf file: '{path}'") from error
+        raise invalid(f"Invalid protobuf file: '{path}'") from error
     except (OSError, UnicodeDecodeError) as error:
         raise Failure("NOT_FOUND", f"{path}; {getattr(error, 'strerror', error)}") from error

@@ -164,7 +164,8 @@ class Running:
     def __init__(self, models: Models, **options: Any) -> None:
         self.port = processes.choose_port()
         options = {"timeout_seconds": 30, "cors": False} | options
-        app = rest.app(models, **options)
+        metrics = options.pop("metrics", monitoring.Unmonitored())
+        app = rest.app(models, metrics, **options)
         self._server = web.WebServer(app, self.port, server.Activity())
         self._server.start()
 
@@ -833,7 +834,7 @@ def test_each_code_has_the_status_of_the_product(service: Running, code: str, st
 def monitored(models: Models) -> Iterator[Running]:
     """Return a service that counts, with its page at a path of its own."""
     counts = monitoring.Monitoring()
-    running = Running(models, monitoring=counts, prometheus_path="/v1/metrics")
+    running = Running(models, metrics=counts, prometheus_path="/v1/metrics")
     yield running
     running.stop()
 
