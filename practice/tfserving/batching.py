@@ -4,7 +4,6 @@ See tensorflow_serving/batching/batching_session.cc and, in TensorFlow,
 core/kernels/batching_util/shared_batch_scheduler.h.
 """
 
-import logging
 import os
 import threading
 import time
@@ -17,11 +16,10 @@ from numpy.typing import NDArray
 
 from practice.tfserving import textproto
 from practice.tfserving.engine import Model, Task
-from practice.tfserving.failures import Failure, invalid
+from practice.tfserving.failures import Failure, as_failure, invalid
 from protos import server_files_pb2
 
 Tensors = Mapping[str, NDArray]
-log = logging.getLogger("practice.tfserving")
 
 
 class Parameters:
@@ -285,11 +283,8 @@ class _Batch:
             rows = next((size for size in sizes if size >= self.size), self.size)
             outputs = call(_merge(self._shares, rows - self.size, pads), deadline)
             self._answers = _split(outputs, rows, [share.size for share in self._shares])
-        except Failure as failure:
-            self._failure = failure
         except Exception as error:
-            log.exception("A batch failed")
-            self._failure = Failure("INTERNAL", f"{type(error).__name__}: {error}")
+            self._failure = as_failure(error, "A batch")
         finally:
             self._done.set()
 

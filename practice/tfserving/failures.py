@@ -1,5 +1,9 @@
 """The one exception inside the service: a gRPC code by name and TensorFlow Serving's text."""
 
+import logging
+
+log = logging.getLogger("practice.tfserving")
+
 
 class Failure(Exception):
     """What the client will read."""
@@ -11,6 +15,14 @@ class Failure(Exception):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.text}"
+
+
+def as_failure(error: Exception, action: str) -> Failure:
+    """Return a Failure as it is; anything unforeseen is logged, and INTERNAL for the client."""
+    if isinstance(error, Failure):
+        return error
+    log.exception("%s failed", action)
+    return Failure("INTERNAL", f"{type(error).__name__}: {error}")
 
 
 def invalid(text: str) -> Failure:

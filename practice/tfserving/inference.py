@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from helpers.serving_api import types_pb2
 from helpers.tensors import to_ndarray
 from practice.tfserving.engine import (
     CLASSIFY_METHOD,
@@ -20,7 +21,7 @@ from practice.tfserving.engine import (
     Servable,
     Task,
 )
-from practice.tfserving.failures import Failure
+from practice.tfserving.failures import Failure, invalid
 
 NEVER = float("inf")
 
@@ -60,16 +61,24 @@ def predict(
         For a filter that names what there is not, and whatever the engine finds wrong.
     """
     signature = servable.model.signatures[signature_name]
-    known = (PREDICT_METHOD, CLASSIFY_METHOD, REGRESS_METHOD)
-    if servable.checks_methods and signature.method_name not in known:
+    methods = (PREDICT_METHOD, CLASSIFY_METHOD, REGRESS_METHOD)
+    if servable.checks_methods and signature.method_name not in methods:
         raise Failure(
             "INTERNAL",
             "Expected prediction signature method_name to be one of "
-            f"{{{', '.join(known)}}}. Was: {signature.method_name}",
+            f"{{{', '.join(methods)}}}. Was: {signature.method_name}",
         )
-    wanted = _wanted_outputs(signature, output_filter)
+    for index, alias in enumerate(output_filter):
+        if alias not in signature.outputs:
+            raise invalid(
+                f"output tensor alias not found in signature: {alias} "
+                f"Outputs expected to be in the set {braced(signature.outputs)}."
+            )
+        if alias in output_filter[:index]:
+            raise invalid(f"duplicate output tensor alias: {alias}")
+    task = Task(signature_name, tuple(output_filter) or tuple(signature.outputs))
     unset = {name: to_ndarray(signature.defaults[name]) for name in signature.defaults}
-    return servable.model.run([Task(signature_name, wanted)], unset | dict(inputs), deadline)[0]
+    return servable.model.run([task], unset | dict(inputs), deadline)[0]
 
 
 def classify(
@@ -122,10 +131,15 @@ def multi_inference(
     planned: list[tuple[Task, str]] = []
     tensors: set[str] = set()
     for task in tasks:
-        _check_name(servable, task.model_spec.name)
+        if not task.model_spec.name:
+            raise invalid("Found ModelSpec with an empty model name.")
+        if task.model_spec.name != servable.name:
+            raise invalid(
+                "All ModelSpecs in a MultiInferenceRequest must access the same model name."
+            )
         name = task.model_spec.signature_name or DEFAULT_SIGNATURE
-        if any(name == each.signature_name for each, _ in planned):
-            raise _invalid(f"Duplicate evaluation of signature: {name}")
+        if name in (earlier.signature_name for earlier, _ in planned):
+            raise invalid(f"Duplicate evaluation of signature: {name}")
         signature = _find(servable, name, "Requested signature not found in model graph: ")
         if task.method_name not in _METHODS:
             text = f"Unsupported signature method_name: {task.method_name}"
@@ -133,7 +147,7 @@ def multi_inference(
         outputs = _METHODS[task.method_name].outputs(signature)
         tensors.add(signature.inputs["inputs"].name)
         if len(tensors) > 1:
-            raise _invalid("Input tensor must be the same for all Signatures.")
+            raise invalid("Input tensor must be the same for all Signatures.")
         planned.append((Task(name, outputs), task.method_name))
     runs = servable.model.run([task for task, _ in planned], _inputs(examples), deadline)
     return [
@@ -144,23 +158,29 @@ def multi_inference(
 
 def check_names(signature: Any, names: Iterable[str]) -> None:
     """Raise Failure unless these are the signature's inputs; those with a default may be left."""
-    sent, known = set(names), set(signature.inputs)
-    if sent == known:
+    sent = set(names)
+    inputs = set(signature.inputs)
+    if sent == inputs:
         return
-    if len(sent) > len(known) or (len(sent) < len(known) and not signature.defaults):
-        raise _invalid(
-            f"input size does not match signature: {len(sent)}!={len(known)} "
-            f"len({braced(sent)}) != len({braced(known)}). "
-            f"Sent extra: {braced(sent - known)}. "
-            f"Missing but required: {braced(known - sent)}."
+    if len(sent) > len(inputs) or (len(sent) < len(inputs) and not signature.defaults):
+        raise invalid(
+            f"input size does not match signature: {len(sent)}!={len(inputs)} "
+            f"len({braced(sent)}) != len({braced(inputs)}). "
+            f"Sent extra: {braced(sent - inputs)}. "
+            f"Missing but required: {braced(inputs - sent)}."
         )
-    for name in sorted(sent - known):
-        raise _invalid(
+    for name in sorted(sent - inputs):
+        raise invalid(
             f"input tensor alias not found in signature: {name}. "
-            f"Inputs expected to be in the set {braced(known)}."
+            f"Inputs expected to be in the set {braced(inputs)}."
         )
-    for name in sorted(known - sent - set(signature.defaults)):
-        raise _invalid(f"Signature input {name} should be set or have a default.")
+    for name in sorted(inputs - sent - set(signature.defaults)):
+        raise invalid(f"Signature input {name} should be set or have a default.")
+
+
+def type_name(data_type: int) -> str:
+    """Return what error texts call one of TensorFlow's types: `float`, not `DT_FLOAT`."""
+    return types_pb2.DataType.Name(data_type).removeprefix("DT_").lower()
 
 
 def braced(names: Iterable[str]) -> str:
@@ -174,25 +194,13 @@ def braced(names: Iterable[str]) -> str:
     return "{" + ",".join(sorted(names)) + "}"
 
 
-def _wanted_outputs(signature: Any, output_filter: Sequence[str]) -> tuple[str, ...]:
-    for index, alias in enumerate(output_filter):
-        if alias not in signature.outputs:
-            raise _invalid(
-                f"output tensor alias not found in signature: {alias} "
-                f"Outputs expected to be in the set {braced(signature.outputs)}."
-            )
-        if alias in output_filter[:index]:
-            raise _invalid(f"duplicate output tensor alias: {alias}")
-    return tuple(output_filter) or tuple(signature.outputs)
-
-
 def _infer(
     method: str, servable: Servable, signature_name: str, examples: Sequence[bytes], deadline: float
 ) -> Any:
     signature = _find(servable, signature_name, "No signature was found with the name: ")
     name, outputs, read = _METHODS[method]
     if servable.checks_methods and signature.method_name != method:
-        raise _invalid(
+        raise invalid(
             f"Expected {name} signature method_name to be {method}. Was: {signature.method_name}"
         )
     task = Task(signature_name, outputs(signature))
@@ -201,27 +209,15 @@ def _infer(
 
 def _find(servable: Servable, signature_name: str, text: str) -> Any:
     if signature_name not in servable.model.signatures:
-        raise _invalid(f"{text}{signature_name}")
+        raise invalid(f"{text}{signature_name}")
     return servable.model.signatures[signature_name]
 
 
-def _check_name(servable: Servable, name: str) -> None:
-    if not name:
-        raise _invalid("Found ModelSpec with an empty model name.")
-    if name != servable.name:
-        raise _invalid("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
-
-
 def _classify_outputs(signature: Any) -> tuple[str, ...]:
-    if len(signature.inputs) != 1:
-        raise _invalid("Expected one input Tensor.")
-    if len(signature.outputs) not in (1, 2):
-        raise _invalid(f"Expected one or two output Tensors, found {len(signature.outputs)}")
-    if "inputs" not in signature.inputs:
-        raise _invalid(f"No classification inputs found in SignatureDef: {signature}")
+    _check_counts(signature, "classification")
     outputs = tuple(name for name in ("classes", "scores") if name in signature.outputs)
     if not outputs:
-        raise _invalid(
+        raise invalid(
             "Expected classification signature outputs to contain at least one of "
             f'"classes" or "scores". Signature was: {signature}'
         )
@@ -229,46 +225,47 @@ def _classify_outputs(signature: Any) -> tuple[str, ...]:
 
 
 def _regress_outputs(signature: Any) -> tuple[str, ...]:
-    if len(signature.inputs) != 1:
-        raise _invalid("Expected one input Tensor.")
-    if len(signature.outputs) != 1:
-        raise _invalid("Expected one output Tensor.")
-    if "inputs" not in signature.inputs:
-        raise _invalid(f"No regression inputs found in SignatureDef: {signature}")
+    _check_counts(signature, "regression")
     if "outputs" not in signature.outputs:
-        raise _invalid(f"No regression outputs found in SignatureDef: {signature}")
+        raise invalid(f"No regression outputs found in SignatureDef: {signature}")
     return ("outputs",)
+
+
+def _check_counts(signature: Any, name: str) -> None:
+    if len(signature.inputs) != 1:
+        raise invalid("Expected one input Tensor.")
+    if name == "classification" and len(signature.outputs) not in (1, 2):
+        raise invalid(f"Expected one or two output Tensors, found {len(signature.outputs)}")
+    if name == "regression" and len(signature.outputs) != 1:
+        raise invalid("Expected one output Tensor.")
+    if "inputs" not in signature.inputs:
+        raise invalid(f"No {name} inputs found in SignatureDef: {signature}")
 
 
 def _inputs(examples: Sequence[bytes]) -> dict[str, NDArray]:
     if not examples:
-        raise _invalid("Input is empty.")
+        raise invalid("Input is empty.")
     array = np.empty(len(examples), dtype=object)
     array[:] = list(examples)
     return {"inputs": array}
 
 
 def _classes(outputs: Mapping[str, NDArray], count: int) -> Classes:
-    labels, scores = outputs.get("classes"), outputs.get("scores")
-    for name, array, kind in (("classes", labels, "O"), ("scores", scores, "f")):
-        if array is None:
-            continue
+    for name, array in outputs.items():
         if array.ndim != 2:
-            raise _invalid(
+            raise invalid(
                 f"Expected Tensor shape: [batch_size num_classes] but got {_shape(array)}"
             )
-        if array.dtype.kind != kind:
-            wanted = "DT_STRING" if kind == "O" else "DT_FLOAT"
-            raise _invalid(f"Expected {name} Tensor of {wanted}. Got: {array.dtype}")
+        expected = "DT_STRING" if name == "classes" else "DT_FLOAT"
+        if array.dtype.kind != ("O" if name == "classes" else "f"):
+            raise invalid(f"Expected {name} Tensor of {expected}. Got: {array.dtype}")
         if len(array) != count:
-            raise _invalid(f"Expected {name} output batch size of {count}. Got: {len(array)}")
-    if labels is None:
-        assert scores is not None  # noqa: S101  (one of both there is)
-        return [[Class(b"", score) for score in row] for row in scores.tolist()]
-    if scores is None:
-        return [[Class(label, 0.0) for label in row] for row in labels.tolist()]
+            raise invalid(f"Expected {name} output batch size of {count}. Got: {len(array)}")
+    size = next(iter(outputs.values())).shape
+    labels = outputs.get("classes", np.full(size, b"", object))
+    scores = outputs.get("scores", np.zeros(size))
     if labels.shape != scores.shape:
-        raise _invalid(
+        raise invalid(
             "Tensors class and score should match in shape. "
             f"Got: {_shape(labels)} vs. {_shape(scores)}"
         )
@@ -279,26 +276,22 @@ def _classes(outputs: Mapping[str, NDArray], count: int) -> Classes:
 def _values(outputs: Mapping[str, NDArray], count: int) -> list[float]:
     values = outputs["outputs"]
     if not (values.ndim == 1 or (values.ndim == 2 and values.shape[1] == 1)):
-        raise _invalid(
+        raise invalid(
             "Expected output Tensor shape to be either [batch_size] or [batch_size, 1] "
             f"but got {_shape(values)}"
         )
     if len(values) != count:
-        raise _invalid(
+        raise invalid(
             "Input batch size did not match output batch size. "
             f"Expected: {count} Got: {len(values)}"
         )
     if values.dtype != np.float32:
-        raise _invalid(f"Expected output Tensor of DT_FLOAT. Got: {values.dtype}")
+        raise invalid(f"Expected output Tensor of DT_FLOAT. Got: {values.dtype}")
     return values.reshape(-1).tolist()
 
 
 def _shape(array: NDArray) -> str:
     return f"[{','.join(map(str, array.shape))}]"
-
-
-def _invalid(text: str) -> Failure:
-    return Failure("INVALID_ARGUMENT", text)
 
 
 class _Method(NamedTuple):

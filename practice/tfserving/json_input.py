@@ -20,6 +20,7 @@ from helpers.errors import BadInput
 from helpers.serving_api import example_pb2, types_pb2
 from helpers.tensors import to_dtype
 from practice.tfserving.failures import Failure, invalid
+from practice.tfserving.inference import type_name
 from practice.tfserving.json_numbers import MOST_DIMENSIONS, Numbers
 
 _QUOTED = 256  # characters of a value that an error text quotes
@@ -260,7 +261,7 @@ def _array(flat: list[Any], data_type: int, types: set[type]) -> NDArray:
         raise invalid(str(error)) from error
     if not flat:
         return np.empty(0, dtype)
-    name = types_pb2.DataType.Name(data_type).removeprefix("DT_").lower()
+    name = type_name(data_type)
     if name not in _ACCEPTED and dict not in types:
         text = f"Conversion of JSON Value: {_quoted(flat[0])} to type: {name}"
         raise Failure("UNIMPLEMENTED", text)

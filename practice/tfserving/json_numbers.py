@@ -27,7 +27,8 @@ class Numbers:
 
 def read(body: bytes) -> dict[str, Any] | None:
     """Read an object whose only list is one of numbers, as `Numbers`; None for anything else."""
-    start, end = body.find(b"["), body.rfind(b"]") + 1
+    start = body.find(b"[")
+    end = body.rfind(b"]") + 1
     numbers = _numbers(body[start:end])
     if numbers is None:
         return None

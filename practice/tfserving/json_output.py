@@ -10,10 +10,10 @@ import orjson
 from google.protobuf import json_format
 from numpy.typing import NDArray
 
-from helpers.serving_api import get_model_metadata_pb2, types_pb2
+from helpers.serving_api import get_model_metadata_pb2
 from helpers.tensors import to_data_type
 from practice.tfserving.failures import invalid
-from practice.tfserving.inference import Classes
+from practice.tfserving.inference import Classes, type_name
 
 _WRITTEN = set("float32 float64 bool int8 int16 int32 int64 uint8 uint16 uint32 uint64".split())
 
@@ -120,9 +120,8 @@ def _value(name: str, array: NDArray) -> Any:
     if not array.size:
         return _fragment(array.tolist())
     if array.dtype.name not in _WRITTEN:
-        data_type = types_pb2.DataType.Name(to_data_type(array.dtype))
-        text = data_type.removeprefix("DT_").lower()
-        raise invalid(f"Failed to write JSON value for tensor type: {text}")
+        name = type_name(to_data_type(array.dtype))
+        raise invalid(f"Failed to write JSON value for tensor type: {name}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         return _fragment(_shortest(array))  # orjson would write null
     return np.ascontiguousarray(array) if array.ndim else array[()]

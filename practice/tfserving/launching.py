@@ -4,24 +4,11 @@ import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from helpers import serving_api
 from practice import state
 from practice.service import Service, answers_call, ask
-
-if TYPE_CHECKING:
-    import grpc
-
-
-def _prepare_tfserving(folder: Path, models: Path) -> dict[str, Any]:
-    """Configure the models that LiteRT can run: the service is to be light, and up at once."""
-    light = [model for model in _models(models) if _is_light(model)]
-    return _configure(folder / "tfserving.config", light)
-
-
-def _prepare_tensorflow(folder: Path, models: Path) -> dict[str, Any]:
-    return _configure(folder / "tfserving-tf.config", _models(models))
 
 
 def _models(folder: Path) -> list[Path]:
@@ -34,31 +21,22 @@ def _models(folder: Path) -> list[Path]:
 
 
 def _is_light(model: Path) -> bool:
+    """Whether LiteRT can run a model; one without a version is told of by the service."""
     return any(model.glob("*/model.tflite")) or not any(model.glob("*/saved_model.pb"))
-
-
-def _configure(path: Path, models: list[Path]) -> dict[str, Any]:
-    """Write a ModelServerConfig; returns what services.json tells about it."""
-    text = f"model_config_list {{\n{''.join(map(_model_config, models))}}}\n"
-    try:
-        path.touch(mode=0o600)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise state.unwritable(path, error) from error
-    return {"models": [model.name for model in models]}
 
 
 def _model_config(model: Path) -> str:
     """Configure one model; of several versions the lowest is `stable`, the highest `canary`."""
     # Quoted as JSON does it, which text protos read too: Windows paths have backslashes.
-    name, base_path = _quoted(model.name), _quoted(model)
+    name = _quoted(model.name)
+    base_path = _quoted(model)
     versions = sorted(int(p.name) for p in model.iterdir() if p.is_dir() and p.name.isdigit())
     more = ""
     if len(versions) > 1:
-        labels = {"stable": versions[0], "canary": versions[-1]}
-        more = " model_version_policy { all {} }" + "".join(
-            f" version_labels {{ key: {_quoted(label)} value: {version} }}"
-            for label, version in labels.items()
+        more = (
+            " model_version_policy { all {} }"
+            f' version_labels {{ key: "stable" value: {versions[0]} }}'
+            f' version_labels {{ key: "canary" value: {versions[-1]} }}'
         )
     return (
         f'  config {{ name: {name} base_path: {base_path} model_platform: "tensorflow"{more} }}\n'
@@ -69,36 +47,15 @@ def _quoted(value: object) -> str:
     return json.dumps(str(value), ensure_ascii=False)
 
 
-def _tfserving_arguments(folder: Path, models: Path, ports: Mapping[str, int]) -> list[str]:
-    return _serving_arguments(folder / "tfserving.config", ports, "--prefer_tflite_model=true")
-
-
-def _tensorflow_arguments(folder: Path, models: Path, ports: Mapping[str, int]) -> list[str]:
-    return _serving_arguments(folder / "tfserving-tf.config", ports)
-
-
-def _serving_arguments(config: Path, ports: Mapping[str, int], *flags: str) -> list[str]:
-    return [
-        f"--port={ports['grpc']}",
-        f"--rest_api_port={ports['rest']}",
-        f"--model_config_file={config}",
-        *flags,
-        "--enable_grpc_healthcheck_service=true",
-        "--allow_version_labels_for_unavailable_models=true",
-        "--keep_serving_on_load_failure=true",
-    ]
-
-
-def _tfserving_answers(entry: Mapping[str, Any], seconds: float) -> bool:
+def _answers(entry: Mapping[str, Any], seconds: float) -> bool:
     """Whether both ports answer about the flowers; that the model is not there counts too."""
+
+    def predict(channel: Any) -> Any:
+        stub = serving_api.prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        return stub.Predict(_iris_request(), timeout=seconds)
+
     status, _ = ask(entry.get("rest"), seconds, "GET", "/v1/models/iris")
-    return status in (200, 404) and answers_call(
-        entry, lambda channel: _iris_stub(channel).Predict(_iris_request(), timeout=seconds)
-    )
-
-
-def _iris_stub(channel: "grpc.Channel") -> Any:
-    return serving_api.prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    return status in (200, 404) and answers_call(entry, predict)
 
 
 @functools.cache
@@ -114,24 +71,46 @@ def _iris_request() -> Any:
     return request
 
 
-LIGHT = Service(
-    name="tfserving",
-    module="practice.tfserving",
-    addresses={"grpc": (8500, "127.0.0.1:{}"), "rest": (8501, "http://127.0.0.1:{}")},
-    prepare=_prepare_tfserving,
-    arguments=_tfserving_arguments,
-    answers=_tfserving_answers,
-    told=("grpc", "rest"),
-)
+def _service(name: str, first_port: int, *, light: bool) -> Service:
+    """Describe one of the two: the light one, up at once, has the models that LiteRT can run."""
+    config_name = f"{name}.config"
+
+    def prepare(folder: Path, models: Path) -> dict[str, Any]:
+        served = [model for model in _models(models) if _is_light(model) or not light]
+        path = folder / config_name
+        text = f"model_config_list {{\n{''.join(map(_model_config, served))}}}\n"
+        try:
+            path.touch(mode=0o600)
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise state.unwritable(path, error) from error
+        return {"models": [model.name for model in served]}
+
+    def arguments(folder: Path, models: Path, ports: Mapping[str, int]) -> list[str]:
+        return [
+            f"--port={ports['grpc']}",
+            f"--rest_api_port={ports['rest']}",
+            f"--model_config_file={folder / config_name}",
+            f"--prefer_tflite_model={str(light).lower()}",
+            "--enable_grpc_healthcheck_service=true",
+            "--allow_version_labels_for_unavailable_models=true",
+            "--keep_serving_on_load_failure=true",
+        ]
+
+    return Service(
+        name=name,
+        module="practice.tfserving",
+        addresses={
+            "grpc": (first_port, "127.0.0.1:{}"),
+            "rest": (first_port + 1, "http://127.0.0.1:{}"),
+        },
+        prepare=prepare,
+        arguments=arguments,
+        answers=_answers,
+        told=("grpc", "rest"),
+        on_demand=not light,
+    )
 
 
-WHOLE = Service(
-    name="tfserving-tf",
-    module="practice.tfserving",
-    addresses={"grpc": (8510, "127.0.0.1:{}"), "rest": (8511, "http://127.0.0.1:{}")},
-    prepare=_prepare_tensorflow,
-    arguments=_tensorflow_arguments,
-    answers=_tfserving_answers,
-    told=("grpc", "rest"),
-    on_demand=True,
-)
+LIGHT = _service("tfserving", 8500, light=True)
+WHOLE = _service("tfserving-tf", 8510, light=False)

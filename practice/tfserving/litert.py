@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from helpers.serving_api import meta_graph_pb2
 from helpers.tensors import to_data_type, to_dtype
 from practice.tfserving.engine import DEFAULT_SIGNATURE, PREDICT_METHOD, Task
-from practice.tfserving.failures import Failure
+from practice.tfserving.failures import Failure, invalid
 
 _METADATA = b"signature_defs_metadata"  # the buffer's name
 
@@ -43,17 +43,15 @@ class LiteRTModel:
         with open(path, "rb") as file:
             self._content = file.read()
         first = _Runner(self._content)
-        self._idle, self._free = [first], queue.SimpleQueue[None]()
+        self._idle = [first]
+        self._free = queue.SimpleQueue[None]()
         for _ in range(interpreters or os.cpu_count() or 1):
             self._free.put(None)
-        self._from_table = False
         self.signatures = _from_metadata(self._content, first.interpreter)
-        if not self.signatures and first.interpreter.get_signature_list():
-            self._from_table = True
-            self.signatures = _from_table(first.interpreter)
+        self._from_table = not self.signatures and bool(first.interpreter.get_signature_list())
         if not self.signatures:
-            self.signatures = {DEFAULT_SIGNATURE: _from_tensors(first.interpreter)}
-        self._plans = {name: _Plan(each) for name, each in self.signatures.items()}
+            self.signatures = _from_table(first.interpreter) or _from_tensors(first.interpreter)
+        self._plans = {name: _Plan(signature) for name, signature in self.signatures.items()}
 
     def run(
         self, tasks: Sequence[Task], inputs: Mapping[str, NDArray], deadline: float
@@ -84,7 +82,7 @@ class LiteRTModel:
                 back = runner
             return outputs
         except (RuntimeError, ValueError) as error:
-            raise Failure("INVALID_ARGUMENT", str(error)) from error
+            raise invalid(str(error)) from error
         finally:
             if back is not None:
                 self._idle.append(back)
@@ -108,17 +106,15 @@ class _Plan:
     def __init__(self, signature: Any) -> None:
         self.inputs = {alias: _bare(info.name) for alias, info in signature.inputs.items()}
         self.outputs = {alias: _bare(info.name) for alias, info in signature.outputs.items()}
-        self._sizes = {alias: _sizes(info) for alias, info in signature.inputs.items()}
+        self._shapes = {alias: _shape(info) for alias, info in signature.inputs.items()}
 
     def fits(self, inputs: Mapping[str, NDArray]) -> bool:
         """Whether the inputs have the shapes that the signature says."""
-        for alias, array in inputs.items():
-            wanted = self._sizes[alias]
-            if len(wanted) != array.ndim:
-                return False
-            if any(want not in (-1, size) for want, size in zip(wanted, array.shape, strict=True)):
-                return False
-        return True
+        return all(
+            len(self._shapes[alias]) == array.ndim
+            and all(map(_fits, self._shapes[alias], array.shape))
+            for alias, array in inputs.items()
+        )
 
 
 class _Runner:
@@ -134,7 +130,7 @@ class _Runner:
         self, plan: _Plan, outputs: Sequence[str], inputs: Mapping[str, NDArray]
     ) -> dict[str, NDArray]:
         """Feed inputs, run, and return the outputs that are wanted."""
-        fed = {self._inputs[plan.inputs[alias]]["index"]: each for alias, each in inputs.items()}
+        fed = {self._inputs[plan.inputs[alias]]["index"]: array for alias, array in inputs.items()}
         shapes = {index: array.shape for index, array in fed.items()}
         if shapes != self._shapes:
             for index, shape in shapes.items():
@@ -152,17 +148,17 @@ def _from_metadata(content: bytes, interpreter: Interpreter) -> dict[str, Any]:
     """Read the SignatureDefs that the model's metadata has; none when it has none."""
     if _METADATA not in content:
         return {}
-    found = _metadata_buffer(content)
-    if found is None:
+    buffer = _metadata_buffer(content)
+    if buffer is None:
         return {}
-    table = flexbuffers.GetRoot(found).AsMap
-    known = _by_name(interpreter.get_input_details() + interpreter.get_output_details())
+    table = flexbuffers.GetRoot(buffer).AsMap
+    tensors = _by_name(interpreter.get_input_details() + interpreter.get_output_details())
     signatures = {}
     for key, value in zip(table.Keys, table.Values, strict=True):
         name = key.AsKey
         signature = meta_graph_pb2.SignatureDef.FromString(value.AsStringBytes)
         for info in (*signature.inputs.values(), *signature.outputs.values()):
-            if _bare(info.name) not in known:
+            if _bare(info.name) not in tensors:
                 raise ValueError(f"signature {name} names a tensor that is not there: {info.name}")
         signatures[name] = signature
     return signatures
@@ -188,8 +184,9 @@ class _Table(Table):
         offset = self.Offset(4 + 2 * field)
         if not offset:
             return []
-        start, count = self.Vector(offset), self.VectorLen(offset)
-        return [_Table(self.Bytes, self.Indirect(start + 4 * each)) for each in range(count)]
+        start = self.Vector(offset)
+        starts = range(start, start + 4 * self.VectorLen(offset), 4)
+        return [_Table(self.Bytes, self.Indirect(position)) for position in starts]
 
     def text(self, field: int) -> bytes:
         offset = self.Offset(4 + 2 * field)
@@ -200,26 +197,22 @@ class _Table(Table):
 
 
 def _from_table(interpreter: Interpreter) -> dict[str, Any]:
-    runners = {
-        name: interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()
-    }
-    return {
-        name: _signature(each.get_input_details().items(), each.get_output_details().items())
-        for name, each in runners.items()
-    }
+    signatures = {}
+    for name in interpreter.get_signature_list():
+        runner = interpreter.get_signature_runner(name)
+        signatures[name] = _signature(runner.get_input_details(), runner.get_output_details())
+    return signatures
 
 
-def _from_tensors(interpreter: Interpreter) -> Any:
-    return _signature(
-        _by_name(interpreter.get_input_details()).items(),
-        _by_name(interpreter.get_output_details()).items(),
-    )
+def _from_tensors(interpreter: Interpreter) -> dict[str, Any]:
+    inputs = _by_name(interpreter.get_input_details())
+    return {DEFAULT_SIGNATURE: _signature(inputs, _by_name(interpreter.get_output_details()))}
 
 
-def _signature(inputs: Any, outputs: Any) -> Any:
+def _signature(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Any:
     signature = meta_graph_pb2.SignatureDef(method_name=PREDICT_METHOD)
     for infos, details in ((signature.inputs, inputs), (signature.outputs, outputs)):
-        for alias, detail in details:
+        for alias, detail in details.items():
             infos[alias].name = detail["name"]
             infos[alias].dtype = to_data_type(detail["dtype"])
             for size in detail["shape_signature"].tolist():
@@ -235,13 +228,17 @@ def _bare(name: str) -> str:
     return name.removesuffix(":0")
 
 
-def _sizes(info: Any) -> list[int]:
+def _shape(info: Any) -> list[int]:
     return [dim.size for dim in info.tensor_shape.dim]
+
+
+def _fits(expected: int, size: int) -> bool:
+    return expected in (-1, size)
 
 
 def _answer_empty(signature: Any, task: Task, fits: bool) -> dict[str, NDArray]:
     """Answer an empty batch with empty outputs, as TensorFlow does; LiteRT cannot run one."""
     if not fits:
-        raise Failure("INVALID_ARGUMENT", "An input without values must be an empty batch.")
+        raise invalid("An input without values must be an empty batch.")
     infos = {name: signature.outputs[name] for name in task.outputs}
-    return {name: np.zeros((0, *_sizes(i)[1:]), to_dtype(i.dtype)) for name, i in infos.items()}
+    return {name: np.zeros((0, *_shape(i)[1:]), to_dtype(i.dtype)) for name, i in infos.items()}

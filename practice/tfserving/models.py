@@ -14,7 +14,7 @@ from typing import Any
 
 from practice.tfserving import config
 from practice.tfserving.engine import Model, Servable
-from practice.tfserving.failures import Failure
+from practice.tfserving.failures import Failure, as_failure, invalid
 
 log = logging.getLogger("practice.tfserving")
 
@@ -62,7 +62,8 @@ class Models:
     """
 
     def __init__(self, load: Callable[[str], Model], policy: Policy | None = None) -> None:
-        self._load, self._policy = load, policy or Policy()
+        self._load = load
+        self._policy = policy or Policy()
         self._configs: dict[str, Any] = {}
         self._labels: dict[str, dict[str, int]] = {}
         self._versions: dict[str, dict[int, Version]] = {}
@@ -74,20 +75,22 @@ class Models:
 
     def find(self, spec: Any) -> Servable:
         """Return the available version that a ModelSpec means, or raise Failure."""
-        name = spec.name
-        if not name:
-            raise Failure("INVALID_ARGUMENT", "ModelSpec has no name specified.")
-        available = self._available.get(name, {})
-        asked = spec.WhichOneof("version_choice")
-        if asked is None:
-            found, wanted = next(iter(available.values()), None), f"Latest({name})"
-        else:
-            label = asked == "version_label"
-            number = self._labelled(name, spec.version_label) if label else spec.version.value
-            found, wanted = available.get(number), f"Specific({name}, {number})"
-        if found is None:
-            raise Failure("NOT_FOUND", f"Servable not found for request: {wanted}")
-        return found
+        if not spec.name:
+            raise invalid("ModelSpec has no name specified.")
+        available = self._available.get(spec.name, {})
+        number = spec.version.value
+        choice = spec.WhichOneof("version_choice")
+        if choice == "version_label":
+            labels = self._labels.get(spec.name, {})
+            if spec.version_label not in labels:
+                raise invalid(f"Unrecognized servable version label: {spec.version_label}")
+            number = labels[spec.version_label]
+        if choice is None:
+            number = next(iter(available), 0)
+        if number not in available:
+            asked = f"Specific({spec.name}, {number})" if choice else f"Latest({spec.name})"
+            raise Failure("NOT_FOUND", f"Servable not found for request: {asked}")
+        return available[number]
 
     def status(self, spec: Any) -> dict[int, Version]:
         """Return the versions that a ModelSpec means, highest first; a label is ignored."""
@@ -127,11 +130,11 @@ class Models:
         """Take a new configuration without waiting; returns the names that are new in it."""
         with self._changed:
             configs = config.by_name(server_config, self._configs)
-            for each in configs.values():
-                self._check_labels(each)
+            for model in configs.values():
+                self._check_labels(model)
             new = [name for name in configs if name not in self._configs]
             self._configs = configs
-            self._labels = {name: dict(each.version_labels) for name, each in configs.items()}
+            self._labels = {name: dict(model.version_labels) for name, model in configs.items()}
             for name in configs:
                 self._versions.setdefault(name, {})
             self._next_look = 0.0
@@ -144,48 +147,44 @@ class Models:
             self._ending = True
             self._changed.notify_all()
 
-    def _labelled(self, name: str, label: str) -> int:
-        number = self._labels.get(name, {}).get(label)
-        if number is None:
-            raise Failure("INVALID_ARGUMENT", f"Unrecognized servable version label: {label}")
-        return number
-
     def _check_labels(self, model: Any) -> None:
-        known = self._labels.get(model.name, {})
+        before = self._labels.get(model.name, {})
         for label, number in model.version_labels.items():
-            new = known.get(label, number) == number
-            if self._policy.labels_for_unavailable and new:
-                continue
-            if number not in self._available.get(model.name, {}):
-                raise Failure(
-                    "FAILED_PRECONDITION",
-                    f"Request to assign label to version {number} of model {model.name}, which is "
-                    "not currently available for inference",
-                )
+            moved = before.get(label, number) != number
+            if moved or not self._policy.labels_for_unavailable:
+                self._check_available(model.name, number)
+
+    def _check_available(self, name: str, number: int) -> None:
+        if number not in self._available.get(name, {}):
+            raise Failure(
+                "FAILED_PRECONDITION",
+                f"Request to assign label to version {number} of model {name}, which is "
+                "not currently available for inference",
+            )
 
     def _wait(self, names: list[str], stopped: Callable[[], bool], what: str) -> None:
         """Wait until each of the models is served or has failed."""
         with self._changed:
             while not stopped() and not all(map(self._settled, names)):
                 self._changed.wait(0.1)
-            failed = [each for name in names for each in self._failures(name)]
-        if failed and not stopped() and not self._policy.keep_serving:
-            causes = "".join(f"{{{each}}}, " for each in failed)
-            text = f"{len(failed)} {what} did not become available: {{{causes}}}"
+            causes = [cause for name in names for cause in self._failures(name)]
+        if causes and not stopped() and not self._policy.keep_serving:
+            text = "".join(f"{{{cause}}}, " for cause in causes)
+            text = f"{len(causes)} {what} did not become available: {{{text}}}"
             raise Failure("UNKNOWN", text)
 
     def _settled(self, name: str) -> bool:
         # What was unloaded before says nothing about a model that has come back.
-        states = [each.state for each in self._versions[name].values() if each.wanted]
+        states = [version.state for version in self._versions[name].values() if version.wanted]
         if self._policy.keep_serving:  # nothing is waited for that is not there
             return self._next_look > 0 and all(state in (AVAILABLE, END) for state in states)
         return AVAILABLE in states or (bool(states) and set(states) == {END})
 
     def _failures(self, name: str) -> Iterator[str]:
         if not self._available.get(name):
-            for number, each in self._versions[name].items():
-                if each.failure and each.wanted:
-                    yield f"{{name: {name} version: {number}}} due to error: {each.failure}"
+            for number, version in self._versions[name].items():
+                if version.failure and version.wanted:
+                    yield f"{{name: {name} version: {number}}} due to error: {version.failure}"
 
     def _manage(self) -> None:
         with self._changed:
@@ -202,14 +201,14 @@ class Models:
         poll = self._policy.poll_seconds
         self._next_look = now + poll if poll > 0 else float("inf")
         wanted: dict[str, dict[int, str]] = {}
-        for name, each in self._configs.items():
+        for name, model in self._configs.items():
             try:
-                wanted[name] = config.wanted(each)
+                wanted[name] = config.wanted(model)
             except OSError as error:
                 log.error(
                     "FileSystemStoragePathSource encountered a filesystem access error: Could not "
                     "find base path %s for servable %s with error %s",
-                    each.base_path,
+                    model.base_path,
                     name,
                     error.strerror,
                 )
@@ -221,30 +220,27 @@ class Models:
 
     def _note(self, name: str, versions: dict[int, Version], folders: dict[int, str]) -> None:
         if not folders and name in self._configs:
-            self._warn_of_none(name)
+            log.warning(
+                "No versions of servable %s found under base path %s. Did you forget to name your "
+                "leaf directory as a number (eg. '/1/')?",
+                name,
+                self._configs[name].base_path,
+            )
         for number, folder in folders.items():
-            known = versions.get(number)
-            if known is None or (known.state == END and not known.wanted):
+            earlier = versions.get(number)
+            if earlier is None or (earlier.state == END and not earlier.wanted):
                 versions[number] = Version(folder)
         for number, version in versions.items():
             version.wanted = number in folders
-
-    def _warn_of_none(self, name: str) -> None:
-        log.warning(
-            "No versions of servable %s found under base path %s. Did you forget to name your "
-            "leaf directory as a number (eg. '/1/')?",
-            name,
-            self._configs[name].base_path,
-        )
 
     def _act(self) -> bool:
         """Load or unload one version; False when there is nothing to do now."""
         for name, versions in self._versions.items():
             self._finish_unloading(versions)
-            served = any(each.wanted and each.servable for each in versions.values())
-            none_wanted = not any(each.wanted for each in versions.values())
-            old = [n for n, each in versions.items() if each.servable and not each.wanted]
-            if old and (served or none_wanted):
+            wanted = [version for version in versions.values() if version.wanted]
+            served = any(version.servable for version in wanted)
+            old = [n for n, version in versions.items() if version.servable and not version.wanted]
+            if old and (served or not wanted):
                 self._unload(name, min(old), versions[min(old)])
                 return True
             for number, version in _newest_first(versions):
@@ -263,53 +259,49 @@ class Models:
         return version.next_try <= time.monotonic()
 
     def _load_one(self, name: str, number: int, version: Version) -> None:
-        version.state, version.tries = LOADING, version.tries + 1
+        version.state = LOADING
+        version.tries += 1
         self._changed.notify_all()
         self._changed.release()  # calls go on meanwhile
         started = time.monotonic()
-        model, failure = None, None
+        failure = None
         try:
             model = self._load(version.folder)
-        except Failure as error:
-            failure = error
         except Exception as error:  # whatever an engine raises must not end this thread
-            log.exception("Loading %s failed", version.folder)
-            failure = Failure("INTERNAL", f"{type(error).__name__}: {error}")
+            failure = as_failure(error, f"Loading {version.folder}")
         finally:
             self._changed.acquire()
-        if model is not None:
+        if failure is None:
             took = 1000 * (time.monotonic() - started)
             version.servable = Servable(name, number, model, self._policy.checks_methods)
-            version.state, version.failure = AVAILABLE, None
+            version.state = AVAILABLE
+            version.failure = None
             log.info("Loaded servable {name: %s version: %d} in %.0f ms", name, number, took)
             self._publish()
         else:
-            self._note_failure(name, number, version, failure)
+            log.error("Loading servable: {name: %s version: %d} failed: %s", name, number, failure)
+            retries = 0 if self._policy.keep_serving else self._policy.retries
+            if version.tries <= retries and version.wanted:
+                version.next_try = time.monotonic() + self._policy.retry_seconds
+            else:
+                version.state = END
+                version.failure = failure
         self._changed.notify_all()
 
     def _publish(self) -> None:
         """Put what is available where calls look; they hold no lock, so it is made anew."""
         self._available = {
-            name: {n: each.servable for n, each in _newest_first(versions) if each.servable}
+            name: {n: v.servable for n, v in _newest_first(versions) if v.servable}
             for name, versions in self._versions.items()
         }
-
-    def _note_failure(
-        self, name: str, number: int, version: Version, failure: Failure | None
-    ) -> None:
-        log.error("Loading servable: {name: %s version: %d} failed: %s", name, number, failure)
-        retries = 0 if self._policy.keep_serving else self._policy.retries
-        if version.tries <= retries and version.wanted:
-            version.next_try = time.monotonic() + self._policy.retry_seconds
-        else:
-            version.state, version.failure = END, failure
 
     def _unload(self, name: str, number: int, version: Version) -> None:
         """Take a version out of reach; its last requests run to their end."""
         servable = version.servable
         assert servable is not None  # noqa: S101  (for mypy)
         version.drain = weakref.ref(servable), servable.model
-        version.servable, version.state = None, UNLOADING
+        version.servable = None
+        version.state = UNLOADING
         log.info("Unloading servable {name: %s version: %d}", name, number)
         self._publish()
         self._changed.notify_all()
@@ -325,17 +317,17 @@ class Models:
 
     def _pause(self, now: float) -> float | None:
         """Return the seconds until there may be something to do; None is until it is said."""
-        deadline = self._next_look
+        times = [self._next_look]
         for versions in self._versions.values():
             for version in versions.values():
                 if version.drain is not None:
-                    deadline = min(deadline, now + _DRAIN_SECONDS)
+                    times.append(now + _DRAIN_SECONDS)
                 elif version.state == LOADING:
-                    deadline = min(deadline, version.next_try)
+                    times.append(version.next_try)
+        if min(times) == float("inf"):
+            return None
         # A flag may say more than a lock can wait.
-        return (
-            None if deadline == float("inf") else min(max(deadline - now, 0), threading.TIMEOUT_MAX)
-        )
+        return min(max(min(times) - now, 0), threading.TIMEOUT_MAX)
 
 
 def _newest_first(versions: Mapping[int, Version]) -> list[tuple[int, Version]]:

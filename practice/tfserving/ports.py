@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import functools
 import os
 import socket
 import stat
@@ -146,27 +145,19 @@ class _OnDemand(grpc.GenericRpcHandler):
     def __init__(self, service: str, add: Callable[[Any], None]) -> None:
         self._prefix = f"/{service}/"
         self._add = add
+        self._handlers: list[grpc.GenericRpcHandler] = []
 
     def service(self, handler_call_details: Any) -> Any:
         if not handler_call_details.method.startswith(self._prefix):
             return None
-        return self._handler.service(handler_call_details)
+        if not self._handlers:
+            self._add(self)
+        return self._handlers[0].service(handler_call_details)
 
-    @functools.cached_property
-    def _handler(self) -> grpc.GenericRpcHandler:
-        collector = _Collector()
-        self._add(collector)
-        return collector.handlers[0]
-
-
-class _Collector:
-    """Stands where a server is expected, and keeps the handlers that it is given."""
-
-    def __init__(self) -> None:
-        self.handlers: list[grpc.GenericRpcHandler] = []
+    # What follows stands where `add` expects a server, and keeps the handlers that it is given.
 
     def add_generic_rpc_handlers(self, handlers: Any) -> None:
-        self.handlers += handlers
+        self._handlers += handlers
 
     def add_registered_method_handlers(self, service_name: str, handlers: Any) -> None:
         """The same handlers in another form: the generic ones are enough."""

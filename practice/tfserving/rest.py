@@ -23,7 +23,7 @@ from practice.host import web
 from practice.host.statuses import STATUSES
 from practice.tfserving import inference, json_input, json_numbers, json_output, service
 from practice.tfserving.engine import DEFAULT_SIGNATURE
-from practice.tfserving.failures import Failure, invalid
+from practice.tfserving.failures import Failure, as_failure, invalid
 from practice.tfserving.models import Models
 from practice.tfserving.monitoring import Monitoring, Unmonitored
 
@@ -151,14 +151,12 @@ class _Handler:
     def _outcome(self, method: str, target: str, call: _Call, body: bytes) -> tuple[str, bytes]:
         try:
             return "OK", self._content(method, target, call, body)
-        except _Unsaid as failure:
-            log.info("%s %s: %s", method, target, failure)
-            return failure.code, b""
-        except Failure as failure:
-            return failure.code, json_output.error(failure.text)
+        except _Unsaid as unsaid:
+            log.info("%s %s: %s", method, target, unsaid)
+            return unsaid.code, b""
         except Exception as error:
-            log.exception("%s %s failed", method, target)
-            return "INTERNAL", json_output.error(f"{type(error).__name__}: {error}")
+            failure = as_failure(error, f"{method} {target}")
+            return failure.code, json_output.error(failure.text)
 
     def _content(self, method: str, target: str, call: _Call, body: bytes) -> bytes:
         spec = _spec(call)

@@ -1,7 +1,6 @@
 """The gRPC services: what a client of TensorFlow Serving sees on the wire."""
 
 import functools
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -21,16 +20,13 @@ from helpers.serving_api import (
     predict_pb2,
     prediction_service_pb2_grpc,
     regression_pb2,
-    types_pb2,
 )
 from helpers.tensors import to_ndarray
 from practice.tfserving import inference, tensorproto
 from practice.tfserving.engine import CLASSIFY_METHOD, DEFAULT_SIGNATURE, Servable
-from practice.tfserving.failures import Failure, invalid
+from practice.tfserving.failures import Failure, as_failure, invalid
 from practice.tfserving.models import Models
 from practice.tfserving.monitoring import Unmonitored
-
-log = logging.getLogger("practice.tfserving")
 
 _MAX_STATUS_TEXT = 1024  # bytes; the product cuts longer texts
 
@@ -47,25 +43,18 @@ def _answers(*, counted: bool = False) -> Callable[[Callable], Callable]:
         @functools.wraps(method)
         def answer(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
             started = time.perf_counter()
-            code = "OK"
-            text = ""
-            response = None
+            failure = None
             try:
                 response = method(self, request, context)
-            except Failure as failure:
-                code = failure.code
-                text = failure.text
             except Exception as error:
-                log.exception("%s failed", api)
-                code = "INTERNAL"
-                text = f"{type(error).__name__}: {error}"
+                failure = as_failure(error, api)
             if counted:
                 name = request.model_spec.name
-                self.metrics.request(name, code)
-                if code == "OK":
+                self.metrics.request(name, failure.code if failure else "OK")
+                if not failure:
                     self.metrics.latency(name, api, "GRPC", time.perf_counter() - started)
-            if code != "OK":
-                context.abort(grpc.StatusCode[code], _cut(text))
+            if failure:
+                context.abort(grpc.StatusCode[failure.code], _cut(failure.text))
             return response
 
         return answer
@@ -238,8 +227,8 @@ def _inputs(request: Any, signature: Any) -> dict[str, NDArray]:
         sent = request.inputs[alias].dtype
         if sent != expected:
             raise invalid(
-                f"Expects arg[{position}] to be {_type_name(expected)} "
-                f"but {_type_name(sent)} is provided"
+                f"Expects arg[{position}] to be {inference.type_name(expected)} "
+                f"but {inference.type_name(sent)} is provided"
             )
     return arrays
 
@@ -273,10 +262,6 @@ def _fill_values(result: Any, values: list[float]) -> None:
     result.SetInParent()
     for value in values:
         result.regressions.add(value=value)
-
-
-def _type_name(data_type: int) -> str:
-    return types_pb2.DataType.Name(data_type).removeprefix("DT_").lower()
 
 
 def _cut(text: str) -> str:

@@ -14,7 +14,7 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
-from practice.tfserving.failures import Failure
+from practice.tfserving.failures import Failure, invalid
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its notes would fill the log
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # or it takes all of a GPU's memory
@@ -61,7 +61,7 @@ class Session:
     def run(
         self, feeds: Mapping[str, NDArray], fetches: Iterable[str], deadline: float
     ) -> list[NDArray]:
-        """Return the values of tensors, given those of others, by `time.monotonic()` `ends`."""
+        """Return the values of tensors, given those of others, by a deadline."""
         fed = {}
         for name, array in feeds.items():
             tensor, quantized = self._tensor(name, "FeedInputs: unable to find feed output {}")
@@ -111,10 +111,10 @@ def _options(deadline: float) -> Any:
     """Return serialized RunOptions with the time that is left, or None where it is endless."""
     if deadline == math.inf:
         return None
-    left = math.ceil(1000 * (deadline - time.monotonic()))
-    if left <= 0:
+    remaining = math.ceil(1000 * (deadline - time.monotonic()))
+    if remaining <= 0:
         raise Failure("DEADLINE_EXCEEDED", "Timed out waiting for notification")
-    options = config_pb2.RunOptions(timeout_in_ms=left)
+    options = config_pb2.RunOptions(timeout_in_ms=remaining)
     return c_api.TF_NewBufferFromString(options.SerializeToString())
 
 
@@ -128,4 +128,4 @@ def _as_array(value: Any) -> NDArray:
 def _failure(error: Exception) -> Failure:
     if isinstance(error, tf.errors.OpError):
         return Failure(_CODES[error.error_code], error.message)
-    return Failure("INVALID_ARGUMENT", str(error))
+    return invalid(str(error))

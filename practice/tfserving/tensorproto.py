@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from helpers.serving_api import tensor_pb2
 from helpers.tensors import to_data_type, to_tensor_proto, typed_field
 
 # Of the fields that hold floating-point numbers, in tensor.proto.
@@ -33,25 +34,12 @@ def _fill_typed(proto: Any, array: NDArray) -> None:
         values = values.view(np.uint16)
     elif values.dtype.kind == "c":
         values = values.view(values.real.dtype)
-    if values.dtype.kind == "f":
-        proto.MergeFromString(_packed(proto, field, values))
+    if values.dtype.kind == "f" and values.size:
+        # `extend` would make a Python object of each number first. A packed field is written as
+        # bytes are: tag, length, content.
+        data = values.astype(f"<f{values.itemsize}", copy=False).tobytes()
+        content = tensor_pb2.TensorProto(tensor_content=data)
+        tag = _NUMBERS[field] << 3 | 2  # 2 means: a length follows
+        proto.MergeFromString(bytes([tag]) + content.SerializeToString()[1:])
     else:
         getattr(proto, field).extend(values.tolist())
-
-
-def _packed(proto: Any, field: str, values: NDArray) -> bytes:
-    """Encode a repeated float or double as protobuf does: tag, length, then the numbers.
-
-    `extend` would make a Python object of each number first.
-    """
-    data = values.astype(f"<f{values.itemsize}", copy=False).tobytes()
-    tag = _NUMBERS[field] << 3 | 2  # 2 means: a length follows
-    return _varint(tag) + _varint(len(data)) + data
-
-
-def _varint(number: int) -> bytes:
-    groups = []
-    while number > 0x7F:
-        groups.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*groups, number])
