@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from practice.tfserving import textproto
-from practice.tfserving.engine import Model, Task
+from practice.tfserving.engine import Model, Task, TensorNames
 from practice.tfserving.failures import Failure, as_failure, invalid
 from protos import server_files_pb2
 
@@ -98,14 +98,12 @@ class Batched:
         self.signatures = model.signatures
         self._model = model
         queues: dict[tuple[frozenset[str], frozenset[str]], _Queue] = {}
-        self._routes: dict[tuple[str, frozenset[str]], tuple[_Names, _Queue]] = {}
+        self._routes: dict[tuple[str, frozenset[str]], tuple[TensorNames, _Queue]] = {}
         for signature_name, signature in model.signatures.items():
-            fed = {alias: info.name for alias, info in signature.inputs.items()}
-            fetched = {alias: info.name for alias, info in signature.outputs.items()}
-            names = _Names(signature_name, fed, fetched)
-            key = frozenset(fed.values()), frozenset(fetched.values())
-            queue = queues.setdefault(key, _Queue(model, names, parameters))
-            self._routes[signature_name, frozenset(fetched)] = names, queue
+            names = TensorNames(signature)
+            key = frozenset(names.inputs.values()), frozenset(names.outputs.values())
+            queue = queues.setdefault(key, _Queue(model, signature_name, names, parameters))
+            self._routes[signature_name, frozenset(names.outputs)] = names, queue
 
     def run(
         self, tasks: Sequence[Task], inputs: Tensors, deadline: float
@@ -120,20 +118,13 @@ class Batched:
         if route is None or len(tasks) > 1:
             return self._model.run(tasks, inputs, deadline)
         names, queue = route
-        values = queue.run({names.fed[alias]: array for alias, array in inputs.items()}, deadline)
-        return [{alias: values[names.fetched[alias]] for alias in outputs}]
+        fed = {names.inputs[alias]: array for alias, array in inputs.items()}
+        fetched = queue.run(fed, deadline)
+        return [{alias: fetched[names.outputs[alias]] for alias in outputs}]
 
     def close(self) -> None:
         """Free the model; no call may be under way."""
         self._model.close()
-
-
-class _Names(NamedTuple):
-    """A signature, and the tensors that its inputs and outputs stand for."""
-
-    signature_name: str
-    fed: Mapping[str, str]
-    fetched: Mapping[str, str]
 
 
 class _Share(NamedTuple):
@@ -147,8 +138,11 @@ class _Share(NamedTuple):
 class _Queue:
     """The batches that wait to be run, oldest first; the last one is open for more requests."""
 
-    def __init__(self, model: Model, names: _Names, parameters: Parameters) -> None:
+    def __init__(
+        self, model: Model, signature_name: str, names: TensorNames, parameters: Parameters
+    ) -> None:
         self._model = model
+        self._task = Task(signature_name, tuple(names.outputs))
         self._names = names
         self._parameters = parameters
         self._lock = threading.Lock()
@@ -192,10 +186,9 @@ class _Queue:
             batch.run(self._call, parameters.allowed_sizes, parameters.pads)
 
     def _call(self, inputs: Tensors, deadline: float) -> Tensors:
-        signature_name, fed, fetched = self._names
-        named = {alias: inputs[name] for alias, name in fed.items()}
-        [outputs] = self._model.run([Task(signature_name, tuple(fetched))], named, deadline)
-        return {fetched[alias]: array for alias, array in outputs.items()}
+        named = {alias: inputs[name] for alias, name in self._names.inputs.items()}
+        [outputs] = self._model.run([self._task], named, deadline)
+        return {self._names.outputs[alias]: array for alias, array in outputs.items()}
 
     def _sizes(self, size: int) -> list[int]:
         """Return the sizes of the parts that a request comes to, or raise Failure."""

@@ -19,6 +19,17 @@ class Task(NamedTuple):
     outputs: tuple[str, ...]
 
 
+class TensorNames:
+    """Which tensors of the graph a signature's inputs and outputs stand for.
+
+    Looking into the message at each call takes longer.
+    """
+
+    def __init__(self, signature: Any) -> None:
+        self.inputs = {alias: info.name for alias, info in signature.inputs.items()}
+        self.outputs = {alias: info.name for alias, info in signature.outputs.items()}
+
+
 class Model(Protocol):
     """One loaded version of a model."""
 

@@ -148,54 +148,48 @@ def _columns(inputs: Any, data_types: Mapping[str, int]) -> dict[str, NDArray]:
 
 def _rows(instances: list[Any] | Numbers, data_types: Mapping[str, int]) -> dict[str, NDArray]:
     """Make one tensor of each input's rows."""
-    columns: Mapping[str, Any]
-    if isinstance(instances, Numbers) or not _is_named(instances[0]):
-        if len(data_types) > 1:
-            raise invalid(
-                "instances is a plain list, but expecting list of objects as multiple "
-                "input tensors required as per tensorinfo_map"
-            )
-        columns = {min(data_types): instances}
-    elif all(_is_named(row) and row.keys() == data_types.keys() for row in instances):
+    columns: Mapping[str, Any] = {min(data_types): instances}
+    if isinstance(instances, list) and _is_named(instances[0]):
+        if not all(_is_named(row) and row.keys() == data_types.keys() for row in instances):
+            _check_rows(instances, data_types)
         columns = {name: [row[name] for row in instances] for name in data_types}
-    else:
-        raise _row_fault(instances, data_types)
+    elif len(data_types) > 1:
+        raise invalid(
+            "instances is a plain list, but expecting list of objects as multiple "
+            "input tensors required as per tensorinfo_map"
+        )
     try:
         return {name: _tensor(column, data_types[name]) for name, column in columns.items()}
     except Failure:
-        rows = instances.nested() if isinstance(instances, Numbers) else instances
-        raise _row_fault(rows, data_types) from None
+        _check_rows(instances.nested() if isinstance(instances, Numbers) else instances, data_types)
+        raise
 
 
-def _row_fault(rows: list[Any], data_types: Mapping[str, int]) -> Failure:
-    """Find the first row with something wrong: all at once are faster read, but tell no place."""
+def _check_rows(rows: list[Any], data_types: Mapping[str, int]) -> None:
+    """Say what is wrong with the first bad row: all at once are read faster, but tell no place."""
     named = _is_named(rows[0])
     shapes: dict[str, tuple[int, ...]] = {}
     for number, row in enumerate(rows):
         if _is_named(row) != named:
             expected = "object but got list" if named else "value/list but got object"
-            return invalid(f"Expecting {expected} at item {number} of input list")
+            raise invalid(f"Expecting {expected} at item {number} of input list")
         for name, value in row.items() if named else [(min(data_types), row)]:
             try:
                 _check_in_row(name, value, data_types, shapes)
             except Failure as failure:
                 place = f"{number} key: {name}" if named else str(number)
-                return invalid(
+                raise invalid(
                     f"Failed to process element: {place} of 'instances' list. Error: {failure}"
-                )
+                ) from None
         if named and row.keys() != data_types.keys():
-            return invalid(
+            raise invalid(
                 f"Failed to process element: {number} of 'instances' list. JSON object: "
                 f"{_quoted(row)} keys must be equal to: {','.join(sorted(data_types))}"
             )
-    return Failure("INTERNAL", "These values cannot be made tensors.")
 
 
 def _check_in_row(
-    name: str,
-    value: Any,
-    data_types: Mapping[str, int],
-    shapes: dict[str, tuple[int, ...]],
+    name: str, value: Any, data_types: Mapping[str, int], shapes: dict[str, tuple[int, ...]]
 ) -> None:
     if name not in data_types:
         raise invalid(f"JSON object: does not have named input: {name}")

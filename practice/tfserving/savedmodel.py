@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from helpers.serving_api import meta_graph_pb2, saved_model_pb2
-from practice.tfserving.engine import Task
+from practice.tfserving.engine import Task, TensorNames
 from practice.tfserving.failures import Failure
 
 _INIT_OP = "__saved_model_init_op"
@@ -51,10 +51,7 @@ class SavedModel:
             name: meta_graph_pb2.SignatureDef.FromString(signature.SerializeToString())
             for name, signature in meta_graph.signature_def.items()
         }
-        self._names = {
-            name: (_tensor_names(signature.inputs), _tensor_names(signature.outputs))
-            for name, signature in self.signatures.items()
-        }
+        self._names = {name: TensorNames(s) for name, s in self.signatures.items()}
         from practice.tfserving.session import Session  # 3 s: TensorFlow
 
         self._session = Session(
@@ -76,12 +73,12 @@ class SavedModel:
         feeds: dict[str, NDArray] = {}
         fetches: dict[str, None] = {}
         for signature_name, outputs in tasks:
-            fed, fetched = self._names[signature_name]
-            feeds.update((fed[alias], array) for alias, array in inputs.items())
-            fetches.update((fetched[alias], None) for alias in outputs)
+            names = self._names[signature_name]
+            feeds.update((names.inputs[alias], array) for alias, array in inputs.items())
+            fetches.update((names.outputs[alias], None) for alias in outputs)
         arrays = dict(zip(fetches, self._session.run(feeds, fetches, deadline), strict=True))
         return [
-            {alias: arrays[self._names[name][1][alias]] for alias in outputs}
+            {alias: arrays[self._names[name].outputs[alias]] for alias in outputs}
             for name, outputs in tasks
         ]
 
@@ -91,21 +88,16 @@ class SavedModel:
 
     def _initialize(self, folder: str, meta_graph: Any) -> None:
         """Restore the variables and fill the tables, see tensorflow/cc/saved_model/loader.cc."""
-        assets = {
-            asset.tensor_info.name: os.path.join(folder, "assets", asset.filename)
-            for asset in _assets(meta_graph)
-        }
+        from tensorflow.python.saved_model import loader_impl  # the session has imported it
+
+        assets = loader_impl.get_asset_tensors(folder, meta_graph)
         variables = os.path.join(folder, "variables", "variables")
         saver = meta_graph.saver_def
         if saver.restore_op_name and os.path.exists(f"{variables}.index"):
-            texts = {**assets, saver.filename_tensor_name: variables}
+            texts = {**assets, saver.filename_tensor_name: variables.encode()}
             self._session.run_once(saver.restore_op_name, texts)
         if operation := _init_op(folder, meta_graph):
             self._session.run_once(operation, assets)
-
-
-def _tensor_names(infos: Mapping[str, Any]) -> dict[str, str]:
-    return {alias: info.name for alias, info in infos.items()}
 
 
 def _read(folder: str, tags: Sequence[str]) -> Any:
@@ -142,16 +134,6 @@ def _parse(folder: str) -> Any:
         f"Could not find SavedModel .pb or .pbtxt at supplied export directory path: {folder}. "
         "Check that the directory exists and that you have the right permissions for accessing it.",
     )
-
-
-def _assets(meta_graph: Any) -> list[Any]:
-    if meta_graph.asset_file_def:
-        return list(meta_graph.asset_file_def)
-    assets = []  # of TensorFlow 1
-    for packed in meta_graph.collection_def["saved_model_assets"].any_list.value:
-        assets.append(meta_graph_pb2.AssetFileDef())
-        packed.Unpack(assets[-1])
-    return assets
 
 
 def _init_op(folder: str, meta_graph: Any) -> str:

@@ -79,13 +79,13 @@ class Session:
                 c_api.TF_DeleteBuffer(options)
         return [_as_array(value) for value in values]
 
-    def run_once(self, operation: str, texts: Mapping[str, str]) -> None:
+    def run_once(self, operation: str, texts: Mapping[str, bytes]) -> None:
         """Run an operation that is needed only once, given the values of text tensors."""
         # Unlike a run, a callable leaves nothing behind: what it made on its way may be large.
         options = config_pb2.CallableOptions(feed=list(texts), target=[operation])
         try:
             run = self._session._make_callable_from_options(options)
-            run(*(np.array(text.encode(), dtype=object) for text in texts.values()))
+            run(*(np.array(text, dtype=object) for text in texts.values()))
         except _REFUSALS as error:
             raise _failure(error) from error
 

@@ -453,6 +453,11 @@ PREDICT_ROWS = [
     ('{"inputs": [[1, [2]]]}', 400, "Encountered list at unexpected level: 2 expected < 2"),
     ('{"inputs": ' + "[" * 100 + "]" * 100 + "}", 400, "A tensor here has 60 dimensions at most."),
     (
+        '{"instances": ' + "[" * 61 + "1" + "]" * 61 + "}",
+        400,
+        "A tensor here has 60 dimensions at most.",
+    ),
+    (
         '{"signature_name": "scalar", "instances": [1]}',
         400,
         "Tensor name: y has no shape information ",
