@@ -1,4 +1,4 @@
-"""The REST door's JSON: a request for a picture read, and answers written."""
+"""The REST port's JSON: a request for a picture read, and answers written."""
 
 import functools
 import json

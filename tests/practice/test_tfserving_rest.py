@@ -1,4 +1,4 @@
-"""The practice TensorFlow Serving's REST door, row by row as the product behaves."""
+"""The practice TensorFlow Serving's REST port, row by row as the product behaves."""
 
 import contextlib
 import gzip
@@ -159,7 +159,7 @@ class Answer(NamedTuple):
 
 
 class Running:
-    """The REST door on a port of its own, over the real list of models."""
+    """The REST API on a port of its own, over the real list of models."""
 
     def __init__(self, models: Models, **options: Any) -> None:
         self.port = processes.choose_port()
