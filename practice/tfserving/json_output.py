@@ -62,7 +62,7 @@ def regressions(values: Sequence[float]) -> bytes:
 
 def status(response: Any) -> bytes:
     """Write a GetModelStatusResponse."""
-    return json.dumps(_fields(response), indent=1, ensure_ascii=False).encode()
+    return _printed(_fields(response))
 
 
 def metadata(response: Any) -> bytes:
@@ -73,7 +73,7 @@ def metadata(response: Any) -> bytes:
         "model_spec": _fields(response.model_spec),
         "metadata": {"signature_def": _fields(signatures)},
     }
-    return json.dumps(document, indent=1, ensure_ascii=False).encode()
+    return _printed(document, sort_keys=True)  # a map has no order of its own
 
 
 def error(text: str) -> bytes:
@@ -144,6 +144,11 @@ def _text(value: bytes) -> str:
 
 def _base64(value: bytes) -> dict[str, str]:
     return {"b64": b64encode(value).decode()}
+
+
+def _printed(document: dict[str, Any], *, sort_keys: bool = False) -> bytes:
+    text = json.dumps(document, indent=1, ensure_ascii=False, sort_keys=sort_keys)
+    return f"{text}\n".encode()
 
 
 def _fields(message: Any) -> dict[str, Any]:

@@ -708,6 +708,7 @@ def test_metadata_tells_an_unknown_rank(service: Running) -> None:
     signatures = document["metadata"]["signature_def"]["signature_def"]
     shape = signatures["serving_default"]["inputs"]["x"]["tensor_shape"]
     assert shape == {"dim": [], "unknown_rank": True}
+    assert list(signatures) == sorted(signatures)
 
 
 def test_a_real_model_answers_with_float_numbers(service: Running) -> None:
