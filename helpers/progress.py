@@ -1,8 +1,11 @@
-"""A progress bar that shows when something takes over two seconds, and leaves nothing behind."""
+"""Progress bars that show when something takes over two seconds, and leave nothing behind."""
 
 import contextlib
 import os
+import sys
+import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -27,3 +30,53 @@ def bar(total: int | None, unit: str, shown: bool = True) -> Iterator[Callable[[
     finally:
         drawn.total = None  # or a notebook would keep a bar that ended early, in red
         drawn.close()
+
+
+@contextlib.contextmanager
+def waiting(
+    text: str, limit: float, patience: float = 2.0, shown: bool = True
+) -> Iterator[Callable[[], None]]:
+    """Give a function to call again and again while waiting; it draws the time gone by.
+
+    Parameters
+    ----------
+    text : str
+        What is being waited for.
+    limit : float
+        Seconds that fill the bar.
+    patience : float
+        Seconds before it appears.
+    shown : bool
+        Without it, nothing is drawn.
+    """
+    began = time.monotonic()
+    drawn: Any = None
+
+    def tick() -> None:
+        nonlocal drawn
+        elapsed = time.monotonic() - began
+        if elapsed < patience or not shown:
+            return
+        if drawn is None:
+            from tqdm.auto import tqdm  # 30 ms, and most waits take less than the patience
+
+            form = "{desc}: {bar}"  # no numbers: nobody knows how long it really takes
+            drawn = tqdm(desc=text, total=limit, leave=False, bar_format=form)
+        drawn.update(min(elapsed, limit) - drawn.n)
+
+    try:
+        yield tick
+    finally:
+        if drawn is not None:
+            drawn.close()
+            _clear_cell()
+
+
+def _clear_cell() -> None:
+    # A notebook would otherwise keep a widget that no longer exists.
+    if "IPython" not in sys.modules:
+        return
+    from IPython import display, get_ipython  # a notebook has it; elsewhere it may be missing
+
+    if getattr(get_ipython(), "kernel", None) is not None:
+        display.clear_output(wait=True)

@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
         return arguments.run(arguments)  # they work where the practice services do not
     # Not sooner: it may be what does not work.
     from practice import state
-    from practice.service import UnknownService
+    from practice.services import UnknownService
 
     try:
         return arguments.run(arguments)

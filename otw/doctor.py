@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import importlib.metadata
-import json
 import os
 import re
 import shutil
@@ -13,23 +12,16 @@ import sys
 import urllib.request
 import webbrowser
 from collections.abc import Callable, Iterator
-from html import escape
 from typing import Any, NamedTuple
 
-from helpers import endpoints
+from helpers import endpoints, tables
 from helpers.endpoints import profiles
+from practice.ports import DEFAULT as DEFAULT_PORTS
 from workbench.proxies import host_of, proxy
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _SIGNS = {"green": "✓", "amber": "!", "red": "✗"}  # a word stands beside each
 _BROWSERS = ("chromium", "google-chrome", "firefox", "msedge", "safari")
-DEFAULT_PORTS = {
-    "tfserving": {"grpc": 8500, "rest": 8501},
-    "tfserving-tf": {"grpc": 8510, "rest": 8511},
-    "ccai": {"rest": 8080, "grpc": 8081, "secure_rest": 8443, "secure_grpc": 8444},
-    "modelarts": {"iam": 9443},
-    "proxy": {"http": 3128},
-}
 _LOOPBACK = "localhost,127.0.0.1,::1"
 _MB = 1_000_000
 
@@ -59,17 +51,11 @@ class Report(list[Line]):
         return "\n".join([*lines, f"Worst: {self.worst}."])
 
     def _repr_html_(self) -> str:
-        head = "<tr><th></th><th>what</th><th>found</th><th>what to do</th></tr>"
-        rows = "".join(
-            "<tr>"
-            + "".join(
-                f"<td style='text-align:left'>{escape(cell)}</td>"
-                for cell in (f"{_SIGNS[line.state]} {line.state}", *line[:1], *line[2:])
-            )
-            + "</tr>"
+        rows = (
+            (f"{_SIGNS[line.state]} {line.state}", line.name, line.meaning, line.advice)
             for line in self
         )
-        return f"<table class='otw-doctor'>{head}{rows}</table>"
+        return tables.html(["", "what", "found", "what to do"], rows, css="otw-doctor")
 
 
 def doctor() -> Report:
@@ -108,12 +94,8 @@ def python() -> Iterator[Line]:
     if not (3, 11) <= sys.version_info < (3, 14):
         yield Line("Python", "red", f"{version} is not 3.11 to 3.13", "Install one of these.")
     elif sys.prefix == sys.base_prefix and not os.environ.get("CONDA_PREFIX"):
-        yield Line(
-            "Python",
-            "amber",
-            f"{version}, outside a virtual environment",
-            "Start with `make lab`, or see README: Windows, or without make.",
-        )
+        advice = "Start with `make lab`, or see README: Windows, or without make."
+        yield Line("Python", "amber", f"{version}, outside a virtual environment", advice)
     else:
         yield Line("Python", "green", f"{version}, in an environment of its own")
 
@@ -138,71 +120,62 @@ def packages() -> Iterator[Line]:
     )
     if differ:
         more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
-        yield Line(
-            "packages",
-            "amber",
-            f"not as locked: {', '.join(differ[:3])}{more}",
-            "It may work. If not: `make clean`, then `make lab`.",
-        )
+        advice = "It may work. If not: `make clean`, then `make lab`."
+        yield Line("packages", "amber", f"not as locked: {', '.join(differ[:3])}{more}", advice)
     elif not missing:
         yield Line("packages", "green", f"all {len(locked)} as in requirements.txt, or not needed")
 
 
 def _installed() -> dict[str, str]:
     # From the folders' names: to open 200 files would take longer than all else here.
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for place in filter(os.path.isdir, sys.path):
         for folder in os.listdir(place):
             if parts := re.fullmatch(r"([^-]+)-([^-]+)(?:-py[\d.]+)?\.(?:dist|egg)-info", folder):
-                found.setdefault(_plain(parts[1]), parts[2])
-    return found
+                versions.setdefault(_plain(parts[1]), parts[2])
+    return versions
 
 
 def disk() -> Iterator[Line]:
     """Look at the free space, and whether the state folder can be written."""
-    there = os.path.abspath(endpoints.state_dir())
-    while not os.path.exists(there):
-        there = os.path.dirname(there)
-    for name, folder in (("disk", _ROOT), ("disk of the state folder", there)):
+    state = os.path.abspath(endpoints.state_dir())
+    while not os.path.exists(state):
+        state = os.path.dirname(state)
+    for name, folder in (("disk", _ROOT), ("disk of the state folder", state)):
         free = shutil.disk_usage(folder).free // _MB
         colour = "red" if free < 200 else "amber" if free < 1000 else "green"
         yield Line(name, colour, f"{free:,} MB free", "" if free >= 1000 else "Make room.")
-    if not (os.path.isdir(there) and os.access(there, os.W_OK)):
+    if not (os.path.isdir(state) and os.access(state, os.W_OK)):
         yield Line("state folder", "red", "cannot be written", "Set OTW_STATE_DIR to one that can.")
 
 
 def ports() -> Iterator[Line]:
     """Look at who listens on the practice services' usual ports."""
-    every = [(name, key, port) for name, own in DEFAULT_PORTS.items() for key, port in own.items()]
     listening = _listening()
-    for name, key, port in every:
-        owner = _owner(port, listening)
-        if not owner:
-            yield Line(f"port {port}", "green", f"free, for {name}")
-        elif port == _practice_port(name, key) and _is_practice(port, listening):
-            yield Line(f"port {port}", "green", f"used by the practice service {name}")
-        else:
-            yield Line(
-                f"port {port}", "amber", f"used by {owner}", f"Nothing: {name} takes another port."
-            )
+    for name, own in DEFAULT_PORTS.items():
+        for key, port in own.items():
+            owner = _owner(port, listening)
+            if not owner:
+                yield Line(f"port {port}", "green", f"free, for {name}")
+            elif port == practice_port(name, key) and _is_practice(port, listening):
+                yield Line(f"port {port}", "green", f"used by the practice service {name}")
+            else:
+                advice = f"Nothing: {name} takes another port."
+                yield Line(f"port {port}", "amber", f"used by {owner}", advice)
 
 
 def services() -> Iterator[Line]:
     """Look whether the practice services run."""
     listening = _listening()
     for name, own in DEFAULT_PORTS.items():
-        port = _practice_port(name, next(iter(own)))
+        port = practice_port(name, next(iter(own)))
         if port and _is_practice(port, listening):
             yield Line(f"service {name}", "green", f"listens on 127.0.0.1:{port}")
         elif name == "tfserving-tf":
             yield Line(f"service {name}", "green", "does not run; who needs it starts it")
         else:
-            yield Line(
-                f"service {name}",
-                "amber",
-                "does not run",
-                f"practice.ready({name!r}), or `otw practice up {name}`.",
-            )
+            advice = f"practice.ready({name!r}), or `otw practice up {name}`."
+            yield Line(f"service {name}", "amber", "does not run", advice)
 
 
 def proxies() -> Iterator[Line]:
@@ -221,19 +194,15 @@ def proxies() -> Iterator[Line]:
 
 
 def _listed_endpoints() -> Iterator[Line]:
-    listed = {f"profile {name}": each for name, each in profiles.read()[0].items()}
+    listed = {f"profile {name}": endpoint for name, endpoint in profiles.read()[0].items()}
     for kind, ours in endpoints.PROFILES.items():
-        for profile, keys in ours.items():
+        for profile, names in ours.items():
             for field in {"rest", "grpc"} & set(endpoints.environment(kind, profile)):
-                listed[endpoints.variable(kind, keys[field])] = endpoints.load(kind, profile)
+                listed[names[field]] = endpoints.load(kind, profile)
     for name, endpoint in listed.items():
-        if way := proxy(endpoint):
-            yield Line(
-                name,
-                "amber",
-                f"is called through {way}",
-                f"If it should not be: {_no_proxy(host_of(endpoint))}",
-            )
+        if address := proxy(endpoint):
+            advice = f"If it should not be: {_no_proxy(host_of(endpoint))}"
+            yield Line(name, "amber", f"is called through {address}", advice)
 
 
 def certificates() -> Iterator[Line]:
@@ -249,12 +218,8 @@ def certificates() -> Iterator[Line]:
         if count:
             yield Line(name, "green", f"names a file with {count} certificates")
         else:
-            yield Line(
-                name,
-                "red",
-                "names a file without certificates",
-                "Correct or remove the variable: TLS fails with it.",
-            )
+            advice = "Correct or remove the variable: TLS fails with it."
+            yield Line(name, "red", "names a file without certificates", advice)
 
 
 def long_paths() -> Iterator[Line]:
@@ -270,20 +235,16 @@ def long_paths() -> Iterator[Line]:
     if on:
         yield Line("long paths", "green", "are enabled")
     else:
-        yield Line(
-            "long paths",
-            "amber",
-            "are not enabled",
-            "Keep the project in a short path, such as C:\\otw.",
-        )
+        advice = "Keep the project in a short path, such as C:\\otw."
+        yield Line("long paths", "amber", "are not enabled", advice)
 
 
 def browser() -> Iterator[Line]:
     """Look whether a browser can be opened from here."""
-    found = any(map(shutil.which, _BROWSERS))
+    installed = any(map(shutil.which, _BROWSERS))
     with contextlib.suppress(webbrowser.Error):
-        found = found or bool(webbrowser.get())
-    if found:
+        installed = installed or bool(webbrowser.get())
+    if installed:
         yield Line("browser", "green", "there is one")
     else:
         yield Line("browser", "amber", "none was found", "Open the address JupyterLab prints.")
@@ -308,15 +269,10 @@ def _no_proxy(hosts: str) -> str:
     return f"export no_proxy={both}"
 
 
-def _practice_port(name: str, key: str) -> int:
+def practice_port(name: str, key: str) -> int:
     # Not by way of an endpoint: the proxy is none.
-    path = os.path.join(endpoints.state_dir(), "services.json")
-    with (
-        contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError),
-        open(path, encoding="utf-8") as file,
-    ):
-        return int(json.load(file)[name][key].rpartition(":")[2])
-    return 0
+    port = str(endpoints.read_services().get(name, {}).get(key)).rpartition(":")[2]
+    return int(port) if port.isdigit() else 0
 
 
 def _owner(port: int, listening: dict[int, Any]) -> str:
@@ -344,10 +300,10 @@ def _listening() -> dict[int, Any]:
     """Return the process behind each port of this machine that somebody listens on."""
     import psutil  # may be missing
 
-    found: dict[int, Any] = {}
+    listening: dict[int, Any] = {}
     with contextlib.suppress(psutil.Error, OSError):
-        for each in psutil.net_connections(kind="tcp"):
-            if each.status == psutil.CONN_LISTEN and each.laddr and each.pid:
+        for socket_ in psutil.net_connections(kind="tcp"):
+            if socket_.status == psutil.CONN_LISTEN and socket_.laddr and socket_.pid:
                 with contextlib.suppress(psutil.Error):
-                    found.setdefault(each.laddr[1], psutil.Process(each.pid))
-    return found
+                    listening.setdefault(socket_.laddr[1], psutil.Process(socket_.pid))
+    return listening

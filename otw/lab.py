@@ -13,7 +13,7 @@ from pathlib import Path
 from jupyter_core.paths import jupyter_runtime_dir
 
 from practice import manager, state
-from practice.service import ROOT
+from practice.launch import ROOT
 
 START = "notebooks/00-start-here.ipynb"
 _PATIENCE = 20.0  # seconds

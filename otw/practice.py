@@ -5,12 +5,13 @@ import json
 import shlex
 import sys
 
-from practice import launch, manager, progress, services, state
+from helpers import progress
+from practice import launch, manager, services, state
 
 
 def up(arguments: argparse.Namespace) -> int:
     """Start services and tell where they are."""
-    with progress.bar("Starting the practice services", launch.LIMIT) as tick:
+    with progress.waiting("Starting the practice services", launch.LIMIT) as tick:
         manager.up(*arguments.names, tick=tick)
     _print_table(manager.status(*arguments.names))
     return 0

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from helpers import endpoints, errors, tfserving
+from helpers import endpoints, errors, progress, tfserving
 from helpers.endpoints import Endpoint, profiles
 from helpers.tfserving import VersionStatus
 from helpers.tfserving.signatures import DEFAULT_SIGNATURE, Signature, Signatures
 from otw import export, features
 from otw.export import Export
 from otw.signals import stop_on_signals
-from practice import instance, launch, processes, progress, services, state
-from practice.service import Service
+from practice import instance, launch, processes, services, state
+from practice.launch import Service
 from workbench.code import curl
 from workbench.code.previews import CURL, GRPC, JSON, REQUESTS, Preview
 from workbench.code.tfserving import TfServingWriter, method, stand_ins
@@ -87,6 +87,12 @@ def _service(name: str, found: Export) -> Service:
             "--enable_grpc_healthcheck_service=true",
         ]
 
+    def model_endpoint(
+        folder: Path, models: Path, addresses: Mapping[str, str]
+    ) -> dict[str, Endpoint]:
+        fields = {"kind": "tfserving", **addresses, "model": name, "models": [name]}
+        return {name: endpoints.from_mapping(fields, "The model's address")}
+
     def answers(entry: Mapping[str, Any], seconds: float) -> bool:
         endpoint = Endpoint("tfserving", grpc=entry["grpc"], rest=entry["rest"], model=name)
         # gRPC waits after a connection that was refused; a plain one does not.
@@ -102,8 +108,9 @@ def _service(name: str, found: Export) -> Service:
     return dataclasses.replace(
         services.get("tfserving"),
         name=name,
-        prepare=lambda folder, models: {},
+        prepare=lambda folder, models: None,
         arguments=arguments,
+        endpoints=model_endpoint,
         answers=answers,
         troubled=False,
     )
@@ -113,7 +120,7 @@ def _start(own: launch.Launch, found: Export, stop: threading.Event) -> None:
     name, seconds = own.service.name, 2.0 if found.light else 12.0
     engine = "LiteRT" if found.light else "TensorFlow"
     print(f"{found.path} is started as {name}. It runs on {engine}.", flush=True)
-    with progress.bar(f"Starting {name}", seconds, patience=0.5) as tick:
+    with progress.waiting(f"Starting {name}", seconds, patience=0.5) as tick:
 
         def look() -> None:
             tick()
@@ -137,9 +144,7 @@ def _reason(log: Path) -> str:
 
 def _serve(own: launch.Launch, found: Export, stop: threading.Event) -> None:
     name = own.service.name
-    endpoint = Endpoint(
-        "tfserving", rest=own.entry["rest"], grpc=own.entry["grpc"], model=name, models=(name,)
-    )
+    endpoint = own.endpoints[name]
     try:
         _tell(endpoint, found)
     except errors.CallError as error:

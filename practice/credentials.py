@@ -30,17 +30,17 @@ def certificate(folder: Path) -> Certificate:
     folder : Path
         `ca.pem` in it is what clients trust: `ca_file(folder)`.
     """
-    found = Certificate(folder / "server.pem", folder / "server.key")
-    if not all(path.exists() for path in (*found, ca_file(folder))):
-        _sign(folder, found)
-    return found
+    files = Certificate(folder / "server.pem", folder / "server.key")
+    if not all(path.exists() for path in (*files, ca_file(folder))):
+        _sign(folder, files)
+    return files
 
 
 @contextlib.contextmanager
-def home(given: Path | None) -> Iterator[Path]:
+def home(folder: Path | None) -> Iterator[Path]:
     """Give the folder that a flag names; without one the state folder, locked meanwhile."""
-    if given is not None:
-        yield given
+    if folder is not None:
+        yield folder
         return
     with state.lock():
         yield state.folder()
@@ -53,8 +53,8 @@ def ca_file(folder: Path) -> Path:
 
 def user(folder: Path, service: str) -> tuple[str, str]:
     """Return a service's user and password, made up on the first call."""
-    kept = secrets_of(folder, service, new_user)
-    return kept["user"], kept["password"]
+    account = secrets_of(folder, service, new_user)
+    return account["user"], account["password"]
 
 
 def new_user() -> dict[str, str]:
@@ -64,13 +64,11 @@ def new_user() -> dict[str, str]:
 
 def secrets_of(folder: Path, service: str, make: Callable[[], dict[str, str]]) -> dict[str, str]:
     """Return what a service keeps secret, made up on the first call."""
-    path = folder / "secrets.json"
-    known = state.read_json(path)
-    known = known if isinstance(known, dict) else {}
-    if service not in known:
-        known[service] = make()
-        state.write_json(path, known)
-    return known[service]
+    account = state.read_secrets(service, folder)
+    if not account:
+        account = make()
+        state.write_secrets(service, account, folder)
+    return account
 
 
 def _sign(folder: Path, files: Certificate) -> None:

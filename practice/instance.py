@@ -10,12 +10,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
 
-from helpers import endpoints
 from helpers.endpoints import Endpoint
 from practice import launch, manager, processes, services, state
 from practice.host import trouble
+from practice.launch import MODELS
 from practice.proxy.passed import Proxy
-from practice.service import MODELS
 
 
 class PrivateEndpoint(Endpoint):
@@ -128,13 +127,11 @@ def private(
         stack.callback(own.end)
         launch.bring_up([own])
         manager.bypass_proxy()
-        known = own.entry | state.read_secrets(service.name, folder)
         if service.name == "proxy":
-            who = {key: known[key] for key in ("user", "password")}
-            yield Proxy(known["http"], folder, **(who if "--authenticate" in flags else {}))
+            account = state.read_secrets("proxy", folder) if "--authenticate" in flags else {}
+            yield Proxy(own.entry["http"], folder, **account)
         else:
-            found = endpoints.from_entry(service.kind, known, profile)
-            yield PrivateEndpoint.of(found, own)
+            yield PrivateEndpoint.of(own.endpoints[profile], own)
 
 
 def make_folder(name: str) -> Path:

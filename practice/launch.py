@@ -1,24 +1,85 @@
-"""Starting services: several at once, each until it has answered a real request."""
+"""What a practice service is to its manager: how it is started, asked and described."""
 
 import contextlib
+import dataclasses
+import http.client
 import os
+import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from helpers import endpoints
+from helpers.endpoints import Endpoint
 from helpers.interrupts import Postponed
 from practice import processes, state
-from practice.service import ROOT, Service
 
+if TYPE_CHECKING:
+    import grpc
+
+ROOT = Path(__file__).parent.parent
+MODELS = ROOT / "data" / "models"
 LIMIT = 60.0  # seconds a service may take to start
 IDLE = 7200  # seconds without a request after which a service ends itself
 TROUBLE = "trouble.json"  # in a private service's folder
 _TRIES = 5  # times another port is tried when somebody was quicker
+_channels: dict[tuple[str, Any], "grpc.Channel"] = {}  # by address and process
+
+
+@dataclasses.dataclass(frozen=True)
+class Service:
+    """One kind of practice service.
+
+    Parameters
+    ----------
+    name, module : str
+        What people call it, and the module that `python -m` runs.
+    ports : dict of str to int
+        For each of its addresses the port that it takes when that is free.
+    addresses : dict of str to str
+        How each address is written, with {} for the port.
+    prepare : callable
+        Takes a folder of its own and the folder of the models; writes what the service
+        reads at start.
+    arguments : callable
+        Takes those same folders and a port for each address; returns the command line's rest.
+    endpoints : callable
+        Takes those same folders and the addresses; returns an endpoint for each profile.
+    answers : callable
+        Takes its entry of services.json and a number of seconds; whether a real request was
+        answered.
+    variables : tuple of str
+        What other programs are told beside the endpoints: keys of its entry or its secrets.
+    troubled : bool
+        Whether a private one can be given trouble.
+    on_demand : bool
+        Whether it is started only when it is named.
+    """
+
+    name: str
+    module: str
+    ports: Mapping[str, int]
+    addresses: Mapping[str, str]
+    prepare: Callable[[Path, Path], object]
+    arguments: Callable[[Path, Path, Mapping[str, int]], list[str]]
+    endpoints: Callable[[Path, Path, Mapping[str, str]], Mapping[str, Endpoint]]
+    answers: Callable[[Mapping[str, Any], float], bool]
+    variables: tuple[str, ...] = ()
+    troubled: bool = True
+    on_demand: bool = False
+
+    def wishes(self, old: state.Record) -> dict[str, int]:
+        """Return the ports it should get: those of its last run, else its default ones."""
+        ports = {}
+        for key, default in self.ports.items():
+            port = str(old.get(key, "")).rpartition(":")[2]
+            ports[key] = int(port) if port.isdigit() else default
+        return ports
 
 
 class Launch:
@@ -49,35 +110,32 @@ class Launch:
         private: bool = False,
         flags: Sequence[str] = (),
     ) -> None:
-        self.service, self.folder, self.models = service, folder, models
-        self.private, self.flags = private, flags
+        self.service = service
+        self.folder = folder
+        self.models = models
+        self.private = private
+        self.flags = flags
         self.log = folder / f"{service.name}.log"
-        self.extra = service.prepare(folder, models)
-        self.wishes = {} if private else wishes(service, old or {})
+        self.wishes = {} if private else service.wishes(old or {})
         self.ports: dict[str, int] = {}
+        self.endpoints: Mapping[str, Endpoint] = {}
         self.process: subprocess.Popen[bytes] | None = None
-        self.record: state.Record = {}
+        self.entry: state.Record = {}  # what services.json says about it
         self.tries = 0
         self.began = time.monotonic()
-
-    @property
-    def entry(self) -> state.Record:
-        """What services.json says about it."""
-        addresses = {
-            key: how.format(self.ports[key]) for key, (_, how) in self.service.addresses.items()
-        }
-        paths = {
-            key: f"{addresses[base]}{path}" for key, (base, path) in self.service.paths.items()
-        }
-        return {**addresses, **paths, **self.record, **self.extra}
+        service.prepare(folder, models)
 
     def _begin(self) -> None:
         """Start its process."""
         self.tries += 1
         self.ports = {}
-        for key in self.service.addresses:
+        addresses = {}
+        for key, form in self.service.addresses.items():
             taken = self.ports.values()
-            self.ports[key] = processes.choose_port(self.wishes.get(key, 0), but_not=taken)
+            port = processes.choose_port(self.wishes.get(key, 0), but_not=taken)
+            self.ports[key] = port
+            addresses[key] = form.format(port)
+        self.endpoints = self.service.endpoints(self.folder, self.models, addresses)
         arguments = self.service.arguments(self.folder, self.models, self.ports)
         arguments += [*self.flags, f"--idle_timeout_seconds={IDLE}"]
         if self.private:
@@ -89,8 +147,19 @@ class Launch:
         # From the repository, so that a random.py beside somebody's notebook is not imported.
         with Postponed():
             self.process = processes.spawn(command, self.log, cwd=ROOT)
+        public = {profile: endpoints.public(each) for profile, each in self.endpoints.items()}
+        self.entry = {**addresses, "endpoints": public}
         with contextlib.suppress(psutil.NoSuchProcess):  # is_up() says that it ended, and why
-            self.record = processes.record(self.process.pid)
+            self.entry |= processes.record(self.process.pid)
+
+    @property
+    def passwords(self) -> dict[str, dict[str, str]]:
+        """What secrets.json says about its endpoints."""
+        return {
+            profile: {"password": endpoint.password}
+            for profile, endpoint in self.endpoints.items()
+            if endpoint.password
+        }
 
     def is_up(self) -> bool:
         """Whether it answers; PracticeError when it never will. The first time, start it."""
@@ -124,10 +193,10 @@ class Launch:
     def _failure(self, what: str) -> state.PracticeError:
         name = self.service.name
         lines = "\n".join(f"    {line}" for line in state.last_lines(self.log, 15))
-        where = f" `otw practice logs {name}` shows the whole of it." if not self.private else ""
+        hint = "" if self.private else f" `otw practice logs {name}` shows the whole of it."
         return state.PracticeError(
             f"The practice service {name} did not start: {what}. The last lines of its log:\n"
-            f"{lines}\nThey name the reason; put it right and ask again.{where}"
+            f"{lines}\nThey name the reason; put it right and ask again.{hint}"
         )
 
 
@@ -147,7 +216,8 @@ def bring_up(
     tick : callable
         Called while waiting. When it raises, or on Ctrl-C, what does not answer yet is ended.
     """
-    waiting, failures = list(launches), []
+    waiting = list(launches)
+    failures = []
     try:
         while waiting:
             for launch in list(waiting):
@@ -169,10 +239,46 @@ def bring_up(
         raise state.PracticeError("\n\n".join(failures))
 
 
-def wishes(service: Service, old: state.Record) -> dict[str, int]:
-    """Return the ports a service should get: those of its last run, else its default ones."""
-    ports = {}
-    for key, (default, _) in service.addresses.items():
-        port = str(old.get(key, "")).rpartition(":")[2]
-        ports[key] = int(port) if port.isdigit() else default
-    return ports
+def ask(
+    url: object, seconds: float, *request: Any, authority: Path | None = None
+) -> tuple[int, bytes]:
+    """Make a request of the host in a URL; returns status and body, 0 without an answer."""
+    address = str(url).partition("//")[2].partition("/")[0]
+    try:
+        if authority is None:
+            connection = http.client.HTTPConnection(address, timeout=seconds)
+        else:
+            context = ssl.create_default_context(cafile=authority)
+            connection = http.client.HTTPSConnection(address, timeout=seconds, context=context)
+        with contextlib.closing(connection):
+            connection.request(*request)
+            response = connection.getresponse()
+            return response.status, response.read()
+    except (OSError, http.client.HTTPException):
+        return 0, b""
+
+
+def answers_call(entry: Mapping[str, Any], call: Callable[["grpc.Channel"], Any]) -> bool:
+    """Whether a call through the entry's channel, which is kept, is answered."""
+    import grpc  # 30 ms: `otw practice down` needs none of it
+
+    address = str(entry.get("grpc", ""))
+    port = address.rpartition(":")[2]
+    key = (address, entry.get("pid"))
+    # A channel that was refused once waits before it tries again; a plain connection does not.
+    channel = _channels.get(key)
+    if channel is None:
+        if not port.isdigit() or not processes.accepts(int(port)):
+            return False
+        # Loopback is never reached through a proxy, whatever the environment says.
+        options = [("grpc.enable_http_proxy", 0)]
+        channel = _channels[key] = grpc.insecure_channel(address, options=options)
+    try:
+        call(channel)
+    except grpc.RpcError as error:
+        # NOT_FOUND is an answer too: that one model could not be loaded, others are served.
+        if isinstance(error, grpc.Call) and error.code() is grpc.StatusCode.NOT_FOUND:
+            return True
+        _channels.pop(key, None)
+        return False
+    return True

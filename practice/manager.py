@@ -1,7 +1,6 @@
 """Start, stop and watch the practice services: one shared set per user."""
 
 import concurrent.futures
-import contextlib
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import Any, TypeVar
 import psutil
 
 from helpers import endpoints
+from helpers import progress as bars
 from practice import launch, processes, services, state
-from practice import progress as bars
-from practice.service import MODELS, Service
+from practice.launch import MODELS, Service
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _PATIENCE = 5.0  # seconds after which, the second time, a silent service counts as hung
@@ -46,7 +45,7 @@ def ready(*names: str, progress: bool = True) -> None:
     """
     wanted = [service.name for service in _get(names or usual())]
     listed = " and ".join(filter(None, [", ".join(wanted[:-1]), wanted[-1]]))
-    with _bar(f"Starting {listed}", progress) as tick:
+    with bars.waiting(f"Starting {listed}", launch.LIMIT, shown=progress) as tick:
         up(*wanted, tick=tick)
     bypass_proxy()
     print(f"{listed} {'is' if len(wanted) == 1 else 'are'} ready. Loopback is in no_proxy.")
@@ -74,6 +73,7 @@ def up(*names: str, tick: state.Tick = lambda: None) -> None:
         entries = state.read_services()
         # Once more: somebody else may have started it meanwhile, or it was only slow.
         well = _while(tick, _healthy, wanted, entries, _PATIENCE)
+        passwords = state.read_secrets("endpoints")
         problem = state.services_problem()
         launches = []
         for service in (s for s, is_well in zip(wanted, well, strict=True) if not is_well):
@@ -84,6 +84,8 @@ def up(*names: str, tick: state.Tick = lambda: None) -> None:
 
         def done(started: launch.Launch) -> None:
             entries[started.service.name] = started.entry
+            passwords[started.service.name] = started.passwords
+            state.write_secrets("endpoints", passwords)
             state.write_services(entries)
 
         launch.bring_up(launches, done, tick)
@@ -128,20 +130,27 @@ def status(*names: str) -> dict[str, dict[str, Any]]:
         For each service whether it is `healthy`, its `pid` and its addresses; None for what
         does not run.
     """
-    wanted, entries = _get(names), state.read_services()
-    found = {}
+    wanted = _get(names)
+    entries = state.read_services()
+    report = {}
     for service, well in zip(wanted, _healthy(wanted, entries, 2.0), strict=True):
         entry = entries.get(service.name, {})
         runs = well or processes.find(entry, service.module) is not None
         shown = {key: entry.get(key) if runs else None for key in ("pid", *service.addresses)}
-        found[service.name] = {"healthy": well, **shown}
-    return found
+        report[service.name] = {"healthy": well, **shown}
+    return report
 
 
 def variables(name: str) -> dict[str, str]:
     """Return what other programs should know of a service that runs, secrets included."""
-    known = {**state.read_services().get(name, {}), **state.read_secrets(name)}
-    return {endpoints.variable(name, key): str(known[key]) for key in services.get(name).told}
+    entry = state.read_services().get(name, {})
+    values = {**entry, **state.read_secrets(name)}
+    result: dict[str, str] = {}
+    for profile, fields in entry.get("endpoints", {}).items():
+        result |= endpoints.variables(endpoints.running(fields["kind"], profile), profile)
+    for key in services.get(name).variables:
+        result[f"OTW_{name}_{key}".upper()] = str(values[key])
+    return result
 
 
 def enter_lab(tick: state.Tick = lambda: None) -> Path:
@@ -167,13 +176,11 @@ def _get(names: Iterable[str]) -> list[Service]:
     return [services.get(name) for name in dict.fromkeys(names or services.SERVICES)]
 
 
-def _bar(text: str, wanted: bool) -> contextlib.AbstractContextManager[state.Tick]:
-    return bars.bar(text, launch.LIMIT) if wanted else contextlib.nullcontext(lambda: None)
-
-
 def _healthy(wanted: list[Service], entries: dict[str, state.Record], seconds: float) -> list[bool]:
     def well(service: Service) -> bool:
         entry = entries.get(service.name, {})
+        if "endpoints" not in entry:  # an earlier version started it
+            return False
         runs = processes.find(entry, service.module) is not None
         return runs and service.answers(entry, seconds)
 
@@ -203,33 +210,36 @@ def _remove_remains(service: Service, entry: state.Record) -> list[str]:
         notes.append(f"process {lost.pid} was started here, but services.json did not say so")
         processes.end([lost])
     if notes:
-        processes.wait_until_free(launch.wishes(service, entry).values())
+        processes.wait_until_free(service.wishes(entry).values())
     return notes
 
 
 def _lost(service: Service) -> list[psutil.Process]:
     """Find shared instances whether services.json has them or not, by the files they read."""
-    ports = dict.fromkeys(service.addresses, 0)
-    arguments = service.arguments(state.folder(), MODELS, ports)
+    arguments = service.arguments(state.folder(), MODELS, service.ports)
     own = [word for word in arguments if str(state.folder()) in word]
     return processes.search(service.module, *own) if own else []
 
 
 def _stop(wanted: Iterable[Service]) -> list[str]:
-    entries, running = state.read_services(), {}
+    entries = state.read_services()
+    stopped = []
+    running: dict[int, psutil.Process] = {}
     for service in wanted:
-        known = processes.find(entries.pop(service.name, {}), service.module)
-        if found := {p.pid: p for p in [known, *_lost(service)] if p}:
-            running[service.name] = found.values()
-    processes.end([process for found in running.values() for process in found])
+        recorded = processes.find(entries.pop(service.name, {}), service.module)
+        instances = [process for process in (recorded, *_lost(service)) if process]
+        if instances:
+            stopped.append(service.name)
+            running |= {process.pid: process for process in instances}
+    processes.end(running.values())
     state.write_services(entries)
-    return list(running)
+    return stopped
 
 
 def bypass_proxy() -> None:
     """Put loopback into no_proxy, behind what is there already."""
-    there = [os.environ.get(variable, "") for variable in ("no_proxy", "NO_PROXY")]
-    hosts = [host.strip() for host in ",".join(there).split(",") if host.strip()]
+    before = [os.environ.get(variable, "") for variable in ("no_proxy", "NO_PROXY")]
+    hosts = [host.strip() for host in ",".join(before).split(",") if host.strip()]
     if "*" in hosts:
         return  # everything bypasses the proxy, and a list would not mean that any more
     merged = ",".join(dict.fromkeys([*hosts, *_LOOPBACK]))

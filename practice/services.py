@@ -1,14 +1,19 @@
-"""The table of practice services, by name."""
+"""The list of practice services. Each one's `launching` says how it is started and asked."""
 
 import difflib
 
+from practice import state
 from practice.ccai.launching import CCAI
+from practice.launch import Service
 from practice.modelarts.launching import MODELARTS
 from practice.proxy.launching import PROXY
-from practice.service import Service, UnknownService
 from practice.tfserving.launching import LIGHT, WHOLE
 
 SERVICES = {service.name: service for service in (LIGHT, WHOLE, CCAI, MODELARTS, PROXY)}
+
+
+class UnknownService(state.PracticeError):
+    """Raised for a name that no practice service has."""
 
 
 def get(name: str) -> Service:

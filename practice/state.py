@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from helpers.endpoints import read_services as read_services  # state's own, too
 from helpers.endpoints import state_dir
+from helpers.endpoints.practice import read_json
 
-Record = dict[str, Any]  # at least "pid" and "started"; a service's also has its addresses
+Record = dict[str, Any]  # "pid" and "started"; a service's also has its addresses and endpoints
 Tick = Callable[[], object]  # called again and again while something takes time
 
 LOCK_LIMIT = 180.0  # seconds: more than the longest start of whoever holds the lock
@@ -28,14 +30,6 @@ class PracticeError(RuntimeError):
 def folder() -> Path:
     """Return the state folder; `OTW_STATE_DIR` moves it."""
     return Path(state_dir()).absolute()
-
-
-def read_services() -> dict[str, Record]:
-    """Return the entry of each service that was started; empty when the file is broken."""
-    entries = read_json(folder() / "services.json")
-    if not isinstance(entries, dict):
-        return {}
-    return {name: entry for name, entry in entries.items() if isinstance(entry, dict)}
 
 
 def services_problem() -> str:
@@ -55,22 +49,20 @@ def write_services(entries: dict[str, Record]) -> None:
     write_json(folder() / "services.json", entries)
 
 
-def read_secrets(name: str, where: Path | None = None) -> Record:
-    """Return a service's user and password; empty when it has none."""
-    known = read_json((where or folder()) / "secrets.json")
-    return known.get(name, {}) if isinstance(known, dict) else {}
+def read_secrets(name: str, place: Path | None = None) -> Record:
+    """Return what a service keeps secret; empty when it has none.
+
+    Under the name `endpoints` are the passwords of all services' profiles.
+    """
+    secrets = read_json((place or folder()) / "secrets.json")
+    return secrets.get(name, {}) if isinstance(secrets, dict) else {}
 
 
-def read_json(path: Path) -> Any:
-    """Return what a JSON file holds; None when it is missing or broken."""
-    for _ in range(20):
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except PermissionError:
-            time.sleep(0.01)  # Windows, for a moment, while the file is being replaced
-        except (OSError, ValueError):
-            return None
-    return None
+def write_secrets(name: str, secrets: Record, place: Path | None = None) -> None:
+    """Replace what a service keeps secret. Hold the lock."""
+    path = (place or folder()) / "secrets.json"
+    before = read_json(path)
+    write_json(path, {**(before if isinstance(before, dict) else {}), name: secrets})
 
 
 def write_json(path: Path, value: Any) -> None:

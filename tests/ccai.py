@@ -22,10 +22,9 @@ import matplotlib
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from helpers import endpoints
 from helpers.endpoints import Endpoint
-from practice import launch, services, state
-from practice.service import MODELS
+from practice import launch, services
+from practice.launch import MODELS
 from protos import inference_service_pb2_grpc
 
 DATA = Path(__file__).parent.parent / "data"
@@ -91,13 +90,9 @@ def running(prepared: Path | None = None) -> Iterator[Running]:
         own = launch.Launch(services.get("ccai"), folder, MODELS, private=True)
         stack.callback(own.end)
         launch.bring_up([own])
-        known = own.entry | state.read_secrets("ccai", folder)
-        yield Running(
-            endpoints.from_entry("ccai", own.entry),
-            endpoints.from_entry("ccai", known, "practice-secure"),
-            own.entry["pid"],
-            own.log,
-        )
+        plain = own.endpoints["practice"]
+        secure = own.endpoints["practice-secure"]
+        yield Running(plain, secure, own.entry["pid"], own.log)
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,8 @@ import psutil
 from PIL import Image
 
 from practice import processes, state
+from practice.launch import MODELS, ROOT
 from practice.modelarts.published import SERVICES
-from practice.service import MODELS, ROOT
 from tests import ccai
 
 DATA = Path(__file__).parent.parent / "data"

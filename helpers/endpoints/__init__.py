@@ -5,10 +5,11 @@ from helpers.endpoints.practice import (
     AUTH,
     PROFILES,
     environment,
-    from_entry,
+    public,
+    read_services,
     running,
     state_dir,
-    variable,
+    variables,
 )
 from helpers.errors import BadInput
 
@@ -17,12 +18,13 @@ __all__ = [
     "PROFILES",
     "Endpoint",
     "environment",
-    "from_entry",
     "from_mapping",
     "load",
+    "public",
+    "read_services",
     "running",
     "state_dir",
-    "variable",
+    "variables",
 ]
 
 

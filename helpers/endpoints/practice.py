@@ -1,47 +1,78 @@
 """Where the practice services of this machine are, as their manager wrote it down."""
 
+import dataclasses
 import os
-from collections.abc import Mapping
+import time
 from typing import Any
 
-from helpers.endpoints.endpoint import KINDS, Endpoint
-from helpers.errors import ConnectionFailed
+from helpers.endpoints.endpoint import KINDS, Endpoint, from_mapping
+from helpers.errors import BadInput, ConnectionFailed
 
-_WHO = {"user": "user", "password": "password", "ca_file": "ca_file"}
-_TOKEN = {**_WHO, "iam": "iam", "domain": "domain", "project": "project"}
-# For each kind the practice service's profiles: fields, and what each is called in the files of
-# its manager. The environment goes before: `variable` has the names there.
+# For each kind the practice service's profiles, and the environment variable for each field.
 PROFILES: dict[str, dict[str, dict[str, str]]] = {
     "tfserving": {
-        "practice": {"rest": "rest", "grpc": "grpc", "user": "user", "password": "password"},
-        "practice-tf": {"rest": "rest", "grpc": "grpc"},
+        "practice": {
+            "grpc": "OTW_TFSERVING_GRPC",
+            "rest": "OTW_TFSERVING_REST",
+            "user": "OTW_TFSERVING_USER",
+            "password": "OTW_TFSERVING_PASSWORD",
+        },
+        "practice-tf": {"grpc": "OTW_TFSERVING_TF_GRPC", "rest": "OTW_TFSERVING_TF_REST"},
     },
     "ccai": {
-        "practice": {"rest": "rest", "grpc": "grpc"},
-        "practice-secure": {"rest": "secure_rest", "grpc": "secure_grpc", **_WHO},
+        "practice": {"rest": "OTW_CCAI_REST", "grpc": "OTW_CCAI_GRPC"},
+        "practice-secure": {
+            "rest": "OTW_CCAI_SECURE_REST",
+            "grpc": "OTW_CCAI_SECURE_GRPC",
+            "user": "OTW_CCAI_USER",
+            "password": "OTW_CCAI_PASSWORD",
+            "ca_file": "OTW_CA",
+        },
     },
     "modelarts": {
-        "practice": {"rest": "iris", **_TOKEN},
-        "practice-digits": {"rest": "digits", **_TOKEN},
-        "practice-detector": {"rest": "detector", **_TOKEN},
-        "practice-signature": {"rest": "iris", **_WHO, "user": "ak", "password": "sk"},
-        "practice-appcode": {"rest": "app_iris", "password": "appcode", "ca_file": "ca_file"},
+        **{
+            profile: {
+                "rest": rest,
+                "user": "OTW_MODELARTS_USER",
+                "password": "OTW_MODELARTS_PASSWORD",
+                "ca_file": "OTW_CA",
+                "iam": "OTW_MODELARTS_IAM",
+                "domain": "OTW_MODELARTS_DOMAIN",
+                "project": "OTW_MODELARTS_PROJECT",
+            }
+            for profile, rest in {
+                "practice": "OTW_MODELARTS_IRIS",
+                "practice-digits": "OTW_MODELARTS_DIGITS",
+                "practice-detector": "OTW_MODELARTS_DETECTOR",
+            }.items()
+        },
+        "practice-signature": {
+            "rest": "OTW_MODELARTS_IRIS",
+            "user": "OTW_MODELARTS_AK",
+            "password": "OTW_MODELARTS_SK",
+            "ca_file": "OTW_CA",
+        },
+        "practice-appcode": {
+            "rest": "OTW_MODELARTS_APP_IRIS",
+            "password": "OTW_MODELARTS_APPCODE",
+            "ca_file": "OTW_CA",
+        },
     },
 }
-_SERVICES = {"practice-tf": "tfserving-tf"}  # where it is not the one that the kind is called by
 AUTH = {"practice-signature": "signature", "practice-appcode": "appcode"}
 
 
 def environment(kind: str, profile: str = "practice") -> dict[str, str]:
     """Return what the environment says of an endpoint: `OTW_TFSERVING_GRPC`, `_USER`, ..."""
-    service = _SERVICES.get(profile, kind)
-    names = {field: variable(service, key) for field, key in PROFILES[kind][profile].items()}
+    names = PROFILES[kind][profile]
     return {field: os.environ[name] for field, name in names.items() if os.environ.get(name)}
 
 
-def variable(service: str, key: str) -> str:
-    """Return the name of an environment variable: `OTW_CCAI_REST`; one CA file is for all."""
-    return "OTW_CA" if key == "ca_file" else f"OTW_{service}_{key}".upper().replace("-", "_")
+def variables(endpoint: Endpoint, profile: str) -> dict[str, str]:
+    """Return the environment that says of a profile what an endpoint does."""
+    names = PROFILES[endpoint.kind][profile]
+    values = {name: getattr(endpoint, field) for field, name in names.items()}
+    return {name: value for name, value in values.items() if value}
 
 
 def state_dir() -> str:
@@ -51,19 +82,20 @@ def state_dir() -> str:
     """
     import platformdirs  # optional: an address given by hand needs no folder
 
-    given = os.environ.get("OTW_STATE_DIR")
-    return given or platformdirs.user_state_dir("over-the-wire", appauthor=False)
+    moved = os.environ.get("OTW_STATE_DIR")
+    return moved or platformdirs.user_state_dir("over-the-wire", appauthor=False)
 
 
 def running(kind: str, profile: str = "practice") -> Endpoint:
     """Return where the practice service is, as its manager wrote it down."""
-    service = _SERVICES.get(profile, kind)
+    service = "tfserving-tf" if profile == "practice-tf" else kind
     try:
-        entry = _read("services.json")[service]
-        if "ca_file" in PROFILES[kind][profile]:
-            entry |= _read("secrets.json")[kind]
-        return from_entry(kind, entry, profile)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        fields = read_services()[service]["endpoints"][profile]
+        if "user" in fields or "auth" in fields:  # then there is a secret
+            secrets = read_json(os.path.join(state_dir(), "secrets.json"))
+            fields |= secrets["endpoints"][service][profile]
+        return from_mapping(fields, "services.json")
+    except (BadInput, KeyError, TypeError) as error:  # also what an earlier version wrote
         raise ConnectionFailed(
             f"The practice service {service} is not running. Start it with "
             f"practice.ready({service!r}) in Python or `otw practice up {service}` in a terminal.",
@@ -71,17 +103,33 @@ def running(kind: str, profile: str = "practice") -> Endpoint:
         ) from error
 
 
-def from_entry(kind: str, entry: Mapping[str, Any], profile: str = "practice") -> Endpoint:
-    """Make an endpoint of what the manager wrote down: a service's entry, with its secrets."""
-    optional = ("user", "password") if kind == "tfserving" else ()  # only the environment has one
-    names = {field: key for field, key in PROFILES[kind][profile].items() if field not in optional}
-    known = {field: entry[key] for field, key in names.items()}
-    models = tuple(entry.get("models", ()))
-    return Endpoint(kind, **known, auth=AUTH.get(profile, ""), models=models)
+def public(endpoint: Endpoint) -> dict[str, Any]:
+    """Return an endpoint's fields for a file: without the password, and without defaults."""
+    return {
+        field.name: getattr(endpoint, field.name)
+        for field in dataclasses.fields(endpoint)
+        if field.name != "password" and getattr(endpoint, field.name) != field.default
+    }
 
 
-def _read(name: str) -> dict[str, Any]:
+def read_services() -> dict[str, dict[str, Any]]:
+    """Return what the manager wrote of each service; nothing when the file is broken."""
+    entries = read_json(os.path.join(state_dir(), "services.json"))
+    if not isinstance(entries, dict):
+        return {}
+    return {name: entry for name, entry in entries.items() if isinstance(entry, dict)}
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Return what a JSON file holds; None when it is missing or broken."""
     import json  # optional: an address given by hand needs no file
 
-    with open(os.path.join(state_dir(), name), encoding="utf-8") as file:
-        return json.load(file)
+    for _ in range(20):
+        try:
+            with open(path, encoding="utf-8") as file:
+                return json.load(file)
+        except PermissionError:
+            time.sleep(0.01)  # Windows, for a moment, while the file is being replaced
+        except (OSError, ValueError):
+            return None
+    return None

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from helpers import serving_api
+from helpers.endpoints import Endpoint
 from practice import state
-from practice.service import Service, answers_call, ask
+from practice.launch import Service, answers_call, ask
+from practice.ports import DEFAULT as PORTS
 
 
 def _models(folder: Path) -> list[Path]:
@@ -71,20 +73,28 @@ def _iris_request() -> Any:
     return request
 
 
-def _service(name: str, first_port: int, *, light: bool) -> Service:
+def _service(name: str, *, light: bool) -> Service:
     """Describe one of the two: the light one, up at once, has the models that LiteRT can run."""
     config_name = f"{name}.config"
 
-    def prepare(folder: Path, models: Path) -> dict[str, Any]:
-        served = [model for model in _models(models) if _is_light(model) or not light]
+    def served(models: Path) -> list[Path]:
+        return [model for model in _models(models) if _is_light(model) or not light]
+
+    def prepare(folder: Path, models: Path) -> None:
         path = folder / config_name
-        text = f"model_config_list {{\n{''.join(map(_model_config, served))}}}\n"
+        text = f"model_config_list {{\n{''.join(map(_model_config, served(models)))}}}\n"
         try:
             path.touch(mode=0o600)
             path.write_text(text, encoding="utf-8")
         except OSError as error:
             raise state.unwritable(path, error) from error
-        return {"models": [model.name for model in served]}
+
+    def endpoints(
+        folder: Path, models: Path, addresses: Mapping[str, str]
+    ) -> dict[str, Endpoint]:
+        names = tuple(model.name for model in served(models))
+        endpoint = Endpoint("tfserving", **addresses, models=names)
+        return {"practice" if light else "practice-tf": endpoint}
 
     def arguments(folder: Path, models: Path, ports: Mapping[str, int]) -> list[str]:
         return [
@@ -100,17 +110,15 @@ def _service(name: str, first_port: int, *, light: bool) -> Service:
     return Service(
         name=name,
         module="practice.tfserving",
-        addresses={
-            "grpc": (first_port, "127.0.0.1:{}"),
-            "rest": (first_port + 1, "http://127.0.0.1:{}"),
-        },
+        ports=PORTS[name],
+        addresses={"grpc": "127.0.0.1:{}", "rest": "http://127.0.0.1:{}"},
         prepare=prepare,
         arguments=arguments,
+        endpoints=endpoints,
         answers=_answers,
-        told=("grpc", "rest"),
         on_demand=not light,
     )
 
 
-LIGHT = _service("tfserving", 8500, light=True)
-WHOLE = _service("tfserving-tf", 8510, light=False)
+LIGHT = _service("tfserving", light=True)
+WHOLE = _service("tfserving-tf", light=False)

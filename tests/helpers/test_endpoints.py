@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import channels
+from helpers import channels, endpoints
 from helpers.endpoints import Endpoint, load
 from helpers.errors import BadInput, ConnectionFailed
 from workbench import proxies
@@ -19,8 +19,10 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "grpc": "127.0.0.1:8503",
         "pid": 1,
         "started": 1.0,
-        "models": ["iris"],
     }
+    addresses = {"rest": entry["rest"], "grpc": entry["grpc"]}
+    practice = {"kind": "tfserving", **addresses, "models": ["iris"]}
+    entry["endpoints"] = {"practice": practice}
     (tmp_path / "services.json").write_text(json.dumps({"tfserving": entry}))
     return tmp_path
 
@@ -54,7 +56,23 @@ def test_a_profile_of_your_own(profiles: Path, monkeypatch: pytest.MonkeyPatch) 
     )
 
 
-@pytest.mark.parametrize("content", [None, "", "{}", "not json", "[]", '{"tfserving": 1}'])
+# What an earlier version wrote: addresses, and no endpoints.
+OLD = '{"tfserving": {"rest": "http://127.0.0.1:8504", "grpc": "127.0.0.1:8503", "pid": 1}}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        "",
+        "{}",
+        "not json",
+        "[]",
+        '{"tfserving": 1}',
+        OLD,
+        '{"tfserving": {"endpoints": {"practice": {"kind": "tfserving", "port": 8500}}}}',
+    ],
+)
 def test_without_a_practice_service_it_says_how_to_start_one(state: Path, content) -> None:
     file = state / "services.json"
     file.unlink() if content is None else file.write_text(content)
@@ -166,33 +184,30 @@ def test_a_user_without_tls_is_refused_and_a_password_is_never_shown() -> None:
 
 
 CCAI = {
-    "rest": "http://127.0.0.1:8080",
-    "grpc": "127.0.0.1:8081",
-    "secure_rest": "https://127.0.0.1:8443",
-    "secure_grpc": "127.0.0.1:8444",
-    "user": "learner",
-    "ca_file": "ca.pem",
+    "practice": {"kind": "ccai", "rest": "http://127.0.0.1:8080", "grpc": "127.0.0.1:8081"},
+    "practice-secure": {
+        "kind": "ccai",
+        "rest": "https://127.0.0.1:8443",
+        "grpc": "127.0.0.1:8444",
+        "user": "learner",
+        "ca_file": "ca.pem",
+    },
 }
 
 
 @pytest.fixture
 def ccai_state(state: Path) -> Path:
-    (state / "services.json").write_text(json.dumps({"ccai": CCAI}))
-    secrets = {"ccai": {"user": "learner", "password": "s3cr3t"}}
-    (state / "secrets.json").write_text(json.dumps(secrets))
+    (state / "services.json").write_text(json.dumps({"ccai": {"endpoints": CCAI}}))
+    secrets = {"ccai": {"practice-secure": {"password": "s3cr3t"}}}
+    (state / "secrets.json").write_text(json.dumps({"endpoints": secrets}))
     return state
 
 
 def test_ccai_is_there_twice(ccai_state: Path) -> None:
-    assert load("ccai") == Endpoint("ccai", rest=CCAI["rest"], grpc=CCAI["grpc"])
+    assert load("ccai") == endpoints.from_mapping(CCAI["practice"], "a test")
     secure = load("ccai", "practice-secure")
-    assert secure == Endpoint(
-        "ccai",
-        rest=CCAI["secure_rest"],
-        grpc=CCAI["secure_grpc"],
-        ca_file="ca.pem",
-        user="learner",
-        password="s3cr3t",
+    assert secure == endpoints.from_mapping(
+        {**CCAI["practice-secure"], "password": "s3cr3t"}, "a test"
     )
     assert secure.tls
     assert "s3cr3t" not in repr(secure)
@@ -225,7 +240,7 @@ def test_a_ccai_profile_with_tls_takes_its_password_from_the_environment(
     assert (found.rest, found.user, found.password) == ("https://ai.example:8080", "ada", "x")
 
 
-@pytest.mark.parametrize("content", [None, "{}", '{"ccai": {"user": "learner"}}'])
+@pytest.mark.parametrize("content", [None, "[]", "{}", '{"ccai": {"user": "learner"}}'])
 def test_without_its_secrets_the_secure_service_counts_as_not_running(
     ccai_state: Path, content: str | None
 ) -> None:

@@ -17,9 +17,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from helpers import endpoints
 from practice import launch, services, state
-from practice.modelarts import account
-from practice.service import MODELS
+from practice.launch import MODELS
+from practice.modelarts import account, published
 
 ROOT = Path(__file__).parents[2]
 POSTMAN = ROOT / "data" / "postman"
@@ -77,7 +78,12 @@ def known() -> Iterator[dict[str, Any]]:
         own = launch.Launch(services.get("modelarts"), folder, MODELS, private=True)
         stack.callback(own.end)
         launch.bring_up([own])
-        yield own.entry | state.read_secrets("modelarts", folder)
+        told = {
+            name.lower().removeprefix("otw_modelarts_"): value
+            for profile, endpoint in own.endpoints.items()
+            for name, value in endpoints.variables(endpoint, profile).items()
+        }
+        yield {**told, "ca_file": told["otw_ca"], **state.read_secrets("modelarts", folder)}
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +96,7 @@ def readme_command(known: Mapping[str, Any]) -> list[str]:
     """Return what README has to be typed after `newman`, with the service's values in it."""
     text = (POSTMAN / "README.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"bin/newman (run [^\\\n]*(?:\\\n[^\\\n]*)+)", text)
-    service = services.get("modelarts")
-    values = {f"OTW_MODELARTS_{key.upper()}": known[key] for key in service.told}
+    values = {f"OTW_MODELARTS_{key.upper()}": value for key, value in known.items()}
     filled = string.Template(command).substitute(values, OTW_CA=known["ca_file"])
     return shlex.split(filled.replace("\\\n", " "))
 
@@ -317,10 +322,14 @@ def test_the_collection_writes_no_secret_out() -> None:
 def test_the_environment_is_that_of_the_practice_service() -> None:
     values = {each["key"]: each["value"] for each in ENVIRONMENT["values"]}
     service = services.get("modelarts")
-    port, how = service.addresses["iam"]
-    expected = {"iam": how.format(port)}
-    for key, (base, path) in service.paths.items():
-        expected[key] = expected[base] + path
+    iam = service.addresses["iam"].format(service.ports["iam"])
+    paths = {
+        "iris": published.SERVICES["iris"].path,
+        "digits": published.SERVICES["digits"].path,
+        "detector": published.SERVICES["digits_detector"].path,
+        "app_iris": published.SERVICES["iris"].app_path,
+    }
+    expected = {"iam": iam, **{key: f"{iam}{path}" for key, path in paths.items()}}
     made = account.make()
     expected |= {key: made[key] for key in ("user", "domain", "project")}
     assert {key: values[key] for key in expected} == expected

@@ -11,7 +11,7 @@ import certifi
 import pytest
 
 from helpers.endpoints import Endpoint
-from otw import doctor as machine
+from otw import doctor
 from otw.cli import main
 
 
@@ -24,41 +24,41 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTW_ENDPOINTS", str(tmp_path / "endpoints.toml"))
 
 
-def only(lines) -> machine.Line:
+def only(lines) -> doctor.Line:
     (line,) = lines
     return line
 
 
 def test_python_and_packages_are_green_here() -> None:
-    assert only(machine.python()).state in ("green", "amber")
-    assert only(machine.packages()).state in ("green", "amber")
+    assert only(doctor.python()).state in ("green", "amber")
+    assert only(doctor.packages()).state in ("green", "amber")
 
 
 def test_an_old_python_is_red(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 10, 0))
-    assert only(machine.python()).state == "red"
+    assert only(doctor.python()).state == "red"
 
 
 def test_a_missing_package_is_red_and_another_version_amber(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for each in machine.importlib.metadata.distributions():
+    for each in doctor.importlib.metadata.distributions():
         folder = tmp_path / f"{each.name.replace('-', '_')}-{each.version}.dist-info"
         if each.name not in ("numpy", "grpcio"):
             folder.mkdir(exist_ok=True)
             (folder / "METADATA").write_text(each.read_text("METADATA") or "", encoding="utf-8")
     (tmp_path / "numpy-1.0.dist-info").mkdir()
     monkeypatch.setattr(sys, "path", ["nowhere", str(tmp_path)])
-    missing, differ = machine.packages()
+    missing, differ = doctor.packages()
     assert (missing.state, missing.meaning) == ("red", "missing: grpcio")
     assert (differ.state, "numpy 1.0" in differ.meaning) == ("amber", True)
 
 
 def test_a_running_service_is_green(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     port = int(endpoint.grpc.rpartition(":")[2])
-    monkeypatch.setattr(machine, "DEFAULT_PORTS", {"tfserving": {"grpc": port}})
-    assert only(machine.services()).state == "green"
-    assert only(machine.ports()).meaning == "used by the practice service tfserving"
+    monkeypatch.setattr(doctor, "DEFAULT_PORTS", {"tfserving": {"grpc": port}})
+    assert only(doctor.services()).state == "green"
+    assert only(doctor.ports()).meaning == "used by the practice service tfserving"
 
 
 def test_a_port_used_by_somebody_else_is_amber_and_names_them(
@@ -67,11 +67,11 @@ def test_a_port_used_by_somebody_else_is_amber_and_names_them(
     monkeypatch.setenv("OTW_STATE_DIR", str(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as foreign:
         port = foreign.getsockname()[1]
-        monkeypatch.setattr(machine, "DEFAULT_PORTS", {"tfserving": {"grpc": port}})
-        line = only(machine.ports())
+        monkeypatch.setattr(doctor, "DEFAULT_PORTS", {"tfserving": {"grpc": port}})
+        line = only(doctor.ports())
         assert (line.state, f"process {os.getpid()}" in line.meaning) == ("amber", True)
-    assert only(machine.ports()).state == "green"
-    assert "otw practice up tfserving" in only(machine.services()).advice
+    assert only(doctor.ports()).state == "green"
+    assert "otw practice up tfserving" in only(doctor.services()).advice
 
 
 def test_an_old_entry_does_not_make_somebody_else_ours(
@@ -82,14 +82,14 @@ def test_an_old_entry_does_not_make_somebody_else_ours(
         port = foreign.getsockname()[1]
         entry = {"tfserving": {"grpc": f"127.0.0.1:{port}", "pid": 1, "started": 1.0}}
         (tmp_path / "services.json").write_text(json.dumps(entry))
-        monkeypatch.setattr(machine, "DEFAULT_PORTS", {"tfserving": {"grpc": port}})
-        assert only(machine.ports()).state == "amber"
-        assert only(machine.services()).state == "amber"
+        monkeypatch.setattr(doctor, "DEFAULT_PORTS", {"tfserving": {"grpc": port}})
+        assert only(doctor.ports()).state == "amber"
+        assert only(doctor.services()).state == "amber"
 
 
 def test_a_relative_state_folder_that_is_not_there_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTW_STATE_DIR", "not/there/yet")
-    assert {line.state for line in machine.disk()} == {"green"}
+    assert {line.state for line in doctor.disk()} == {"green"}
 
 
 def test_without_grpc_it_still_tells(tmp_path: Path) -> None:
@@ -109,22 +109,22 @@ def test_a_state_folder_that_cannot_be_written_is_red(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("OTW_STATE_DIR", str(tmp_path / "file"))
-    assert [line.state for line in machine.disk() if line.name == "state folder"] == ["red"]
+    assert [line.state for line in doctor.disk() if line.name == "state folder"] == ["red"]
 
 
 def test_a_proxy_that_catches_loopback_comes_with_the_line_to_add(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert only(machine.proxies()).state == "green"
+    assert only(doctor.proxies()).state == "green"
     monkeypatch.setenv("http_proxy", "http://ada:s3cr3t@proxy.example:3128")
-    line = only(machine.proxies())
+    line = only(doctor.proxies())
     assert line.state == "amber"
     assert "no_proxy" in line.advice
     monkeypatch.setenv("no_proxy", "localhost,127.0.0.1")
-    assert only(machine.proxies()).state == "green"
+    assert only(doctor.proxies()).state == "green"
     monkeypatch.delenv("no_proxy")
     monkeypatch.setenv("NO_PROXY", "corp.example")
-    assert "no_proxy=corp.example,localhost" in only(machine.proxies()).advice.replace("'", "")
+    assert "no_proxy=corp.example,localhost" in only(doctor.proxies()).advice.replace("'", "")
 
 
 def test_a_profile_behind_a_proxy_is_named_without_the_proxys_password(
@@ -132,46 +132,44 @@ def test_a_profile_behind_a_proxy_is_named_without_the_proxys_password(
 ) -> None:
     (tmp_path / "endpoints.toml").write_text('[far]\ngrpc = "192.0.2.7:8500"\n[bad\n')
     monkeypatch.setenv("http_proxy", "http://ada:s3cr3t@proxy.example:3128")
-    text = repr(machine.doctor()) + machine.doctor()._repr_html_()
+    text = repr(doctor.doctor()) + doctor.doctor()._repr_html_()
     assert "profile far: is called through proxy.example:3128" in text
     assert "192.0.2.7" in text
     assert "s3cr3t" not in text
     assert "endpoints.toml is broken" in text
     monkeypatch.setenv("http_proxy", "http://ada:s3cr3t/9@proxy.example:3128")
-    assert "s3cr3t" not in repr(machine.doctor())
+    assert "s3cr3t" not in repr(doctor.doctor())
 
 
 @pytest.mark.parametrize("name", ["PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
 def test_a_certificate_file_is_green_and_another_file_red(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert list(machine.certificates()) == []
+    assert list(doctor.certificates()) == []
     file = tmp_path / "ca.pem"
     monkeypatch.setenv(name, str(file))
-    assert only(machine.certificates()).state == "red"
+    assert only(doctor.certificates()).state == "red"
     for rubbish in ("no certificate", "-----BEGIN CERTIFICATE-----\nMIIB\n"):
         file.write_text(rubbish)
-        assert only(machine.certificates()).state == "red"
+        assert only(doctor.certificates()).state == "red"
     monkeypatch.setenv(name, certifi.where())
-    assert only(machine.certificates()).state == "green"
+    assert only(doctor.certificates()).state == "green"
 
 
 def test_a_check_that_fails_does_not_hide_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine.shutil, "disk_usage", lambda folder: 1 / 0)
-    report = machine.doctor()
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: 1 / 0)
+    report = doctor.doctor()
     assert "disk: could not be checked: division by zero" in repr(report)
     assert "Python: " in repr(report)
 
 
 def test_a_report_says_its_states_in_words_and_escapes_html() -> None:
-    report = machine.Report(
-        [machine.Line("<b>", "amber", "m"), machine.Line("x", "red", "m", "do")]
-    )
+    report = doctor.Report([doctor.Line("<b>", "amber", "m"), doctor.Line("x", "red", "m", "do")])
     assert report.worst == "red"
     assert "! amber" in report._repr_html_()
     assert "&lt;b&gt;" in report._repr_html_()
     assert repr(report).endswith("Worst: red.")
-    assert machine.Report().worst == "green"
+    assert doctor.Report().worst == "green"
 
 
 def test_the_command_prints_json_and_fails_only_on_red(

@@ -24,7 +24,7 @@ from helpers.channels import MAX_UPLOAD
 from otw import cli
 from otw import page as explore_page
 from practice import processes
-from practice.service import ROOT
+from practice.launch import ROOT
 from tests.explore_page import Kernel, Page, left_behind, starting
 from tests.tfserving import eventually, write_config
 

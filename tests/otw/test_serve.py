@@ -30,7 +30,7 @@ from helpers.tfserving.signatures import (
 )
 from otw import cli, export, features, serve
 from practice import processes, state
-from practice.service import MODELS
+from practice.launch import MODELS
 from tests.explorer import before
 from tests.tfserving import make_odd_models
 from workbench.code.tfserving import TfServingWriter, method, stand_ins

@@ -20,7 +20,7 @@ from helpers import errors, tfserving
 from helpers.endpoints import Endpoint
 from helpers.tfserving.signatures import DEFAULT_SIGNATURE
 from otw import statuses
-from practice.service import MODELS
+from practice.launch import MODELS
 from tests.http_answers import http_answer
 from tests.practice.test_tfserving_flags import IRIS as IRIS_FLAGS
 from tests.practice.test_tfserving_flags import ssl_config

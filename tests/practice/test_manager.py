@@ -86,7 +86,7 @@ def test_ready_prints_the_same_line_whether_it_started_something_or_not(
     every = "tfserving, ccai, modelarts and proxy are ready. Loopback is in no_proxy.\n"
     assert capsys.readouterr().out == every * 2
     assert entry() == first
-    assert first["models"] == ["digits", "digits_detector", "iris"]
+    assert first["endpoints"]["practice"]["models"] == ["digits", "digits_detector", "iris"]
     assert endpoints.load("tfserving").grpc == first["grpc"]
 
 
@@ -135,8 +135,7 @@ def port(monkeypatch: pytest.MonkeyPatch) -> int:
     """A default port that nobody else on this machine uses, in place of 8500."""
     port = processes.choose_port()
     service = services.SERVICES["tfserving"]
-    ours = {**service.addresses, "grpc": (port, "127.0.0.1:{}")}
-    changed = dataclasses.replace(service, addresses=ours)
+    changed = dataclasses.replace(service, ports={**service.ports, "grpc": port})
     monkeypatch.setitem(services.SERVICES, "tfserving", changed)
     return port
 
@@ -232,6 +231,17 @@ def test_a_broken_services_json_counts_as_empty(folder: Path, text: str) -> None
     (folder / "services.json").write_text(text, encoding="utf-8")
     assert not manager.status()["tfserving"]["healthy"]
     assert manager.down() == []
+
+
+def test_a_service_of_an_earlier_version_is_started_again() -> None:
+    practice.ready("tfserving")
+    old = entry()
+    without_endpoints = {key: value for key, value in old.items() if key != "endpoints"}
+    state.write_services({"tfserving": without_endpoints})
+    assert not manager.status()["tfserving"]["healthy"]
+    practice.ready("tfserving")
+    assert entry()["pid"] != old["pid"]
+    assert entry()["endpoints"] == old["endpoints"]
 
 
 def test_a_service_that_services_json_lost_is_replaced_and_the_log_says_so(folder: Path) -> None:
@@ -389,8 +399,8 @@ def test_a_private_service_ends_with_its_program(folder: Path, how: str) -> None
 
 BAR = """
 import time
-from practice import progress
-with progress.bar("Starting", 60, patience=0) as tick:
+from helpers import progress
+with progress.waiting("Starting", 60, patience=0) as tick:
     for _ in range(3):
         tick()
         time.sleep(0.1)

@@ -26,9 +26,9 @@ import requests
 
 from practice import processes
 from practice.host import server
+from practice.launch import MODELS, ROOT
 from practice.modelarts import command, models, signing
 from practice.modelarts.published import SERVICES
-from practice.service import MODELS, ROOT
 from tests import modelarts
 from tests.modelarts import (
     APP_DIGITS,

@@ -30,7 +30,7 @@ import practice
 from helpers import endpoints
 from helpers.serving_api import predict_pb2, prediction_service_pb2_grpc
 from helpers.tensors import to_tensor_proto
-from otw import doctor as machine
+from otw import doctor
 from practice import credentials, manager, processes, services, state
 from practice.proxy import passed, record
 from practice.proxy.answers import PlainAnswer
@@ -854,7 +854,7 @@ def test_it_is_ready_with_the_others_and_its_log_is_at_hand(echo: Server) -> Non
     through(url).get(f"http://{echo.address}/", timeout=10)
     assert [e.target for e in practice.proxy_log(since=seen)] == [echo.address]
     port = int(url.rpartition(":")[2])
-    assert machine._practice_port("proxy", "http") == port
+    assert doctor.practice_port("proxy", "http") == port
     process = psutil.Process(state.read_services()["proxy"]["pid"])
     assert process.children() == []
     assert {c.laddr.ip for c in process.net_connections() if c.status == "LISTEN"} == {"127.0.0.1"}

@@ -16,7 +16,7 @@ from helpers import ccai, errors, modelarts, tfserving
 from helpers.endpoints import Endpoint
 from practice import launch, manager, processes, services, state
 from practice.host import trouble
-from practice.service import MODELS
+from practice.launch import MODELS
 
 FLOWER = {"sepal_length": 3, "sepal_width": 1, "petal_length": 2.2, "petal_width": 4}
 DIGIT = Path(__file__).parents[2] / "data" / "images" / "digit.png"
@@ -171,7 +171,7 @@ def test_a_shared_service_takes_no_trouble() -> None:
 def test_a_service_without_an_owner_refuses_the_flag(name: str, tmp_path: Path) -> None:
     iris = [f"--model_base_path={MODELS / 'iris'}", "--prefer_tflite_model=true"]
     service = services.SERVICES[name]
-    models = iris if service.kind == "tfserving" else []
+    models = iris if service.module == "practice.tfserving" else []
     done = subprocess.run(
         [sys.executable, "-m", service.module, f"--trouble_file={tmp_path / 'x'}", *models],
         capture_output=True,

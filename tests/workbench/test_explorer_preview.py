@@ -26,8 +26,8 @@ from helpers.serving_api import example_pb2
 from helpers.tensors import to_ndarray
 from helpers.tfserving.signatures import DEFAULT_SIGNATURE, Signature, Signatures, TensorSpec
 from practice import manager
+from practice.launch import MODELS
 from practice.modelarts import published as modelarts_services
-from practice.service import MODELS
 from tests import ccai as shared
 from tests.explorer import (
     SH,

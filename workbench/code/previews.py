@@ -218,7 +218,7 @@ def variable(endpoint: Endpoint, field: str) -> str:
     """Return the environment variable for a field, as `otw practice env` calls it."""
     profiles = endpoints.PROFILES[endpoint.kind]
     like = f"practice-{endpoint.auth or ('secure' if endpoint.kind == 'ccai' else '')}"
-    return endpoints.variable(endpoint.kind, profiles.get(like, profiles["practice"])[field])
+    return profiles.get(like, profiles["practice"])[field]
 
 
 def beside(name: str) -> str:
