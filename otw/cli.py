@@ -3,35 +3,37 @@
 # A command's module is imported when it is asked for: `otw --help` is there at once, and where one
 # command's packages are missing, the others work.
 import argparse
-import json
+import importlib
 import sys
 from typing import Any, TypeAlias
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+# What stands alone works where the practice services do not.
+_ALONE = ("otw.doctor", "otw.terminal", "otw.explore")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run `otw`; returns its exit status: 0, 1 when it failed, 2 when it was asked wrongly."""
     parser, commands = _parser()
     arguments, rest = parser.parse_known_args(argv)
-    if rest and arguments.run is not _lab:
+    module, function = arguments.run
+    if rest and module != "otw.lab":
         asked = commands.choices[arguments.asked]
         asked.error(f"unknown argument: {rest[0]}. `{asked.prog} --help` tells what there is.")
     arguments.rest = [word for word in rest if word != "--"]
-    if arguments.run in (_doctor, _describe, _predict, _explore):
-        return arguments.run(arguments)  # they work where the practice services do not
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # models, tensors and folders may have any name
+    if module in _ALONE:
+        return getattr(importlib.import_module(module), function)(arguments)
     # Not sooner: it may be what does not work.
     from practice import state
     from practice.services import UnknownService
 
     try:
-        return arguments.run(arguments)
-    except UnknownService as error:
-        print(f"otw: {error}", file=sys.stderr)
-        return 2
+        return getattr(importlib.import_module(module), function)(arguments)
     except state.PracticeError as error:
         print(f"otw: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, UnknownService) else 1
     except KeyboardInterrupt:
         print("otw: interrupted.", file=sys.stderr)
         return 130
@@ -42,20 +44,22 @@ def _parser() -> tuple[argparse.ArgumentParser, _Commands]:
         prog="otw", description="Over the Wire: calling AI inference services.", allow_abbrev=False
     )
     commands = parser.add_subparsers(metavar="COMMAND", dest="asked", required=True)
-    lab = commands.add_parser(
+    _add(
+        commands,
         "lab",
-        allow_abbrev=False,
-        help="start the practice services and open JupyterLab",
-        description="Start the practice services and open JupyterLab at the first chapter. Every "
+        ("otw.lab", "run"),
+        "start the practice services and open JupyterLab",
+        "Start the practice services and open JupyterLab at the first chapter. Every "
         "other argument goes to JupyterLab: otw lab --no-browser --port=9999. When JupyterLab "
         "ends, and no other `otw lab` runs, the practice services end too.",
     )
-    lab.set_defaults(run=_lab)
-    doctor = commands.add_parser(
-        "doctor", help="tell whether this machine is ready, and what to do"
+    doctor = _add(
+        commands,
+        "doctor",
+        ("otw.doctor", "run"),
+        "tell whether this machine is ready, and what to do",
     )
     doctor.add_argument("--json", action="store_true", help="for programs to read")
-    doctor.set_defaults(run=_doctor)
     _add_serve(commands)
     _add_calls(commands)
     _add_explore(commands)
@@ -64,12 +68,29 @@ def _parser() -> tuple[argparse.ArgumentParser, _Commands]:
     return parser, commands
 
 
+def _add(
+    commands: _Commands,
+    name: str,
+    run: tuple[str, str],
+    summary: str,
+    description: str | None = None,
+    **options: Any,
+) -> argparse.ArgumentParser:
+    """Add a command: `run` is the module and the function that do it."""
+    command = commands.add_parser(
+        name, allow_abbrev=False, help=summary, description=description, **options
+    )
+    command.set_defaults(run=run)
+    return command
+
+
 def _add_serve(commands: _Commands) -> None:
-    serve = commands.add_parser(
+    serve = _add(
+        commands,
         "serve",
-        allow_abbrev=False,
-        help="serve a model of your own, and show how to call it",
-        description="Serve a model as TensorFlow Serving does, over gRPC and REST, until Ctrl-C. "
+        ("otw.serve", "run"),
+        "serve a model of your own, and show how to call it",
+        "Serve a model as TensorFlow Serving does, over gRPC and REST, until Ctrl-C. "
         "It prints the model's signatures and a call to paste, and keeps the address as a "
         "profile.",
     )
@@ -79,29 +100,30 @@ def _add_serve(commands: _Commands) -> None:
         help="a SavedModel, a folder of its versions (1, 2, ...), or a .tflite file",
     )
     serve.add_argument("--name", default="", help="of model and profile (default: the folder's)")
-    serve.set_defaults(run=_serve)
 
 
 def _add_calls(commands: _Commands) -> None:
     from otw import statuses  # 13 ms: else to import this module takes twice as long
 
     manner: dict[str, Any] = {
-        "allow_abbrev": False,
         "epilog": statuses.EPILOG,
         "formatter_class": argparse.RawDescriptionHelpFormatter,
     }
-    describe = commands.add_parser(
+    describe = _add(
+        commands,
         "describe",
-        help="tell what a model at an endpoint takes and gives",
-        description="Tell the state of a model's versions, and its signatures.",
+        ("otw.terminal", "describe"),
+        "tell what a model at an endpoint takes and gives",
+        "Tell the state of a model's versions, and its signatures.",
         **manner,
     )
     _add_model(describe, "for programs to read")
-    describe.set_defaults(run=_describe)
-    predict = commands.add_parser(
+    predict = _add(
+        commands,
         "predict",
-        help="call a model at an endpoint",
-        description="Call a model. VALUE is a number, a list as JSON, a table, or text for string\n"
+        ("otw.terminal", "predict"),
+        "call a model at an endpoint",
+        "Call a model. VALUE is a number, a list as JSON, a table, or text for string\n"
         "inputs; @FILE is a .npy, .csv, .json or text file or a picture, and @- is\n"
         "standard input. An input given several times makes a call for each.",
         **manner,
@@ -119,18 +141,19 @@ def _add_calls(commands: _Commands) -> None:
     predict.add_argument(
         "--save", metavar="FOLDER", default="", help="write each output there as a .npy file, too"
     )
-    predict.set_defaults(run=_predict)
 
 
 def _add_explore(commands: _Commands) -> None:
-    explore = commands.add_parser(
+    explore = _add(
+        commands,
         "explore",
-        allow_abbrev=False,
-        help="explore a server's models in the browser, without a notebook",
-        description="Open the explorer in the browser: what the models take, a form for it, the "
+        ("otw.explore", "explore"),
+        "explore a server's models in the browser, without a notebook",
+        "Open the explorer in the browser: what the models take, a form for it, the "
         "call as code, the answer. It listens on this machine only, and the address that it "
         "prints has a token in it. Ctrl-C ends it.",
     )
+    explore.set_defaults(model="", version=None, label="")
     _add_endpoint(explore)
     explore.add_argument(
         "--model",
@@ -153,33 +176,35 @@ def _add_explore(commands: _Commands) -> None:
     explore.add_argument(
         "--no-browser", dest="browser", action="store_false", help="only print the page's address"
     )
-    explore.set_defaults(run=_explore, model="", version=None, label="")
 
 
 def _add_model(command: argparse.ArgumentParser, json_help: str) -> None:
     _add_endpoint(command)
     command.add_argument("model", type=_name, help="the model's name", metavar="MODEL")
     which = command.add_mutually_exclusive_group()
-    which.add_argument("--version", type=_count, help="default: what the service chooses")
+    which.add_argument("--version", type=_version, help="default: what the service chooses")
     which.add_argument("--label", default="", help="a version label, such as stable")
     command.add_argument("--json", action="store_true", help=json_help)
 
 
 def _add_endpoint(command: argparse.ArgumentParser) -> None:
-    def add(name: str, help_text: str, **more: Any) -> None:
-        command.add_argument(name, help=help_text, **more)
-
-    add("address", "the gRPC port, or http://HOST:PORT for REST", metavar="HOST:PORT")
+    add = command.add_argument
+    add("address", help="the gRPC port, or http://HOST:PORT for REST", metavar="HOST:PORT")
     add(
         "--protocol",
-        "whose port HOST:PORT is (default: gRPC's)",
+        help="whose port HOST:PORT is (default: gRPC's)",
         choices=["grpc", "rest"],
         default="",
     )
-    add("--tls", "encrypt; for REST write https://", action="store_true")
-    add("--ca-file", "PEM file of the authority to trust; sets --tls", metavar="FILE", default="")
-    add("--user", "the password is in the variable OTW_PASSWORD", default="")
-    add("--timeout", "seconds for each call (default: 10)", type=_seconds, default=10.0)
+    add("--tls", help="encrypt; for REST write https://", action="store_true")
+    add(
+        "--ca-file",
+        help="PEM file of the authority to trust; sets --tls",
+        metavar="FILE",
+        default="",
+    )
+    add("--user", help="the password is in the variable OTW_PASSWORD", default="")
+    add("--timeout", help="seconds for each call (default: 10)", type=_seconds, default=10.0)
 
 
 def _name(text: str) -> str:
@@ -188,17 +213,19 @@ def _name(text: str) -> str:
     return text
 
 
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) < 2**63):
-        raise argparse.ArgumentTypeError(
-            f"a version is a whole number from 0 to {2**63 - 1}, not {text!r}"
-        )
-    return int(text)
+def _version(text: str) -> int:
+    return _whole(text, "a version", 0, 2**63 - 1)
 
 
 def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
-        raise argparse.ArgumentTypeError(f"a port is a whole number from 1 to 65535, not {text!r}")
+    return _whole(text, "a port", 1, 65535)
+
+
+def _whole(text: str, what: str, low: int, high: int) -> int:
+    if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
+        raise argparse.ArgumentTypeError(
+            f"{what} is a whole number from {low} to {high}, not {text!r}"
+        )
     return int(text)
 
 
@@ -213,96 +240,31 @@ def _seconds(text: str) -> float:
 
 
 def _add_practice(commands: _Commands) -> None:
-    def add_names(command: argparse.ArgumentParser) -> None:
-        help_text = "a service; without one, all of them"
-        command.add_argument("names", nargs="*", metavar="NAME", help=help_text)
-
-    up = commands.add_parser("up", help="start services; those that run go on")
-    add_names(up)
-    up.set_defaults(run=_practice, command="up")
-
-    down = commands.add_parser("down", help="stop services")
-    add_names(down)
-    down.set_defaults(run=_practice, command="down")
-
-    status = commands.add_parser("status", help="tell which services run, and where")
-    status.add_argument("--json", action="store_true", help="for programs to read")
-    status.set_defaults(run=_practice, command="status")
-
-    logs = commands.add_parser("logs", help="print the last 100 lines of a service's log")
-    add_names(logs)
-    logs.set_defaults(run=_practice, command="logs")
-
-    env = commands.add_parser(
+    summaries = {
+        "up": "start services; those that run go on",
+        "down": "stop services",
+        "status": "tell which services run, and where",
+        "logs": "print the last 100 lines of a service's log",
+    }
+    for name, summary in summaries.items():
+        command = _add(commands, name, ("otw.practice", name), summary)
+        if name == "status":
+            command.add_argument("--json", action="store_true", help="for programs to read")
+        else:
+            names_help = "a service; without one, all of them"
+            command.add_argument("names", nargs="*", metavar="NAME", help=names_help)
+    env = _add(
+        commands,
         "env",
-        help="print where a service is, as variables for a shell",
-        description='Try it with eval "$(otw practice env tfserving)", or in PowerShell with '
+        ("otw.practice", "env"),
+        "print where a service is, as variables for a shell",
+        'Try it with eval "$(otw practice env tfserving)", or in PowerShell with '
         "otw practice env tfserving | Invoke-Expression.",
     )
     env.add_argument("name", metavar="NAME", help="a service")
-    shell = "powershell" if sys.platform == "win32" else "sh"
     env.add_argument(
         "--shell",
         choices=["sh", "powershell"],
-        default=shell,
+        default="powershell" if sys.platform == "win32" else "sh",
         help="whose syntax (default: %(default)s)",
     )
-    env.set_defaults(run=_practice, command="env")
-
-
-def _doctor(arguments: argparse.Namespace) -> int:
-    from otw.doctor import doctor
-
-    report = doctor()
-    if arguments.json:
-        lines = [line._asdict() for line in report]
-        print(json.dumps({"worst": report.worst, "lines": lines}, indent=2))
-    else:
-        _replace_unprintable()  # a word stands beside each sign
-        print(report)
-    return 1 if report.worst == "red" else 0
-
-
-def _serve(arguments: argparse.Namespace) -> int:
-    from otw import serve
-
-    _replace_unprintable()  # folders and tensors may have any name
-    return serve.run(arguments.path, arguments.name)
-
-
-def _describe(arguments: argparse.Namespace) -> int:
-    from otw import terminal
-
-    _replace_unprintable()  # models and tensors may have any name
-    return terminal.describe(arguments)
-
-
-def _predict(arguments: argparse.Namespace) -> int:
-    from otw import terminal
-
-    _replace_unprintable()
-    return terminal.predict(arguments)
-
-
-def _explore(arguments: argparse.Namespace) -> int:
-    from otw import explore as app
-
-    _replace_unprintable()
-    return app.explore(arguments)
-
-
-def _replace_unprintable() -> None:
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")
-
-
-def _practice(arguments: argparse.Namespace) -> int:
-    from otw import practice as commands
-
-    return getattr(commands, arguments.command)(arguments)
-
-
-def _lab(arguments: argparse.Namespace) -> int:
-    from otw import lab
-
-    return lab.run(arguments.rest)

@@ -1,8 +1,10 @@
 """Is this machine ready for the chapters, and what to do if not: `otw doctor`."""
 
+import argparse
 import contextlib
 import functools
 import importlib.metadata
+import json
 import os
 import re
 import shutil
@@ -56,6 +58,17 @@ class Report(list[Line]):
             for line in self
         )
         return tables.html(["", "what", "found", "what to do"], rows, css="otw-doctor")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what was found; returns the exit status, 1 when something is red."""
+    report = doctor()
+    if arguments.json:
+        lines = [line._asdict() for line in report]
+        print(json.dumps({"worst": report.worst, "lines": lines}, indent=2))
+    else:
+        print(report)
+    return 1 if report.worst == "red" else 0
 
 
 def doctor() -> Report:

@@ -14,7 +14,7 @@ from pathlib import Path
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput
 from otw import terminal
-from otw.signals import stop_on_signals
+from practice.host.signals import Stop
 
 HOST, PORT = "127.0.0.1", 8866
 
@@ -31,7 +31,7 @@ def _explore(endpoint: Endpoint, arguments: argparse.Namespace) -> None:
         listener = stack.enter_context(_listen(arguments.port))
         from otw import page  # 0.5 s
 
-        stop = stack.enter_context(stop_on_signals())
+        stop = stack.enter_context(Stop())
         made = tempfile.TemporaryDirectory(prefix="otw-explore-", ignore_cleanup_errors=True)
         folder = Path(stack.enter_context(made))
         token = secrets.token_hex(24)

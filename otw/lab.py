@@ -1,5 +1,6 @@
 """JupyterLab, and the practice services for as long as it runs."""
 
+import argparse
 import contextlib
 import os
 import signal
@@ -19,13 +20,13 @@ START = "notebooks/00-start-here.ipynb"
 _PATIENCE = 20.0  # seconds
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Run JupyterLab and the services; returns JupyterLab's exit status.
 
     Parameters
     ----------
-    arguments : list of str
-        For JupyterLab.
+    arguments : Namespace
+        Its `rest` is for JupyterLab.
     """
     if not (ROOT / START).exists():
         print(
@@ -36,9 +37,10 @@ def run(arguments: list[str]) -> int:
         return 1
     with _signals_for_jupyter() as processes:
         answers = _first_answer()
-        jupyter = subprocess.Popen(_jupyter_command(arguments), env=_environment())
+        jupyter = subprocess.Popen(jupyter_command(arguments.rest), env=_environment())
         processes.append(jupyter)
-        ended, leases = threading.Event(), list[Path]()
+        ended = threading.Event()
+        leases: list[Path] = []
         starter = threading.Thread(target=_start_services, args=(answers, ended, leases))
         starter.start()
         status = jupyter.wait()
@@ -48,17 +50,18 @@ def run(arguments: list[str]) -> int:
     return status if status >= 0 else 128 - status  # as a shell tells of a signal
 
 
-def _jupyter_command(given: list[str]) -> list[str]:
+def jupyter_command(options: list[str]) -> list[str]:
+    """Return the command line of JupyterLab; what the options set is not set once more."""
     command = [sys.executable, "-m", "jupyterlab"]
     # JupyterLab refuses an option that is given twice: whoever calls decides.
-    if not any("root_dir" in word or word.startswith("--notebook-dir") for word in given):
+    if not any("root_dir" in word or word.startswith("--notebook-dir") for word in options):
         command.append(f"--ServerApp.root_dir={ROOT}")
-    if not any("default_url" in word for word in given):
+    if not any("default_url" in word for word in options):
         command.append(f"--LabApp.default_url=/lab/tree/{START}")
     # In containers and on classroom images everybody is root, and JupyterLab would refuse.
-    if hasattr(os, "geteuid") and os.geteuid() == 0 and "--allow-root" not in given:
+    if hasattr(os, "geteuid") and os.geteuid() == 0 and "--allow-root" not in options:
         command.append("--allow-root")
-    return [*command, *given]
+    return [*command, *options]
 
 
 def _environment() -> dict[str, str]:
@@ -77,11 +80,11 @@ def _first_answer() -> Callable[[], bool]:
 
     # Each server writes such a file as soon as it listens; an old one may have the same name.
     def listening() -> set[tuple[Path, int]]:
-        found = set()
+        servers = set()
         for file in Path(jupyter_runtime_dir()).glob("jpserver-*.json"):
             with contextlib.suppress(OSError):  # that server has just ended
-                found.add((file, file.stat().st_mtime_ns))
-        return found
+                servers.add((file, file.stat().st_mtime_ns))
+        return servers
 
     before = listening()
     return lambda: not listening() <= before

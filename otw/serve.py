@@ -1,10 +1,10 @@
 """`otw serve`: a reader's own model, served until Ctrl-C."""
 
+import argparse
 import contextlib
 import dataclasses
 import re
 import shutil
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,57 +13,58 @@ from urllib.parse import urlsplit
 from helpers import endpoints, errors, progress, tfserving
 from helpers.endpoints import Endpoint, profiles
 from helpers.tfserving import VersionStatus
-from helpers.tfserving.signatures import DEFAULT_SIGNATURE, Signature, Signatures
-from otw import export, features
-from otw.export import Export
-from otw.signals import stop_on_signals
+from helpers.tfserving.signatures import DEFAULT_SIGNATURE, Signatures
+from otw import features, modelfiles
+from otw.modelfiles import ModelFiles
 from practice import instance, launch, processes, services, state
+from practice.host.signals import Stop
 from practice.launch import Service
 from workbench.code import curl
 from workbench.code.previews import CURL, GRPC, JSON, REQUESTS, Preview
 from workbench.code.tfserving import TfServingWriter, method, stand_ins
 
 PORTS = {"grpc": 8520, "rest": 8521}  # any others when these are taken
+# A version that is just being copied in fails at first: it is tried again, each second.
+_FLAGS = ["--max_num_load_retries=10", "--load_retry_interval_micros=1000000"]
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
-_TAKEN = {"environment", *(name for known in endpoints.PROFILES.values() for name in known)}
+_TAKEN = {"environment", *(name for names in endpoints.PROFILES.values() for name in names)}
 _FAILED = "failed: "  # in the service's log, before the reason why a model is not loaded
 
 
-def run(path: str, name: str = "") -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Serve a model and tell how to call it; returns when it is told to end.
 
     Parameters
     ----------
-    path : str
-        A SavedModel folder, a folder of versions, or a `.tflite` file.
-    name : str, optional
-        Of the model and of its profile.
+    arguments : Namespace
+        Its `path` is a SavedModel folder, a folder of versions, or a `.tflite` file; its `name`,
+        which may be empty, that of the model and of its profile.
 
     Raises
     ------
     PracticeError
         When there is nothing to serve, when it cannot be loaded, and when the service dies.
     """
-    found = export.find(path)
-    name = _name(found, name)
-    with contextlib.ExitStack() as stack:
-        stop = stack.enter_context(stop_on_signals())
+    files = modelfiles.find(arguments.path)
+    name = _name(files, arguments.name)
+    with Stop() as stop, contextlib.ExitStack() as stack:
         folder = instance.make_folder(name)
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        base = found.lay_out(folder / "models" / name)
-        own = launch.Launch(_service(name, found), folder, base, private=True, flags=_FLAGS)
+        base = files.lay_out(folder / "models" / name)
+        own = launch.Launch(_service(name, files), folder, base, private=True, flags=_FLAGS)
         own.wishes = PORTS
         stack.callback(own.end)
         with contextlib.suppress(KeyboardInterrupt):
-            _start(own, found, stop)
-            _serve(own, found, stop)
+            _start(own, files, stop)
+            _describe(own, files)
+            _watch(own, stop)
     print(f"\n{name} is no longer served.")
     return 0
 
 
-def _name(found: Export, wanted: str) -> str:
+def _name(files: ModelFiles, wanted: str) -> str:
     if not wanted:
-        return f"my-{found.name}" if found.name in _TAKEN else found.name
+        return f"my-{files.name}" if files.name in _TAKEN else files.name
     if not _NAME.fullmatch(wanted) or wanted in _TAKEN:
         raise state.PracticeError(
             f"{wanted!r} cannot name a model here. Use up to 100 letters, digits, - and _; "
@@ -72,18 +73,14 @@ def _name(found: Export, wanted: str) -> str:
     return wanted
 
 
-# A version that is just being copied in fails at first: it is tried again, each second.
-_FLAGS = ["--max_num_load_retries=10", "--load_retry_interval_micros=1000000"]
-
-
-def _service(name: str, found: Export) -> Service:
+def _service(name: str, files: ModelFiles) -> Service:
     def arguments(folder: Path, models: Path, ports: Mapping[str, int]) -> list[str]:
         return [
             f"--port={ports['grpc']}",
             f"--rest_api_port={ports['rest']}",
             f"--model_name={name}",
             f"--model_base_path={models}",
-            f"--prefer_tflite_model={str(found.light).lower()}",
+            f"--prefer_tflite_model={str(files.light).lower()}",
             "--enable_grpc_healthcheck_service=true",
         ]
 
@@ -94,14 +91,15 @@ def _service(name: str, found: Export) -> Service:
         return {name: endpoints.from_mapping(fields, "The model's address")}
 
     def answers(entry: Mapping[str, Any], seconds: float) -> bool:
-        endpoint = Endpoint("tfserving", grpc=entry["grpc"], rest=entry["rest"], model=name)
+        endpoint = endpoints.from_mapping(entry["endpoints"][name], "The model's address")
         # gRPC waits after a connection that was refused; a plain one does not.
         ports = (urlsplit(f"//{endpoint.grpc}").port, urlsplit(endpoint.rest).port)
         if not all(port and processes.accepts(port) for port in ports):
             return False
         with contextlib.suppress(errors.CallError):
             return all(
-                tfserving.status(endpoint, timeout=seconds, protocol=o) for o in ("grpc", "rest")
+                tfserving.status(endpoint, timeout=seconds, protocol=protocol)
+                for protocol in ("grpc", "rest")
             )
         return False
 
@@ -116,10 +114,11 @@ def _service(name: str, found: Export) -> Service:
     )
 
 
-def _start(own: launch.Launch, found: Export, stop: threading.Event) -> None:
-    name, seconds = own.service.name, 2.0 if found.light else 12.0
-    engine = "LiteRT" if found.light else "TensorFlow"
-    print(f"{found.path} is started as {name}. It runs on {engine}.", flush=True)
+def _start(own: launch.Launch, files: ModelFiles, stop: Stop) -> None:
+    name = own.service.name
+    engine = "LiteRT" if files.light else "TensorFlow"
+    print(f"{files.path} is started as {name}. It runs on {engine}.", flush=True)
+    seconds = 2.0 if files.light else 12.0
     with progress.waiting(f"Starting {name}", seconds, patience=0.5) as tick:
 
         def look() -> None:
@@ -127,7 +126,7 @@ def _start(own: launch.Launch, found: Export, stop: threading.Event) -> None:
             if stop.is_set():
                 raise KeyboardInterrupt
             if reason := _reason(own.log):  # it would be tried again, as a new version is
-                raise state.PracticeError(f"{name} cannot be loaded from {found.path}:\n{reason}")
+                raise state.PracticeError(f"{name} cannot be loaded from {files.path}:\n{reason}")
 
         launch.bring_up([own], tick=look)
 
@@ -136,57 +135,51 @@ def _reason(log: Path) -> str:
     """Return the product's own text when the model was not loaded; it may have several lines."""
     with contextlib.suppress(OSError):
         text = log.read_text(encoding="utf-8", errors="replace")
-        _, found, rest = text.partition("Loading servable: ")
-        if found and rest.endswith("\n"):
+        _, begun, rest = text.partition("Loading servable: ")
+        if begun and rest.endswith("\n"):
             return "\n".join(rest.partition(_FAILED)[2].splitlines()[:10])
     return ""
 
 
-def _serve(own: launch.Launch, found: Export, stop: threading.Event) -> None:
+def _describe(own: launch.Launch, files: ModelFiles) -> None:
     name = own.service.name
     endpoint = own.endpoints[name]
     try:
-        _tell(endpoint, found)
+        signatures = tfserving.signatures(endpoint)
+        print(f"\n{name} is served.\n  gRPC  {endpoint.grpc}\n  REST  {endpoint.rest}\n")
+        print(signatures)
+        saved = save_profile(endpoint)
+        if signatures:
+            show_call(endpoint, files, signatures)
     except errors.CallError as error:
         _check(own)
         raise state.PracticeError(f"{name} cannot be asked for its signatures: {error}") from error
-    _watch(own, endpoint, stop)
-
-
-def _tell(endpoint: Endpoint, found: Export) -> None:
-    signatures = tfserving.signatures(endpoint)
-    print(f"\n{endpoint.model} is served.\n  gRPC  {endpoint.grpc}\n  REST  {endpoint.rest}\n")
-    print(signatures)
-    saved = _save(endpoint)
-    if signatures:
-        _tell_call(endpoint, found, signatures)
     print(f"\n{saved}")
     if _is_loaded(endpoint):
-        print(f'endpoints.load("tfserving", "{endpoint.model}") finds it in a notebook.')
-    print(f"otw explore {endpoint.grpc} --model={endpoint.model} opens a form for it.")
-    if found.newest:
+        print(f'endpoints.load("tfserving", "{name}") finds it in a notebook.')
+    print(f"otw explore {endpoint.grpc} --model={name} opens a form for it.")
+    if files.newest:
         print(
-            f"A new version in {found.path} is picked up while this runs. Copy it there under a "
+            f"A new version in {files.path} is picked up while this runs. Copy it there under a "
             "name of letters, then rename it to its number: half of one may count as whole."
         )
     print("Ctrl-C stops it.", flush=True)
 
 
-def _save(endpoint: Endpoint) -> str:
+def save_profile(endpoint: Endpoint) -> str:
     """Save the profile, but not over somebody's profile of something else; says what was done."""
-    name, where = endpoint.model, profiles.path()
-    known = profiles.read()[0].get(name)
-    if known and (known.kind != "tfserving" or known.model != name or not _is_here(known)):
-        return f"No profile was saved: {where} has another one called {name}. --name gives a name."
+    name = endpoint.model
+    path = profiles.path()
+    old = profiles.read()[0].get(name)
+    if old and not (
+        old.kind == "tfserving" and old.model == name and old.grpc.startswith(f"{processes.HOST}:")
+    ):
+        return f"No profile was saved: {path} has another one called {name}. --name gives a name."
     try:
         profiles.save(name, endpoint)
     except errors.BadInput as error:
         return f"No profile was saved: {error}"
-    return f"Saved as profile {name} in {where}."
-
-
-def _is_here(endpoint: Endpoint) -> bool:
-    return endpoint.grpc.startswith(f"{processes.HOST}:")
+    return f"Saved as profile {name} in {path}."
 
 
 def _is_loaded(endpoint: Endpoint) -> bool:
@@ -197,43 +190,39 @@ def _is_loaded(endpoint: Endpoint) -> bool:
     return False
 
 
-def _tell_call(endpoint: Endpoint, found: Export, signatures: Signatures) -> None:
+def show_call(endpoint: Endpoint, files: ModelFiles, signatures: Signatures) -> None:
+    """Print the call of one signature as code, and say so when stand-ins are not what it takes."""
     name = DEFAULT_SIGNATURE if DEFAULT_SIGNATURE in signatures else next(iter(signatures))
     signature = signatures[name]
-    known = {} if method(signature) == "predict" else features.read(found.saved_model)
-    inputs, examples = stand_ins(signature, known)
+    kind = method(signature)
+    specs = {} if kind == "predict" else features.read(files.saved_model)
+    inputs, examples = stand_ins(signature, specs)
     shown = TfServingWriter(endpoint, name, signature, inputs, examples=examples).preview()
     print(f"\n{to_paste(shown)}", end="")
     protocol = "rest" if REQUESTS in shown.code else "grpc"
-    if problem := _try(endpoint, name, signature, examples or inputs, protocol):
+    call = getattr(tfserving, kind)
+    try:
+        call(endpoint, examples or inputs, signature_name=name, protocol=protocol)
+    except errors.CallError as error:
+        problem = error.details or error
         print(f"\nThe values are stand-ins. To them, the model answers: {problem}")
 
 
 def to_paste(shown: Preview) -> str:
     """Return the call in Python, without this project if REST carries it, and a short curl."""
-    told = f"Call it from Python:\n\n{shown.code.get(REQUESTS) or shown.code[GRPC]}"
+    text = f"Call it from Python:\n\n{shown.code.get(REQUESTS) or shown.code[GRPC]}"
     if 0 < len(shown.code.get(JSON, "")) <= curl.LONGEST:
-        told += f"\nor from a terminal:\n\n{shown.code[CURL]}\n"
-    return told
+        text += f"\nor from a terminal:\n\n{shown.code[CURL]}\n"
+    return text
 
 
-def _try(endpoint: Endpoint, name: str, signature: Signature, values: Any, protocol: str) -> str:
-    """Make the call that is shown; returns what is wrong with it, if anything."""
-    call = getattr(tfserving, method(signature))
-    try:
-        call(endpoint, values, signature_name=name, protocol=protocol)
-    except errors.CallError as error:
-        return error.details or str(error)
-    return ""
-
-
-def _watch(own: launch.Launch, endpoint: Endpoint, stop: threading.Event) -> None:
+def _watch(own: launch.Launch, stop: Stop) -> None:
     """Tell of versions that come and go. That it is asked keeps the service from idling out."""
     before: dict[int, VersionStatus] = {}
     while True:
         _check(own)
         with contextlib.suppress(errors.CallError):  # the next check says why, if it has ended
-            now = tfserving.status(endpoint)
+            now = tfserving.status(own.endpoints[own.service.name])
             for line in news(before or now, now):
                 print(line, flush=True)
             before = now

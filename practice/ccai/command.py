@@ -10,7 +10,7 @@ from practice.ccai.grpc_service import Authentication, InferenceService
 from practice.ccai.rest import User, application
 from practice.ccai.room import Room
 from practice.host import flags as shared
-from practice.host import server, web
+from practice.host import server, signals, web
 from protos import inference_service_pb2_grpc
 
 
@@ -18,7 +18,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Open the doors and serve until told to end."""
     flags = _parse(arguments)
     server.start_log()
-    activity, stop = server.Activity(), server.stop_on_signals()
+    activity = server.Activity()
+    stop = signals.Stop()
     try:
         doors = _open(flags, activity)
     except (OSError, RuntimeError, ValueError) as error:

@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import logging
 import os
-import signal
 import sys
 import threading
 import time
@@ -119,7 +118,7 @@ def run(
     activity : Activity
         As they were given it.
     stop : Event
-        As `stop_on_signals` gave it.
+        A `signals.Stop`.
     flags : Namespace
         With those of `flags.add_lifetime`; 0 is never, and no process.
     """
@@ -137,14 +136,6 @@ def run(
     with futures.ThreadPoolExecutor(len(doors)) as pool:  # at once: all have the same two seconds
         list(pool.map(lambda door: door.stop(), doors))
     log.info("Ended.")
-
-
-def stop_on_signals() -> threading.Event:
-    """Return an event that SIGTERM and Ctrl-C set, from now on."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
 
 
 def _watch(pid: int) -> Callable[[], bool]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from practice import credentials, state
 from practice.host import flags as shared
-from practice.host import server, web
+from practice.host import server, signals, web
 from practice.modelarts import account, gateway, models
 
 _MODELS = Path(__file__).parents[2] / "data" / "models"
@@ -19,7 +19,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Open the port and serve until told to end."""
     flags = _parse(arguments)
     server.start_log()
-    activity, stop = server.Activity(), server.stop_on_signals()
+    activity = server.Activity()
+    stop = signals.Stop()
     try:
         certificate, kept = _secrets(flags.folder)
     except (OSError, state.PracticeError) as error:

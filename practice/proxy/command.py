@@ -8,7 +8,7 @@ from pathlib import Path
 
 from practice import credentials, state
 from practice.host import flags as shared
-from practice.host import server
+from practice.host import server, signals
 from practice.proxy.faults import Faults
 
 _FAULTS = {
@@ -24,7 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     server.start_log()
     # The library writes whole requests into its log, with whatever is secret in them.
     logging.getLogger("proxy").setLevel(logging.CRITICAL)
-    activity, stop = server.Activity(), server.stop_on_signals()
+    activity = server.Activity()
+    stop = signals.Stop()
     try:
         door = _open(flags, activity)
     except (OSError, state.PracticeError) as error:

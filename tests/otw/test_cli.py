@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from otw import cli
-from otw.lab import _jupyter_command
+from otw.lab import jupyter_command
 from practice import manager, processes, services, state
 
 
@@ -123,10 +123,10 @@ def test_help_imports_nothing_slow() -> None:
 
 
 def test_options_given_for_jupyterlab_replace_ours() -> None:
-    ours = _jupyter_command(["--no-browser"])
+    ours = jupyter_command(["--no-browser"])
     assert any(word.startswith("--ServerApp.root_dir=") for word in ours)
     assert ours[-1] == "--no-browser"
-    theirs = _jupyter_command(["--notebook-dir=.", "--LabApp.default_url=/lab", "--allow-root"])
+    theirs = jupyter_command(["--notebook-dir=.", "--LabApp.default_url=/lab", "--allow-root"])
     assert theirs[3:] == ["--notebook-dir=.", "--LabApp.default_url=/lab", "--allow-root"]
 
 

@@ -28,7 +28,7 @@ from helpers.tfserving.signatures import (
     TensorSpec,
     check_inputs,
 )
-from otw import cli, export, features, serve
+from otw import cli, features, modelfiles, serve
 from practice import processes, state
 from practice.launch import MODELS
 from tests.explorer import before
@@ -482,7 +482,7 @@ def test_what_cannot_be_served_is_said_in_sentences(
     ],
 )
 def test_the_name_is_the_folders_and_not_the_versions(path: str, name: str) -> None:
-    assert export.find(f"{MODELS}/{path}").name == name
+    assert modelfiles.find(f"{MODELS}/{path}").name == name
 
 
 @pytest.mark.parametrize(
@@ -491,7 +491,7 @@ def test_the_name_is_the_folders_and_not_the_versions(path: str, name: str) -> N
 )
 def test_a_name_is_made_fit(stem: str, name: str) -> None:
     path = Path("/somewhere", f"{stem}.tflite")
-    assert export.Export(path, None, light=True).name == name
+    assert modelfiles.ModelFiles(path, None, light=True).name == name
 
 
 def test_a_folder_without_versions_is_copied_where_there_are_no_links(
@@ -501,9 +501,9 @@ def test_a_folder_without_versions_is_copied_where_there_are_no_links(
         raise OSError("a required privilege is not held by the client")
 
     monkeypatch.setattr(Path, "symlink_to", refuse)
-    base = export.find(str(MODELS / "iris" / "1")).lay_out(tmp_path / "a")
+    base = modelfiles.find(str(MODELS / "iris" / "1")).lay_out(tmp_path / "a")
     assert (base / "1" / "variables" / "variables.index").is_file()
-    base = export.find(str(MODELS / "iris" / "1" / "model.tflite")).lay_out(tmp_path / "b")
+    base = modelfiles.find(str(MODELS / "iris" / "1" / "model.tflite")).lay_out(tmp_path / "b")
     assert (base / "1" / "model.tflite").stat().st_size > 1000
 
 
@@ -575,6 +575,6 @@ def test_a_profile_of_this_machine_counts_as_ones_own(
 ) -> None:
     monkeypatch.setenv("OTW_ENDPOINTS", str(tmp_path / "endpoints.toml"))
     old = Endpoint("tfserving", grpc="127.0.0.1:8999", rest="http://127.0.0.1:8998", model="mine")
-    assert serve._save(old).startswith("Saved")
-    assert serve._save(old.replace(grpc="127.0.0.1:8520")).startswith("Saved")
+    assert serve.save_profile(old).startswith("Saved")
+    assert serve.save_profile(old.replace(grpc="127.0.0.1:8520")).startswith("Saved")
     assert "127.0.0.1:8520" in (tmp_path / "endpoints.toml").read_text(encoding="utf-8")

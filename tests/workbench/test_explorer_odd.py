@@ -19,7 +19,7 @@ from helpers.errors import BadInput
 from helpers.images import png
 from helpers.tensors import to_dtype
 from helpers.tfserving.signatures import Signature, Signatures, TensorSpec, check_inputs
-from otw import export, features, serve
+from otw import features, modelfiles, serve
 from tests import odd_models
 from tests.explorer import SH, assert_all_the_same, curl, decoded, post_json, run_here, same_values
 from tests.odd_models import DTYPES, EVERY, IN_A_SHELL, MANY, NAMES, ON_REST, SHAPES
@@ -352,10 +352,10 @@ def test_previews_of_examples_with_odd_features_give_the_same_answer(
 def test_the_stand_ins_of_otw_serve_are_answered_for_every_signature(
     endpoint: Endpoint, signatures: Signatures, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found, covered = export.find(str(model)), set()
+    found, covered = modelfiles.find(str(model)), set()
     assert set(features.read(found.saved_model)) == {"a number", "ein Wört"}
     for name, signature in signatures.items():
-        serve._tell_call(endpoint, found, Signatures(endpoint.model, 1, {name: signature}))
+        serve.show_call(endpoint, found, Signatures(endpoint.model, 1, {name: signature}))
         told = capsys.readouterr().out
         assert "stand-ins" not in told, told
         [code] = re.findall(PYTHON, told, re.DOTALL)

@@ -1,4 +1,4 @@
-"""What a path holds that can be served: a SavedModel, versions of a model, or a TFLite file."""
+"""A model's files, as its maker left them: a SavedModel, versions of one, or a TFLite file."""
 
 import os
 import re
@@ -10,7 +10,8 @@ from typing import NamedTuple
 from practice import state
 from practice.state import PracticeError
 
-_SAVED, _LITE = ("saved_model.pb", "saved_model.pbtxt"), "model.tflite"
+_SAVED = ("saved_model.pb", "saved_model.pbtxt")
+_LITE = "model.tflite"
 _KERAS = "{} is a Keras model. Export it: keras.models.load_model({!r}).export('exported')"
 _TORCH = "{} is a PyTorch model. Convert it to TFLite, for instance with the package litert-torch."
 _ONNX = "{} is an ONNX model. Convert it to a SavedModel, for instance with the package onnx2tf."
@@ -24,8 +25,8 @@ _ADVICE = {
 }
 
 
-class Export(NamedTuple):
-    """A model as its maker left it.
+class ModelFiles(NamedTuple):
+    """What can be served.
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ class Export(NamedTuple):
         return folder
 
 
-def find(given: str) -> Export:
+def find(name: str) -> ModelFiles:
     """Look at what a person named.
 
     Raises
@@ -76,14 +77,14 @@ def find(given: str) -> Export:
     PracticeError
         When there is nothing to serve: it says what is there and what was expected.
     """
-    path = Path(os.path.abspath(os.path.expanduser(given)))
+    path = Path(os.path.abspath(os.path.expanduser(name)))
     try:
         if path.is_dir():
             return _in_folder(path)
         if path.name in _SAVED and path.is_file():
             return _in_folder(path.parent)
         if path.suffix.lower() == ".tflite" and path.is_file():
-            return Export(path, None, light=True)
+            return ModelFiles(path, None, light=True)
         if path.exists():
             raise _unfit(f"{path} is no folder.", [path.name])
     except OSError as error:
@@ -91,22 +92,22 @@ def find(given: str) -> Export:
     raise _unfit(f"There is no {path}.", [])
 
 
-def _in_folder(folder: Path) -> Export:
+def _in_folder(folder: Path) -> ModelFiles:
     if _has_saved_model(folder):
-        return Export(folder, None, light=False)
+        return ModelFiles(folder, None, light=False)
     entries = sorted(folder.iterdir())
-    versions = [each for each in entries if _is_version(each)]
-    if any(_has_saved_model(each) or (each / _LITE).is_file() for each in versions):
-        newest = max(versions, key=lambda each: int(each.name))
+    versions = [entry for entry in entries if _is_version(entry)]
+    if any(_has_saved_model(version) or (version / _LITE).is_file() for version in versions):
+        newest = max(versions, key=lambda version: int(version.name))
         light = (newest / _LITE).is_file() and not _has_saved_model(newest)
-        return Export(folder, newest, light)
-    files = [each for each in entries if each.suffix.lower() == ".tflite" and each.is_file()]
+        return ModelFiles(folder, newest, light)
+    files = [path for path in entries if path.suffix.lower() == ".tflite" and path.is_file()]
     if len(files) == 1:
-        return Export(files[0], None, light=True)
+        return ModelFiles(files[0], None, light=True)
     if files:
-        listed = ", ".join(each.name for each in files)
+        listed = ", ".join(file.name for file in files)
         raise PracticeError(f"{folder} has several TFLite files: {listed}. Name one of them.")
-    names = [each.name for each in entries]
+    names = [entry.name for entry in entries]
     shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
     raise _unfit(f"{folder} holds no model to serve. Found there: {shown or 'nothing'}.", names)
 
@@ -124,16 +125,16 @@ def _unfit(what: str, names: Iterable[str]) -> PracticeError:
         "Expected: a SavedModel folder, which has saved_model.pb; a folder of versions (1, 2, ...) "
         "with such a folder or a model.tflite in each; or a .tflite file."
     )
-    known = ((name, _ADVICE.get(os.path.splitext(name)[1].lower())) for name in names)
-    advice = next((text.format(name, name) for name, text in known if text), "")
-    return PracticeError("\n".join(filter(None, [f"{what} {expected}", advice])))
+    lines = [f"{what} {expected}"]
+    for name in names:
+        if advice := _ADVICE.get(os.path.splitext(name)[1].lower()):
+            lines.append(advice.format(name, name))
+            break
+    return PracticeError("\n".join(lines))
 
 
 def _link(old: Path, new: Path) -> None:
     try:
         new.symlink_to(old, target_is_directory=old.is_dir())
     except OSError:  # Windows asks for a right that few have
-        if old.is_dir():
-            shutil.copytree(old, new)
-        else:
-            shutil.copy2(old, new)
+        (shutil.copytree if old.is_dir() else shutil.copy2)(old, new)
