@@ -1,4 +1,4 @@
-"""Ctrl-C, put off for a moment."""
+"""Ctrl-C and the like: put off for a moment, or taken as the word to end."""
 
 import signal
 import threading
@@ -38,3 +38,28 @@ class Postponed:
 
     def _receive(self, *received: Any) -> None:
         self._received = received
+
+
+class Stop(threading.Event):
+    """An event that the signals which end a program set, from now on or until its block ends.
+
+    Whatever is under way is finished first.
+    """
+
+    _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # no system has all of them
+
+    def __init__(self) -> None:
+        super().__init__()
+        numbers = [getattr(signal, name) for name in self._NAMES if hasattr(signal, name)]
+        self._handlers: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
+        if self._handlers.get(getattr(signal, "SIGHUP", 0)) is signal.SIG_IGN:
+            del self._handlers[signal.SIGHUP]  # started by nohup, it is to outlive its terminal
+        for number in self._handlers:
+            signal.signal(number, lambda *_: self.set())
+
+    def __enter__(self) -> "Stop":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)

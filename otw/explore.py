@@ -13,8 +13,8 @@ from pathlib import Path
 
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput
+from helpers.interrupts import Stop
 from otw import terminal
-from practice.host.signals import Stop
 
 HOST, PORT = "127.0.0.1", 8866
 

@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 from helpers import endpoints, errors, progress, tfserving
 from helpers.endpoints import Endpoint, profiles
+from helpers.interrupts import Stop
 from helpers.tfserving import VersionStatus
 from helpers.tfserving.signatures import DEFAULT_SIGNATURE, Signatures
 from otw import features, modelfiles
 from otw.modelfiles import ModelFiles
 from practice import instance, launch, processes, services, state
-from practice.host.signals import Stop
 from practice.launch import Service
 from workbench.code import curl
 from workbench.code.previews import CURL, GRPC, JSON, REQUESTS, Preview

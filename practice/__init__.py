@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from practice.instance import private
     from practice.manager import ready
-    from practice.proxy.passed import proxy_log
+    from practice.proxy.log import proxy_log
     from practice.state import PracticeError
 
 __all__ = ["PracticeError", "private", "proxy_log", "ready"]
@@ -14,7 +14,7 @@ __all__ = ["PracticeError", "private", "proxy_log", "ready"]
 _HOMES = {
     "PracticeError": "practice.state",
     "private": "practice.instance",
-    "proxy_log": "practice.proxy.passed",
+    "proxy_log": "practice.proxy.log",
     "ready": "practice.manager",
 }
 

@@ -14,7 +14,7 @@ from helpers.endpoints import Endpoint
 from practice import launch, manager, processes, services, state
 from practice.host import trouble
 from practice.launch import MODELS
-from practice.proxy.passed import Proxy
+from practice.proxy.log import Proxy
 
 
 class PrivateEndpoint(Endpoint):

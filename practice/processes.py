@@ -59,7 +59,8 @@ def find(entry: state.Record, *words: str) -> psutil.Process | None:
     *words : str
         Arguments that its command line must have.
     """
-    pid, started = entry.get("pid"), entry.get("started")
+    pid = entry.get("pid")
+    started = entry.get("started")
     if not isinstance(pid, int) or not isinstance(started, int | float):
         return None
     if pid in _children and _children[pid].poll() is not None:
@@ -68,37 +69,37 @@ def find(entry: state.Record, *words: str) -> psutil.Process | None:
         process = psutil.Process(pid)
         if abs(process.create_time() - started) > 1:
             return None
-        return process if _alive(process) and _has(process, words) else None
+        return process if alive(process) and _has(process, words) else None
     except (psutil.Error, ValueError, OverflowError):
         return None
 
 
 def search(*words: str) -> list[psutil.Process]:
     """Return every process whose command line has all these arguments."""
-    found = []
+    matches = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if _has(process, words):
-                found.append(process)
-    return found
+                matches.append(process)
+    return matches
 
 
 def end(processes: Iterable[psutil.Process], patience: float = 5.0) -> None:
     """Ask processes to end, wait, and kill those that do not. Pass only what `find` gave."""
-    left = list(processes)
+    remaining = list(processes)
     for ask in (psutil.Process.terminate, psutil.Process.kill):
-        for process in left:
+        for process in remaining:
             # psutil itself makes sure that the number still means the same process.
             with contextlib.suppress(psutil.Error):
                 ask(process)
-        limit = time.monotonic() + patience
-        while left and time.monotonic() < limit:
-            left = [process for process in left if _alive(process)]
-            if left:
-                time.sleep(0.01)
+        deadline = time.monotonic() + patience
+        while remaining and time.monotonic() < deadline:
+            time.sleep(0.01)
+            remaining = [process for process in remaining if alive(process)]
 
 
-def _alive(process: psutil.Process) -> bool:
+def alive(process: psutil.Process) -> bool:
+    """Whether a process still runs; a later one with the same number does not count."""
     child = _children.get(process.pid)
     if child is not None and child.returncode is None:
         return child.poll() is None  # and it is reaped
@@ -162,8 +163,8 @@ def is_free(port: int) -> bool:
 
 def wait_until_free(ports: Iterable[int], patience: float = 0.5) -> None:
     """Give a process that was just killed a moment: its last thread may still hold the ports."""
-    limit = time.monotonic() + patience
-    while not all(map(is_free, ports)) and time.monotonic() < limit:
+    deadline = time.monotonic() + patience
+    while not all(map(is_free, ports)) and time.monotonic() < deadline:
         time.sleep(0.01)
 
 

@@ -1,103 +1,82 @@
-"""The command line: four doors, two of them as the original has them."""
+"""The command line: four ports, two of them as the original has them."""
 
 import argparse
-from pathlib import Path
 
 import grpc
 
 from practice import credentials
+from practice.ccai.backend import Backend
 from practice.ccai.grpc_service import Authentication, InferenceService
 from practice.ccai.rest import User, application
-from practice.ccai.room import Room
+from practice.credentials import Certificate
 from practice.host import flags as shared
-from practice.host import server, signals, web
+from practice.host import server, web
+from practice.ports import DEFAULT as PORTS
 from protos import inference_service_pb2_grpc
+
+_PORTS = {
+    "rest": "REST, plain",
+    "grpc": "gRPC, plain",
+    "secure_rest": "REST over TLS, with user and password",
+    "secure_grpc": "gRPC over TLS, with user and password",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Open the doors and serve until told to end."""
+    """Bind the ports and serve until told to end."""
     flags = _parse(arguments)
-    server.start_log()
-    activity = server.Activity()
-    stop = signals.Stop()
-    try:
-        doors = _open(flags, activity)
-    except (OSError, RuntimeError, ValueError) as error:
-        server.log.error("The service cannot start: %s", error)
-        return 1
-    if not doors:
-        server.log.error("Every port is 0: there is nothing to serve.")
-        return 1
-    for flag in ("rest_port", "grpc_port", "secure_rest_port", "secure_grpc_port"):
-        server.log.info("%s: %s:%d", flag, server.LOOPBACK, getattr(flags, flag))
-    server.run(doors, activity, stop, flags)
-    return 0
+    return server.main(flags, lambda activity: _open(flags, activity))
 
 
-def _open(flags: argparse.Namespace, activity: server.Activity) -> list[server.Door]:
+def _open(flags: argparse.Namespace, activity: server.Activity) -> list[server.Server]:
     """Bind the ports; nothing is answered before `server.run`."""
-    room, doors, source = Room(), list[server.Door](), server.trouble_source(flags)
-    service = InferenceService(room)
+    backend = Backend()
+    service = InferenceService(backend)
+    source = server.trouble_source(flags)
+    servers: list[server.Server] = []
+
+    def add(rest_port: int, grpc_port: int, user: User | None, files: Certificate | None) -> None:
+        if rest_port:
+            app = server.troubled(application(backend, user), source)
+            servers.append(web.WebServer(app, rest_port, activity, files))
+        if grpc_port:
+            guards = [Authentication(user)] if user else []
+            opened = server.grpc_server(activity, source, *guards)
+            inference_service_pb2_grpc.add_InferenceServicer_to_server(service, opened)
+            address = f"{server.LOOPBACK}:{grpc_port}"
+            if files:
+                pair = (files.key.read_bytes(), files.chain.read_bytes())
+                opened.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+            else:
+                opened.add_insecure_port(address)
+            servers.append(server.GrpcServer(opened))
+
     # As the original without key and users.
-    if flags.rest_port:
-        app = server.troubled(application(room), source)
-        doors.append(web.WebServer(app, flags.rest_port, activity))
-    if flags.grpc_port:
-        plain = server.grpc_server(activity, source)
-        plain.add_insecure_port(f"{server.LOOPBACK}:{flags.grpc_port}")
-        doors.append(_grpc_door(plain, service))
+    add(flags.rest_port, flags.grpc_port, None, None)
     # As the original behaves on those two ports with key and users. Here both are open at once.
     if flags.secure_rest_port or flags.secure_grpc_port:
-        certificate, user = _secrets(flags.folder)
-    if flags.secure_rest_port:
-        app = server.troubled(application(room, user), source)
-        doors.append(web.WebServer(app, flags.secure_rest_port, activity, certificate))
-    if flags.secure_grpc_port:
-        secure = server.grpc_server(activity, source, Authentication(user))
-        pair = (certificate.key.read_bytes(), certificate.chain.read_bytes())
-        secure.add_secure_port(
-            f"{server.LOOPBACK}:{flags.secure_grpc_port}", grpc.ssl_server_credentials([pair])
-        )
-        doors.append(_grpc_door(secure, service))
-    return doors
-
-
-def _grpc_door(grpc_server: grpc.Server, service: InferenceService) -> server.Door:
-    inference_service_pb2_grpc.add_InferenceServicer_to_server(service, grpc_server)
-    return server.GrpcDoor(grpc_server)
-
-
-def _secrets(folder: Path | None) -> tuple[credentials.Certificate, User]:
-    with credentials.home(folder) as home:
-        return credentials.certificate(home), User(*credentials.user(home, "ccai"))
+        with credentials.home(flags.folder) as folder:
+            files = credentials.certificate(folder)
+            user = User(*credentials.user(folder, "ccai"))
+        add(flags.secure_rest_port, flags.secure_grpc_port, user, files)
+    return servers
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m practice.ccai",
-        description="A local CCAI: REST and gRPC, each without and with TLS and user.",
-        allow_abbrev=False,
+    parser = shared.parser(
+        "practice.ccai",
+        "A local CCAI: REST and gRPC, each without and with TLS and user.",
+        "certificate, key and user",
     )
-    doors = {
-        "--rest-port": (8080, "REST, plain"),
-        "--grpc-port": (8081, "gRPC, plain"),
-        "--secure-rest-port": (8443, "REST over TLS, with user and password"),
-        "--secure-grpc-port": (8444, "gRPC over TLS, with user and password"),
-    }
-    for flag, (port, what) in doors.items():
-        help_text = f"{what} (default: {port}; 0 is off)"
-        parser.add_argument(flag, type=_port, default=port, metavar="PORT", help=help_text)
-    parser.add_argument(
-        "--folder",
-        type=Path,
-        help="where certificate, key and user lie or are made; default: the state folder",
-    )
+    for key, what in _PORTS.items():
+        port = PORTS["ccai"][key]
+        parser.add_argument(
+            f"--{key.replace('_', '-')}-port",
+            type=shared.port_or_none,
+            default=port,
+            metavar="PORT",
+            help=f"{what} (default: {port}; 0 is off)",
+        )
     shared.add_lifetime(parser)
     shared.add_trouble(parser)
     return parser.parse_args(arguments)
-
-
-def _port(text: str) -> int:
-    if not text.isdigit() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text} is not a port")
-    return int(text)

@@ -16,9 +16,9 @@ from urllib.parse import unquote_to_bytes
 import psutil
 from starlette.responses import Response
 
+from practice.ccai.backend import Backend
 from practice.ccai.engines import EngineFailed
-from practice.ccai.room import Room
-from practice.host import images
+from practice.host import pixels
 
 FORM = "application/x-www-form-urlencoded"
 _SAFE = {"x-content-type-options": "nosniff", "x-frame-options": "deny"}
@@ -36,7 +36,9 @@ _LENIENT = bytes(code if code in _BASE64 else ord("A") for code in range(256))
 log = logging.getLogger("practice.ccai")
 
 
-def answer(name: str, content_type: str, has_length: bool, body: bytes, room: Room) -> Response:
+def answer(
+    name: str, content_type: str, has_length: bool, body: bytes, backend: Backend
+) -> Response:
     """Answer one request.
 
     Parameters
@@ -49,7 +51,7 @@ def answer(name: str, content_type: str, has_length: bool, body: bytes, room: Ro
         Whether the request told its length before sending.
     body : bytes
         A form; it ends at its first NUL, as a text in C does.
-    room : Room
+    backend : Backend
     """
     if FORM not in content_type:
         return not_acceptable()
@@ -60,13 +62,13 @@ def answer(name: str, content_type: str, has_length: bool, body: bytes, room: Ro
     if _field(form, b"healthcheck") == b"1":
         return _text("healthcheck ok")
     if name == "policy":
-        return _text(_policy(form, room))
-    image = images.decode(_decode_base64(unquote_to_bytes(_field(form, b"image"))))
+        return _text(_policy(form, backend))
+    image = pixels.decode(_decode_base64(unquote_to_bytes(_field(form, b"image"))))
     run, end = _SERVICES[name]
     if image is None:
         # Oddity: what follows makes it no JSON at all.
         return _text(f"error: frame is empty{end if end == _BARE else ''}{_since(started)}\n}}")
-    text = _inferred(name, run, end, image, room)
+    text = _inferred(name, run, end, image, backend)
     return _text(f"{text}{_since(started)}\n}}")
 
 
@@ -85,14 +87,14 @@ def no_length() -> Response:
     return Response("get content length error", 404, headers={"content-type": "text/html"})
 
 
-def _inferred(name: str, run: Callable, end: str, image: Any, room: Room) -> str:
-    remote = not room.policy.local
+def _inferred(name: str, run: Callable, end: str, image: Any, backend: Backend) -> str:
+    remote = not backend.policy.local
     if remote and run is _no_engine:
         return f'{{\r\n\t"ret":2,\r\n\t"msg":"can not support remote inference"{end}'
     try:
         if remote:
             raise EngineFailed("the policy is remote, and this machine forwards nothing")
-        data = run(image, room)
+        data = run(image, backend)
     except EngineFailed as failure:
         log.error("fcgi_%s: %s", name, failure)
         return f'{{\r\n\t"ret":1,\r\n\t"msg":"inference error"{end}'
@@ -101,16 +103,16 @@ def _inferred(name: str, run: Callable, end: str, image: Any, room: Room) -> str
     return f'{{\r\n\t"ret":0,\r\n\t"msg":"ok",\r\n\t"data":{{\r\n{data}\t}},\r\n'
 
 
-def _classification(image: Any, room: Room) -> str:
-    with room.engines.use("digits") as digits:
+def _classification(image: Any, backend: Backend) -> str:
+    with backend.engines.use("digits") as digits:
         name, confidence = digits.classify(image)
     tag = f'\t\t\t{{"tag_name":{_quoted(name)},"tag_confidence":{confidence:.6f}}}\n'
     return f'\t\t"tag_list":[\r\n{tag if confidence > 0.5 else ""}\t\t]\r\n'
 
 
-def _face_detection(image: Any, room: Room) -> str:
+def _face_detection(image: Any, backend: Backend) -> str:
     # Oddity: neither made square nor enlarged, unlike those of the Python service.
-    with room.engines.use("faces") as faces:
+    with backend.engines.use("faces") as faces:
         boxes = faces.find(image).tolist()
     items = [
         f'\t\t{{\n\t\t\t"x1":{x1},\n\t\t\t"y1":{y1},\n\t\t\t"x2":{x2},\n\t\t\t"y2":{y2}\n\t\t}}'
@@ -119,8 +121,8 @@ def _face_detection(image: Any, room: Room) -> str:
     return '\t\t"face_list":[\r\n' + ",\n".join(items) + "\t\t]\r\n"
 
 
-def _facial_landmark(image: Any, room: Room) -> str | None:
-    points = room.points(image)
+def _facial_landmark(image: Any, backend: Backend) -> str | None:
+    points = backend.points(image)
     if not points:
         return None
     height, width = image.shape[:2]
@@ -131,8 +133,8 @@ def _facial_landmark(image: Any, room: Room) -> str | None:
     )
 
 
-def _ocr(image: Any, room: Room) -> str:
-    with room.engines.use("reader") as reader:
+def _ocr(image: Any, backend: Backend) -> str:
+    with backend.engines.use("reader") as reader:
         lines = reader.read(image)
     return '\t\t"item_list":[\r\n' + ",\n".join(map(_ocr_item, lines)) + "\t\t]\r\n"
 
@@ -152,13 +154,13 @@ def _ocr_item(line: Any) -> str:
     )
 
 
-def _no_engine(image: Any, room: Room) -> str:
+def _no_engine(image: Any, backend: Backend) -> str:
     raise EngineFailed("there is no engine for this service here")
 
 
 _LINE, _BARE = ",\r\n", ",\n"
 # What is behind `msg` when there are no data: each service has its own line end.
-_SERVICES: dict[str, tuple[Callable[[Any, Room], str | None], str]] = {
+_SERVICES: dict[str, tuple[Callable[[Any, Backend], str | None], str]] = {
     **{
         f"classification{engine}": (_classification, _LINE)
         for engine in ("", "_pd", "_tf", "_torch")
@@ -171,10 +173,10 @@ _SERVICES: dict[str, tuple[Callable[[Any, Room], str | None], str]] = {
 }
 
 
-def _policy(form: bytes, room: Room) -> str:
+def _policy(form: bytes, backend: Backend) -> str:
     # Oddity: nothing is unquoted here, so a device with a colon or a comma is never known.
     device, local = _field(form, b"device").decode("latin-1"), _field(form, b"local") != b"0"
-    if room.policy.set(device, local):
+    if backend.policy.set(device, local):
         return "successfully set the policy daemon"
     return "failed to set policy daemon"
 

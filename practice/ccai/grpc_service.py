@@ -9,11 +9,11 @@ from typing import Any
 
 import grpc
 
+from practice.ccai.backend import Backend
 from practice.ccai.engines import EngineFailed
 from practice.ccai.rest import FAILURE_DELAY, User
-from practice.ccai.room import Room
 from practice.ccai.sound import strict_pcm
-from practice.host import images
+from practice.host import pixels
 from protos import inference_service_pb2, inference_service_pb2_grpc
 
 HEALTH_PATIENCE = 10.0  # seconds HealthCheck waits for its turn
@@ -23,21 +23,21 @@ log = logging.getLogger("practice.ccai")
 class InferenceService(inference_service_pb2_grpc.InferenceServicer):
     """The six methods; one inference at a time, as in the original."""
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    def __init__(self, backend: Backend) -> None:
+        self._room = backend
         self._turn = threading.Lock()
 
     def Classification(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return self._infer("Classification", _classification, images.decode(request.buffer))
+        return self._infer("Classification", _classification, pixels.decode(request.buffer))
 
     def FaceDetection(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return self._infer("FaceDetection", _face_detection, images.decode(request.buffer))
+        return self._infer("FaceDetection", _face_detection, pixels.decode(request.buffer))
 
     def FacialLandmark(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return self._infer("FacialLandmark", _facial_landmark, images.decode(request.buffer))
+        return self._infer("FacialLandmark", _facial_landmark, pixels.decode(request.buffer))
 
     def OCR(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return self._infer("OCR", _ocr, images.decode(request.buffer))
+        return self._infer("OCR", _ocr, pixels.decode(request.buffer))
 
     def ASR(self, request: Any, context: grpc.ServicerContext) -> Any:
         return self._infer("ASR", _asr, strict_pcm(request.buffer))
@@ -49,7 +49,7 @@ class InferenceService(inference_service_pb2_grpc.InferenceServicer):
             status = inference_service_pb2.HealthStatus.SUCCESS
         return inference_service_pb2.HealthStatus(status=status)
 
-    def _infer(self, name: str, run: Callable[[Any, Room], str], data: Any) -> Any:
+    def _infer(self, name: str, run: Callable[[Any, Backend], str], data: Any) -> Any:
         text = ""  # Oddity: a failure is an empty text, and its status is OK
         try:
             if data is None:
@@ -63,28 +63,28 @@ class InferenceService(inference_service_pb2_grpc.InferenceServicer):
         return inference_service_pb2.Result(json=text)
 
 
-def _classification(image: Any, room: Room) -> str:
-    with room.engines.use("digits") as digits:
+def _classification(image: Any, backend: Backend) -> str:
+    with backend.engines.use("digits") as digits:
         name, confidence = digits.classify(image)
     if confidence < 0.5:
         return "[]"
     return f'[{{"tag_name":{_quoted(name)},"tag_confidence":{confidence:.6f}}}]'
 
 
-def _face_detection(image: Any, room: Room) -> str:
+def _face_detection(image: Any, backend: Backend) -> str:
     # Oddity: no brackets around the objects; for no face nothing at all.
-    boxes = room.squares(image).tolist()
+    boxes = backend.squares(image).tolist()
     return ",".join(f'{{"x1":{x1},"y1":{y1},"x2":{x2},"y2":{y2}}}' for x1, y1, x2, y2 in boxes)
 
 
-def _facial_landmark(image: Any, room: Room) -> str:
-    points = room.points(image)
+def _facial_landmark(image: Any, backend: Backend) -> str:
+    points = backend.points(image)
     # Oddity: no brackets here either; and whole pixels, where REST has fractions.
     return ",".join(f'{{"x":{int(x)},"y":{int(y)}}}' for x, y in points)
 
 
-def _ocr(image: Any, room: Room) -> str:
-    with room.engines.use("reader") as reader:
+def _ocr(image: Any, backend: Backend) -> str:
+    with backend.engines.use("reader") as reader:
         lines = reader.read(image)
     return f"[{','.join(map(_ocr_item, lines))}]"
 
@@ -98,8 +98,8 @@ def _ocr_item(line: Any) -> str:
     )
 
 
-def _asr(pcm: bytes, room: Room) -> str:
-    with room.engines.use("listener") as listener:
+def _asr(pcm: bytes, backend: Backend) -> str:
+    with backend.engines.use("listener") as listener:
         return f'{{"text":{_quoted(listener.transcribe(pcm).upper())}}}'
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from practice.ccai.engines import EngineFailed
 
 if TYPE_CHECKING:
-    from practice.ccai.room import Engines
+    from practice.ccai.backend import Engines
 
 FRAME_SECONDS = 0.02
 FRAME_BYTES = 640  # 20 ms of int16 at 16000 Hz

@@ -14,10 +14,10 @@ from urllib.parse import parse_qs
 from starlette.responses import Response
 
 from practice.ccai import pages
+from practice.ccai.backend import Backend
 from practice.ccai.engines import EngineFailed
-from practice.ccai.room import Room
 from practice.ccai.sound import float_wav
-from practice.host import images
+from practice.host import pixels
 
 MAX_FIELDS = 1000
 MAX_LETTERS = 5000  # to speak at once; the original has no limit, but one caller would block all
@@ -32,7 +32,7 @@ Fields = Mapping[str, bytes]
 log = logging.getLogger("practice.ccai")
 
 
-def answer(name: str, method: str, body: bytes, room: Room) -> Response:
+def answer(name: str, method: str, body: bytes, backend: Backend) -> Response:
     """Answer one request.
 
     Parameters
@@ -43,7 +43,7 @@ def answer(name: str, method: str, body: bytes, room: Room) -> Response:
         The services look at the body only, so any will do; HEAD is answered without a look.
     body : bytes
         A form.
-    room : Room
+    backend : Backend
     """
     if method == "HEAD":
         return _text("")
@@ -51,7 +51,9 @@ def answer(name: str, method: str, body: bytes, room: Room) -> Response:
         fields = _fields(body)
         if "healthcheck" in fields and int(fields["healthcheck"]) == 1:
             return _text("healthcheck ok")
-        return _text(_SPECIAL[name](fields, room) if name in _SPECIAL else _run(name, fields, room))
+        return _text(
+            _SPECIAL[name](fields, backend) if name in _SPECIAL else _run(name, fields, backend)
+        )
     except Exception as error:
         # Whatever the form lacks ends here: the services themselves check nothing.
         log.info("fcgi_py_%s: %s: %.200s", name, type(error).__name__, error)
@@ -69,15 +71,15 @@ def _fields(body: bytes) -> Fields:
     return {name: values[0].encode("latin-1") for name, values in parsed.items()}
 
 
-def _run(name: str, fields: Fields, room: Room) -> str:
+def _run(name: str, fields: Fields, backend: Backend) -> str:
     service, started = _SERVICES[name], time.time()
     service.field(fields)  # before the policy: without it, a remote service stops as well
-    if not room.policy.local and not service.has_cloud_twin:
+    if not backend.policy.local and not service.has_cloud_twin:
         return _dump({"ret": 2, "msg": "no remote inference"})
     try:
-        if not room.policy.local:
+        if not backend.policy.local:
             raise EngineFailed("the policy is remote, and this machine forwards nothing")
-        data = service.run(fields, room)
+        data = service.run(fields, backend)
     except EngineFailed as failure:
         log.error("fcgi_py_%s: %s", name, failure)
         # Oddity: no data and no time, unlike the C++ services.
@@ -85,32 +87,32 @@ def _run(name: str, fields: Fields, room: Room) -> str:
     return _dump({"ret": 0, "msg": service.msg, "data": data, "time": _since(started)})
 
 
-def _classification(fields: Fields, room: Room) -> Any:
+def _classification(fields: Fields, backend: Backend) -> Any:
     # Oddity: the bytes go to the engine unseen, so what is no image is its failure, not a 500.
-    image = images.decode(_content(fields))
+    image = pixels.decode(_content(fields))
     if image is None:
         raise EngineFailed("the bytes are no image")
-    with room.engines.use("digits") as digits:
+    with backend.engines.use("digits") as digits:
         name, confidence = digits.classify(image)
     return {"tag_list": [{"tag_name": name, "tag_confidence": confidence}]}
 
 
-def _face_detection(fields: Fields, room: Room) -> Any:
+def _face_detection(fields: Fields, backend: Backend) -> Any:
     corners = ("x1", "y1", "x2", "y2")
-    boxes = room.squares(_image(fields)).tolist()
+    boxes = backend.squares(_image(fields)).tolist()
     return {"face_list": [dict(zip(corners, box, strict=True)) for box in boxes]}
 
 
-def _facial_landmark(fields: Fields, room: Room) -> Any:
+def _facial_landmark(fields: Fields, backend: Backend) -> Any:
     image = _image(fields)
-    points = [{"x": x, "y": y} for x, y in room.points(image)]
+    points = [{"x": x, "y": y} for x, y in backend.points(image)]
     height, width = image.shape[:2]
     return {"image_width": width, "image_height": height, "face_shape_list": points}
 
 
-def _ocr(fields: Fields, room: Room) -> Any:
+def _ocr(fields: Fields, backend: Backend) -> Any:
     image = _image(fields)
-    with room.engines.use("reader") as reader:
+    with backend.engines.use("reader") as reader:
         lines = reader.read(image)
     sides = ("x", "y", "width", "height")
     return {
@@ -127,34 +129,34 @@ def _ocr(fields: Fields, room: Room) -> Any:
     }
 
 
-def _ppocr(fields: Fields, room: Room) -> Any:
+def _ppocr(fields: Fields, backend: Backend) -> Any:
     # Oddity: each line comes with a space in front.
-    return "".join(f" {text}" for text in _texts(fields, room))
+    return "".join(f" {text}" for text in _texts(fields, backend))
 
 
-def _digitalnote(fields: Fields, room: Room) -> Any:
+def _digitalnote(fields: Fields, backend: Backend) -> Any:
     # Oddity: the fields latex, handwritten and html of the manual are not looked at.
-    return "".join(f"{text}\n " for text in _texts(fields, room))
+    return "".join(f"{text}\n " for text in _texts(fields, backend))
 
 
-def _handwritten(fields: Fields, room: Room) -> Any:
+def _handwritten(fields: Fields, backend: Backend) -> Any:
     image = _image(fields)
-    with room.engines.use("reader") as reader:
+    with backend.engines.use("reader") as reader:
         return reader.read_line(image)
 
 
-def _formula(fields: Fields, room: Room) -> Any:
+def _formula(fields: Fields, backend: Backend) -> Any:
     _image(fields)
-    return _no_engine(fields, room)
+    return _no_engine(fields, backend)
 
 
-def _no_engine(fields: Fields, room: Room) -> Any:
+def _no_engine(fields: Fields, backend: Backend) -> Any:
     raise EngineFailed("there is no engine for this service here")
 
 
-def _tts(fields: Fields, room: Room) -> Any:
+def _tts(fields: Fields, backend: Backend) -> Any:
     text = _speakable(_words(fields))
-    with room.engines.use("speaker") as speaker:
+    with backend.engines.use("speaker") as speaker:
         samples, rate = speaker.say(text)
     wav = float_wav(samples, rate)
     return {
@@ -165,7 +167,7 @@ def _tts(fields: Fields, room: Room) -> Any:
 
 
 class _Service(NamedTuple):
-    run: Callable[[Fields, Room], Any]
+    run: Callable[[Fields, Backend], Any]
     has_cloud_twin: bool = True
     msg: str = "ok"
     field: Callable[[Fields], Any] = lambda fields: _content(fields)
@@ -187,11 +189,11 @@ _SERVICES = {
 }
 
 
-def _asr(fields: Fields, room: Room) -> str:
+def _asr(fields: Fields, backend: Backend) -> str:
     started = time.time()
     realtime = fields["realtime"].decode()
     try:
-        text = _recognized(realtime, fields, room)
+        text = _recognized(realtime, fields, backend)
     except EngineFailed as failure:
         log.error("fcgi_py_asr: %s", failure)
         # Oddity: the reason is in the data, and the time is there, unlike elsewhere.
@@ -201,39 +203,39 @@ def _asr(fields: Fields, room: Room) -> str:
     return _dump({**envelope, "time": _since(started)})
 
 
-def _recognized(realtime: str, fields: Fields, room: Room) -> str:
+def _recognized(realtime: str, fields: Fields, backend: Backend) -> str:
     if realtime not in ("OFFLINE", "ONLINE_READ", "ONLINE_STOP"):
         raise EngineFailed("The realtime parameter error!")
     source = b"" if realtime == "OFFLINE" else fields["audio_input"]
     if fields["language"] == b"CHINESE" and realtime != "ONLINE_STOP":
         raise EngineFailed("There is no Chinese model here; ENGLISH works.")
     if realtime == "ONLINE_STOP":
-        room.live.stop()
+        backend.live.stop()
         return "Stop online mode successfully"
     if realtime == "ONLINE_READ":
         if source == b"MIC":
             raise EngineFailed(NO_MICROPHONE)
-        return room.live.read(base64.b64decode(fields.get("speech", b"")))
-    room.live.stop()
+        return backend.live.read(base64.b64decode(fields.get("speech", b"")))
+    backend.live.stop()
     rate = int(fields["rate"])
     if "speech" not in fields:
         raise EngineFailed("Error: no speech data!")
     pcm = base64.b64decode(fields["speech"])
     if len(pcm) % 2 or int(fields["samplewidth"]) != 2 or abs(rate / 16000 - 1) >= 0.1:
         raise ValueError("only 16 bit at 16000 Hz is supported")
-    with room.engines.use("listener") as listener:
+    with backend.engines.use("listener") as listener:
         return listener.transcribe(pcm)
 
 
-def _policy(fields: Fields, room: Room) -> str:
+def _policy(fields: Fields, backend: Backend) -> str:
     # Oddity: a form without fields succeeds too, and sets what the service starts with.
     local = int(fields.get("local", b"1")) != 0
-    if room.policy.set(fields.get("device", b"CPU").decode(), local):
+    if backend.policy.set(fields.get("device", b"CPU").decode(), local):
         return "successfully set the policy daemon"
     return "failed to set policy daemon"
 
 
-_SPECIAL: dict[str, Callable[[Fields, Room], str]] = {"asr": _asr, "policy": _policy}
+_SPECIAL: dict[str, Callable[[Fields, Backend], str]] = {"asr": _asr, "policy": _policy}
 
 
 def _words(fields: Fields) -> str:
@@ -245,15 +247,15 @@ def _content(fields: Fields) -> bytes:
 
 
 def _image(fields: Fields) -> Any:
-    image = images.decode(_content(fields))
+    image = pixels.decode(_content(fields))
     if image is None:
         raise ValueError("the bytes are no image")
     return image
 
 
-def _texts(fields: Fields, room: Room) -> list[str]:
+def _texts(fields: Fields, backend: Backend) -> list[str]:
     image = _image(fields)
-    with room.engines.use("reader") as reader:
+    with backend.engines.use("reader") as reader:
         return [line.text for line in reader.read(image)]
 
 

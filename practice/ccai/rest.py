@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from practice.ccai import cpp_dialect, pages, python_dialect
-from practice.ccai.room import Room
+from practice.ccai.backend import Backend
 from practice.host import web
 
 PREFIX = "/cgi-bin/"
@@ -48,16 +48,16 @@ class User:
         return hmac.compare_digest(given, self._expected)
 
 
-def application(room: Room, user: User | None = None) -> Callable:
+def application(backend: Backend, user: User | None = None) -> Callable:
     """Make the ASGI application of one door.
 
     Parameters
     ----------
-    room : Room
+    backend : Backend
     user : User, optional
         With one, paths under `/cgi-bin/` ask who is calling.
     """
-    paths = _paths(room)
+    paths = _paths(backend)
 
     async def respond(request: Request) -> Response:
         path = request.scope["path"]
@@ -89,12 +89,12 @@ def application(room: Room, user: User | None = None) -> Callable:
     return app
 
 
-def _paths(room: Room) -> dict[str, Answer]:
+def _paths(backend: Backend) -> dict[str, Answer]:
     found: dict[str, Answer] = {}
     for name in python_dialect.names():
-        found[f"{PREFIX}fcgi_py_{name}"] = functools.partial(_python, name, room)
+        found[f"{PREFIX}fcgi_py_{name}"] = functools.partial(_python, name, backend)
     for name in cpp_dialect.names():
-        found[f"{PREFIX}fcgi_{name}"] = functools.partial(_cpp, name, room)
+        found[f"{PREFIX}fcgi_{name}"] = functools.partial(_cpp, name, backend)
     found[f"{PREFIX}streaming"] = _streaming
     found[f"{PREFIX}smartphoto"] = _smartphoto
     for name in ("cpuinfo", "gpuinfo", "meminfo", "apiinfo"):
@@ -102,12 +102,12 @@ def _paths(room: Room) -> dict[str, Answer]:
     return found
 
 
-def _python(name: str, room: Room, request: Request, body: bytes) -> Response:
-    return python_dialect.answer(name, request.method, body, room)
+def _python(name: str, backend: Backend, request: Request, body: bytes) -> Response:
+    return python_dialect.answer(name, request.method, body, backend)
 
 
-def _cpp(name: str, room: Room, request: Request, body: bytes) -> Response:
-    return cpp_dialect.answer(name, _content_type(request), _has_length(request), body, room)
+def _cpp(name: str, backend: Backend, request: Request, body: bytes) -> Response:
+    return cpp_dialect.answer(name, _content_type(request), _has_length(request), body, backend)
 
 
 def _streaming(request: Request, body: bytes) -> Response:

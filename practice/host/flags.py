@@ -6,6 +6,17 @@ import math
 from pathlib import Path
 
 
+def parser(module: str, description: str, kept: str) -> argparse.ArgumentParser:
+    """Make the parser of a service that keeps something in a folder."""
+    made = argparse.ArgumentParser(
+        prog=f"python -m {module}", description=description, allow_abbrev=False
+    )
+    made.add_argument(
+        "--folder", type=Path, help=f"where {kept} lie or are made; default: the state folder"
+    )
+    return made
+
+
 def add_lifetime(parser: argparse._ActionsContainer) -> None:
     """Add when a service ends by itself; the products have no such flags."""
     parser.add_argument(
@@ -28,6 +39,11 @@ def port(text: str) -> int:
     return int(text)
 
 
+def port_or_none(text: str) -> int:
+    """Read a port; 0 is for none."""
+    return 0 if text == "0" else port(text)
+
+
 def count(text: str) -> int:
     """Read a whole number, from 0 on."""
     if not (text.isascii() and text.isdigit()):
@@ -37,9 +53,10 @@ def count(text: str) -> int:
 
 def seconds(text: str) -> float:
     """Read a number of seconds, from 0 on."""
-    if (found := finite(text)) < 0:
+    number = finite(text)
+    if number < 0:
         raise argparse.ArgumentTypeError(f"{text} is less than 0")
-    return found
+    return number
 
 
 def finite(text: str) -> float:

@@ -1,7 +1,7 @@
 """What all practice services share: loopback ports, limits, the log, and a clean end."""
 
 import argparse
-import contextlib
+import functools
 import logging
 import os
 import sys
@@ -12,6 +12,8 @@ from concurrent import futures
 from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
+
+from helpers.interrupts import Stop
 
 if TYPE_CHECKING:
     from practice.host.trouble import Source
@@ -62,8 +64,8 @@ class Activity(grpc.ServerInterceptor):
         return continuation(handler_call_details)
 
 
-class Door(Protocol):
-    """A port that answers once `start` is called: a gRPC or a web server."""
+class Server(Protocol):
+    """What answers on a port once `start` is called: gRPC, the web or the proxy."""
 
     def start(self) -> None: ...
 
@@ -91,8 +93,8 @@ def grpc_server(
     )
 
 
-class GrpcDoor:
-    """A gRPC server as a door: it stops within two seconds."""
+class GrpcServer:
+    """A gRPC server that stops within two seconds."""
 
     def __init__(self, server: grpc.Server) -> None:
         self._server = server
@@ -103,8 +105,36 @@ class GrpcDoor:
         self._server.stop(grace=2).wait()
 
 
+def main(flags: argparse.Namespace, open_servers: Callable[[Activity], Sequence[Server]]) -> int:
+    """Bind the ports and serve until told to end; returns the exit status.
+
+    Parameters
+    ----------
+    flags : Namespace
+        With those of `flags.add_lifetime`. What ends in `port` is told in the log.
+    open_servers : callable
+        Makes the servers, with their ports bound.
+    """
+    start_log()
+    activity = Activity()
+    stop = Stop()
+    try:
+        servers = open_servers(activity)
+    except (OSError, RuntimeError, ValueError) as error:
+        log.error("The service cannot start: %s", error)
+        return 1
+    if not servers:
+        log.error("Every port is 0: there is nothing to serve.")
+        return 1
+    for name, value in vars(flags).items():
+        if name.endswith("port"):
+            log.info("%s: %s:%d", name, LOOPBACK, value)
+    run(servers, activity, stop, flags)
+    return 0
+
+
 def run(
-    doors: Sequence[Door],
+    servers: Sequence[Server],
     activity: Activity,
     stop: threading.Event,
     flags: argparse.Namespace,
@@ -113,18 +143,18 @@ def run(
 
     Parameters
     ----------
-    doors : list of Door
+    servers : list of Server
         With their ports already bound.
     activity : Activity
         As they were given it.
     stop : Event
-        A `signals.Stop`.
+        A `Stop`.
     flags : Namespace
         With those of `flags.add_lifetime`; 0 is never, and no process.
     """
     alive = _watch(flags.exit_with_pid)
-    for door in doors:
-        door.start()
+    for server in servers:
+        server.start()
     while not stop.wait(1.0):
         idle = time.monotonic() - activity.last_call
         if flags.idle_timeout_seconds and idle > flags.idle_timeout_seconds:
@@ -133,25 +163,20 @@ def run(
         if not alive():
             log.info("Process %d has ended: ending too.", flags.exit_with_pid)
             break
-    with futures.ThreadPoolExecutor(len(doors)) as pool:  # at once: all have the same two seconds
-        list(pool.map(lambda door: door.stop(), doors))
+    with futures.ThreadPoolExecutor(len(servers)) as pool:  # at once: all have the same two seconds
+        list(pool.map(lambda server: server.stop(), servers))
     log.info("Ended.")
 
 
 def _watch(pid: int) -> Callable[[], bool]:
     if not pid:
         return lambda: True
-    import psutil  # 8 ms, and a shared service watches nobody
+    # 8 ms, and a shared service watches nobody
+    import psutil
+
+    from practice import processes
 
     try:
-        process = psutil.Process(pid)
+        return functools.partial(processes.alive, psutil.Process(pid))
     except psutil.NoSuchProcess:
         return lambda: False
-
-    def alive() -> bool:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            # is_running compares the start time too: a reused pid does not count.
-            return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-        return False
-
-    return alive

@@ -15,7 +15,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import JSONResponse
 
 from practice.ccai.engines import EngineFailed
-from practice.host import images
+from practice.host import pixels
 from practice.modelarts.answers import dispatcher, recognition_failed
 from practice.tfserving.engine import Task
 
@@ -142,10 +142,10 @@ def _pixels(given: Any) -> Any:
     files = given.get("images", []) if isinstance(given, dict) else []
     if not isinstance(files, list) or len(files) != 1 or not isinstance(files[0], bytes):
         raise NotRecognized("there has to be one file in the field images")
-    pixels = images.decode(files[0])
-    if pixels is None:
+    image = pixels.decode(files[0])
+    if image is None:
         raise NotRecognized("the file is no picture")
-    return pixels
+    return image
 
 
 async def read(headers: Headers, body: bytes) -> Any:

@@ -4,74 +4,62 @@ import argparse
 import contextlib
 import logging
 from fractions import Fraction
-from pathlib import Path
 
-from practice import credentials, state
+from practice import credentials
 from practice.host import flags as shared
-from practice.host import server, signals
+from practice.host import server
+from practice.ports import DEFAULT as PORTS
 from practice.proxy.faults import Faults
 
 _FAULTS = {
-    "--refuse": ("refused", "answered with 503"),
-    "--stall": ("stalled", "accepted and never answered"),
-    "--cut": ("cut", "cut off in the middle of the answer"),
+    "refuse": ("refused", "answered with 503"),
+    "stall": ("stalled", "accepted and never answered"),
+    "cut": ("cut", "cut off in the middle of the answer"),
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Open the port and serve until told to end."""
+    """Bind the port and serve until told to end."""
     flags = _parse(arguments)
-    server.start_log()
     # The library writes whole requests into its log, with whatever is secret in them.
     logging.getLogger("proxy").setLevel(logging.CRITICAL)
-    activity = server.Activity()
-    stop = signals.Stop()
-    try:
-        door = _open(flags, activity)
-    except (OSError, state.PracticeError) as error:
-        server.log.error("The proxy cannot start: %s", error)
-        return 1
-    server.log.info("port: %s:%d", server.LOOPBACK, flags.port)
-    server.run([door], activity, stop, flags)
-    return 0
+    return server.main(flags, lambda activity: [_open(flags, activity)])
 
 
-def _open(flags: argparse.Namespace, activity: server.Activity) -> server.Door:
+def _open(flags: argparse.Namespace, activity: server.Activity) -> server.Server:
     """Bind the port; nothing is answered before `server.run`."""
-    from practice.proxy import door, forward, record  # 0.1 s: who mistypes a flag need not wait
+    # 0.1 s: who mistypes a flag need not wait.
+    from practice.proxy import forward, log
+    from practice.proxy.server import ProxyServer
 
     with credentials.home(flags.folder) as folder:
         user, password = credentials.user(folder, "proxy")
-    shares = {name: getattr(flags, flag.lstrip("-")) for flag, (name, _) in _FAULTS.items()}
-    return door.ProxyDoor(
+    shares = {name: getattr(flags, flag) for flag, (name, _) in _FAULTS.items()}
+    return ProxyServer(
         forward.Settings(
-            flags.port,
-            user,
-            password,
-            flags.authenticate,
-            Faults(shares),
-            record.Record(folder),
-            activity,
+            port=flags.port,
+            user=user,
+            password=password,
+            authenticate=flags.authenticate,
+            faults=Faults(shares),
+            record=log.Record(folder),
+            activity=activity,
         )
     )
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m practice.proxy",
-        description="A forward proxy: plain HTTP, and CONNECT for everything else.",
-        allow_abbrev=False,
+    parser = shared.parser(
+        "practice.proxy",
+        "A forward proxy: plain HTTP, and CONNECT for everything else.",
+        "its record and its user",
     )
-    parser.add_argument("--port", type=shared.port, default=3128, help="default: 3128")
-    parser.add_argument(
-        "--folder",
-        type=Path,
-        help="where its record and its user lie or are made; default: the state folder",
-    )
+    port = PORTS["proxy"]["http"]
+    parser.add_argument("--port", type=shared.port, default=port, help=f"default: {port}")
     parser.add_argument("--authenticate", action="store_true", help="ask for user and password")
     for flag, (_, text) in _FAULTS.items():
         parser.add_argument(
-            flag,
+            f"--{flag}",
             type=_share,
             default=Fraction(0),
             metavar="SHARE",

@@ -14,10 +14,9 @@ from proxy.http.protocols import httpProtocols
 from proxy.http.proxy import HttpProxyPlugin
 
 from practice.host import server
+from practice.proxy import log
 from practice.proxy.answers import PlainAnswer, TunnelAnswer
 from practice.proxy.faults import Faults
-from practice.proxy.passed import LOG_PATH
-from practice.proxy.record import Exchange, Record
 
 HEALTH_PATH = "/health"
 HEALTHY = b"practice proxy"
@@ -47,7 +46,7 @@ class Settings:
     password: str
     authenticate: bool
     faults: Faults
-    record: Record
+    record: log.Record
     activity: server.Activity
 
     def admits(self, authorization: bytes) -> bool:
@@ -66,7 +65,7 @@ class Forward(HttpProxyPlugin):
     bodies pass as they come.
     """
 
-    exchange: Exchange
+    exchange: log.Exchange
     _answer: PlainAnswer | TunnelAnswer
 
     def on_request_complete(self) -> socket.socket | bool:
@@ -76,7 +75,7 @@ class Forward(HttpProxyPlugin):
         host, method = request.host or b"", request.method or b""
         target = f"{host.decode('ascii', 'replace')}:{request.port}"
         if self._is_health(settings, target):
-            self.exchange = Exchange(0, "GET", target)  # a look at itself is in no record
+            self.exchange = log.Exchange(0, "", "GET", target)  # a look at itself is in no record
         else:
             self.exchange = settings.record.begin(method.decode("ascii", "replace"), target)
             self._check(settings)
@@ -196,9 +195,9 @@ class Pages(HttpProtocolHandlerPlugin):
             authorization = self.request.header(b"Authorization")
         if path == HEALTH_PATH:
             self._answer(200, HEALTHY)
-        elif path == LOG_PATH and settings.admits(authorization):
+        elif path == log.PATH and settings.admits(authorization):
             self._answer(200, settings.record.text().encode())
-        elif path == LOG_PATH:
+        elif path == log.PATH:
             self._answer(401, b"The log is for who started the proxy.\n")
         else:
             self._answer(400, b"This is a proxy. Name it in http_proxy, and ask for something.\n")

@@ -4,7 +4,8 @@ import argparse
 import logging
 import threading
 
-from practice.host import server, signals
+from helpers.interrupts import Stop
+from practice.host import server
 from practice.tfserving import config, ports
 from practice.tfserving.failures import Failure, invalid
 from practice.tfserving.flags import FAILED, WITHOUT_EFFECT, parse
@@ -26,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     server.start_log()
     _log_idle_flags(flags)
     activity = server.Activity()
-    stop = signals.Stop()
+    stop = Stop()
     try:
         models = _load(flags, stop)
         opened = ports.open_all(flags, models, activity)

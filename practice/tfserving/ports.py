@@ -25,7 +25,7 @@ _REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 
 def open_all(
     flags: argparse.Namespace, models: Models, activity: server.Activity
-) -> list[server.Door]:
+) -> list[server.Server]:
     """Bind the ports, now that the models are ready; nothing is answered before they start."""
     trouble = server.trouble_source(flags)
     metrics = monitoring.Unmonitored()
@@ -33,7 +33,7 @@ def open_all(
     if flags.monitoring_config_file:
         page = monitoring.read_monitoring_config(flags.monitoring_config_file)
         metrics = monitoring.Monitoring() if page else metrics
-    ports: list[server.Door] = []
+    ports: list[server.Server] = []
     if flags.port or flags.grpc_socket_path:
         grpc_server = server.grpc_server(
             activity,
@@ -44,7 +44,7 @@ def open_all(
         )
         _add_services(grpc_server, flags, models, metrics)
         _bind(grpc_server, flags)
-        ports.append(server.GrpcDoor(grpc_server))
+        ports.append(server.GrpcServer(grpc_server))
     if flags.rest_api_port and flags.rest_api_port == flags.port:
         server.log.info("rest_api_port is same as port; REST is not served.")
     elif flags.rest_api_port:

@@ -32,11 +32,11 @@ from helpers.serving_api import predict_pb2, prediction_service_pb2_grpc
 from helpers.tensors import to_tensor_proto
 from otw import doctor
 from practice import credentials, manager, processes, services, state
-from practice.proxy import passed, record
+from practice.proxy import log as proxy_log
 from practice.proxy.answers import PlainAnswer
 from practice.proxy.command import main
 from practice.proxy.faults import Faults
-from practice.proxy.passed import Passed, Proxy
+from practice.proxy.log import Exchange, Proxy
 from protos import inference_service_pb2, inference_service_pb2_grpc
 
 CURL = shutil.which("curl")
@@ -522,7 +522,8 @@ def test_who_cannot_be_reached_is_502_at_once(proxy: Proxy, method: str, target:
     assert answer.startswith(b"HTTP/1.1 502 ")
     assert f"The proxy cannot reach {target}: ".encode() in answer
     assert time.monotonic() - began < 30
-    assert proxy.log()[-1][2:6] == (method, target, 502, proxy.log()[-1].up)
+    entry = proxy.log()[-1]
+    assert (entry.method, entry.target, entry.status) == (method, target, 502)
 
 
 @pytest.mark.parametrize(
@@ -617,7 +618,7 @@ def test_who_does_not_finish_the_head_is_cut_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = (
-        "import sys; from practice.proxy import command, door; door.PATIENCE = 0.5;"
+        "import sys; from practice.proxy import command, server; server.PATIENCE = 0.5;"
         "sys.exit(command.main(sys.argv[1:]))"
     )
     port = processes.choose_port()
@@ -795,16 +796,17 @@ def test_an_entry_says_when_and_how_much(proxy: Proxy, echo: Server) -> None:
 
 def test_the_log_reads_well() -> None:
     entries = [
-        Passed(1, "2026-02-03T04:05:06Z", "CONNECT", "<a>:443", 200, 1234, 5678, 12),
-        Passed(2, "2026-02-03T04:05:07Z", "GET", "b:80", 0, 1, 0, 3, "stalled"),
+        Exchange(1, "2026-02-03T04:05:06Z", "CONNECT", "<a>:443", 200, 1234, 5678, 12),
+        Exchange(2, "2026-02-03T04:05:07Z", "GET", "b:80", 0, 1, 0, 3, "stalled"),
     ]
-    log = passed.Log(entries)
+    log = proxy_log.Log(entries)
     assert repr(log) == (
         "CONNECT <a>:443 200: 1,234 bytes up, 5,678 down, 12 ms\n"
         "GET b:80 no answer: 1 bytes up, 0 down, 3 ms, stalled on purpose"
     )
-    assert "<td>&lt;a&gt;:443</td><td>200</td>" in log._repr_html_()
-    assert repr(passed.Log()) == "Nothing passed."
+    assert ">&lt;a&gt;:443</td>" in log._repr_html_()
+    assert ">200</td>" in log._repr_html_()
+    assert repr(proxy_log.Log()) == "Nothing passed."
 
 
 def test_the_log_outlives_the_proxy_and_goes_on_behind_it(tmp_path: Path) -> None:
@@ -823,22 +825,22 @@ def test_the_log_outlives_the_proxy_and_goes_on_behind_it(tmp_path: Path) -> Non
 
 
 def test_the_record_is_bounded(tmp_path: Path) -> None:
-    own = record.Record(tmp_path)
-    for number in range(2 * record.LIMIT + 10):
+    own = proxy_log.Record(tmp_path)
+    for number in range(2 * proxy_log.LIMIT + 10):
         own.end(own.begin("GET", f"a:{number}"))
     lines = [json.loads(line) for line in own.text().splitlines()]
-    assert len(lines) == record.LIMIT
-    assert lines[-1]["target"] == f"a:{2 * record.LIMIT + 9}"
+    assert len(lines) == proxy_log.LIMIT
+    assert lines[-1]["target"] == f"a:{2 * proxy_log.LIMIT + 9}"
     files = sorted(tmp_path.iterdir())
     assert [path.name for path in files] == ["proxy.jsonl", "proxy.jsonl.1"]
     assert sum(path.stat().st_size for path in files) < 1_000_000
-    assert [e["number"] for e in lines] == [e.number for e in passed.read(tmp_path)][
-        -record.LIMIT :
+    assert [e["number"] for e in lines] == [e.number for e in proxy_log.read(tmp_path)][
+        -proxy_log.LIMIT :
     ]
 
 
 def test_a_record_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
-    own = record.Record(tmp_path / "nowhere")
+    own = proxy_log.Record(tmp_path / "nowhere")
     own.end(own.begin("GET", "a:80"))
     assert '"target": "a:80"' in own.text()
 

@@ -27,7 +27,7 @@ _TICK = 1.0
 _Result = TypeVar("_Result")
 
 
-class ProxyDoor:
+class ProxyServer:
     """The proxy on a loopback port; it answers once `start` is called.
 
     Parameters
@@ -53,7 +53,7 @@ class ProxyDoor:
 
     def stop(self) -> None:
         """End all connections: nobody knows when a tunnel would end."""
-        limit = time.monotonic() + 1.5
+        deadline = time.monotonic() + 1.5
         self._ending.set()
         # Closing the listener would not wake its thread everywhere. A connection does.
         with contextlib.suppress(OSError):
@@ -63,7 +63,7 @@ class ProxyDoor:
         for connection, thread in list(self._connections.items()):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)  # which wakes its thread
-            thread.join(max(0.0, limit - time.monotonic()))
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _accept(self) -> None:
         while not self._ending.is_set():
@@ -174,8 +174,8 @@ class Connection(HttpProtocolHandler):
             connection.shutdown(socket.SHUT_WR)
             # Closed on what it still sends, a client would lose our last word.
             connection.settimeout(_LINGER)
-            limit = time.monotonic() + _LINGER
-            while connection.recv(HEAD_LIMIT) and time.monotonic() < limit:
+            deadline = time.monotonic() + _LINGER
+            while connection.recv(HEAD_LIMIT) and time.monotonic() < deadline:
                 pass
         connection.close()
 

@@ -70,7 +70,7 @@ class Policy:
         return True
 
 
-class Room:
+class Backend:
     """One of each, for four doors."""
 
     def __init__(self) -> None:
