@@ -1,4 +1,4 @@
-"""What all doors of the service share: the engines, the policy and the live recognition."""
+"""What all ports of the service share: the engines, the policy and the live recognition."""
 
 import contextlib
 import importlib
@@ -12,8 +12,7 @@ from practice.ccai.live import LiveRecognition
 
 log = logging.getLogger("practice.ccai")
 
-
-_HOMES = {
+_ENGINES = {
     "digits": ("digits", "Digits"),
     "faces": ("faces", "FaceFinder"),
     "landmarks": ("landmarks", "Landmarks"),
@@ -23,31 +22,58 @@ _HOMES = {
 }
 
 
-class Engines:
-    """The engines by name, each loaded when it is first used."""
+class Backend:
+    """One of each, for four ports. An engine is loaded when it is first used."""
 
     def __init__(self) -> None:
-        self._loaded: dict[str, Any] = {}
-        self._locks = {name: threading.Lock() for name in _HOMES}
+        self.policy = Policy()
+        self.live = LiveRecognition(self)
+        self._engines: dict[str, Any] = {}
+        self._locks = {name: threading.Lock() for name in _ENGINES}
 
     @contextlib.contextmanager
-    def use(self, name: str) -> Iterator[Any]:
+    def engine(self, name: str) -> Iterator[Any]:
         """Give an engine; whatever goes wrong with it comes out as EngineFailed."""
         try:
-            yield self._get(name)
+            with self._locks[name]:
+                if name not in self._engines:
+                    module, cls = _ENGINES[name]
+                    home = importlib.import_module(f"practice.ccai.engines.{module}")
+                    self._engines[name] = getattr(home, cls)()
+                    log.info("Loaded the engine %s.", name)
+            yield self._engines[name]
         except EngineFailed:
             raise
         except Exception as error:  # also one whose package is missing on this machine
             raise EngineFailed(f"{name}: {type(error).__name__}: {error}") from error
 
-    def _get(self, name: str) -> Any:
-        with self._locks[name]:
-            if name not in self._loaded:
-                module, cls = _HOMES[name]
-                found = importlib.import_module(f"practice.ccai.engines.{module}")
-                self._loaded[name] = getattr(found, cls)()
-                log.info("Loaded the engine %s.", name)
-            return self._loaded[name]
+    def digit(self, image: Any) -> tuple[str, float]:
+        """Return the name of the digit in a picture, and how sure that is."""
+        with self.engine("digits") as digits:
+            return digits.classify(image)
+
+    def lines(self, image: Any) -> list[Any]:
+        """Return the lines of text in a picture."""
+        with self.engine("reader") as reader:
+            return reader.read(image)
+
+    def squares(self, image: Any) -> Any:
+        """Return x1, y1, x2, y2 of the square around each face."""
+        with self.engine("faces") as faces:
+            return faces.squares(image)
+
+    def points(self, image: Any) -> list[list[float]]:
+        """Return x and y of 35 points for each face, one face after the other."""
+        squares = self.squares(image)
+        if not len(squares):
+            return []
+        with self.engine("landmarks") as landmarks:
+            return [point for box in squares for point in landmarks.find(image, box).tolist()]
+
+    def transcribe(self, pcm: bytes) -> str:
+        """Return what is said."""
+        with self.engine("listener") as listener:
+            return listener.transcribe(pcm)
 
 
 class Policy:
@@ -60,33 +86,16 @@ class Policy:
     )
 
     def __init__(self) -> None:
-        self.device, self.local = "CPU", True
+        self.local = True
 
-    def set(self, device: str, local: bool) -> bool:
-        """Take a setting; returns whether there is such a device."""
+    def set(self, device: str, local: bool) -> str:
+        """Take a setting; returns the product's sentence about it."""
         if device not in self.DEVICES:
-            return False
-        self.device, self.local = device, local
-        return True
+            return "failed to set policy daemon"
+        self.local = local
+        return "successfully set the policy daemon"
 
-
-class Backend:
-    """One of each, for four doors."""
-
-    def __init__(self) -> None:
-        self.engines = Engines()
-        self.policy = Policy()
-        self.live = LiveRecognition(self.engines)
-
-    def squares(self, image: Any) -> Any:
-        """Return x1, y1, x2, y2 of the square around each face."""
-        with self.engines.use("faces") as faces:
-            return faces.squares(image)
-
-    def points(self, image: Any) -> list[list[float]]:
-        """Return x and y of 35 points for each face, one face after the other."""
-        squares = self.squares(image)
-        if not len(squares):
-            return []
-        with self.engines.use("landmarks") as landmarks:
-            return [point for box in squares for point in landmarks.find(image, box).tolist()]
+    def check(self) -> None:
+        """Raise EngineFailed while inference runs elsewhere."""
+        if not self.local:
+            raise EngineFailed("the policy is remote, and this machine forwards nothing")

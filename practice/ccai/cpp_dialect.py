@@ -8,12 +8,13 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import psutil
+from starlette.requests import Request
 from starlette.responses import Response
 
 from practice.ccai.backend import Backend
@@ -33,30 +34,32 @@ _CORS = {
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 # Oddity: whatever is no base64 counts as A, the letter for zero.
 _LENIENT = bytes(code if code in _BASE64 else ord("A") for code in range(256))
+_NO_LENGTH = "get content length error"
 log = logging.getLogger("practice.ccai")
 
 
-def answer(
-    name: str, content_type: str, has_length: bool, body: bytes, backend: Backend
-) -> Response:
+def names() -> list[str]:
+    """Return the services there are."""
+    return ["policy", *_SERVICES]
+
+
+def answer(name: str, backend: Backend, request: Request, body: bytes) -> Response:
     """Answer one request.
 
     Parameters
     ----------
     name : str
         The path's end: `ocr` for `/cgi-bin/fcgi_ocr`.
-    content_type : str
-        Has to say that the body is a form.
-    has_length : bool
-        Whether the request told its length before sending.
+    backend : Backend
+    request : Request
+        Has to say that its body is a form, and its length before it is sent.
     body : bytes
         A form; it ends at its first NUL, as a text in C does.
-    backend : Backend
     """
-    if FORM not in content_type:
-        return not_acceptable()
-    if not has_length:
-        return no_length()
+    if FORM not in request.headers.get("content-type", ""):
+        return _refused("not Acceptable")
+    if "content-length" not in request.headers:
+        return _refused(_NO_LENGTH)
     started = time.time()
     form = body.partition(b"\0")[0]
     if _field(form, b"healthcheck") == b"1":
@@ -65,35 +68,20 @@ def answer(
         return _text(_policy(form, backend))
     image = pixels.decode(_decode_base64(unquote_to_bytes(_field(form, b"image"))))
     run, end = _SERVICES[name]
-    if image is None:
-        # Oddity: what follows makes it no JSON at all.
-        return _text(f"error: frame is empty{end if end == _BARE else ''}{_since(started)}\n}}")
-    text = _inferred(name, run, end, image, backend)
-    return _text(f"{text}{_since(started)}\n}}")
-
-
-def names() -> list[str]:
-    """Return the services there are."""
-    return ["policy", *_SERVICES]
-
-
-def not_acceptable() -> Response:
-    """Return the answer to a request that is no form."""
-    return Response("not Acceptable", 404, headers={"content-type": "text/html"})
-
-
-def no_length() -> Response:
-    """Return the answer to a request that did not tell its length."""
-    return Response("get content length error", 404, headers={"content-type": "text/html"})
+    if image is not None:
+        text = _inferred(name, run, end, image, backend)
+    else:  # Oddity: what follows makes it no JSON at all.
+        text = f"error: frame is empty{end if end == _BARE else ''}"
+    # Cut, not rounded, unlike the Python services.
+    seconds = f"{time.time() - started:.6f}"[:-3]
+    return _text(f'{text}\t"time":{seconds}\n}}')
 
 
 def _inferred(name: str, run: Callable, end: str, image: Any, backend: Backend) -> str:
-    remote = not backend.policy.local
-    if remote and run is _no_engine:
+    if run is _no_engine and not backend.policy.local:
         return f'{{\r\n\t"ret":2,\r\n\t"msg":"can not support remote inference"{end}'
     try:
-        if remote:
-            raise EngineFailed("the policy is remote, and this machine forwards nothing")
+        backend.policy.check()
         data = run(image, backend)
     except EngineFailed as failure:
         log.error("fcgi_%s: %s", name, failure)
@@ -104,15 +92,14 @@ def _inferred(name: str, run: Callable, end: str, image: Any, backend: Backend) 
 
 
 def _classification(image: Any, backend: Backend) -> str:
-    with backend.engines.use("digits") as digits:
-        name, confidence = digits.classify(image)
+    name, confidence = backend.digit(image)
     tag = f'\t\t\t{{"tag_name":{_quoted(name)},"tag_confidence":{confidence:.6f}}}\n'
     return f'\t\t"tag_list":[\r\n{tag if confidence > 0.5 else ""}\t\t]\r\n'
 
 
 def _face_detection(image: Any, backend: Backend) -> str:
     # Oddity: neither made square nor enlarged, unlike those of the Python service.
-    with backend.engines.use("faces") as faces:
+    with backend.engine("faces") as faces:
         boxes = faces.find(image).tolist()
     items = [
         f'\t\t{{\n\t\t\t"x1":{x1},\n\t\t\t"y1":{y1},\n\t\t\t"x2":{x2},\n\t\t\t"y2":{y2}\n\t\t}}'
@@ -134,9 +121,8 @@ def _facial_landmark(image: Any, backend: Backend) -> str | None:
 
 
 def _ocr(image: Any, backend: Backend) -> str:
-    with backend.engines.use("reader") as reader:
-        lines = reader.read(image)
-    return '\t\t"item_list":[\r\n' + ",\n".join(map(_ocr_item, lines)) + "\t\t]\r\n"
+    items = map(_ocr_item, backend.lines(image))
+    return '\t\t"item_list":[\r\n' + ",\n".join(items) + "\t\t]\r\n"
 
 
 def _ocr_item(line: Any) -> str:
@@ -161,11 +147,13 @@ def _no_engine(image: Any, backend: Backend) -> str:
 _LINE, _BARE = ",\r\n", ",\n"
 # What is behind `msg` when there are no data: each service has its own line end.
 _SERVICES: dict[str, tuple[Callable[[Any, Backend], str | None], str]] = {
-    **{
-        f"classification{engine}": (_classification, _LINE)
-        for engine in ("", "_pd", "_tf", "_torch")
-    },
-    **{f"face_detection{engine}": (_face_detection, _LINE) for engine in ("", "_onnx", "_torch")},
+    "classification": (_classification, _LINE),
+    "classification_pd": (_classification, _LINE),
+    "classification_tf": (_classification, _LINE),
+    "classification_torch": (_classification, _LINE),
+    "face_detection": (_face_detection, _LINE),
+    "face_detection_onnx": (_face_detection, _LINE),
+    "face_detection_torch": (_face_detection, _LINE),
     "facial_landmark": (_facial_landmark, _LINE),
     "ocr": (_ocr, _LINE),
     "segmentation": (_no_engine, _BARE),
@@ -175,30 +163,27 @@ _SERVICES: dict[str, tuple[Callable[[Any, Backend], str | None], str]] = {
 
 def _policy(form: bytes, backend: Backend) -> str:
     # Oddity: nothing is unquoted here, so a device with a colon or a comma is never known.
-    device, local = _field(form, b"device").decode("latin-1"), _field(form, b"local") != b"0"
-    if backend.policy.set(device, local):
-        return "successfully set the policy daemon"
-    return "failed to set policy daemon"
+    device = _field(form, b"device").decode("latin-1")
+    return backend.policy.set(device, local=_field(form, b"local") != b"0")
 
 
-def streaming(content_type: str, has_length: bool, body: bytes) -> Response:
+def streaming(request: Request, body: bytes) -> Response:
     """Answer `/cgi-bin/streaming` as a machine without a camera does: -1 for every start."""
-    if not content_type:
-        return not_acceptable()
-    if not has_length:
-        return no_length()
+    if not request.headers.get("content-type"):
+        return _refused("not Acceptable")
+    if "content-length" not in request.headers:
+        return _refused(_NO_LENGTH)
     if b"healthcheck=1" in body:
         return _text("healthcheck ok")
     try:
-        request = json.loads(body.partition(b"\0")[0])
-        # Oddity: keys and methods are compared by their first letters only.
-        found = {
-            key: value
-            for name, value in request.items()
-            for key in ("pipeline", "method")
-            if name.startswith(key)
-        }
-        pipeline, method = found["pipeline"], found["method"]
+        values = {}
+        for name, value in json.loads(body.partition(b"\0")[0]).items():
+            # Oddity: keys and methods are compared by their first letters only.
+            for key in ("pipeline", "method"):
+                if name.startswith(key):
+                    values[key] = value
+        pipeline = values["pipeline"]
+        method = values["method"]
     except (ValueError, AttributeError, KeyError, RecursionError):
         return _text("-1")
     # No pipeline ever runs: to stop or read it is a success, to configure it is not.
@@ -206,44 +191,42 @@ def streaming(content_type: str, has_length: bool, body: bytes) -> Response:
     return _text("-1" if failed else "0")
 
 
-def smartphoto(has_length: bool, body: bytes) -> Response:
+def smartphoto(request: Request, body: bytes) -> Response:
     """Answer `/cgi-bin/smartphoto` as it does when it cannot: there are no photographs here."""
-    if not has_length:
-        return Response(
-            "get content length error", 404, headers={"content-type": "text/html", **_CORS}
-        )
+    if "content-length" not in request.headers:
+        return _refused(_NO_LENGTH, _CORS)
     well = _field(body.partition(b"\0")[0], b"healthcheck") == b"1"
     headers = {**_HEADERS, "content-type": "application/json", **_CORS}
     return Response("healthcheck ok" if well else '{"result" : -1}', headers=headers)
 
 
-def information(name: str, paths: list[str]) -> Response:
-    """Answer one of `fcgi_cpuinfo`, `fcgi_meminfo`, `fcgi_gpuinfo` and `fcgi_apiinfo`."""
+INFORMATION = ("cpuinfo", "gpuinfo", "meminfo", "apiinfo")
+
+
+def information(name: str, paths: Iterable[str], request: Request, body: bytes) -> Response:
+    """Answer `fcgi_cpuinfo` and the others of `INFORMATION`."""
     texts = {"cpuinfo": _cpu, "meminfo": _memory, "gpuinfo": _gpu}
     text = texts[name]() if name in texts else "".join(f"{path}\n" for path in paths)
     return Response(text, headers={"content-type": "text/plain", **_SAFE})
 
 
 def _cpu() -> str:
-    lines = [
-        f"processor\t: {n}\nmodel name\t: {platform.processor()}\n\n"
-        for n in range(psutil.cpu_count() or 1)
-    ]
+    model = platform.processor()
+    cores = range(psutil.cpu_count() or 1)
+    lines = (f"processor\t: {core}\nmodel name\t: {model}\n\n" for core in cores)
     return _file("/proc/cpuinfo") or "".join(lines)
 
 
 def _memory() -> str:
-    found = psutil.virtual_memory()
-    lines = f"MemTotal: {found.total // 1024} kB\nMemAvailable: {found.available // 1024} kB\n"
+    memory = psutil.virtual_memory()
+    lines = f"MemTotal: {memory.total // 1024} kB\nMemAvailable: {memory.available // 1024} kB\n"
     return _file("/proc/meminfo") or lines
 
 
 def _gpu() -> str:
     card = "/sys/class/drm/card0"
-    text = "".join(
-        f"{label}: {_file(f'{card}/device/{label.lower()}').strip()}\n"
-        for label in ("Vendor", "Device")
-    )
+    text = f"Vendor: {_file(f'{card}/device/vendor').strip()}\n"
+    text += f"Device: {_file(f'{card}/device/device').strip()}\n"
     for name in ("max", "min", "cur", "RP0", "RP1", "RPn"):
         frequency = _file(f"{card}/gt_{name}_freq_mhz")
         text += f"{name}: {frequency}" if frequency else ""
@@ -276,9 +259,8 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _since(started: float) -> str:
-    # Cut, not rounded, unlike the Python services.
-    return f'\t"time":{time.time() - started:.6f}'[:-3]
+def _refused(text: str, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(text, 404, headers={"content-type": "text/html", **(headers or {})})
 
 
 def _text(body: str) -> Response:

@@ -24,7 +24,7 @@ class InferenceService(inference_service_pb2_grpc.InferenceServicer):
     """The six methods; one inference at a time, as in the original."""
 
     def __init__(self, backend: Backend) -> None:
-        self._room = backend
+        self._backend = backend
         self._turn = threading.Lock()
 
     def Classification(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -54,18 +54,16 @@ class InferenceService(inference_service_pb2_grpc.InferenceServicer):
         try:
             if data is None:
                 raise EngineFailed("the file is none that this method reads")
-            if not self._room.policy.local:
-                raise EngineFailed("the policy is remote, and this machine forwards nothing")
+            self._backend.policy.check()
             with self._turn:
-                text = run(data, self._room)
+                text = run(data, self._backend)
         except EngineFailed as failure:
             log.error("%s: %s", name, failure)
         return inference_service_pb2.Result(json=text)
 
 
 def _classification(image: Any, backend: Backend) -> str:
-    with backend.engines.use("digits") as digits:
-        name, confidence = digits.classify(image)
+    name, confidence = backend.digit(image)
     if confidence < 0.5:
         return "[]"
     return f'[{{"tag_name":{_quoted(name)},"tag_confidence":{confidence:.6f}}}]'
@@ -84,9 +82,7 @@ def _facial_landmark(image: Any, backend: Backend) -> str:
 
 
 def _ocr(image: Any, backend: Backend) -> str:
-    with backend.engines.use("reader") as reader:
-        lines = reader.read(image)
-    return f"[{','.join(map(_ocr_item, lines))}]"
+    return f"[{','.join(map(_ocr_item, backend.lines(image)))}]"
 
 
 def _ocr_item(line: Any) -> str:
@@ -99,8 +95,7 @@ def _ocr_item(line: Any) -> str:
 
 
 def _asr(pcm: bytes, backend: Backend) -> str:
-    with backend.engines.use("listener") as listener:
-        return f'{{"text":{_quoted(listener.transcribe(pcm).upper())}}}'
+    return f'{{"text":{_quoted(backend.transcribe(pcm).upper())}}}'
 
 
 def _quoted(text: str) -> str:
@@ -117,11 +112,11 @@ class Authentication(grpc.ServerInterceptor):
 
     def intercept_service(self, continuation: Callable, handler_call_details: Any) -> Any:
         handler = continuation(handler_call_details)
-        given = dict(handler_call_details.invocation_metadata).get("authorization", "")
-        known = self._user.said(given if isinstance(given, str) else "")
-        if known or handler is None:
+        header = dict(handler_call_details.invocation_metadata).get("authorization", "")
+        admitted = self._user.said(header if isinstance(header, str) else "")
+        if admitted or handler is None:
             return handler
-        refuse = self._unauthenticated if known is None else self._denied
+        refuse = self._unauthenticated if admitted is None else self._denied
         return grpc.unary_unary_rpc_method_handler(
             refuse, handler.request_deserializer, handler.response_serializer
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from practice.ccai.engines import EngineFailed
 
 if TYPE_CHECKING:
-    from practice.ccai.backend import Engines
+    from practice.ccai.backend import Backend
 
 FRAME_SECONDS = 0.02
 FRAME_BYTES = 640  # 20 ms of int16 at 16000 Hz
@@ -21,8 +21,8 @@ log = logging.getLogger("practice.ccai")
 class LiveRecognition:
     """The one live session of the server, as in the original."""
 
-    def __init__(self, engines: "Engines") -> None:
-        self._engines = engines
+    def __init__(self, backend: "Backend") -> None:
+        self._backend = backend
         self._lock = threading.Lock()
         self._stop: threading.Event | None = None
         self._texts: queue.Queue[str] = queue.Queue()
@@ -37,7 +37,8 @@ class LiveRecognition:
         """
         with self._lock:
             if self._stop is None:
-                self._stop, self._texts = threading.Event(), queue.Queue()
+                self._stop = threading.Event()
+                self._texts = queue.Queue()
                 arguments = (recording, self._stop, self._texts)
                 threading.Thread(target=self._recognize, args=arguments, daemon=True).start()
             texts = self._texts
@@ -55,7 +56,7 @@ class LiveRecognition:
 
     def _recognize(self, recording: bytes, stop: threading.Event, texts: queue.Queue[str]) -> None:
         try:
-            with self._engines.use("listener") as listener:
+            with self._backend.engine("listener") as listener:
                 for text in listener.utterances(_play(recording, stop)):
                     texts.put(text)
         except EngineFailed as failure:
@@ -64,11 +65,10 @@ class LiveRecognition:
 
 def _play(recording: bytes, stop: threading.Event) -> Iterator[bytes]:
     """Give a frame every 20 ms: first the recording, then silence until told to stop."""
-    silence, due = bytes(FRAME_BYTES), time.monotonic()
+    due = time.monotonic()
     position = 0
     while not stop.is_set():
-        frame = recording[position : position + FRAME_BYTES]
+        yield recording[position : position + FRAME_BYTES].ljust(FRAME_BYTES, b"\0")
         position += FRAME_BYTES
-        yield frame + silence[len(frame) :]
         due += FRAME_SECONDS
         stop.wait(max(0.0, due - time.monotonic()))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from practice.ccai import pages
@@ -32,37 +33,37 @@ Fields = Mapping[str, bytes]
 log = logging.getLogger("practice.ccai")
 
 
-def answer(name: str, method: str, body: bytes, backend: Backend) -> Response:
+def names() -> list[str]:
+    """Return the services there are."""
+    return [*_SPECIAL, *_SERVICES]
+
+
+def answer(name: str, backend: Backend, request: Request, body: bytes) -> Response:
     """Answer one request.
 
     Parameters
     ----------
     name : str
         The path's end: `ocr` for `/cgi-bin/fcgi_py_ocr`.
-    method : str
-        The services look at the body only, so any will do; HEAD is answered without a look.
+    backend : Backend
+    request : Request
+        The services look at the body only, so any method will do; HEAD is answered without a look.
     body : bytes
         A form.
-    backend : Backend
     """
-    if method == "HEAD":
+    if request.method == "HEAD":
         return _text("")
     try:
         fields = _fields(body)
         if "healthcheck" in fields and int(fields["healthcheck"]) == 1:
             return _text("healthcheck ok")
-        return _text(
-            _SPECIAL[name](fields, backend) if name in _SPECIAL else _run(name, fields, backend)
-        )
+        if name in _SPECIAL:
+            return _text(_SPECIAL[name](fields, backend))
+        return _text(_run(name, fields, backend))
     except Exception as error:
         # Whatever the form lacks ends here: the services themselves check nothing.
         log.info("fcgi_py_%s: %s: %.200s", name, type(error).__name__, error)
         return pages.unhandled_exception()
-
-
-def names() -> list[str]:
-    """Return the services there are."""
-    return [*_SPECIAL, *_SERVICES]
 
 
 def _fields(body: bytes) -> Fields:
@@ -72,13 +73,13 @@ def _fields(body: bytes) -> Fields:
 
 
 def _run(name: str, fields: Fields, backend: Backend) -> str:
-    service, started = _SERVICES[name], time.time()
+    service = _SERVICES[name]
+    started = time.time()
     service.field(fields)  # before the policy: without it, a remote service stops as well
     if not backend.policy.local and not service.has_cloud_twin:
         return _dump({"ret": 2, "msg": "no remote inference"})
     try:
-        if not backend.policy.local:
-            raise EngineFailed("the policy is remote, and this machine forwards nothing")
+        backend.policy.check()
         data = service.run(fields, backend)
     except EngineFailed as failure:
         log.error("fcgi_py_%s: %s", name, failure)
@@ -92,8 +93,7 @@ def _classification(fields: Fields, backend: Backend) -> Any:
     image = pixels.decode(_content(fields))
     if image is None:
         raise EngineFailed("the bytes are no image")
-    with backend.engines.use("digits") as digits:
-        name, confidence = digits.classify(image)
+    name, confidence = backend.digit(image)
     return {"tag_list": [{"tag_name": name, "tag_confidence": confidence}]}
 
 
@@ -111,9 +111,6 @@ def _facial_landmark(fields: Fields, backend: Backend) -> Any:
 
 
 def _ocr(fields: Fields, backend: Backend) -> Any:
-    image = _image(fields)
-    with backend.engines.use("reader") as reader:
-        lines = reader.read(image)
     sides = ("x", "y", "width", "height")
     return {
         "item_list": [
@@ -124,24 +121,24 @@ def _ocr(fields: Fields, backend: Backend) -> Any:
                 "itemstring": line.text,
                 "word": [{"character": c, "confidence": sure} for c, sure in line.characters],
             }
-            for line in lines
+            for line in backend.lines(_image(fields))
         ]
     }
 
 
 def _ppocr(fields: Fields, backend: Backend) -> Any:
     # Oddity: each line comes with a space in front.
-    return "".join(f" {text}" for text in _texts(fields, backend))
+    return "".join(f" {line.text}" for line in backend.lines(_image(fields)))
 
 
 def _digitalnote(fields: Fields, backend: Backend) -> Any:
     # Oddity: the fields latex, handwritten and html of the manual are not looked at.
-    return "".join(f"{text}\n " for text in _texts(fields, backend))
+    return "".join(f"{line.text}\n " for line in backend.lines(_image(fields)))
 
 
 def _handwritten(fields: Fields, backend: Backend) -> Any:
     image = _image(fields)
-    with backend.engines.use("reader") as reader:
+    with backend.engine("reader") as reader:
         return reader.read_line(image)
 
 
@@ -156,7 +153,7 @@ def _no_engine(fields: Fields, backend: Backend) -> Any:
 
 def _tts(fields: Fields, backend: Backend) -> Any:
     text = _speakable(_words(fields))
-    with backend.engines.use("speaker") as speaker:
+    with backend.engine("speaker") as speaker:
         samples, rate = speaker.say(text)
     wav = float_wav(samples, rate)
     return {
@@ -223,16 +220,13 @@ def _recognized(realtime: str, fields: Fields, backend: Backend) -> str:
     pcm = base64.b64decode(fields["speech"])
     if len(pcm) % 2 or int(fields["samplewidth"]) != 2 or abs(rate / 16000 - 1) >= 0.1:
         raise ValueError("only 16 bit at 16000 Hz is supported")
-    with backend.engines.use("listener") as listener:
-        return listener.transcribe(pcm)
+    return backend.transcribe(pcm)
 
 
 def _policy(fields: Fields, backend: Backend) -> str:
     # Oddity: a form without fields succeeds too, and sets what the service starts with.
     local = int(fields.get("local", b"1")) != 0
-    if backend.policy.set(fields.get("device", b"CPU").decode(), local):
-        return "successfully set the policy daemon"
-    return "failed to set policy daemon"
+    return backend.policy.set(fields.get("device", b"CPU").decode(), local)
 
 
 _SPECIAL: dict[str, Callable[[Fields, Backend], str]] = {"asr": _asr, "policy": _policy}
@@ -251,12 +245,6 @@ def _image(fields: Fields) -> Any:
     if image is None:
         raise ValueError("the bytes are no image")
     return image
-
-
-def _texts(fields: Fields, backend: Backend) -> list[str]:
-    image = _image(fields)
-    with backend.engines.use("reader") as reader:
-        return [line.text for line in reader.read(image)]
 
 
 def _speakable(text: str) -> str:

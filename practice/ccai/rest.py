@@ -1,8 +1,7 @@
-"""The REST doors: paths, HTTP's own errors, and Basic authentication on the secure one."""
+"""The REST ports: paths, HTTP's own errors, and Basic authentication on the secure one."""
 
 import asyncio
 import base64
-import binascii
 import functools
 import hmac
 import logging
@@ -40,16 +39,14 @@ class User:
         if not header.startswith("Basic "):
             return None
         try:
-            given = base64.b64decode(header.removeprefix("Basic "))
-        except (binascii.Error, ValueError):
+            pair = base64.b64decode(header.removeprefix("Basic "))
+        except ValueError:
             return None
-        if b":" not in given:
-            return None
-        return hmac.compare_digest(given, self._expected)
+        return hmac.compare_digest(pair, self._expected) if b":" in pair else None
 
 
 def application(backend: Backend, user: User | None = None) -> Callable:
-    """Make the ASGI application of one door.
+    """Make the ASGI application of one port.
 
     Parameters
     ----------
@@ -69,11 +66,11 @@ def application(backend: Backend, user: User | None = None) -> Callable:
         if any(ord(character) < 32 or ord(character) == 127 for character in path):
             return pages.lighttpd(400)
         if user is not None and path.startswith(PREFIX):
-            known = user.said(request.headers.get("authorization", ""))
-            if known is False:
+            admitted = user.said(request.headers.get("authorization", ""))
+            if admitted is False:
                 log.warning("REST: wrong user or password.")
                 await asyncio.sleep(FAILURE_DELAY)
-            if not known:
+            if not admitted:
                 return pages.lighttpd(401, {**REALM, "connection": "close"})
         if path not in paths:
             return pages.lighttpd(404)
@@ -90,41 +87,14 @@ def application(backend: Backend, user: User | None = None) -> Callable:
 
 
 def _paths(backend: Backend) -> dict[str, Answer]:
-    found: dict[str, Answer] = {}
+    paths: dict[str, Answer] = {
+        f"{PREFIX}streaming": cpp_dialect.streaming,
+        f"{PREFIX}smartphoto": cpp_dialect.smartphoto,
+    }
     for name in python_dialect.names():
-        found[f"{PREFIX}fcgi_py_{name}"] = functools.partial(_python, name, backend)
+        paths[f"{PREFIX}fcgi_py_{name}"] = functools.partial(python_dialect.answer, name, backend)
     for name in cpp_dialect.names():
-        found[f"{PREFIX}fcgi_{name}"] = functools.partial(_cpp, name, backend)
-    found[f"{PREFIX}streaming"] = _streaming
-    found[f"{PREFIX}smartphoto"] = _smartphoto
-    for name in ("cpuinfo", "gpuinfo", "meminfo", "apiinfo"):
-        found[f"{PREFIX}fcgi_{name}"] = functools.partial(_information, name, found)
-    return found
-
-
-def _python(name: str, backend: Backend, request: Request, body: bytes) -> Response:
-    return python_dialect.answer(name, request.method, body, backend)
-
-
-def _cpp(name: str, backend: Backend, request: Request, body: bytes) -> Response:
-    return cpp_dialect.answer(name, _content_type(request), _has_length(request), body, backend)
-
-
-def _streaming(request: Request, body: bytes) -> Response:
-    return cpp_dialect.streaming(_content_type(request), _has_length(request), body)
-
-
-def _smartphoto(request: Request, body: bytes) -> Response:
-    return cpp_dialect.smartphoto(_has_length(request), body)
-
-
-def _information(name: str, paths: dict[str, Answer], request: Request, body: bytes) -> Response:
-    return cpp_dialect.information(name, list(paths))
-
-
-def _has_length(request: Request) -> bool:
-    return "content-length" in request.headers
-
-
-def _content_type(request: Request) -> str:
-    return request.headers.get("content-type", "")
+        paths[f"{PREFIX}fcgi_{name}"] = functools.partial(cpp_dialect.answer, name, backend)
+    for name in cpp_dialect.INFORMATION:
+        paths[f"{PREFIX}fcgi_{name}"] = functools.partial(cpp_dialect.information, name, paths)
+    return paths

@@ -16,7 +16,7 @@ import pytest
 from practice.ccai.engines import EngineFailed
 from practice.ccai.engines.digits import NAMES, Digits, prepared
 from practice.ccai.engines.faces import FaceFinder, squared
-from practice.ccai.engines.hearing import Listener, Live
+from practice.ccai.engines.hearing import Listener
 from practice.ccai.engines.landmarks import INDICES, Landmarks
 from practice.ccai.engines.reading import Line, Reader
 from practice.ccai.engines.speaking import Speaker
@@ -183,16 +183,16 @@ def test_more_than_five_minutes_are_refused(listener: Listener) -> None:
 def test_a_stream_is_cut_where_it_pauses(listener: Listener, size: int) -> None:
     stream = PAUSE + recording() + PAUSE + recording() + PAUSE
     frames = (stream[start : start + size] for start in range(0, len(stream), size))
-    assert list(Live(listener).utterances(frames)) == ["go forward ten meters"] * 2
+    assert list(listener.utterances(frames)) == ["go forward ten meters"] * 2
 
 
 def test_the_end_of_a_stream_ends_the_utterance(listener: Listener) -> None:
-    assert list(Live(listener).utterances(iter([recording()]))) == ["go forward ten meters"]
+    assert list(listener.utterances(iter([recording()]))) == ["go forward ten meters"]
 
 
 def test_a_silent_stream_has_no_utterance(listener: Listener) -> None:
-    assert list(Live(listener).utterances(iter([bytes(FRAME)] * 100))) == []
-    assert list(Live(listener).utterances(iter([]))) == []
+    assert list(listener.utterances(iter([bytes(FRAME)] * 100))) == []
+    assert list(listener.utterances(iter([]))) == []
 
 
 # Reading.

@@ -72,8 +72,16 @@ class Listener:
             return self._decode(pcm)
 
     def utterances(self, frames: Iterator[bytes]) -> Iterator[str]:
-        """Cut a stream into utterances and give the text of each; see `Live`."""
-        return Live(self).utterances(frames)
+        """Cut a stream into utterances, and give the text of each as soon as it is over.
+
+        Parameters
+        ----------
+        frames : iterator of bytes
+            Pieces of any size of what `transcribe` takes.
+        """
+        for speech in _utterances(frames):
+            if text := self.transcribe(speech):
+                yield text
 
     def _level(self, pcm: bytes) -> None:
         """Take the cepstral mean of the whole recording.
@@ -106,45 +114,23 @@ class Listener:
         return hypothesis.hypstr if hypothesis else ""
 
 
-class Live:
-    """Cuts a stream into utterances and recognizes each.
-
-    Parameters
-    ----------
-    listener : Listener
-    """
-
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-
-    def utterances(self, frames: Iterator[bytes]) -> Iterator[str]:
-        """Give the text of each utterance as soon as it is over.
-
-        Parameters
-        ----------
-        frames : iterator of bytes
-            Pieces of any size of what `transcribe` takes.
-        """
-        endpointer = Endpointer(sample_rate=RATE)
-        waiting, speech = b"", b""
-        for frame in frames:
-            waiting += frame
-            while len(waiting) >= endpointer.frame_bytes:  # its frames have 30 ms
-                heard = endpointer.process(waiting[: endpointer.frame_bytes])
-                waiting = waiting[endpointer.frame_bytes :]
-                speech += heard or b""
-                # What goes on for minutes is cut, or it would never be recognized.
-                too_long = len(speech) >= (_LONGEST - 1) * RATE * 2
-                if speech and (too_long or not endpointer.in_speech):
-                    yield from self._texts(speech)
-                    speech = b""
-        if endpointer.in_speech:
-            speech += endpointer.end_stream(waiting) or b""
-        yield from self._texts(speech)
-
-    def _texts(self, speech: bytes) -> Iterator[str]:
-        if text := self._listener.transcribe(speech):
-            yield text
+def _utterances(frames: Iterator[bytes]) -> Iterator[bytes]:
+    endpointer = Endpointer(sample_rate=RATE)
+    waiting = b""
+    speech = b""
+    for frame in frames:
+        waiting += frame
+        while len(waiting) >= endpointer.frame_bytes:  # its frames have 30 ms
+            speech += endpointer.process(waiting[: endpointer.frame_bytes]) or b""
+            waiting = waiting[endpointer.frame_bytes :]
+            # What goes on for minutes is cut, or it would never be recognized.
+            too_long = len(speech) >= (_LONGEST - 1) * RATE * 2
+            if speech and (too_long or not endpointer.in_speech):
+                yield speech
+                speech = b""
+    if endpointer.in_speech:
+        speech += endpointer.end_stream(waiting) or b""
+    yield speech
 
 
 def _model(name: str) -> str:
