@@ -37,7 +37,8 @@ class FaultDial(w.VBox):
     def __init__(
         self, service: PrivateEndpoint, call: Callable[[Endpoint], Any], rate: int = 30
     ) -> None:
-        self._service, self._call = service, call
+        self._service = service
+        self._call = call
         self.rate = w.IntSlider(
             rate,
             0,
@@ -48,7 +49,8 @@ class FaultDial(w.VBox):
             style={"description_width": "initial"},
             layout=w.Layout(width="30em"),
         )
-        self.words, self.plot = w.HTML(), w.Image(format="png")
+        self.words = w.HTML()
+        self.plot = w.Image(format="png")
         self.without = self.with_retries = Measured(0.0, [])
         super().__init__([self.rate, self.words, self.plot])
         self.rate.observe(lambda _: self.measure(), "value")
@@ -87,12 +89,16 @@ class FaultDial(w.VBox):
         from matplotlib.figure import Figure  # 0.4 s
 
         figure = Figure(figsize=(8, 3), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        names, both = ["without retries", "with retries"], (self.without, self.with_retries)
-        left.bar(names, [100 * each.succeeded for each in both], color=["#d55e00", "#0072b2"])
-        left.set(title="success", ylabel="calls that succeeded, in %", ylim=(0, 105))
-        right.boxplot([[1000 * t for t in each.times] or [0] for each in both], tick_labels=names)
-        right.set(title="latency of the calls that succeeded", ylabel="milliseconds", yscale="log")
+        shares, latencies = figure.subplots(1, 2)
+        names = ["without retries", "with retries"]
+        bars = (self.without, self.with_retries)
+        shares.bar(names, [100 * bar.succeeded for bar in bars], color=["#d55e00", "#0072b2"])
+        shares.set(title="success", ylabel="calls that succeeded, in %", ylim=(0, 105))
+        milliseconds = [[1000 * seconds for seconds in bar.times] or [0] for bar in bars]
+        latencies.boxplot(milliseconds, tick_labels=names)
+        latencies.set(
+            title="latency of the calls that succeeded", ylabel="milliseconds", yscale="log"
+        )
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=80)
         return buffer.getvalue()

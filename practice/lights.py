@@ -26,8 +26,8 @@ class Lights(w.VBox):
 
     def refresh(self) -> None:
         """Ask each service how it does."""
-        for name, found in manager.status().items():
-            self.rows[name].show(found)
+        for name, status in manager.status().items():
+            self.rows[name].show(status)
 
     def wait(self, timeout: float = 90.0) -> None:
         """Wait until what was clicked is done."""
@@ -70,16 +70,17 @@ class _Row:
         wrap = w.Layout(flex_flow="row wrap", align_items="center")
         self.box = w.HBox([self.light, *self.buttons.values()], layout=wrap)
 
-    def show(self, found: dict[str, Any]) -> None:
-        on = bool(found["healthy"])
-        places = (found.get(key) for key in ("rest", "grpc", "iam", "http"))
-        where = ", ".join(filter(None, places)) if on else ""
+    def show(self, status: dict[str, Any]) -> None:
+        on = bool(status["healthy"])
+        addresses = (status.get(key) for key in ("rest", "grpc", "iam", "http"))
+        listed = ", ".join(filter(None, addresses)) if on else ""
         colour, sign, word = _LIGHTS[on]
         self.light.value = (
             f"<span role='status'><span style='color:{colour}'>{sign}</span> "
-            f"{escape(f'{self.name} is {word}')} {escape(where)}</span>"
+            f"{escape(f'{self.name} is {word}')} {escape(listed)}</span>"
         )
-        self.buttons["start"].disabled, self.buttons["stop"].disabled = on, not on
+        self.buttons["start"].disabled = on
+        self.buttons["stop"].disabled = not on
 
     def busy(self, words: str) -> None:
         self.light.value = f"<span role='status'>○ {escape(f'{self.name}: {words}')}</span>"

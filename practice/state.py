@@ -78,12 +78,13 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def _replace(new: Path, path: Path) -> None:
-    for left in reversed(range(50)):
+    deadline = time.monotonic() + 1.0
+    while True:
         try:
             new.replace(path)
             return
         except PermissionError:  # Windows, while somebody reads the old file
-            if not left:
+            if time.monotonic() > deadline:
                 new.unlink(missing_ok=True)
                 raise
             time.sleep(0.02)

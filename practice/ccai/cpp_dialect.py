@@ -144,7 +144,8 @@ def _no_engine(image: Any, backend: Backend) -> str:
     raise EngineFailed("there is no engine for this service here")
 
 
-_LINE, _BARE = ",\r\n", ",\n"
+_LINE = ",\r\n"
+_BARE = ",\n"
 # What is behind `msg` when there are no data: each service has its own line end.
 _SERVICES: dict[str, tuple[Callable[[Any, Backend], str | None], str]] = {
     "classification": (_classification, _LINE),

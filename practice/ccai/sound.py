@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_FLOAT, _PCM = 3, 1
+_PCM = 1
+_FLOAT = 3
 
 
 def float_wav(samples: "NDArray", rate: int) -> bytes:

@@ -46,7 +46,7 @@ def trouble_source(flags: argparse.Namespace) -> "Source | None":
 
 def troubled(app: Callable, source: "Source | None") -> Callable:
     """Put a source's faults into an ASGI application; without one it stays as it is."""
-    return app if source is None else source.troubled(app)
+    return app if source is None else source.application(app)
 
 
 class Activity(grpc.ServerInterceptor):
@@ -80,7 +80,7 @@ def grpc_server(
     options: Sequence[tuple[str, int | str]] = (),
 ) -> grpc.Server:
     """Make a gRPC server: threads as many as TensorFlow Serving's, messages of any size."""
-    faults = [] if source is None else [source.interceptor()]
+    faults = [] if source is None else [source]
     return grpc.server(
         futures.ThreadPoolExecutor(max_workers=threads or 4 * (os.cpu_count() or 1)),
         interceptors=[activity, *faults, *interceptors],

@@ -56,7 +56,7 @@ class Trouble:
             raise state.PracticeError("calls is a number from 0 on.")
 
 
-class Source:
+class Source(grpc.ServerInterceptor):
     """Tells for each call what is wrong with it, as a file says that can change at any time.
 
     Parameters
@@ -66,7 +66,8 @@ class Source:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path, self._changed = path, 0
+        self._path = path
+        self._changed = 0
         self._lock = threading.Lock()
         self._set(Trouble(rate=0.0))
 
@@ -74,18 +75,10 @@ class Source:
         """Return what is wrong with the call that has just come; None when nothing is."""
         with self._lock:
             self._read()
-            if self._left <= 0 or self._chance.random() >= self._trouble.rate:
+            if self._calls <= 0 or self._chance.random() >= self._trouble.rate:
                 return None
-            self._left -= 1
+            self._calls -= 1
             return self._trouble
-
-    def interceptor(self) -> grpc.ServerInterceptor:
-        """Make what puts the trouble into a gRPC server's calls."""
-        return _TroubledCalls(self)
-
-    def troubled(self, app: Callable) -> Callable:
-        """Put the trouble into an ASGI application."""
-        return _troubled_app(app, self)
 
     def _read(self) -> None:
         try:
@@ -98,28 +91,20 @@ class Source:
 
     def _set(self, trouble: Trouble) -> None:
         self._trouble = trouble
-        self._left = float("inf") if trouble.calls is None else trouble.calls
+        self._calls = float("inf") if trouble.calls is None else trouble.calls
         self._chance = random.Random(_SEED)  # noqa: S311
 
-
-def write(path: Path, trouble: Trouble) -> None:
-    """Say what is wrong from now on."""
-    state.write_json(path, dataclasses.asdict(trouble))
-
-
-class _TroubledCalls(grpc.ServerInterceptor):
-    def __init__(self, source: Source) -> None:
-        self._source = source
-
     def intercept_service(self, continuation: Callable, handler_call_details: Any) -> Any:
-        handler, trouble = continuation(handler_call_details), self._source.next()
+        handler = continuation(handler_call_details)
+        trouble = self.next()
         if handler is None or trouble is None or handler.unary_unary is None:
             return handler
 
         def troubled(request: Any, context: grpc.ServicerContext) -> Any:
-            ends = time.monotonic() + trouble.delay
-            while (left := ends - time.monotonic()) > 0 and context.is_active():
-                time.sleep(min(left, 0.05))  # the delay itself; in steps, to notice who leaves
+            deadline = time.monotonic() + trouble.delay
+            while time.monotonic() < deadline and context.is_active():
+                # The delay itself; in steps, to notice who leaves.
+                time.sleep(min(max(deadline - time.monotonic(), 0), 0.05))
             if trouble.cut:
                 _cut(context.peer())
             if trouble.cut or trouble.fail:
@@ -131,44 +116,44 @@ class _TroubledCalls(grpc.ServerInterceptor):
             troubled, handler.request_deserializer, handler.response_serializer
         )
 
+    def application(self, app: Callable) -> Callable:
+        """Put the trouble into an ASGI application."""
+        from starlette.responses import PlainTextResponse  # notebooks write trouble without it
+
+        async def troubled(scope: Any, receive: Any, send: Any) -> None:
+            async def half(message: Any) -> None:
+                body = message.get("body", b"")
+                if message["type"] == "http.response.body":
+                    message = {**message, "body": body[: len(body) // 2], "more_body": True}
+                await send(message)
+
+            trouble = self.next()
+            if trouble is None:
+                await app(scope, receive, send)
+                return
+            await asyncio.sleep(trouble.delay)
+            if trouble.cut:
+                # An answer that ends before its length is reached: the web server hangs up.
+                await app(scope, receive, half)
+            elif trouble.fail:
+                while (await receive()).get("more_body"):
+                    pass  # who is still sending would not hear the answer
+                await PlainTextResponse(_REASON, STATUSES[trouble.fail])(scope, receive, send)
+            else:
+                await app(scope, receive, send)
+
+        return troubled
+
+
+def write(path: Path, trouble: Trouble) -> None:
+    """Say what is wrong from now on."""
+    state.write_json(path, dataclasses.asdict(trouble))
+
 
 def _cut(peer: str) -> None:
     """Cut the connection to a client of this process: gRPC itself has no way to."""
     port = peer.rpartition(":")[2]
-    for each in psutil.Process().net_connections(kind="tcp"):
-        if each.raddr and str(each.raddr.port) == port and each.fd >= 0:  # Windows tells no number
-            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(each.fd)) as found:
-                found.shutdown(socket.SHUT_RDWR)
-
-
-def _troubled_app(app: Callable, source: Source) -> Callable:
-    async def troubled(scope: Any, receive: Any, send: Any) -> None:
-        trouble = source.next()
-        if trouble is None:
-            await app(scope, receive, send)
-            return
-        await asyncio.sleep(trouble.delay)
-        if trouble.fail and not trouble.cut:
-            await _read_away(receive)
-            status, text = STATUSES[trouble.fail], _REASON.encode()
-            headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(text))]
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": text})
-            return
-
-        async def half(message: Any) -> None:
-            body = message.get("body", b"")
-            if message["type"] == "http.response.body":
-                message = {**message, "body": body[: len(body) // 2], "more_body": True}
-            await send(message)
-
-        # An answer that ends before its length is reached: the web server hangs up.
-        await app(scope, receive, half if trouble.cut else send)
-
-    return troubled
-
-
-async def _read_away(receive: Any) -> None:
-    # Who is still sending would not hear the answer.
-    while (await receive()).get("more_body"):
-        pass
+    for row in psutil.Process().net_connections(kind="tcp"):
+        if row.raddr and str(row.raddr.port) == port and row.fd >= 0:  # Windows tells no number
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(row.fd)) as connection:
+                connection.shutdown(socket.SHUT_RDWR)

@@ -78,13 +78,10 @@ class Account:
         lifetime: float = LIFETIME,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.kept, self.clock = kept, clock
+        self.kept = kept
+        self.clock = clock
         self._lifetime = lifetime
         self._box: Any = None
-
-    def is_password(self, given: str) -> bool:
-        """Compare a password with the user's, in constant time."""
-        return same(given, self.kept["password"])
 
     def issue(self, *, project: bool, domain: bool) -> tuple[str, Token]:
         """Give out a token for the project, for the domain, or for neither."""
@@ -125,9 +122,9 @@ class Account:
         return self._box
 
 
-def same(given: str, expected: str) -> bool:
+def same(text: str, expected: str) -> bool:
     """Compare two texts in constant time."""
-    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode())
+    return hmac.compare_digest(text.encode("utf-8", "surrogatepass"), expected.encode())
 
 
 def utc(seconds: float) -> str:

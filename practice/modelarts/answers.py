@@ -17,7 +17,8 @@ class Refusal(Exception):
 
     def __init__(self, status: int, body: Mapping[str, Any]) -> None:
         super().__init__(str(body))
-        self.status, self.body = status, dict(body)
+        self.status = status
+        self.body = dict(body)
 
     @property
     def response(self) -> JSONResponse:

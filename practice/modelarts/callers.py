@@ -76,7 +76,8 @@ class Callers:
 
     def app(self, request: Request, body: bytes) -> None:
         """Know an app by its AppCode, by its AppKey alone, or by a signature made with both."""
-        kept, headers = self._account.kept, request.headers
+        kept = self._account.kept
+        headers = request.headers
         if "x-apig-appcode" in headers:
             if not same(headers["x-apig-appcode"], kept["appcode"]):
                 raise NotKnown("app", "app not found, appcode does not exist")

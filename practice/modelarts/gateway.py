@@ -1,9 +1,9 @@
 """The gateway: who is calling, how much and how often, and on to the service."""
 
 import asyncio
-import collections
 import time
 import uuid
+from collections import deque
 from typing import Any
 
 import anyio.to_thread
@@ -49,40 +49,37 @@ class Gateway:
         rate: int = RATE,
         lock_limit: int = 5,
     ) -> None:
-        self._account, self._deployments = account, deployments
-        self._patience, self._rate = patience, rate
+        self._account = account
+        self._deployments = deployments
+        self._patience = patience
+        self._rate = rate
         self._callers = Callers(account, lock_limit)
-        self._calls: dict[str, collections.deque[float]] = collections.defaultdict(
-            collections.deque
-        )
+        # For each API when it was called in the last second.
+        self._calls: dict[str, deque[float]] = {api: deque() for api in _APIS}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
-        request, began = Request(scope, receive), time.perf_counter()
+        request = Request(scope, receive)
+        began = time.perf_counter()
         request.state.id = uuid.uuid4().hex
         request.state.debug = {}
         try:
-            # Before anything is refused: who is still sending would not hear the answer.
-            body = await web.read_body(request, BODY_LIMIT)
-            response = await self._answer(request, body)
-        except web.TooLarge:
-            response = self._refused(
-                answers.gateway(413, "0201", "Request entity too large"), request
-            )
+            response = await self._answer(request)
         except Refusal as refusal:
-            response = self._refused(refusal, request)
+            if refusal.body.get("error_code", "").startswith("APIG."):
+                refusal.body["request_id"] = request.state.id
+            response = refusal.response
         response.headers["X-Request-Id"] = request.state.id
         if request.headers.get("x-apig-mode") == "debug":
-            taken = f"{1000 * (time.perf_counter() - began):.0f}"
-            response.headers.update({"X-Apig-Latency": taken, **request.state.debug})
+            response.headers.update({"X-Apig-Latency": _ms_since(began), **request.state.debug})
         await response(scope, receive, send)
 
-    def _refused(self, refusal: Refusal, request: Request) -> Response:
-        if refusal.body.get("error_code", "").startswith("APIG."):
-            refusal.body["request_id"] = request.state.id
-        return refusal.response
-
-    async def _answer(self, request: Request, body: bytes) -> Response:
+    async def _answer(self, request: Request) -> Response:
+        try:
+            # Before anything is refused: who is still sending would not hear the answer.
+            body = await web.read_body(request, BODY_LIMIT)
+        except web.TooLarge as error:
+            raise answers.gateway(413, "0201", "Request entity too large") from error
         self._check_size(request)
         path = request.scope["path"]
         if path == iam.PATH:
@@ -117,10 +114,12 @@ class Gateway:
             raise answers.dispatcher(404, "4204", f"API /{rest} does not exist")
         deployment = self._deployments[name]
         model = deployment.model()
-        given = await models.read(request.headers, body)
+        content = await models.read(request.headers, body)
         began = time.perf_counter()
         try:
-            call = anyio.to_thread.run_sync(deployment.infer, model, given, abandon_on_cancel=True)
+            call = anyio.to_thread.run_sync(
+                deployment.infer, model, content, abandon_on_cancel=True
+            )
             response = await asyncio.wait_for(call, self._patience)
         except TimeoutError as error:
             raise answers.dispatcher(
@@ -129,14 +128,14 @@ class Gateway:
                 "Failed to respond because response timed out, please confirm your "
                 "service is able to process the request without timeout. ",
             ) from error
-        taken = f"{1000 * (time.perf_counter() - began):.0f}"
-        request.state.debug["X-Apig-Upstream-Latency"] = taken
+        request.state.debug["X-Apig-Upstream-Latency"] = _ms_since(began)
         return response
 
     def _throttle(self, api: str, request: Request) -> None:
         if not self._rate:
             return
-        now, calls = time.monotonic(), self._calls[api]
+        now = time.monotonic()
+        calls = self._calls[api]
         while calls and now - calls[0] >= 1:
             calls.popleft()
         if len(calls) >= self._rate:
@@ -167,5 +166,9 @@ class Gateway:
 
 
 # For each id in an address the service, and whether it is the address for apps.
-_APIS = {each.id: (name, False) for name, each in published.SERVICES.items()}
-_APIS |= {each.app_id: (name, True) for name, each in published.SERVICES.items()}
+_APIS = {service.id: (name, False) for name, service in published.SERVICES.items()}
+_APIS |= {service.app_id: (name, True) for name, service in published.SERVICES.items()}
+
+
+def _ms_since(began: float) -> str:
+    return f"{1000 * (time.perf_counter() - began):.0f}"

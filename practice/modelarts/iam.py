@@ -32,27 +32,27 @@ def tokens(account: Account, request: Request, body: bytes) -> Response:
     elif "domain" in scope and not _names(_part(scope, "domain"), account, "domain"):
         raise iam(401, "Unauthorized", "Unauthorized.")
     text, token = account.issue(project=project, domain="domain" in scope and not project)
-    told = _told(account, token)
+    content = _content(account, token)
     if "nocatalog" not in request.query_params:
-        told["catalog"] = _catalog(request)
-    return JSONResponse({"token": told}, 201, {"X-Subject-Token": text})
+        content["catalog"] = _catalog(request)
+    return JSONResponse({"token": content}, 201, {"X-Subject-Token": text})
 
 
 def _json(body: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(body)
+        content = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise _bad("The request body is not JSON.") from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise _bad("The request body has to be an object.")
-    return found
+    return content
 
 
 def _part(whole: dict[str, Any], name: str) -> dict[str, Any]:
-    found = whole.get(name)
-    if not isinstance(found, dict):
+    part = whole.get(name)
+    if not isinstance(part, dict):
         raise _bad(f"The request body has no object {name!r} where one is required.")
-    return found
+    return part
 
 
 def _bad(message: str) -> Refusal:
@@ -61,10 +61,10 @@ def _bad(message: str) -> Refusal:
 
 def _is_ours(account: Account, user: dict[str, Any]) -> bool:
     """Whether it is our user, by id or by name and domain, with the right password."""
-    password = user.get("password")
-    if not isinstance(password, str):
+    if not isinstance(user.get("password"), str):
         raise _bad("The user has no password, or it is not text.")
-    right = account.is_password(password)  # compared in any case: the time tells nothing
+    # Compared in any case: the time tells nothing.
+    right = same(user["password"], account.kept["password"])
     if "id" in user:
         return _is(user["id"], account.kept["user_id"]) and right
     named = _is(user.get("name"), account.kept["user"])
@@ -73,9 +73,9 @@ def _is_ours(account: Account, user: dict[str, Any]) -> bool:
 
 def _names(thing: dict[str, Any], account: Account, what: str) -> bool:
     """Whether a project or domain is ours, by its id or its name."""
-    by_id = "id" in thing
-    key = f"{what}_id" if by_id else what
-    return _is(thing["id"] if by_id else thing.get("name"), account.kept[key])
+    if "id" in thing:
+        return _is(thing["id"], account.kept[f"{what}_id"])
+    return _is(thing.get("name"), account.kept[what])
 
 
 def _check_project(account: Account, project: dict[str, Any]) -> None:
@@ -85,15 +85,15 @@ def _check_project(account: Account, project: dict[str, Any]) -> None:
         raise iam(400, "Bad Request", "There is no such project for this user.")
 
 
-def _is(given: Any, expected: str) -> bool:
-    return isinstance(given, str) and same(given, expected)
+def _is(value: Any, expected: str) -> bool:
+    return isinstance(value, str) and same(value, expected)
 
 
-def _told(account: Account, token: Token) -> dict[str, Any]:
+def _content(account: Account, token: Token) -> dict[str, Any]:
     kept = account.kept
     domain = {"id": kept["domain_id"], "name": kept["domain"]}
     user = {"id": kept["user_id"], "name": kept["user"], "password_expires_at": ""}
-    told: dict[str, Any] = {
+    content: dict[str, Any] = {
         "methods": ["password"],
         "expires_at": utc(token.expires),
         "issued_at": utc(token.issued),
@@ -101,10 +101,10 @@ def _told(account: Account, token: Token) -> dict[str, Any]:
         "roles": [{"id": "0", "name": "modelarts_practice"}],
     }
     if token.project_id:
-        told["project"] = {"id": kept["project_id"], "name": kept["project"], "domain": domain}
+        content["project"] = {"id": kept["project_id"], "name": kept["project"], "domain": domain}
     elif token.domain_id:
-        told["domain"] = domain
-    return told
+        content["domain"] = domain
+    return content
 
 
 def _catalog(request: Request) -> list[dict[str, Any]]:

@@ -52,10 +52,10 @@ def answer(
         if request.method != "GET":
             raise _not_allowed()
         return JSONResponse(_list(account, deployments, request.query_params))
-    found = {published.SERVICES[name].id: each for name, each in deployments.items()}
-    if wanted not in found:
+    by_id = {published.SERVICES[name].id: deployments[name] for name in deployments}
+    if wanted not in by_id:
         raise dispatcher(404, "3502", f"The service {wanted} does not exist.")
-    deployment = found[wanted]
+    deployment = by_id[wanted]
     if request.method == "PUT":
         _change(deployment, body)
         return JSONResponse({})
@@ -72,17 +72,18 @@ def _parts(request: Request) -> tuple[str, str | None]:
 def _list(
     account: Account, deployments: Mapping[str, Deployment], query: Mapping[str, str]
 ) -> dict[str, Any]:
-    found = [_summary(account, each) for each in deployments.values()]
-    for key in _FILTERS:
-        if key in query:
-            found = [each for each in found if each.get(key) == query[key]]
-    sort_by, order = query.get("sort_by", "publish_at"), query.get("order", "desc")
+    filters = {key: query[key] for key in _FILTERS if key in query}
+    summaries = [_summary(account, deployment) for deployment in deployments.values()]
+    services = [row for row in summaries if filters.items() <= row.items()]
+    sort_by = query.get("sort_by", "publish_at")
+    order = query.get("order", "desc")
     if sort_by not in _SORTS or order not in ("asc", "desc"):
         raise dispatcher(400, "0104", "sort_by or order has a value that it does not take.")
-    found.sort(key=lambda each: each[sort_by], reverse=order == "desc")
-    offset, limit = _number(query, "offset", 0), _number(query, "limit", 1000)
-    page = found[offset * limit :][:limit]  # offset counts pages
-    return {"total_count": len(found), "count": len(page), "services": page}
+    services.sort(key=lambda row: row[sort_by], reverse=order == "desc")
+    limit = _number(query, "limit", 1000)
+    start = _number(query, "offset", 0) * limit  # offset counts pages
+    page = services[start : start + limit]
+    return {"total_count": len(services), "count": len(page), "services": page}
 
 
 def _number(query: Mapping[str, str], name: str, default: int) -> int:
@@ -110,17 +111,17 @@ def _summary(account: Account, deployment: Deployment) -> dict[str, Any]:
 
 
 def _details(account: Account, deployment: Deployment, host: str) -> dict[str, Any]:
-    found = _summary(account, deployment)
+    details = _summary(account, deployment)
     address = published.SERVICES[deployment.name]
     if deployment.status == "running":
-        found["access_address"] = f"https://{host}{address.path}"
-        found["bind_access_address"] = f"https://{host}{address.app_path}"
+        details["access_address"] = f"https://{host}{address.path}"
+        details["bind_access_address"] = f"https://{host}{address.app_path}"
     if deployment.status == "deploying":
-        found["progress"] = 50
+        details["progress"] = 50
     if deployment.error:
-        found["error_msg"] = deployment.error
-    found["config"] = [{"model_name": deployment.name, "model_version": "0.0.1", "weight": 100}]
-    return found
+        details["error_msg"] = deployment.error
+    details["config"] = [{"model_name": deployment.name, "model_version": "0.0.1", "weight": 100}]
+    return details
 
 
 def _change(deployment: Deployment, body: bytes) -> None:
@@ -132,10 +133,7 @@ def _change(deployment: Deployment, body: bytes) -> None:
         raise dispatcher(400, "0104", "status has to be running or stopped, and a change.")
     if deployment.status == "deploying":
         raise dispatcher(400, "0104", "The service is being deployed. Wait until it runs.")
-    if wanted == "running":
-        deployment.start()
-    else:
-        deployment.stop()
+    (deployment.start if wanted == "running" else deployment.stop)()
 
 
 def _not_allowed() -> Refusal:

@@ -54,7 +54,7 @@ class Model:
         """Run the model."""
         return self._engine.run(self._tasks, inputs, math.inf)[0]
 
-    def answer(self, given: Any) -> dict[str, Any]:
+    def answer(self, content: Any) -> dict[str, Any]:
         """Answer what was sent: read JSON, or a form's fields by name."""
         raise NotImplementedError
 
@@ -62,11 +62,11 @@ class Model:
 class Iris(Model):
     """`meta` and `data.req_data` to `meta` and `data.resp_data`."""
 
-    def answer(self, given: Any) -> dict[str, Any]:
+    def answer(self, content: Any) -> dict[str, Any]:
         """Tell each flower."""
         try:
-            rows = given["data"]["req_data"]
-            meta = given.get("meta") or {}
+            rows = content["data"]["req_data"]
+            meta = content.get("meta") or {}
             features = np.array([[_number(row[name]) for name in FIELDS] for row in rows])
             uuid = meta.get("uuid", "")
         except (KeyError, TypeError, AttributeError, OverflowError) as error:
@@ -78,21 +78,21 @@ class Iris(Model):
         if not np.isfinite(lengths).all():
             raise NotRecognized("a length is larger than the model's numbers can be")
         best = self.run(features=lengths)["probabilities"].argmax(axis=1)
-        told = [
+        flowers = [
             row | {"predictresult": FLOWERS[flower]} for row, flower in zip(rows, best, strict=True)
         ]
-        return {"meta": {"uuid": uuid}, "data": {"resp_data": told}}
+        return {"meta": {"uuid": uuid}, "data": {"resp_data": flowers}}
 
 
 class Digits(Model):
     """A picture of one digit to `predicted_label` and `scores`."""
 
-    def answer(self, given: Any) -> dict[str, Any]:
+    def answer(self, content: Any) -> dict[str, Any]:
         """Tell the digit."""
         from practice.ccai.engines.digits import prepared  # 30 ms: the port opens without it
 
         try:
-            pixels = prepared(_pixels(given))
+            pixels = prepared(_pixels(content))
         except EngineFailed as error:
             raise NotRecognized(str(error)) from error
         scores = self.run(images=pixels[np.newaxis, ..., np.newaxis])["probabilities"][0]
@@ -108,21 +108,21 @@ class Detector(Model):
 
     signature = "detected_model"
 
-    def answer(self, given: Any) -> dict[str, Any]:
+    def answer(self, content: Any) -> dict[str, Any]:
         """Find the digits; a box is ymin, xmin, ymax, xmax in pixels of the picture sent."""
         import cv2  # 30 ms: the port opens without it
 
-        pixels = _pixels(given)
+        pixels = _pixels(content)
         height, width = pixels.shape[:2]
         grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
         small = cv2.resize(grey, (_SIZE, _SIZE), interpolation=cv2.INTER_AREA)
         white = small.astype(np.float32)[np.newaxis, ..., np.newaxis] / np.float32(255)
-        found = self.run(images=white)
-        scores = found["detection_scores"][0]
+        outputs = self.run(images=white)
+        scores = outputs["detection_scores"][0]
         sure = scores >= _CERTAIN
-        boxes = found["detection_boxes"][0][sure] * np.array([height, width] * 2, np.float32)
+        boxes = outputs["detection_boxes"][0][sure] * np.array([height, width] * 2, np.float32)
         return {
-            "detection_classes": [str(int(name)) for name in found["detection_classes"][0][sure]],
+            "detection_classes": [str(int(name)) for name in outputs["detection_classes"][0][sure]],
             "detection_boxes": boxes.tolist(),
             "detection_scores": scores[sure].tolist(),
         }
@@ -138,8 +138,8 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def _pixels(given: Any) -> Any:
-    files = given.get("images", []) if isinstance(given, dict) else []
+def _pixels(content: Any) -> Any:
+    files = content.get("images", []) if isinstance(content, dict) else []
     if not isinstance(files, list) or len(files) != 1 or not isinstance(files[0], bytes):
         raise NotRecognized("there has to be one file in the field images")
     image = pixels.decode(files[0])
@@ -179,12 +179,12 @@ async def _read_form(headers: Headers, body: bytes) -> dict[str, list[Any]]:
         form = await MultiPartParser(headers, stream(), max_part_size=len(body)).parse()
     except (MultiPartException, ValueError, LookupError, UnicodeError, KeyError) as error:
         raise dispatcher(400, "4200", "The request is no multipart form.") from error
-    found: dict[str, list[Any]] = {}
+    fields: dict[str, list[Any]] = {}
     for name, value in form.multi_items():
         content = value if isinstance(value, str) else await value.read()
-        found.setdefault(name, []).append(content)
+        fields.setdefault(name, []).append(content)
     await form.close()
-    return found
+    return fields
 
 
 class Deployment:
@@ -200,9 +200,14 @@ class Deployment:
     """
 
     def __init__(self, name: str, folder: Path, delay: float = 0) -> None:
-        self.name, self._folder, self._delay = name, folder, delay
-        self.status, self.error, self.published = "waiting", "", time.time()
-        self.calls = self.failures = 0
+        self.name = name
+        self._folder = folder
+        self._delay = delay
+        self.status = "waiting"
+        self.error = ""
+        self.published = time.time()
+        self.calls = 0
+        self.failures = 0
         self._model: Model | None = None
         self._lock = threading.Lock()
 
@@ -213,18 +218,22 @@ class Deployment:
 
     def stop(self) -> None:
         """Stop it; the model is let go."""
-        self.status, self._model = "stopped", None
+        self.status = "stopped"
+        self._model = None
 
     def load(self) -> None:
         """Deploy it, and return when it runs or has failed."""
-        self.status, self.error = "deploying", ""
+        self.status = "deploying"
+        self.error = ""
         try:
-            model = KINDS[self.name](self.name, self._folder)
+            self._model = KINDS[self.name](self.name, self._folder)
         except Exception as error:  # whatever it is, its owner should read it
             log.error("%s cannot be deployed: %s", self.name, error)
-            self.error, self.status = str(error), "failed"
+            self.error = str(error)
+            self.status = "failed"
         else:
-            self._model, self.status, self.published = model, "running", time.time()
+            self.published = time.time()
+            self.status = "running"
             log.info("%s is running.", self.name)
 
     def model(self) -> Model:
@@ -234,14 +243,14 @@ class Deployment:
             raise dispatcher(400, "4203", f"service {self.name} unavailable: it is {self.status}")
         return model
 
-    def infer(self, model: Model, given: Any) -> JSONResponse:
+    def infer(self, model: Model, content: Any) -> JSONResponse:
         """Let the model answer; Refusal when it cannot."""
         with self._lock:
             self.calls += 1
         try:
             if self._delay:
                 time.sleep(self._delay)
-            return JSONResponse(model.answer(given))
+            return JSONResponse(model.answer(content))
         except Exception as error:
             with self._lock:
                 self.failures += 1

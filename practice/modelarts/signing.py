@@ -118,8 +118,10 @@ class Lock:
     SECONDS = 300.0
 
     def __init__(self, clock: Callable[[], float], limit: int = 5) -> None:
-        self._clock, self._limit = clock, limit
-        self._failures, self._until = 0, 0.0
+        self._clock = clock
+        self._limit = limit
+        self._failures = 0
+        self._until = 0.0
         self._mutex = threading.Lock()
 
     @property
@@ -132,4 +134,5 @@ class Lock:
         with self._mutex:
             self._failures = 0 if succeeded else self._failures + 1
             if self._limit and self._failures > self._limit:
-                self._failures, self._until = 0, self._clock() + self.SECONDS
+                self._failures = 0
+                self._until = self._clock() + self.SECONDS

@@ -20,9 +20,10 @@ class PlainAnswer:
     def __init__(self, method: bytes, cut: bool) -> None:
         self.status = 0
         self.over = False  # whether the middle is reached
-        self._bodiless, self._cut = method == b"HEAD", cut
+        self._bodiless = method == b"HEAD"
+        self._cut = cut
         self._head: bytes | None = b""
-        self._left: int | None = None  # bytes of the body before its middle; None: not known yet
+        self._to_middle: int | None = None  # bytes of the body; None: not known yet
 
     @property
     def begun(self) -> bool:
@@ -40,8 +41,8 @@ class PlainAnswer:
         if not end and len(head) <= HEAD_LIMIT:
             self._head = head
             return b""
-        found = re.match(rb"HTTP/1\.\d (\d{3})", head)
-        status = int(found[1]) if found and end else 0
+        line = re.match(rb"HTTP/1\.\d (\d{3})", head)
+        status = int(line[1]) if line and end else 0
         if 100 <= status < 200 and status != 101:  # the answer proper is yet to come
             self._head = b""
             return head + end + self.passing(body)
@@ -50,7 +51,7 @@ class PlainAnswer:
             return self._half(head + end + body)  # who knows what it is
         self.status = status
         length = re.search(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*(\r|$)", head, re.I)
-        self._left = int(length[1]) // 2 if length else None
+        self._to_middle = int(length[1]) // 2 if length else None
         bodiless = self._bodiless or status in (204, 304) or bool(length and int(length[1]) == 0)
         self.over = self._cut and bodiless
         return b"" if self.over else _closing(head, status) + end + self._half(body)
@@ -58,11 +59,11 @@ class PlainAnswer:
     def _half(self, body: bytes) -> bytes:
         if not self._cut or not body:
             return body
-        if self._left is None:
-            self._left = len(body) // 2
-        self.over = len(body) > self._left
-        half = body[: self._left]
-        self._left -= len(half)
+        if self._to_middle is None:
+            self._to_middle = len(body) // 2
+        self.over = len(body) > self._to_middle
+        half = body[: self._to_middle]
+        self._to_middle -= len(half)
         return half
 
 
@@ -80,7 +81,8 @@ class TunnelAnswer:
     def __init__(self, cut: bool) -> None:
         self.over = False
         self._cut = cut
-        self._turns, self._asking = 0, False
+        self._turns = 0
+        self._asking = False
         self._greeting = 1  # turns of the client that belong to it, if the server did not begin
 
     def asked(self, raw: bytes) -> None:

@@ -72,9 +72,12 @@ class Forward(HttpProxyPlugin):
         """Decide about a request whose head has come."""
         settings: Settings = self.flags.settings
         request = self.request
-        host, method = request.host or b"", request.method or b""
+        host = request.host or b""
+        method = request.method or b""
         target = f"{host.decode('ascii', 'replace')}:{request.port}"
-        if self._is_health(settings, target):
+        # This proxy, asked through itself how it does: no fault is meant for that.
+        own = f"{server.LOOPBACK}:{settings.port}"
+        if target == own and request.path == HEALTH_PATH.encode():
             self.exchange = log.Exchange(0, "", "GET", target)  # a look at itself is in no record
         else:
             self.exchange = settings.record.begin(method.decode("ascii", "replace"), target)
@@ -115,9 +118,7 @@ class Forward(HttpProxyPlugin):
 
     async def read_from_descriptors(self, r: list[int]) -> bool:
         """Pass on what the server sent; returns True at its end."""
-        if not self.upstream or self.upstream.closed:
-            return False
-        if self.upstream.connection.fileno() not in r:
+        if not self.upstream or self.upstream.closed or self.upstream.connection.fileno() not in r:
             return False
         try:
             raw = self.upstream.recv(self.flags.server_recvbuf_size)
@@ -172,11 +173,6 @@ class Forward(HttpProxyPlugin):
         body = f"{text}\n".encode()
         return HttpRequestRejected(status, http.HTTPStatus(status).phrase.encode(), more, body)
 
-    def _is_health(self, settings: Settings, target: str) -> bool:
-        """Whether this asks the proxy, through itself, how it does: no fault is meant for that."""
-        own = target == f"{server.LOOPBACK}:{settings.port}"
-        return own and self.request.path == HEALTH_PATH.encode()
-
 
 class Pages(HttpProtocolHandlerPlugin):
     """What the proxy answers itself: whether it is well, and its record."""
@@ -190,9 +186,7 @@ class Pages(HttpProtocolHandlerPlugin):
         """Answer, and end the connection."""
         settings: Settings = self.flags.settings
         path = (self.request.path or b"").decode("ascii", "replace")
-        authorization = b""
-        if self.request.has_header(b"Authorization"):
-            authorization = self.request.header(b"Authorization")
+        _, authorization = (self.request.headers or {}).get(b"authorization", (b"", b""))
         if path == HEALTH_PATH:
             self._answer(200, HEALTHY)
         elif path == log.PATH and settings.admits(authorization):

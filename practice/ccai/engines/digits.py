@@ -69,8 +69,8 @@ def prepared(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     height, width = ink.shape
     side = max(height, width)
     sheet = np.zeros((height, side), np.float32)
-    left = (side - width) // 2
-    sheet[:, left : left + width] = ink
+    start = (side - width) // 2
+    sheet[:, start : start + width] = ink
     # The area that falls on a pixel, as the training data counted the dots in 4x4 blocks.
     small = cv2.resize(sheet, (_SIZE, _SIZE), interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.float32)
@@ -91,5 +91,6 @@ def _ink(image: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def _crop(ink: NDArray[np.float32]) -> NDArray[np.float32]:
     dark = ink > _INK
-    rows, columns = np.flatnonzero(dark.any(axis=1)), np.flatnonzero(dark.any(axis=0))
+    rows = np.flatnonzero(dark.any(axis=1))
+    columns = np.flatnonzero(dark.any(axis=0))
     return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

@@ -65,10 +65,10 @@ class FaceFinder:
             grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
         grey = cv2.equalizeHist(grey)
         with self._lock:
-            found = self._cascade.detectMultiScale(
+            rectangles = self._cascade.detectMultiScale(
                 grey, _STEP, _NEIGHBOURS, minSize=(_SMALLEST, _SMALLEST)
             )
-        boxes = [np.array([x, y, x + width, y + height]) for x, y, width, height in found]
+        boxes = [np.array([x, y, x + width, y + height]) for x, y, width, height in rectangles]
         boxes = [np.rint(box / scale).astype(np.int64) for box in boxes]
         return sorted(boxes, key=lambda box: (box[0] - box[2], *box))
 

@@ -42,7 +42,8 @@ class Landmarks:
         self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         sizes = {o["shape"][-1]: o["index"] for o in self._interpreter.get_output_details()}
-        self._points, self._score = sizes[3 * _MESH], sizes[1]
+        self._points = sizes[3 * _MESH]
+        self._score = sizes[1]
         self._lock = threading.Lock()
 
     def find(self, image: NDArray[np.uint8], box: ArrayLike) -> NDArray[np.float64]:
@@ -76,7 +77,9 @@ class Landmarks:
         x1, y1, x2, y2 = np.asarray(box, float)
         if not (x2 > x1 and y2 > y1):
             raise EngineFailed("the face's box is empty")
-        points, score, tilt = np.array([[x1, y1], [x2, y2]]), 0.0, 0.0
+        points = np.array([[x1, y1], [x2, y2]])
+        score = 0.0
+        tilt = 0.0
         # Where the first look finds the face is a better place to look at than the box.
         for _ in range(_LOOKS):
             points, score = self._look(image, points, tilt)
@@ -90,7 +93,8 @@ class Landmarks:
         """Find all points in the square around some, turned upright."""
         middle = (around.min(axis=0) + around.max(axis=0)) / 2
         scale = np.ptp(around, axis=0).max() * _AROUND / _SIZE
-        cosine, sine = scale * np.cos(tilt), scale * np.sin(tilt)
+        cosine = scale * np.cos(tilt)
+        sine = scale * np.sin(tilt)
         turn = np.array([[cosine, -sine], [sine, cosine]])
         corner = middle - turn @ [_SIZE / 2, _SIZE / 2]
         crop = cv2.warpAffine(
@@ -104,9 +108,9 @@ class Landmarks:
         with self._lock:
             self._interpreter.set_tensor(self._input, pixels[np.newaxis])
             self._interpreter.invoke()
-            found = self._interpreter.get_tensor(self._points).reshape(_MESH, 3)
+            mesh = self._interpreter.get_tensor(self._points).reshape(_MESH, 3)
             score = self._interpreter.get_tensor(self._score).item()
-        return found[:, :2].astype(np.float64) @ turn.T + corner, score  # the third is the depth
+        return mesh[:, :2].astype(np.float64) @ turn.T + corner, score  # the third is the depth
 
 
 def _model() -> Path:

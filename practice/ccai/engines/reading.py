@@ -4,6 +4,7 @@ import dataclasses
 import logging
 import os
 import threading
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -68,22 +69,19 @@ class Reader:
         EngineFailed
             For an image that is too thin.
         """
-        found = self._run(image, whole_page=True)
-        if found.boxes is None or found.txts is None:
+        page = self._run(image, whole_page=True)
+        if page.boxes is None or page.txts is None:
             return []
-        words = found.word_results or ()
-        lines = [
+        rows = zip(page.txts, page.scores, page.boxes, page.word_results or (), strict=True)
+        return [
             Line(text, _upright(box, image), _characters(text, score, cells))
-            for text, score, box, cells in zip(
-                found.txts, found.scores, found.boxes, words, strict=True
-            )
+            for text, score, box, cells in rows
+            if text.strip()
         ]
-        return [line for line in lines if line.text.strip()]
 
     def read_line(self, image: Any) -> str:
         """Read an image that holds one line and nothing else."""
-        found = self._run(image, whole_page=False)
-        return "".join(found.txts or ()).strip()
+        return "".join(self._run(image, whole_page=False).txts or ()).strip()
 
     def _run(self, image: Any, whole_page: bool) -> Any:
         height, width = image.shape[:2]
@@ -104,18 +102,17 @@ class Reader:
 def _upright(box: Any, image: Any) -> tuple[int, int, int, int]:
     height, width = image.shape[:2]
     corners = np.clip(np.round(box), 0, [width, height]).astype(int)
-    (x1, y1), (x2, y2) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+    x1, y1 = corners.min(axis=0).tolist()
+    x2, y2 = corners.max(axis=0).tolist()
     return x1, y1, x2 - x1, y2 - y1
 
 
 def _characters(text: str, score: float, cells: Any) -> tuple[tuple[str, float], ...]:
     """Give each character its confidence; spaces, which have no cell, get the line's."""
-    known = [(str(cell[0]), float(cell[1])) for cell in cells]
-    found, position = [], 0
-    for character in text:
-        if position < len(known) and known[position][0] == character:
-            found.append(known[position])
-            position += 1
-        else:
-            found.append((character, float(score)))
-    return tuple(found)
+    remaining = deque((str(cell[0]), float(cell[1])) for cell in cells)
+    return tuple(
+        remaining.popleft()
+        if remaining and remaining[0][0] == character
+        else (character, float(score))
+        for character in text
+    )
