@@ -29,14 +29,15 @@ def main(arguments: list[str] | None = None) -> int:
 def _open(flags: argparse.Namespace, activity: server.Activity) -> server.Server:
     """Bind the port; nothing is answered before `server.run`."""
     # 0.1 s: who mistypes a flag need not wait.
-    from practice.proxy import forward, log
+    from practice.proxy import log
+    from practice.proxy.connection import Settings
     from practice.proxy.server import ProxyServer
 
     with credentials.home(flags.folder) as folder:
         user, password = credentials.user(folder, "proxy")
     shares = {name: getattr(flags, flag) for flag, (name, _) in _FAULTS.items()}
     return ProxyServer(
-        forward.Settings(
+        Settings(
             port=flags.port,
             user=user,
             password=password,

@@ -618,7 +618,7 @@ def test_who_does_not_finish_the_head_is_cut_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = (
-        "import sys; from practice.proxy import command, server; server.PATIENCE = 0.5;"
+        "import sys; from practice.proxy import command, connection; connection.PATIENCE = 0.5;"
         "sys.exit(command.main(sys.argv[1:]))"
     )
     port = processes.choose_port()
