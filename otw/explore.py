@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import contextlib
 import os
 import secrets
 import socket
@@ -16,7 +15,8 @@ from helpers.errors import BadInput
 from helpers.interrupts import Stop
 from otw import terminal
 
-HOST, PORT = "127.0.0.1", 8866
+HOST = "127.0.0.1"
+PORT = 8866
 
 
 def explore(arguments: argparse.Namespace) -> int:
@@ -26,27 +26,28 @@ def explore(arguments: argparse.Namespace) -> int:
 
 def _explore(endpoint: Endpoint, arguments: argparse.Namespace) -> None:
     names = [*arguments.models, *_names(arguments.config)]
-    where = arguments.address.rpartition("//")[2]
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(_listen(arguments.port))
+    address = arguments.address.rpartition("//")[2]
+    with (
+        _listen(arguments.port) as listener,
+        tempfile.TemporaryDirectory(prefix="otw-explore-", ignore_cleanup_errors=True) as name,
+        Stop() as stop,
+    ):
         from otw import page  # 0.5 s
 
-        stop = stack.enter_context(Stop())
-        made = tempfile.TemporaryDirectory(prefix="otw-explore-", ignore_cleanup_errors=True)
-        folder = Path(stack.enter_context(made))
+        folder = Path(name)
         token = secrets.token_hex(24)
-        notebook = page.notebook(f"Explorer · {where}", endpoint, names, arguments.timeout)
+        notebook = page.notebook(f"Explorer · {address}", endpoint, names, arguments.timeout)
         os.environ.update(page.environment(folder))
         voila = page.voila(notebook, folder, token)
 
         def ready() -> None:
             url = f"http://{HOST}:{listener.getsockname()[1]}/?token={token}"
-            print(f"The explorer of {where} is at\n  {url}\nCtrl-C ends it.", flush=True)
+            print(f"The explorer of {address} is at\n  {url}\nCtrl-C ends it.", flush=True)
             if arguments.browser:
                 _open(url, folder)
 
         asyncio.run(page.serve(voila, listener, ready, stop))
-    print(f"\nThe explorer of {where} has ended.")
+    print(f"\nThe explorer of {address} has ended.")
 
 
 def _names(config_file: str) -> list[str]:

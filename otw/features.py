@@ -30,12 +30,12 @@ def read(path: Path) -> dict[str, TensorSpec]:
         saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     except (OSError, DecodeError):
         return {}
-    found: dict[str, TensorSpec] = {}
+    specs: dict[str, TensorSpec] = {}
     for meta_graph in saved_model.meta_graphs:
         graph = meta_graph.graph_def
-        for nodes in (graph.node, *(each.node_def for each in graph.library.function)):
-            found |= _parsed(nodes)
-    return found
+        for nodes in (graph.node, *(function.node_def for function in graph.library.function)):
+            specs |= _parsed(nodes)
+    return specs
 
 
 def _parsed(nodes: Iterable[Any]) -> dict[str, TensorSpec]:
@@ -59,12 +59,10 @@ def _dense_keys(node: Any, by_name: dict[str, Any]) -> list[str]:
     else:  # serialized, names, one input for each sparse key and for each dense key, ...
         first = 2 + node.attr["Nsparse"].i
         inputs = node.input[first : first + node.attr["Ndense"].i]
-    constants = [by_name.get(each.partition(":")[0]) for each in inputs]
-    if not all(each is not None and each.op == "Const" for each in constants):
-        return []
-    return [
-        key.decode(errors="replace")
-        for each in constants
-        if each is not None
-        for key in each.attr["value"].tensor.string_val
-    ]
+    keys: list[bytes] = []
+    for name in inputs:
+        constant = by_name.get(name.partition(":")[0])
+        if constant is None or constant.op != "Const":
+            return []
+        keys += constant.attr["value"].tensor.string_val
+    return [key.decode(errors="replace") for key in keys]

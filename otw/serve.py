@@ -234,10 +234,9 @@ def _check(own: launch.Launch) -> None:
     """Raise PracticeError when the service has ended by itself."""
     status = own.process.poll() if own.process else None
     if status is not None:
-        lines = "\n".join(f"    {line}" for line in state.last_lines(own.log, 15))
         raise state.PracticeError(
             f"{own.service.name} ended by itself, with status {status}. The last lines of its "
-            f"log:\n{lines}"
+            f"log:\n{own.last_lines}"
         )
 
 

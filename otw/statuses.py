@@ -2,7 +2,10 @@
 
 from helpers import errors
 
-FAILED, ASKED_WRONGLY, INTERRUPTED, NOBODY_READS = 1, 2, 130, 141
+FAILED = 1
+ASKED_WRONGLY = 2
+INTERRUPTED = 130
+NOBODY_READS = 141
 STATUSES: tuple[tuple[int, str, tuple[type[errors.CallError], ...]], ...] = (
     (0, "it went well", ()),
     (FAILED, "anything else went wrong, such as a full disk", (errors.CallError,)),
@@ -39,5 +42,5 @@ def status_of(error: errors.CallError) -> int:
     >>> status_of(errors.NotTrusted("Who is this?"))
     6
     """
-    known = {kind: number for number, _, kinds in STATUSES for kind in kinds}
-    return next(known[kind] for kind in type(error).__mro__ if kind in known)
+    numbers = {kind: number for number, _, kinds in STATUSES for kind in kinds}
+    return next(numbers[kind] for kind in type(error).__mro__ if kind in numbers)

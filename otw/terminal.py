@@ -95,7 +95,7 @@ def _is_rest(arguments: argparse.Namespace) -> bool:
 
 def _endpoint(arguments: argparse.Namespace) -> Endpoint:
     """Make the endpoint, and open its channel or session: nothing is sent yet."""
-    address, where = arguments.address.strip().rstrip("/"), {}
+    address = arguments.address.strip().rstrip("/")
     if "://" not in address and arguments.protocol == "rest":
         address = f"{'https' if arguments.tls or arguments.ca_file else 'http'}://{address}"
     if "://" in address:
@@ -105,20 +105,18 @@ def _endpoint(arguments: argparse.Namespace) -> Endpoint:
             )
         if address.startswith("http://") and (arguments.tls or arguments.ca_file):
             raise AskedWrongly("http:// is not encrypted. Write https://, or leave TLS out.")
-        where["rest"] = address
-    else:
-        where["grpc"] = address
     if arguments.user and PASSWORD not in os.environ:
         raise AskedWrongly(f"--user needs a password in the environment variable {PASSWORD}.")
     try:
-        known = endpoint_at(address)
+        profile = endpoint_at(address)
         endpoint = Endpoint(
             "tfserving",
-            **where,
+            rest=profile.rest if "://" in address else "",
+            grpc="" if "://" in address else profile.grpc,
             tls=arguments.tls,
             ca_file=arguments.ca_file,
             model=arguments.model,
-            models=tuple(dict.fromkeys(filter(None, (known.model, *known.models)))),
+            models=tuple(dict.fromkeys(filter(None, (profile.model, *profile.models)))),
             version=arguments.version,
             version_label=arguments.label,
             user=arguments.user,
@@ -152,11 +150,12 @@ def _predict(endpoint: Endpoint, arguments: argparse.Namespace) -> None:
     if arguments.save:
         _make_folder(arguments.save)
     signatures = tfserving.signatures(endpoint, timeout=arguments.timeout)
-    given, count = _given(arguments, signatures)
-    several, done = count > 1, 0
+    inputs, count = _inputs(arguments, signatures)
+    several = count > 1
+    done = 0
     # On the screen, the answers themselves are the progress.
     bar_shown = several and not sys.stdout.isatty()
-    answers = _answers(endpoint, arguments, _batches(given, count))
+    answers = _answers(endpoint, arguments, _batches(inputs, count))
     with bar(count, " calls", shown=bar_shown) as tick, contextlib.closing(answers):
         try:
             for done, outputs in enumerate(answers, start=1):
@@ -183,7 +182,7 @@ def _make_folder(folder: str) -> None:
         raise AskedWrongly(f"The folder {folder} cannot be made: {error.strerror}.") from error
 
 
-class _Given(NamedTuple):
+class _Input(NamedTuple):
     """What the command line has for one input: a value, or one for each call."""
 
     name: str
@@ -191,8 +190,8 @@ class _Given(NamedTuple):
     texts: list[str]
 
 
-def _given(arguments: argparse.Namespace, signatures: "Signatures") -> tuple[list[_Given], int]:
-    """Return what was given for each input, and the number of calls."""
+def _inputs(arguments: argparse.Namespace, signatures: "Signatures") -> tuple[list[_Input], int]:
+    """Return what the command line has for each input, and the number of calls."""
     # 0.1 s
     from helpers.tfserving.signatures import DEFAULT_SIGNATURE, check_inputs, suggest
 
@@ -213,40 +212,40 @@ def _given(arguments: argparse.Namespace, signatures: "Signatures") -> tuple[lis
             )
         texts.setdefault(name, []).append(word[len(name) + 1 :])
     count = max(map(len, texts.values()), default=1)
-    for name, each in texts.items():
-        if len(each) not in (1, count):
+    for name, values in texts.items():
+        if len(values) not in (1, count):
             raise AskedWrongly(
-                f"Input {name!r} is given {len(each)} times and another one {count} times. "
+                f"Input {name!r} is given {len(values)} times and another one {count} times. "
                 "Give an input once, for all calls, or once for each."
             )
-    return [_Given(name, wanted.inputs[name], each) for name, each in texts.items()], count
+    return [_Input(name, wanted.inputs[name], values) for name, values in texts.items()], count
 
 
-def _batches(given: list[_Given], count: int) -> "Iterator[dict[str, NDArray]]":
-    same = {each.name: _read(each, 0) for each in given if len(each.texts) == 1}
+def _batches(inputs: list[_Input], count: int) -> "Iterator[dict[str, NDArray]]":
+    same = {row.name: _read(row, 0) for row in inputs if len(row.texts) == 1}
     for number in range(count):
-        yield same | {each.name: _read(each, number) for each in given if len(each.texts) > 1}
+        yield same | {row.name: _read(row, number) for row in inputs if len(row.texts) > 1}
 
 
-def _read(given: _Given, number: int) -> "NDArray":
+def _read(row: _Input, number: int) -> "NDArray":
     from workbench.values import reading as values  # 0.1 s
 
-    text = given.texts[number]
+    text = row.texts[number]
     if not text.startswith("@"):
-        return values.from_text(given.name, text, given.spec)
+        return values.from_text(row.name, text, row.spec)
     path = os.path.expanduser(text[1:])
     if not path:
-        raise AskedWrongly(f"--input {given.name}=@ has no file behind the @.")
+        raise AskedWrongly(f"--input {row.name}=@ has no file behind the @.")
     try:
         if path == "-":
             if sys.stdin is None:
                 raise AskedWrongly("Standard input is closed, so @- cannot be read.")
-            return values.from_file(given.name, "", _content(sys.stdin.buffer), given.spec)
+            return values.from_file(row.name, "", _content(sys.stdin.buffer), row.spec)
         with open(path, "rb") as file:
-            return values.from_file(given.name, path, _content(file), given.spec)
+            return values.from_file(row.name, path, _content(file), row.spec)
     except OSError as error:
         why = error.strerror or error
-        raise errors.BadInput(f"Input {given.name!r}: {path} cannot be read: {why}.") from error
+        raise errors.BadInput(f"Input {row.name!r}: {path} cannot be read: {why}.") from error
     except errors.BadInput as error:
         raise errors.BadInput(f"{text}: {error}") from error
 
@@ -261,10 +260,10 @@ def _answers(
     # 0.1 s
     from helpers import tfserving
 
-    how: dict[str, Any] = {"signature_name": arguments.signature, "timeout": arguments.timeout}
+    options: dict[str, Any] = {"signature_name": arguments.signature, "timeout": arguments.timeout}
     if not endpoint.grpc:
         for batch in batches:
-            yield tfserving.predict(endpoint, batch, **how)
+            yield tfserving.predict(endpoint, batch, **options)
         return
     unreadable = []
 
@@ -274,6 +273,6 @@ def _answers(
         except errors.BadInput as error:  # it is told after the answers of the calls before it
             unreadable.append(error)
 
-    yield from tfserving.predict_many(endpoint, readable(), progress=False, **how)
+    yield from tfserving.predict_many(endpoint, readable(), progress=False, **options)
     for error in unreadable:
         raise error

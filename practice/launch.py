@@ -190,13 +190,17 @@ class Launch:
         taken = not all(map(processes.is_free, self.ports.values()))
         return taken or any(" bind" in line for line in state.last_lines(self.log, 3))
 
+    @property
+    def last_lines(self) -> str:
+        """The end of its log, indented."""
+        return "\n".join(f"    {line}" for line in state.last_lines(self.log, 15))
+
     def _failure(self, what: str) -> state.PracticeError:
         name = self.service.name
-        lines = "\n".join(f"    {line}" for line in state.last_lines(self.log, 15))
         hint = "" if self.private else f" `otw practice logs {name}` shows the whole of it."
         return state.PracticeError(
             f"The practice service {name} did not start: {what}. The last lines of its log:\n"
-            f"{lines}\nThey name the reason; put it right and ask again.{hint}"
+            f"{self.last_lines}\nThey name the reason; put it right and ask again.{hint}"
         )
 
 

@@ -3,8 +3,9 @@
 import argparse
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from practice import credentials
 from practice.host import flags as shared
@@ -13,6 +14,30 @@ from practice.modelarts import account, gateway, models
 from practice.ports import DEFAULT as PORTS
 
 _MODELS = Path(__file__).parents[2] / "data" / "models"
+_PORT = PORTS["modelarts"]["iam"]
+_FLAGS: dict[str, tuple[Callable[[str], Any], Any, str]] = {
+    "port": (shared.port, _PORT, f"default: {_PORT}"),
+    "models": (Path, _MODELS, "where the models are; default: data/models"),
+    "token_lifetime_seconds": (shared.seconds, account.LIFETIME, "a token's life; default: a day"),
+    "requests_per_second": (
+        shared.count,
+        gateway.RATE,
+        "to one API; 0 is any number; default: 200, as in the product",
+    ),
+    "timeout_seconds": (
+        shared.seconds,
+        gateway.PATIENCE,
+        "of an inference; default: 40, as in the product",
+    ),
+    # For tests: the product has none of these.
+    "lock_after": (
+        shared.count,
+        5,
+        "wrong signatures in a row that do not lock an AK yet; 0: never; default: 5",
+    ),
+    "clock_offset_seconds": (shared.finite, 0.0, "how far this service's clock is off"),
+    "inference_delay_seconds": (shared.seconds, 0.0, "makes each model slower"),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -62,47 +87,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "A local ModelArts: IAM, the gateway, and three inference services.",
         "certificate, key and account",
     )
-    port = PORTS["modelarts"]["iam"]
-    add = parser.add_argument
-    add("--port", type=shared.port, default=port, help=f"default: {port}")
-    add("--models", type=Path, default=_MODELS, help="where the models are; default: data/models")
-    add(
-        "--token_lifetime_seconds",
-        type=shared.seconds,
-        default=account.LIFETIME,
-        help="a token's life; default: a day",
-    )
-    add(
-        "--requests_per_second",
-        type=shared.count,
-        default=gateway.RATE,
-        help="to one API; 0 is any number; default: 200, as in the product",
-    )
-    add(
-        "--timeout_seconds",
-        type=shared.seconds,
-        default=gateway.PATIENCE,
-        help="of an inference; default: 40, as in the product",
-    )
-    # For tests: the product has none of these.
-    add(
-        "--lock_after",
-        type=shared.count,
-        default=5,
-        help="wrong signatures in a row that do not lock an AK yet; 0: never; default: 5",
-    )
-    add(
-        "--clock_offset_seconds",
-        type=shared.finite,
-        default=0.0,
-        help="how far this service's clock is off",
-    )
-    add(
-        "--inference_delay_seconds",
-        type=shared.seconds,
-        default=0.0,
-        help="makes each model slower",
-    )
+    for name, (kind, default, text) in _FLAGS.items():
+        parser.add_argument(f"--{name}", type=kind, default=default, help=text)
     shared.add_lifetime(parser)
     shared.add_trouble(parser)
     return parser.parse_args(arguments)
