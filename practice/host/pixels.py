@@ -1,4 +1,4 @@
-"""Image files to pixels, with OpenCV as the original does it."""
+"""Pictures' pixels, with OpenCV as the original does it."""
 
 import os
 from typing import Any
@@ -22,3 +22,15 @@ def decode(content: bytes) -> Any:
         return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:  # larger than the limit above
         return None
+
+
+def grey(image: Any, largest: int) -> tuple[Any, float]:
+    """Return an image in grey, with so many pixels on a side at most, and how much it shrank."""
+    import cv2  # as above
+
+    pixels = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    scale = min(largest / max(pixels.shape), 1.0)
+    if scale < 1:
+        size = [max(round(side * scale), 1) for side in pixels.shape[::-1]]
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return pixels, scale

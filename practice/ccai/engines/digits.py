@@ -9,6 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from practice.ccai.engines import EngineFailed
+from practice.host import pixels
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _MODEL = Path(__file__).parents[3] / "data" / "models" / "digits" / "1" / "model.tflite"
@@ -48,9 +49,9 @@ class Digits:
         EngineFailed
             When there is nothing on the paper.
         """
-        pixels = prepared(image)
+        batch = prepared(image)[np.newaxis, ..., np.newaxis]
         with self._lock:
-            outputs = self._run(images=pixels[np.newaxis, ..., np.newaxis])
+            outputs = self._run(images=batch)
         probabilities = outputs["probabilities"][0]
         best = int(np.argmax(probabilities))
         return NAMES[best], float(probabilities[best])
@@ -77,11 +78,7 @@ def prepared(image: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _ink(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    scale = _LARGEST / max(grey.shape)
-    if scale < 1:
-        size = [max(round(side * scale), 1) for side in grey.shape[::-1]]
-        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    grey, _ = pixels.grey(image, _LARGEST)
     border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     ink = np.abs(grey.astype(np.float32) - np.float32(np.median(border)))
     if ink.max() < _CONTRAST:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from practice.ccai.engines.landmarks import Landmarks
+from practice.host import pixels
 
 _CASCADE = "haarcascade_frontalface_alt2.xml"
 _STEP = 1.1  # from one size of face to the next
@@ -58,11 +59,7 @@ class FaceFinder:
         return squared(self.find(image))
 
     def _proposals(self, image: NDArray[np.uint8]) -> list[NDArray[np.int64]]:
-        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-        scale = min(_LARGEST / max(grey.shape), 1.0)
-        if scale < 1:
-            size = [max(round(side * scale), 1) for side in grey.shape[::-1]]
-            grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        grey, scale = pixels.grey(image, _LARGEST)
         grey = cv2.equalizeHist(grey)
         with self._lock:
             rectangles = self._cascade.detectMultiScale(

@@ -4,20 +4,20 @@ The model is the one inside the package SpeechRecognition, of which nothing else
 sentences from books it is right more often than the one inside PocketSphinx's own package.
 """
 
-import importlib.metadata
 import os
 import threading
 from collections.abc import Iterator
 
 from pocketsphinx import Decoder, Endpointer, Vad
 
-from practice.ccai.engines import EngineFailed
+from practice.ccai.engines import EngineFailed, packaged
 
 RATE = 16000
 _LONGEST = 300  # seconds; PocketSphinx counts frames, 100 a second, in 16 bits
 _PIECE = RATE // 10 * 2  # bytes, a tenth of a second
 _LEAST_SPEECH = 3  # frames of 30 ms
-_PACKAGE = "speechrecognition"
+_PACKAGE = "speechrecognition"  # to import it would bring recognizers that need a network
+_MODEL = "pocketsphinx-data/en-US"
 _ONE_WORD = "#JSGF V1.0; grammar one; public <word> = a;"
 
 
@@ -32,9 +32,9 @@ class Listener:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._decoder = Decoder(
-            hmm=_model("acoustic-model/mdef").rpartition(os.sep)[0],
-            lm=_model("language-model.lm.bin"),
-            dict=_model("pronounciation-dictionary.dict"),
+            hmm=os.path.dirname(packaged(_PACKAGE, f"{_MODEL}/acoustic-model/mdef")),
+            lm=packaged(_PACKAGE, f"{_MODEL}/language-model.lm.bin"),
+            dict=packaged(_PACKAGE, f"{_MODEL}/pronounciation-dictionary.dict"),
             samprate=RATE,
             cmn="batch",
             loglevel="FATAL",
@@ -131,14 +131,6 @@ def _utterances(frames: Iterator[bytes]) -> Iterator[bytes]:
     if endpointer.in_speech:
         speech += endpointer.end_stream(waiting) or b""
     yield speech
-
-
-def _model(name: str) -> str:
-    # The package is only looked into: to import it would bring recognizers that need a network.
-    for file in importlib.metadata.files(_PACKAGE) or []:
-        if file.as_posix().endswith(f"pocketsphinx-data/en-US/{name}"):
-            return str(file.locate())
-    raise OSError(f"{name} of the package {_PACKAGE} is missing. Install it again.")
 
 
 def _has_speech(pcm: bytes) -> bool:

