@@ -1,6 +1,5 @@
 """The endpoints a reader keeps: `endpoints.toml`, beside the notebooks. Never a secret in it."""
 
-import dataclasses
 import os
 import re
 import tempfile
@@ -9,13 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from helpers.endpoints.endpoint import Endpoint, from_mapping
-from helpers.endpoints.practice import PROFILES
+from helpers.endpoints.practice import PROFILES, public
 from helpers.errors import BadInput
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _HEADER = re.compile(r"^\s*\[(?!\[)", re.MULTILINE)
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
-_NEVER_WRITTEN = {"password"}
 
 
 def path() -> str:
@@ -96,20 +94,10 @@ def save(name: str, endpoint: Endpoint) -> None:
             if os.path.exists(path()):
                 with open(path(), encoding="utf-8") as file:
                     document = tomlkit.parse(file.read())
-            document[name] = _table(endpoint)
+            document[name] = public(endpoint)
             _replace(tomlkit.dumps(document))
     except (OSError, ValueError) as error:  # tomlkit's errors are ValueErrors
         raise BadInput(f"{_file()} was left as it is: {error}.") from error
-
-
-def _table(endpoint: Endpoint) -> dict[str, Any]:
-    fields = dataclasses.fields(endpoint)
-    values = {field.name: getattr(endpoint, field.name) for field in fields}
-    return {
-        field.name: list(values[field.name]) if field.name == "models" else values[field.name]
-        for field in fields
-        if field.name not in _NEVER_WRITTEN and values[field.name] != field.default
-    }
 
 
 def _replace(text: str) -> None:
