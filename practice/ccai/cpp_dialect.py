@@ -101,11 +101,8 @@ def _face_detection(image: Any, backend: Backend) -> str:
     # Oddity: neither made square nor enlarged, unlike those of the Python service.
     with backend.engine("faces") as faces:
         boxes = faces.find(image).tolist()
-    items = [
-        f'\t\t{{\n\t\t\t"x1":{x1},\n\t\t\t"y1":{y1},\n\t\t\t"x2":{x2},\n\t\t\t"y2":{y2}\n\t\t}}'
-        for x1, y1, x2, y2 in boxes
-    ]
-    return '\t\t"face_list":[\r\n' + ",\n".join(items) + "\t\t]\r\n"
+    sides = ("x1", "y1", "x2", "y2")
+    return _list("face_list", [_object(2, zip(sides, box, strict=True)) for box in boxes])
 
 
 def _facial_landmark(image: Any, backend: Backend) -> str | None:
@@ -114,30 +111,38 @@ def _facial_landmark(image: Any, backend: Backend) -> str | None:
         return None
     height, width = image.shape[:2]
     items = [f'\t\t\t{{"x":{x:.6f},\n\t\t\t"y":{y:.6f}}}' for x, y in points]
-    return (
-        f'\t\t"image_width":{width:.6f},\n\t\t"image_height":{height:.6f},\n'
-        '\t\t"face_shape_list":[\r\n' + ",\n".join(items) + "\t\t]\r\n"
-    )
+    size = f'\t\t"image_width":{width:.6f},\n\t\t"image_height":{height:.6f},\n'
+    return size + _list("face_shape_list", items)
 
 
 def _ocr(image: Any, backend: Backend) -> str:
-    items = map(_ocr_item, backend.lines(image))
-    return '\t\t"item_list":[\r\n' + ",\n".join(items) + "\t\t]\r\n"
+    return _list("item_list", map(_ocr_item, backend.lines(image)))
 
 
 def _ocr_item(line: Any) -> str:
-    sides = zip(("x", "y", "width", "height"), line.box, strict=True)
-    place = ",\n".join(f'\t\t\t\t"{side}":{value:.6f}' for side, value in sides)
+    place = (f"{value:.6f}" for value in line.box)
     # Oddity: "words", which the Python service calls "word".
-    words = ",\n".join(
-        f'\t\t\t{{\n\t\t\t\t"character":{_quoted(character)},\n'
-        f'\t\t\t\t"confidence":{confidence:.6f}\n\t\t\t}}'
+    words = (
+        _object(3, [("character", _quoted(character)), ("confidence", f"{confidence:.6f}")])
         for character, confidence in line.characters
     )
     return (
-        f'\t\t{{\n\t\t\t"itemcoord":[\n\t\t\t{{\n{place}\n\t\t\t}}\n\t\t\t],\n'
-        f'\t\t\t"words":[\n{words}\t\t\t],\n\t\t\t"itemstring":{_quoted(line.text)}\n\t\t}}'
+        '\t\t{\n\t\t\t"itemcoord":[\n'
+        + _object(3, zip(("x", "y", "width", "height"), place, strict=True))
+        + '\n\t\t\t],\n\t\t\t"words":[\n'
+        + ",\n".join(words)
+        + f'\t\t\t],\n\t\t\t"itemstring":{_quoted(line.text)}\n\t\t}}'
     )
+
+
+def _list(name: str, items: Iterable[str]) -> str:
+    return f'\t\t"{name}":[\r\n' + ",\n".join(items) + "\t\t]\r\n"
+
+
+def _object(depth: int, fields: Iterable[tuple[str, object]]) -> str:
+    tabs = "\t" * depth
+    lines = ",\n".join(f'{tabs}\t"{name}":{value}' for name, value in fields)
+    return f"{tabs}{{\n{lines}\n{tabs}}}"
 
 
 def _no_engine(image: Any, backend: Backend) -> str:
