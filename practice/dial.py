@@ -37,7 +37,7 @@ class FaultDial(w.VBox):
     def __init__(
         self, service: PrivateEndpoint, call: Callable[[Endpoint], Any], rate: int = 30
     ) -> None:
-        self._service = service
+        self.service = service
         self._call = call
         self.rate = w.IntSlider(
             rate,
@@ -60,10 +60,10 @@ class FaultDial(w.VBox):
         """Make the calls, without and with retries, and draw what came of it."""
         self.words.value = "Calling ..."
         share = self.rate.value / 100
-        self._service.trouble(fail="UNAVAILABLE", rate=share)
-        self.without = self._measured(self._service)
-        self.with_retries = self._measured(self._service.replace(retries=4))
-        self._service.trouble()
+        self.service.trouble(fail="UNAVAILABLE", rate=share)
+        self.without = self._measured(self.service)
+        self.with_retries = self._measured(self.service.replace(retries=4))
+        self.service.trouble()
         self.plot.value = self._drawn()
         self.words.value = (
             f"Without retries {self.without.succeeded:.0%} of {CALLS} calls succeeded, "

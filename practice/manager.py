@@ -14,7 +14,7 @@ from practice import launch, processes, services, state
 from practice.launch import MODELS, Service
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_PATIENCE = 5.0  # seconds after which, the second time, a silent service counts as hung
+PATIENCE = 5.0  # seconds after which, the second time, a silent service counts as hung
 
 _Result = TypeVar("_Result")
 
@@ -67,12 +67,12 @@ def up(*names: str, tick: state.Tick = lambda: None) -> None:
         When a service cannot be started.
     """
     wanted = _get(names or usual())
-    if all(_while(tick, _healthy, wanted, state.read_services(), _PATIENCE)):
+    if all(_while(tick, _healthy, wanted, state.read_services(), PATIENCE)):
         return
     with state.lock(tick):
         entries = state.read_services()
         # Once more: somebody else may have started it meanwhile, or it was only slow.
-        well = _while(tick, _healthy, wanted, entries, _PATIENCE)
+        well = _while(tick, _healthy, wanted, entries, PATIENCE)
         passwords = state.read_secrets("endpoints")
         problem = state.services_problem()
         launches = []
@@ -202,7 +202,7 @@ def _remove_remains(service: Service, entry: state.Record) -> list[str]:
     notes = []
     remains = processes.find(entry, service.module)
     if remains:
-        notes.append(f"process {remains.pid} did not answer, twice, within {_PATIENCE:.0f} s")
+        notes.append(f"process {remains.pid} did not answer, twice, within {PATIENCE:.0f} s")
         processes.end([remains], patience=1.0)
     elif entry:
         notes.append(f"process {entry.get('pid')} is gone, or is somebody else's now")

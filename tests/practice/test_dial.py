@@ -48,7 +48,7 @@ def test_at_the_end_of_the_dial_nothing_succeeds(
 
 def test_after_a_turn_the_service_is_well_again(turned: FaultDial) -> None:
     turned.rate.value = 50
-    call(turned._service)
+    call(turned.service)
 
 
 def test_its_plain_text_is_the_same_in_every_run(turned: FaultDial) -> None:

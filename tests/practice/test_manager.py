@@ -196,7 +196,7 @@ def test_a_killed_service_is_started_again_on_its_old_port(port: int) -> None:
 
 @ON_POSIX
 def test_a_hung_service_is_ended_and_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manager, "_PATIENCE", 0.5)
+    monkeypatch.setattr(manager, "PATIENCE", 0.5)
     practice.ready("tfserving")
     hung = entry()["pid"]
     os.kill(hung, signal.SIGSTOP)
