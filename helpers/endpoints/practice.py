@@ -8,6 +8,14 @@ from typing import Any
 from helpers.endpoints.endpoint import KINDS, Endpoint, from_mapping
 from helpers.errors import BadInput, ConnectionFailed
 
+_TOKEN = {
+    "user": "OTW_MODELARTS_USER",
+    "password": "OTW_MODELARTS_PASSWORD",
+    "ca_file": "OTW_CA",
+    "iam": "OTW_MODELARTS_IAM",
+    "domain": "OTW_MODELARTS_DOMAIN",
+    "project": "OTW_MODELARTS_PROJECT",
+}
 # For each kind the practice service's profiles, and the environment variable for each field.
 PROFILES: dict[str, dict[str, dict[str, str]]] = {
     "tfserving": {
@@ -30,22 +38,9 @@ PROFILES: dict[str, dict[str, dict[str, str]]] = {
         },
     },
     "modelarts": {
-        **{
-            profile: {
-                "rest": rest,
-                "user": "OTW_MODELARTS_USER",
-                "password": "OTW_MODELARTS_PASSWORD",
-                "ca_file": "OTW_CA",
-                "iam": "OTW_MODELARTS_IAM",
-                "domain": "OTW_MODELARTS_DOMAIN",
-                "project": "OTW_MODELARTS_PROJECT",
-            }
-            for profile, rest in {
-                "practice": "OTW_MODELARTS_IRIS",
-                "practice-digits": "OTW_MODELARTS_DIGITS",
-                "practice-detector": "OTW_MODELARTS_DETECTOR",
-            }.items()
-        },
+        "practice": {"rest": "OTW_MODELARTS_IRIS", **_TOKEN},
+        "practice-digits": {"rest": "OTW_MODELARTS_DIGITS", **_TOKEN},
+        "practice-detector": {"rest": "OTW_MODELARTS_DETECTOR", **_TOKEN},
         "practice-signature": {
             "rest": "OTW_MODELARTS_IRIS",
             "user": "OTW_MODELARTS_AK",
