@@ -96,6 +96,7 @@ class Connection:
         self._settings = settings
         self._upstream: socket.socket | None = None
         self._sender: threading.Thread | None = None
+        self._client_went = False
 
     def serve(self) -> None:
         """Serve until either side ends it."""
@@ -235,7 +236,7 @@ class Connection:
             if isinstance(answer, PlainAnswer):
                 exchange.status = answer.status
             self._client.sendall(passing)
-        if isinstance(answer, PlainAnswer) and not answer.begun:
+        if isinstance(answer, PlainAnswer) and not answer.begun and not self._client_went:
             raise Refusal(502, f"{exchange.target} closed without an answer.\n")
 
     def _send_up(
@@ -255,7 +256,8 @@ class Connection:
                 with contextlib.suppress(OSError):  # it went; the client is heard to its end
                     upstream.sendall(data)
                 data = self._client.recv(_PIECE)
-        _shut(upstream, socket.SHUT_WR)
+        self._client_went = True
+        _shut(upstream, socket.SHUT_RDWR)  # nobody waits for its answer any more
 
     def _drain(self, seconds: float | None) -> None:
         """Read away what the client sends."""

@@ -614,6 +614,17 @@ def test_nobody_is_held_up_by_the_slow(proxy: Proxy, echo: Server) -> None:
         assert after.user + after.system - cpu.user - cpu.system < 0.3
 
 
+def test_for_who_leaves_the_proxy_does_not_wait(proxy: Proxy, echo: Server) -> None:
+    with raw(proxy) as connection:
+        connection.sendall(f"GET http://{echo.address}/slow HTTP/1.1\r\n\r\n".encode())
+        until(lambda: echo.seen)
+    time.sleep(0.3)
+    entry = proxy.log()[-1]
+    time.sleep(0.1)
+    assert proxy.log()[-1] == entry, "it has ended"
+    assert (entry.status, entry.down) == (0, 0)
+
+
 def test_who_does_not_finish_the_head_is_cut_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
