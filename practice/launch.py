@@ -147,7 +147,7 @@ class Launch:
         # From the repository, so that a random.py beside somebody's notebook is not imported.
         with Postponed():
             self.process = processes.spawn(command, self.log, cwd=ROOT)
-        public = {profile: endpoints.public(each) for profile, each in self.endpoints.items()}
+        public = {profile: endpoints.public(one) for profile, one in self.endpoints.items()}
         self.entry = {**addresses, "endpoints": public}
         with contextlib.suppress(psutil.NoSuchProcess):  # is_up() says that it ended, and why
             self.entry |= processes.record(self.process.pid)
