@@ -116,7 +116,8 @@ async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
     ClientDisconnect
         When the client goes before the body is complete.
     """
-    size, chunks = 0, []
+    size = 0
+    chunks = []
     async for chunk in request.stream():
         size += len(chunk)
         if size <= limit:
