@@ -89,11 +89,11 @@ def _service(name: str, *, light: bool) -> Service:
         except OSError as error:
             raise state.unwritable(path, error) from error
 
-    def endpoints(
-        folder: Path, models: Path, addresses: Mapping[str, str]
-    ) -> dict[str, Endpoint]:
+    def endpoints(folder: Path, models: Path, addresses: Mapping[str, str]) -> dict[str, Endpoint]:
         names = tuple(model.name for model in served(models))
-        endpoint = Endpoint("tfserving", **addresses, models=names)
+        endpoint = Endpoint(
+            "tfserving", grpc=addresses["grpc"], rest=addresses["rest"], models=names
+        )
         return {"practice" if light else "practice-tf": endpoint}
 
     def arguments(folder: Path, models: Path, ports: Mapping[str, int]) -> list[str]:
