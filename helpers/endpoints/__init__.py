@@ -57,11 +57,12 @@ def load(kind: str, profile: str = "practice") -> Endpoint:
     if profile not in PROFILES[kind]:
         from helpers.endpoints import profiles  # 50 ms: few readers have a file of their own
 
-        found = profiles.get(kind, profile)
-        like = f"practice-{found.auth or ('secure' if found.tls else '')}"
-        return found.replace(**environment(kind, like if like in PROFILES[kind] else "practice"))
-    given = environment(kind, profile)
-    if "grpc" in given or "rest" in given:
-        more = {"tls": profile == "practice-secure", "auth": AUTH.get(profile, "")}
-        return from_mapping({"kind": kind, **more, **given}, "The environment")
-    return running(kind, profile).replace(**given)
+        own = profiles.get(kind, profile)
+        similar = f"practice-{own.auth or ('secure' if own.tls else '')}"
+        fields = environment(kind, similar if similar in PROFILES[kind] else "practice")
+        return own.replace(**fields)
+    fields = environment(kind, profile)
+    if "grpc" in fields or "rest" in fields:
+        fixed = {"kind": kind, "tls": profile == "practice-secure", "auth": AUTH.get(profile, "")}
+        return from_mapping({**fixed, **fields}, "The environment")
+    return running(kind, profile).replace(**fields)

@@ -48,8 +48,8 @@ def _answers(entry: Mapping[str, Any], seconds: float) -> bool:
         return stub.HealthCheck(inference_service_pb2.Empty(), timeout=seconds)
 
     form = {"Content-Type": "application/x-www-form-urlencoded"}
-    request = ("POST", "/cgi-bin/fcgi_py_policy", "healthcheck=1", form)
-    _, answer = ask(entry.get("rest"), seconds, *request)
+    path = "/cgi-bin/fcgi_py_policy"
+    _, answer = ask(entry.get("rest"), seconds, "POST", path, "healthcheck=1", form)
     return answer == b"healthcheck ok" and answers_call(entry, call)
 
 

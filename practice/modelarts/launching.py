@@ -64,8 +64,9 @@ def _answers(entry: Mapping[str, Any], seconds: float) -> bool:
     authority = Path(entry["endpoints"]["practice-appcode"]["ca_file"])
     code = state.read_secrets("modelarts", authority.parent).get("appcode", "")
     headers = {"X-Apig-AppCode": code, "Content-Type": "application/json"}
-    request = ("POST", SERVICES["iris"].app_path, _FLOWER, headers)
-    status, _ = ask(entry.get("iam"), seconds, *request, authority=authority)
+    path = SERVICES["iris"].app_path
+    iam = entry.get("iam")
+    status, _ = ask(iam, seconds, "POST", path, _FLOWER, headers, authority=authority)
     return status == 200
 
 
