@@ -68,7 +68,7 @@ def private(
     name: str,
     *,
     models: str | os.PathLike[str] | None = None,
-    profile: str = "practice",
+    profile: str = "",
     flags: Sequence[str] = (),
 ) -> contextlib.AbstractContextManager[PrivateEndpoint]: ...
 
@@ -78,7 +78,7 @@ def private(
     name: str,
     *,
     models: str | os.PathLike[str] | None = None,
-    profile: str = "practice",
+    profile: str = "",
     flags: Sequence[str] = (),
 ) -> Iterator[Any]:
     """Run an instance of your own.
@@ -93,8 +93,9 @@ def private(
     models : path, optional
         Serve this folder of models, as it is, in place of a copy of `data/models`. Of
         `"tfserving"` those that have a `model.tflite`, of `"tfserving-tf"` all.
-    profile : str
-        Which of the service's profiles to yield: `"practice-secure"` of `"ccai"`, for instance.
+    profile : str, optional
+        Which of the service's profiles to yield, `"practice-secure"` of `"ccai"` for instance;
+        the first without it.
     flags : list of str
         More words for its command line, such as `--token_lifetime_seconds=0` of `"modelarts"`.
 
@@ -131,6 +132,11 @@ def private(
             account = state.read_secrets("proxy", folder) if "--authenticate" in flags else {}
             yield Proxy(own.entry["http"], folder, **account)
         else:
+            profile = profile or next(iter(own.endpoints))
+            if profile not in own.endpoints:
+                raise state.PracticeError(
+                    f"{name} has no profile {profile!r}. It has: {', '.join(own.endpoints)}."
+                )
             yield PrivateEndpoint.of(own.endpoints[profile], own)
 
 
