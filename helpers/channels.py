@@ -18,14 +18,12 @@ if TYPE_CHECKING:
     import requests
 
 MAX_MESSAGE = 256 * 1024 * 1024  # bytes, both ways; gRPC's own limit for answers is 4,194,304
-# Of a file on its way from a browser: more, so that a form can still say that it is too large.
-MAX_UPLOAD = 2 * MAX_MESSAGE
 
 _channels: dict[tuple, grpc.Channel] = {}
 _aio_channels: "dict[asyncio.AbstractEventLoop, dict[tuple, grpc.aio.Channel]]" = {}
 _sessions: "dict[tuple, requests.Session]" = {}
 _lock = threading.Lock()
-_of_parent: tuple = ()  # the channels of the process that this one was forked from
+_parents_channels: tuple = ()  # of the process that this one was forked from
 _TLS_ONLY = "User and password are sent over TLS only. Use TLS (https for REST), or leave them out."
 
 
@@ -73,7 +71,7 @@ def session(endpoint: Endpoint) -> "requests.Session":
     Parameters
     ----------
     endpoint : Endpoint
-        Its `rest` address, `ca_file`, `verify`, `retries`, `user` and `password` count. ModelArts
+        Its `rest` address, `ca_file`, `verify`, `user` and `password` count. ModelArts
         takes user and password in ways of its own, so of kind `modelarts` they stay out.
 
     Returns
@@ -130,7 +128,7 @@ def _shared(opened: dict[tuple, Any], key: tuple, open_new: Callable[[], Any]) -
 
 def _open(endpoint: Endpoint, kind: Any) -> Any:
     """Open a channel of `grpc` or of `grpc.aio`."""
-    if _of_parent:
+    if _parents_channels:
         raise ConnectionFailed(
             "This process was forked from one that had called over gRPC, and gRPC does not work "
             "after that. Start processes anew: multiprocessing.get_context('spawn')."
@@ -149,7 +147,7 @@ def _open(endpoint: Endpoint, kind: Any) -> Any:
         if endpoint.user:
             raise BadInput(_TLS_ONLY)
         return kind.insecure_channel(endpoint.grpc, options=options)
-    credentials = grpc.ssl_channel_credentials(root_certificates=_authority(endpoint.ca_file))
+    credentials = grpc.ssl_channel_credentials(root_certificates=_read_ca_file(endpoint.ca_file))
     if endpoint.user:
         plugin = BasicAuthenticationPlugin(endpoint.user, endpoint.password)
         credentials = grpc.composite_channel_credentials(
@@ -192,34 +190,14 @@ def _open_session(endpoint: Endpoint) -> "requests.Session":
     new = requests.Session()
     new.trust_env = not (endpoint.no_proxy or is_loopback(host_of_url(endpoint.rest)))
     if secure and endpoint.ca_file:
-        _authority(endpoint.ca_file)  # says what is wrong with it
+        _read_ca_file(endpoint.ca_file)  # says what is wrong with it
         new.verify = os.path.expanduser(endpoint.ca_file)
     if not endpoint.verify:
         new.verify = False
     if endpoint.user and endpoint.kind != "modelarts":
         # As bytes, or requests would write them in Latin-1.
         new.auth = (endpoint.user.encode(), endpoint.password.encode())  # type: ignore[assignment]
-    if endpoint.retries:
-        for scheme in ("http://", "https://"):
-            new.mount(scheme, _retrying_adapter(endpoint.retries))
     return new
-
-
-def _retrying_adapter(retries: int) -> "requests.adapters.HTTPAdapter":
-    """Return what tries again; `transport.request` adds the answers that break off."""
-    from requests.adapters import HTTPAdapter  # only here: gRPC needs none of it
-    from urllib3.util import Retry
-
-    policy = Retry(
-        retries,
-        backoff_factor=0.2,
-        backoff_max=2,
-        backoff_jitter=0.2,
-        status_forcelist=(429, 502, 503, 504),
-        allowed_methods=None,
-        raise_on_status=False,
-    )
-    return HTTPAdapter(max_retries=policy)
 
 
 def _key(endpoint: Endpoint) -> tuple:
@@ -234,7 +212,7 @@ def _key(endpoint: Endpoint) -> tuple:
     )
 
 
-def _authority(ca_file: str) -> bytes | None:
+def _read_ca_file(ca_file: str) -> bytes | None:
     if not ca_file:
         return None
     try:
@@ -260,10 +238,11 @@ def close() -> None:
 
 def _after_fork() -> None:
     """Leave the parent's connections alone; a session can be opened anew, a channel cannot."""
-    global _lock, _of_parent
+    global _lock, _parents_channels
     _lock = threading.Lock()  # nobody is left who would release the parent's
     of_loops = (channel for opened in _aio_channels.values() for channel in opened.values())
-    _of_parent = (*_channels.values(), *of_loops)  # kept, so that nothing closes them
+    # Kept, so that nothing closes them; a child's child has those of both.
+    _parents_channels = (*_parents_channels, *_channels.values(), *of_loops)
     _channels.clear()
     _aio_channels.clear()
     _sessions.clear()

@@ -2,6 +2,7 @@
 
 import contextvars
 import functools
+import random
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,13 @@ if TYPE_CHECKING:
 
     from workbench.watching import Watch
 
-# The watch of the call that this thread is making, if there is one: see `workbench.watching`.
+# The watch of the call that is being made, if there is one: see `workbench.watching`. Calls with
+# `async` are not watched.
 WATCH: "contextvars.ContextVar[Watch | None]" = contextvars.ContextVar("watch", default=None)
+
+_PAUSES = (0.2, 0.4, 0.8, 1.6)  # seconds before each retry over REST, as gRPC's channels pause
+_BUSY = (429, 502, 503, 504)  # HTTP statuses after which another try may go well
+_chance = random.SystemRandom()
 
 
 def unary(endpoint: Endpoint, method: Callable, request: Any, timeout: float) -> Any:
@@ -35,8 +41,8 @@ def unary(endpoint: Endpoint, method: Callable, request: Any, timeout: float) ->
         try:
             return method(request, timeout=deadline - time.monotonic())
         except grpc.RpcError as error:
-            if not (retries and _broke_off(error)):
-                raise call_error(endpoint, error) from error
+            if not (retries and _answer_broke_off(error)):
+                raise failed(endpoint, error) from error
             retries -= 1  # without a pause: the service is there, the connection was not
 
 
@@ -48,8 +54,8 @@ async def unary_async(endpoint: Endpoint, method: Callable, request: Any, timeou
         try:
             return await method(request, timeout=deadline - time.monotonic())
         except grpc.RpcError as error:
-            if not (retries and _broke_off(error)):
-                raise call_error(endpoint, error) from error
+            if not (retries and _answer_broke_off(error)):
+                raise failed(endpoint, error) from error
             retries -= 1
 
 
@@ -58,32 +64,53 @@ def request(
 ) -> "requests.Response":
     """Ask a REST address; returns the answer whatever its status, or raises CallError.
 
-    With `endpoint.retries`, the session tries again by itself, but not once the answer has
-    begun: that is added here.
+    With `endpoint.retries` it is asked again, with growing pauses, when the connection fails or
+    breaks and when the service is busy or not available; all of it before the deadline. An answer
+    that has begun may take longer: `requests` gives each read of it so much time.
     """
     import requests  # only here: calls over gRPC need none of it
-    from requests.exceptions import ChunkedEncodingError, ContentDecodingError
 
     session = channels.session(endpoint)
     deadline = time.monotonic() + timeout
-    retries = endpoint.retries
-    while True:
+    for pause in (*_PAUSES[: endpoint.retries], None):
         try:
             remaining = deadline - time.monotonic()
             if remaining <= 0:  # it would be a ValueError
                 raise requests.Timeout("The time was over before the request was sent.")
             if watch := WATCH.get():
-                return watch.request(session, method, url, remaining, **content)
-            verify = session.verify
-            return session.request(method, url, timeout=remaining, verify=verify, **content)
+                response = watch.request(session, method, url, remaining, **content)
+            else:
+                verify = session.verify
+                response = session.request(method, url, timeout=remaining, verify=verify, **content)
         except requests.RequestException as error:
-            broke_off = isinstance(error, ChunkedEncodingError | ContentDecodingError)
-            if not (retries and broke_off):
+            if pause is None or not _is_passing(error):
                 raise libraries.from_requests(error, endpoint) from error
-            retries -= 1
+            wished = ""
+        else:
+            if pause is None or response.status_code not in _BUSY:
+                break
+            wished = response.headers.get("Retry-After", "")
+        pause *= _chance.uniform(0.8, 1.2)  # as gRPC does it: not all callers at once
+        pause = max(pause, float(wished) if wished.isdecimal() else 0.0)
+        time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
+    return response
 
 
-def call_error(endpoint: Endpoint, error: grpc.RpcError) -> CallError:
+def _is_passing(error: Any) -> bool:
+    """Whether a call that ended so may go well the next time."""
+    from requests import exceptions  # only here, as above
+
+    if isinstance(error, exceptions.Timeout | exceptions.SSLError):
+        return False
+    return isinstance(
+        error,
+        exceptions.ConnectionError
+        | exceptions.ChunkedEncodingError
+        | exceptions.ContentDecodingError,
+    )
+
+
+def failed(endpoint: Endpoint, error: grpc.RpcError) -> CallError:
     """Return the error of the tree; after a failed connection the next call connects anew."""
     made = libraries.from_grpc(error, endpoint)
     if isinstance(made, ConnectionFailed):
@@ -91,5 +118,5 @@ def call_error(endpoint: Endpoint, error: grpc.RpcError) -> CallError:
     return made
 
 
-def _broke_off(error: Any) -> bool:
+def _answer_broke_off(error: Any) -> bool:
     return "Stream removed (Socket closed" in (error.details() or "")

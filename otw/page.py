@@ -16,10 +16,13 @@ from tornado.httpserver import HTTPServer
 from traitlets.config import Config
 from voila.app import Voila
 
-from helpers.channels import MAX_UPLOAD
+from helpers.channels import MAX_MESSAGE
 from helpers.endpoints import Endpoint
 from otw.terminal import PASSWORD
 
+# Bytes of a file on its way from the browser: more than a message, so that a form can still say
+# that it is too large.
+MAX_UPLOAD = 2 * MAX_MESSAGE
 IDLE = 60  # seconds without a page until a kernel is ended
 # Voila's page names style sheets elsewhere, and widgets may: the browser is to ask for none.
 _FROM_HERE_ONLY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"

@@ -161,7 +161,7 @@ def timeline(
     except grpc.RpcError as error:
         if watch and watch.cancelled:  # of a call that had hardly begun, gRPC never tells more
             raise
-        raise transport.call_error(endpoint, error) from error
+        raise transport.failed(endpoint, error) from error
     _, outputs = GRPC.decode(call, answer)
     moments += [*on_the_wire, time.perf_counter()]
     if watch:

@@ -20,7 +20,6 @@ import websocket
 from traitlets.config import Config
 
 import practice
-from helpers.channels import MAX_UPLOAD
 from otw import cli
 from otw import page as explore_page
 from practice import processes
@@ -323,7 +322,9 @@ def test_jupyterlab_takes_messages_as_large_as_the_page_does() -> None:
     exec(
         (ROOT / ".jupyter" / "jupyter_server_config.py").read_text(), {"get_config": lambda: config}
     )
-    assert config.ServerApp.tornado_settings["websocket_max_message_size"] == MAX_UPLOAD
+    assert (
+        config.ServerApp.tornado_settings["websocket_max_message_size"] == explore_page.MAX_UPLOAD
+    )
 
 
 @unix
