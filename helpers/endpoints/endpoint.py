@@ -12,7 +12,7 @@ _KINDS_OF_VALUES: dict[type, tuple[tuple[type, ...], str]] = {  # by the type of
     bool: ((bool,), "true or false"),
     int: ((int,), "a whole number"),
     type(None): ((int, type(None)), "a whole number"),
-    tuple: ((list, tuple), "a list of names"),
+    tuple: ((tuple,), "a list of names"),
 }
 
 
@@ -87,6 +87,7 @@ class Endpoint:
     models: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        _check_types(vars(self), "This endpoint")
         if self.kind not in KINDS:
             raise BadInput(f"Unknown kind {self.kind!r}. Known: {', '.join(KINDS)}.")
         if not 0 <= self.retries <= 4:
@@ -121,14 +122,20 @@ class Endpoint:
 
 def from_mapping(values: Mapping[str, Any], what: str) -> Endpoint:
     """Make an endpoint of fields by name, or raise BadInput that says what is wrong in `what`."""
-    fields = {field.name: field.default for field in dataclasses.fields(Endpoint)}
+    if isinstance(values.get("models"), list):
+        values = {**values, "models": tuple(values["models"])}
+    _check_types(values, what)
+    return Endpoint(**values)
+
+
+def _check_types(values: Mapping[str, Any], what: str) -> None:
+    defaults = {field.name: field.default for field in dataclasses.fields(Endpoint)}
     for name, value in values.items():
-        if name not in fields:
-            raise BadInput(f"{what} has no field {name!r}. Fields: {', '.join(fields)}.")
-        types, wanted = _KINDS_OF_VALUES.get(type(fields[name]), _TEXT)
+        if name not in defaults:
+            raise BadInput(f"{what} has no field {name!r}. Fields: {', '.join(defaults)}.")
+        types, wanted = _KINDS_OF_VALUES.get(type(defaults[name]), _TEXT)
         if type(value) not in types:  # isinstance would take True for a number
             raise BadInput(f"{what}: {name!r} is {wanted}, not {type(value).__name__}.")
-    return Endpoint(**{**values, "models": tuple(values.get("models", ()))})
 
 
 def is_loopback(host: str) -> bool:
