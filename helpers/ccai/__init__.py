@@ -29,6 +29,7 @@ __all__ = [
     "facial_landmarks",
     "ocr",
     "read_text",
+    "services",
     "sign",
     "speech_to_text",
     "text_to_speech",

@@ -26,6 +26,7 @@ __all__ = [
     "infer_image",
     "infer_json",
     "infer_many",
+    "services",
     "sign",
 ]
 
@@ -172,16 +173,14 @@ def infer_many(
         infer = infer_json if isinstance(item, Mapping) else infer_image
         return infer(endpoint, item, timeout=timeout)
 
-    with futures.ThreadPoolExecutor(threads) as pool:
+    pool = futures.ThreadPoolExecutor(threads)
+    try:
         calls = [pool.submit(call, item) for item in inputs]
-        done = futures.as_completed(calls)
-        try:
-            with bar(len(calls), " calls", progress) as tick:
-                for _ in done:
-                    tick()
-        except BaseException:  # Ctrl-C: what has not begun never will
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        with bar(len(calls), " calls", progress) as tick:
+            for _ in futures.as_completed(calls):
+                tick()
+    finally:  # after Ctrl-C, too: what has not begun never will
+        pool.shutdown(cancel_futures=True)
     return CallsFailed.answers_of(calls)
 
 
