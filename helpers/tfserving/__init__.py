@@ -6,7 +6,6 @@ Each function below makes one `Call`, the class at the end, and returns what its
 import asyncio
 import contextlib
 import time
-import weakref
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +18,13 @@ from helpers.errors import BadInput, CallError, UnknownModel
 from helpers.tfserving import many
 from helpers.tfserving.features import features_of
 from helpers.tfserving.grpc import GRPC, PREDICT, Grpc
-from helpers.tfserving.signatures import Signatures, check_inputs, named, suggest
+from helpers.tfserving.signatures import (
+    SignatureCache,
+    Signatures,
+    check_inputs,
+    named,
+    suggest,
+)
 
 if TYPE_CHECKING:
     from helpers.tfserving.rest import Rest
@@ -37,6 +42,7 @@ __all__ = [
     "status",
 ]
 
+TIMEOUT = 10.0  # seconds
 Inputs = Mapping[str, ArrayLike]
 Arrays = dict[str, NDArray]
 
@@ -46,7 +52,7 @@ def predict(
     inputs: Inputs,
     *,
     signature_name: str = "",
-    timeout: float = 10.0,
+    timeout: float = TIMEOUT,
     check: bool = True,
     protocol: str = "",
 ) -> Arrays:
@@ -61,7 +67,7 @@ def predict(
     signature_name : str, optional
         In place of the endpoint's; the service's default is `serving_default`.
     timeout : float
-        Seconds until the call is given up.
+        Seconds until the call is given up; over REST an answer that has begun may take longer.
     check : bool
         Whether names, dtypes and shapes are checked against the signature before sending.
         TensorFlow Serving itself does not check shapes.
@@ -76,9 +82,16 @@ def predict(
     Raises
     ------
     CallError
-        The class of `helpers.errors` that fits, with the service's own text.
+        The class of `helpers.errors` that fits, with the service's own text: mostly
+        `UnknownModel`, `UnknownSignature`, `BadInput`, `DeadlineExceeded` or `ConnectionFailed`.
 
     See tensorflow_serving/apis/predict.proto and tensorflow.org/tfx/serving/api_rest.
+
+    Examples
+    --------
+    >>> iris = endpoints.load("tfserving").replace(model="iris")  # doctest: +SKIP
+    >>> predict(iris, {"features": [[5.1, 3.5, 1.4, 0.2]]})  # doctest: +SKIP
+    {'probabilities': array([[0.98, 0.02, 0.  ]], dtype=float32)}
     """
     return Call(endpoint, timeout, protocol, signature_name).predict(inputs, check)
 
@@ -88,12 +101,13 @@ async def apredict(
     inputs: Inputs,
     *,
     signature_name: str = "",
-    timeout: float = 10.0,
+    timeout: float = TIMEOUT,
     check: bool = True,
 ) -> Arrays:
     """Do as `predict` does over gRPC, for code with `async` and `await`.
 
-    Cancel its task, and the call is cancelled, too.
+    The parameters are those of `predict`, and so are the outputs and the errors. Cancel its task,
+    and the call is cancelled, too.
     """
     return await Call(endpoint, timeout, "grpc", signature_name).predict_async(inputs, check)
 
@@ -104,7 +118,7 @@ def predict_many(
     *,
     in_flight: int = 16,
     signature_name: str = "",
-    timeout: float = 10.0,
+    timeout: float = TIMEOUT,
     check: bool = True,
     collect_errors: bool = False,
     progress: bool = True,
@@ -150,8 +164,8 @@ def predict_many(
     if not isinstance(in_flight, int) or in_flight < 1:
         raise BadInput(f"in_flight is a number of calls from 1 on, not {in_flight!r}.")
 
-    def begin(batch: Inputs) -> many.Begun:
-        return many.Begun(Call(endpoint, timeout, "grpc", signature_name), batch, check)
+    def begin(batch: Inputs) -> many.PendingCall:
+        return many.PendingCall(Call(endpoint, timeout, "grpc", signature_name), batch, check)
 
     answers = many.in_order(begin, batches, in_flight, collect_errors)
     return many.with_bar(answers, batches) if progress else answers
@@ -170,7 +184,7 @@ def classify(
     *,
     context: Mapping[str, Any] | None = None,
     signature_name: str = "",
-    timeout: float = 10.0,
+    timeout: float = TIMEOUT,
     protocol: str = "",
 ) -> list[list[Class]]:
     """Classify examples, which are features by name, as `tf.train.Example` has them.
@@ -199,7 +213,8 @@ def classify(
     See tensorflow_serving/apis/classification.proto.
     """
     call = Call(endpoint, timeout, protocol, signature_name)
-    rows = call.infer("classify", examples, context or {})
+    rows = call.classify(examples, context or {})
+    # As float32, or a score over REST would not equal the same one over gRPC.
     return [[Class(label, float(np.float32(score))) for label, score in row] for row in rows]
 
 
@@ -209,7 +224,7 @@ def regress(
     *,
     context: Mapping[str, Any] | None = None,
     signature_name: str = "",
-    timeout: float = 10.0,
+    timeout: float = TIMEOUT,
     protocol: str = "",
 ) -> NDArray:
     """Ask for one number for each example; everything else is as for `classify`.
@@ -221,10 +236,10 @@ def regress(
     See tensorflow_serving/apis/regression.proto.
     """
     call = Call(endpoint, timeout, protocol, signature_name)
-    return np.array(call.infer("regress", examples, context or {}), np.float32)
+    return np.array(call.regress(examples, context or {}), np.float32)
 
 
-def signatures(endpoint: Endpoint, *, timeout: float = 10.0, protocol: str = "") -> Signatures:
+def signatures(endpoint: Endpoint, *, timeout: float = TIMEOUT, protocol: str = "") -> Signatures:
     """Ask what a model takes and gives.
 
     Returns
@@ -253,7 +268,7 @@ class VersionStatus(NamedTuple):
 
 
 def status(
-    endpoint: Endpoint, *, timeout: float = 10.0, protocol: str = ""
+    endpoint: Endpoint, *, timeout: float = TIMEOUT, protocol: str = ""
 ) -> dict[int, VersionStatus]:
     """Ask which versions of a model there are, and the state of each.
 
@@ -272,11 +287,8 @@ def status(
     return Call(endpoint, timeout, protocol).status()
 
 
-# The signatures of the models behind each connection, and when they were asked for.
-_signatures: "weakref.WeakKeyDictionary[Any, dict[tuple, tuple[Signatures, float]]]" = (
-    weakref.WeakKeyDictionary()
-)
-_KEPT_SECONDS = 10.0  # for REST; an answer over gRPC tells, besides, when they are too old
+_cache = SignatureCache()
+_KEPT_SECONDS = 10.0  # for REST, whose answers do not tell the version that gave them
 
 
 class Call:
@@ -330,7 +342,8 @@ class Call:
             if check:
                 fitting = self._fitting(inputs)
                 if fitting is None:  # the service has to be asked, which waits
-                    fitting = await asyncio.to_thread(self.checked, inputs)
+                    signatures = await asyncio.to_thread(self.signatures)
+                    fitting = check_inputs(signatures, self.signature_name, inputs)
                 inputs = fitting
             request = GRPC.encode(self, inputs)
             channel = channels.aio_channel(self.endpoint)  # named, or it could close meanwhile
@@ -341,24 +354,27 @@ class Call:
             raise
         return self.decoded(answer)
 
-    def infer(self, method: str, examples: Iterable, context: Mapping[str, Any]) -> Sequence:
-        """Classify or regress: pairs of label and score for each example, or numbers."""
+    def classify(self, examples: Iterable, context: Mapping[str, Any]) -> Sequence:
+        """Return pairs of label and score for each example."""
         features = [features_of(example) for example in examples]
         with self.explained():
-            return self.protocol.infer(self, method, features, features_of(context))
+            return self.protocol.classify(self, features, features_of(context))
+
+    def regress(self, examples: Iterable, context: Mapping[str, Any]) -> Sequence:
+        """Return a number for each example."""
+        features = [features_of(example) for example in examples]
+        with self.explained():
+            return self.protocol.regress(self, features, features_of(context))
 
     def signatures(self) -> Signatures:
         """Ask what the model takes and gives, and keep it for the next calls."""
         signatures = self.protocol.signatures(self)
-        self._kept[self._model] = signatures, time.monotonic()
+        _cache.put(self._connection, self._model, signatures)
         return signatures
 
     def kept_signatures(self) -> Signatures:
         """Return the signatures as they were kept or, after some seconds, ask for them anew."""
-        signatures, asked = self._kept.get(self._model, (None, 0.0))
-        if signatures is not None and time.monotonic() - asked < _KEPT_SECONDS:
-            return signatures
-        return self.signatures()
+        return _cache.get(self._connection, self._model, _KEPT_SECONDS) or self.signatures()
 
     def checked(self, inputs: Inputs) -> Arrays:
         """Check inputs against the signature; where the kept one does not fit, ask anew."""
@@ -375,16 +391,19 @@ class Call:
 
     def answered_by(self, version: int | None) -> None:
         """Forget the signatures when another version than theirs has answered."""
-        signatures, _ = self._kept.get(self._model, (None, 0.0))
+        signatures = _cache.get(self._connection, self._model)
         if signatures is not None and version not in (None, signatures.version):
-            self._kept.pop(self._model, None)  # another thread may have done it
+            _cache.forget(self._connection, self._model)
 
     def status(self) -> dict[int, VersionStatus]:
         """Ask which versions there are, and the state of each."""
         try:
             response = self.protocol.status(self)
         except UnknownModel as error:
-            error.args = (self._not_served(),)
+            if self.endpoint.version is None and not self.endpoint.version_label:
+                error.args = (self._not_served(),)
+            else:
+                self._add_reason(error)
             raise
         return {
             version.version: VersionStatus(
@@ -405,15 +424,15 @@ class Call:
             raise
 
     @property
-    def _kept(self) -> dict[tuple, tuple[Signatures, float]]:
-        return _signatures.setdefault(self.protocol.connection(self.endpoint), {})
+    def _connection(self) -> Any:
+        return self.protocol.connection(self.endpoint)
 
     @property
     def _model(self) -> tuple:
         return self.endpoint.model, self.endpoint.version, self.endpoint.version_label
 
     def _fitting(self, inputs: Inputs) -> Arrays | None:
-        signatures, _ = self._kept.get(self._model, (None, 0.0))
+        signatures = _cache.get(self._connection, self._model)
         if signatures is None:
             return None
         try:
@@ -422,13 +441,14 @@ class Call:
             return None  # perhaps another version answers by now
 
     def _add_reason(self, error: UnknownModel) -> None:
-        if "version label" not in error.details:
+        if "version label" not in error.details:  # then the service's own sentence says it all
             error.args = (self._reason(),)
 
     def _reason(self) -> str:
         every = self.endpoint.replace(version=None, version_label="")
+        timeout = max(self.remaining, 0.1)  # the reason is worth a moment after the deadline
         try:
-            versions = Call(every, max(self.remaining, 0.1), self.protocol.name).status()
+            versions = Call(every, timeout, self.protocol.name).status()
         except CallError:
             return self._not_served()
         states = "; ".join(

@@ -1,7 +1,8 @@
 """A predict call as bytes: PredictRequest written and PredictResponse read around NumPy's memory.
 
 What protobuf's classes do well, all the small fields, is left to them. Only the payload, the
-one field that can be large, goes past them: it is copied once or not at all.
+one field that can be large, goes past them: it is copied once or not at all. An answer that is
+not laid out as expected (`_Unusual`) is read by protobuf's classes as a whole.
 
 See protobuf.dev/programming-guides/encoding.
 """
@@ -117,7 +118,7 @@ def decode_predict(data: bytes, copy: bool = True) -> dict[str, NDArray]:
     return decode_answer(data, copy)[1]
 
 
-def decode_answer(data: bytes, copy: bool = True) -> tuple[int, dict[str, NDArray]]:
+def decode_answer(data: bytes, copy: bool = True) -> tuple[int | None, dict[str, NDArray]]:
     """Return the version that answered, and the outputs as `decode_predict` does."""
     try:
         try:
@@ -125,7 +126,7 @@ def decode_answer(data: bytes, copy: bool = True) -> tuple[int, dict[str, NDArra
         except _Unusual:
             response = predict_pb2.PredictResponse.FromString(data)
             outputs = {name: _unpacked(proto, copy) for name, proto in response.outputs.items()}
-            return response.model_spec.version.value, outputs
+            return response.model_spec.version.value or None, outputs
     except (DecodeError, BadInput, ValueError) as error:  # ValueError: a name that is no text
         raise ServiceFailed(f"The service's answer cannot be read: {error}") from error
 
@@ -183,7 +184,7 @@ class _Unusual(Exception):
     """Raised for bytes that protobuf's own classes are to read; it may refuse them, too."""
 
 
-def _answer(data: bytes, copy: bool) -> tuple[int, dict[str, NDArray]]:
+def _answer(data: bytes, copy: bool) -> tuple[int | None, dict[str, NDArray]]:
     version = 0
     tensors = {}
     for tag, _, start, end in _fields(data, 0, len(data)):
@@ -200,7 +201,7 @@ def _answer(data: bytes, copy: bool) -> tuple[int, dict[str, NDArray]]:
             version = _version(data[start:end])
         else:
             raise _Unusual
-    return version, {
+    return version or None, {
         name.decode(): _array(data, start, end, copy) for name, (start, end) in tensors.items()
     }
 
@@ -274,7 +275,7 @@ def _fields(data: bytes, at: int, end: int) -> list[tuple[int, int, int, int]]:
         while size >> shift:  # a byte's highest bit says that another one follows
             if start == end or shift > 28:
                 raise _Unusual
-            size += (data[start] - 1) << shift
+            size += (data[start] - 1) << shift  # 1: that bit, which the byte before left in size
             start += 1
             shift += 7
         at = start + size if tag & 7 == LEN else start

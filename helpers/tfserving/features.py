@@ -1,11 +1,14 @@
 """The features of an example, as `tf.train.Example` has them, for Classify and Regress."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from helpers.errors import BadInput
+
+Features = Mapping[str, list]
+Examples = Sequence[Features]
 
 
 def features_of(example: Mapping[str, Any]) -> dict[str, list]:

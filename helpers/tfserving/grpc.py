@@ -1,7 +1,6 @@
 """TensorFlow Serving's gRPC: requests to messages, and answers back to arrays."""
 
 import weakref
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -11,6 +10,7 @@ from helpers import channels, serving_api, transport
 from helpers.endpoints import Endpoint
 from helpers.errors import ServiceFailed
 from helpers.tfserving import codec
+from helpers.tfserving.features import Examples, Features
 from helpers.tfserving.signatures import Signatures, from_signature_defs
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Grpc:
         """Return the shared channel; what is kept for it is forgotten with it."""
         return channels.channel(endpoint)
 
-    def predict(self, call: "Call", inputs: "Inputs") -> tuple[int, dict[str, NDArray]]:
+    def predict(self, call: "Call", inputs: "Inputs") -> tuple[int | None, dict[str, NDArray]]:
         """Return the version that answered, and the outputs."""
         request = self.encode(call, inputs)
         method = self.predict_method(call)
@@ -54,7 +54,7 @@ class Grpc:
             method = _predict_methods[channel] = channel.unary_unary(PREDICT)
         return method
 
-    def decode(self, call: "Call", answer: bytes) -> tuple[int, dict[str, NDArray]]:
+    def decode(self, call: "Call", answer: bytes) -> tuple[int | None, dict[str, NDArray]]:
         """Read the answer: the version, and the outputs."""
         try:
             return codec.decode_answer(answer)
@@ -64,34 +64,22 @@ class Grpc:
             error.code = "INTERNAL"
             raise
 
-    def infer(
-        self,
-        call: "Call",
-        method: str,
-        examples: Sequence[Mapping[str, list]],
-        context: Mapping[str, list],
-    ) -> list:
-        """Classify or regress; returns pairs of label and score for each example, or values."""
-        if method == "classify":
-            request = serving_api.classification_pb2.ClassificationRequest(model_spec=_spec(call))
-        else:
-            request = serving_api.regression_pb2.RegressionRequest(model_spec=_spec(call))
-        if context:
-            target = request.input.example_list_with_context
-            _fill(target.context, context)
-        else:
-            target = request.input.example_list
-        for example in examples:
-            _fill(target.examples.add(), example)
-        stub = _stub(call)
-        if method == "regress":
-            result = _unary(call, stub.Regress, request).result
-            return [regression.value for regression in result.regressions]
-        result = _unary(call, stub.Classify, request).result
+    def classify(self, call: "Call", examples: Examples, context: Features) -> list:
+        """Return pairs of label and score for each example."""
+        request = serving_api.classification_pb2.ClassificationRequest(model_spec=_spec(call))
+        _fill_input(request.input, examples, context)
+        response = _unary(call, _stub(call).Classify, request)
         return [
             [(scored.label, scored.score) for scored in row.classes]
-            for row in result.classifications
+            for row in response.result.classifications
         ]
+
+    def regress(self, call: "Call", examples: Examples, context: Features) -> list:
+        """Return a number for each example."""
+        request = serving_api.regression_pb2.RegressionRequest(model_spec=_spec(call))
+        _fill_input(request.input, examples, context)
+        response = _unary(call, _stub(call).Regress, request)
+        return [regression.value for regression in response.result.regressions]
 
     def signatures(self, call: "Call") -> Signatures:
         """Ask what a model takes and gives."""
@@ -137,7 +125,17 @@ def _spec(call: "Call", signature_name: str | None = None) -> Any:
     )
 
 
-def _fill(example: Any, features: Mapping[str, list]) -> None:
+def _fill_input(target: Any, examples: Examples, context: Features) -> None:
+    if context:
+        listed = target.example_list_with_context
+        _fill(listed.context, context)
+    else:
+        listed = target.example_list
+    for example in examples:
+        _fill(listed.examples.add(), example)
+
+
+def _fill(example: Any, features: Features) -> None:
     kinds = {int: "int64_list", float: "float_list", bytes: "bytes_list"}
     for name, values in features.items():
         feature = example.features.feature[name]

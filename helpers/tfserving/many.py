@@ -20,13 +20,14 @@ Answers = Generator[Any, None, None]
 
 
 def in_order(
-    begin: "Callable[[Inputs], Begun]",
+    begin: "Callable[[Inputs], PendingCall]",
     batches: "Iterable[Inputs]",
     in_flight: int,
     collect_errors: bool,
 ) -> Answers:
     """Begin so many calls at once, and yield their answers in the batches' order."""
-    calls: collections.deque[Begun] = collections.deque()
+    calls: collections.deque[PendingCall] = collections.deque()
+    # A call is let go with Ctrl-C put off: within gRPC's own clearing up it would be lost.
     try:
         for batch in batches:
             calls.append(begin(batch))
@@ -52,7 +53,7 @@ def with_bar(answers: Answers, batches: Iterable) -> Answers:
             yield answer
 
 
-class Begun:
+class PendingCall:
     """A call that has begun; what fails before it is sent is raised with its answer."""
 
     def __init__(self, call: "Call", batch: "Inputs", check: bool) -> None:
@@ -62,8 +63,7 @@ class Begun:
         try:
             inputs = named(batch)
             if check:
-                with call.explained():
-                    inputs = call.checked(inputs)
+                inputs = call.checked(inputs)
             self._request = GRPC.encode(call, inputs)
             self.future = self._send(call.remaining)
         except CallError as error:

@@ -6,7 +6,7 @@ See tensorflow.org/tfx/serving/api_rest.
 import base64
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -19,8 +19,10 @@ from helpers import channels, serving_api, transport
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput, NotThisProtocol, UnknownModel, libraries
 from helpers.tensors import as_array, as_bytes
+from helpers.tfserving.features import Examples, Features
 from helpers.tfserving.signatures import (
     DEFAULT_SIGNATURE,
+    Signature,
     Signatures,
     TensorSpec,
     from_signature_defs,
@@ -45,40 +47,31 @@ class Rest:
         The columnar form is used: it keeps shapes as they are. The signature says what JSON does
         not: the names of single outputs, and all dtypes.
         """
-        signature_name = call.signature_name or DEFAULT_SIGNATURE
+        name = call.signature_name or DEFAULT_SIGNATURE
+        kept = call.kept_signatures()
         columns = b",".join(
-            b"%b:%b" % (json.dumps(name).encode(), to_json(value)) for name, value in inputs.items()
+            b"%b:%b" % (json.dumps(key).encode(), to_json(value)) for key, value in inputs.items()
         )
-        name = json.dumps(signature_name).encode()
-        signatures = call.kept_signatures()
-        body = b'{"signature_name":%b,"inputs":{%b}}' % (name, columns)
+        body = b'{"signature_name":%b,"inputs":{%b}}' % (json.dumps(name).encode(), columns)
         answer = _request(call, "POST", ":predict", body)
-        specs = signatures[signature_name].outputs
+        try:
+            return None, _outputs(answer, kept[name])
+        except (KeyError, TypeError, ValueError):  # perhaps another version answers by now
+            signatures = call.signatures()
         with _understood(call.endpoint):
-            outputs = answer["outputs"]
-            if len(specs) == 1:
-                outputs = {next(iter(specs)): outputs}
-            return None, {name: _to_array(outputs[name], spec) for name, spec in specs.items()}
+            return None, _outputs(answer, signatures[name])
 
-    def infer(
-        self,
-        call: "Call",
-        method: str,
-        examples: Sequence[Mapping[str, list]],
-        context: Mapping[str, list],
-    ) -> list:
-        """Classify or regress; returns pairs of label and score for each example, or values."""
-        content: dict[str, Any] = {"examples": [_plain(example) for example in examples]}
-        if call.signature_name:
-            content["signature_name"] = call.signature_name
-        if context:
-            content["context"] = _plain(context)
-        answer = _request(call, "POST", f":{method}", json.dumps(content).encode())
+    def classify(self, call: "Call", examples: Examples, context: Features) -> list:
+        """Return pairs of label and score for each example."""
+        results = _infer(call, "classify", examples, context)
         with _understood(call.endpoint):
-            results = answer["results"]
-            if method == "regress":
-                return [float(value) for value in results]
             return [[(str(label), float(score)) for label, score in row] for row in results]
+
+    def regress(self, call: "Call", examples: Examples, context: Features) -> list:
+        """Return a number for each example."""
+        results = _infer(call, "regress", examples, context)
+        with _understood(call.endpoint):
+            return [float(value) for value in results]
 
     def signatures(self, call: "Call") -> Signatures:
         """Ask what a model takes and gives."""
@@ -137,6 +130,17 @@ def to_json(value: ArrayLike) -> bytes:
         raise BadInput(f"REST does not carry {array.dtype}; gRPC does.") from error
 
 
+def _infer(call: "Call", method: str, examples: Examples, context: Features) -> Any:
+    content: dict[str, Any] = {"examples": [_plain(example) for example in examples]}
+    if call.signature_name:
+        content["signature_name"] = call.signature_name
+    if context:
+        content["context"] = _plain(context)
+    answer = _request(call, "POST", f":{method}", json.dumps(content).encode())
+    with _understood(call.endpoint):
+        return answer["results"]
+
+
 def _request(call: "Call", method: str, path: str, body: bytes = b"") -> Any:
     endpoint = call.endpoint
     if not endpoint.model:
@@ -166,6 +170,14 @@ def _understood(endpoint: Endpoint) -> Iterator[None]:
         ) from error
 
 
+def _outputs(answer: Any, signature: Signature) -> dict[str, NDArray]:
+    outputs = answer["outputs"]
+    specs = signature.outputs
+    if len(specs) == 1:
+        outputs = {next(iter(specs)): outputs}
+    return {name: _to_array(outputs[name], spec) for name, spec in specs.items()}
+
+
 def _to_array(value: Any, spec: TensorSpec) -> NDArray:
     if spec.dtype.kind != "O":
         array = np.array(value, spec.dtype)
@@ -177,7 +189,7 @@ def _to_array(value: Any, spec: TensorSpec) -> NDArray:
     return array
 
 
-def _plain(features: Mapping[str, list]) -> dict[str, list]:
+def _plain(features: Features) -> dict[str, list]:
     return {
         name: [b64(value) if isinstance(value, bytes) else value for value in values]
         for name, values in features.items()

@@ -1,6 +1,9 @@
 """What a model takes and gives, as its signatures say, and whether an input fits."""
 
 import difflib
+import math
+import time
+import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -75,6 +78,32 @@ class Signatures(dict[str, Signature]):
         return f"{self.model}, version {self.version}"
 
 
+class SignatureCache:
+    """The signatures of models as they were last asked for, by connection and model.
+
+    What is kept for a connection is forgotten with it.
+    """
+
+    def __init__(self) -> None:
+        self._connections: weakref.WeakKeyDictionary[Any, dict[tuple, tuple[Signatures, float]]]
+        self._connections = weakref.WeakKeyDictionary()
+
+    def get(
+        self, connection: Any, model: tuple, younger_than: float = math.inf
+    ) -> Signatures | None:
+        """Return what is kept, if it is not older than so many seconds."""
+        signatures, asked = self._connections.get(connection, {}).get(model, (None, 0.0))
+        return signatures if time.monotonic() - asked < younger_than else None
+
+    def put(self, connection: Any, model: tuple, signatures: Signatures) -> None:
+        """Keep what was just asked for."""
+        self._connections.setdefault(connection, {})[model] = signatures, time.monotonic()
+
+    def forget(self, connection: Any, model: tuple) -> None:
+        """Forget a model's; another thread may have done it."""
+        self._connections.get(connection, {}).pop(model, None)
+
+
 def printable(text: str) -> str:
     """Replace what a terminal would obey: names and messages come from a server.
 
@@ -106,7 +135,7 @@ def from_signature_defs(model: str, version: int, signature_defs: Mapping[str, A
 
 def named(inputs: Mapping[str, ArrayLike]) -> Mapping[str, ArrayLike]:
     """Return inputs that go by name, and refuse others."""
-    if not isinstance(inputs, Mapping):
+    if not isinstance(inputs, Mapping) or not all(isinstance(name, str) for name in inputs):
         raise BadInput("Inputs go by name, as in {'images': array}.")
     return inputs
 
@@ -186,7 +215,7 @@ def _fit(name: str, value: ArrayLike, spec: TensorSpec) -> NDArray:
     except BadInput as error:
         raise BadInput(f"Input {name!r}: {error} Expected {spec}.") from error
     text = array.dtype.kind in "SUO"
-    if text != (spec.dtype.kind == "O"):
+    if array.size and text != (spec.dtype.kind == "O"):
         raise BadInput(f"Input {name!r} is {_kind(array)}; expected {spec}.")
     if isinstance(value, np.ndarray | np.generic):
         if not text and array.dtype != spec.dtype:
@@ -198,7 +227,7 @@ def _fit(name: str, value: ArrayLike, spec: TensorSpec) -> NDArray:
         raise BadInput(f"Input {name!r} is {_kind(array)}; expected {spec}.")
     if not spec.takes(array.shape):
         raise BadInput(f"Input {name!r} has shape {list(array.shape)}; expected {spec}.")
-    return as_array(value, None if text else spec.dtype)
+    return as_array(value, None if text and array.size else spec.dtype)
 
 
 def _can_be(dtype: np.dtype, wanted: np.dtype) -> bool:

@@ -147,12 +147,12 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Return the calls that begin during the test."""
     calls: list[Any] = []
 
-    class Recorded(many.Begun):
+    class Recorded(many.PendingCall):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
             calls.append(self)
 
-    monkeypatch.setattr(many, "Begun", Recorded)
+    monkeypatch.setattr(many, "PendingCall", Recorded)
     return calls
 
 
