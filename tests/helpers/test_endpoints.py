@@ -411,3 +411,8 @@ def test_an_endpoint_can_go_past_every_proxy(
     if past.rest:
         assert channels.session(endpoint).trust_env
         assert not channels.session(past).trust_env
+
+
+def test_an_endpoint_made_by_hand_is_checked_too() -> None:
+    with pytest.raises(BadInput, match="'version' is a whole number, not str"):
+        Endpoint("tfserving", version="2")  # type: ignore[arg-type]

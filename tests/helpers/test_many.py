@@ -350,6 +350,14 @@ FORK = """
             print("gRPC works", flush=True)
         except errors.ConnectionFailed as error:
             print(error, flush=True)
+            grandchild = os.fork()
+            if grandchild:
+                os.waitpid(grandchild, 0)
+            else:
+                try:
+                    call("grpc")
+                except errors.ConnectionFailed:
+                    print("nor does a child's child", flush=True)
         sys.exit(0)
 """
 
@@ -367,4 +375,5 @@ def test_after_a_fork_there_is_a_clear_error(iris: Endpoint, before: str, told: 
     assert done.returncode == 0, done.stderr
     assert "REST works" in done.stdout
     assert told in done.stdout
+    assert ("nor does a child's child" in done.stdout) == bool(before)
     assert "parent goes on 0" in done.stdout

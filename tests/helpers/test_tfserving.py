@@ -12,6 +12,7 @@ from helpers import channels, errors, tfserving
 from helpers.endpoints import Endpoint
 from helpers.serving_api import predict_pb2, prediction_service_pb2_grpc
 from helpers.tensors import to_ndarray, to_tensor_proto
+from helpers.tfserving import codec
 from helpers.tfserving.signatures import Signature, Signatures, TensorSpec, check_inputs
 from tests.http_answers import http_answer
 
@@ -54,6 +55,25 @@ def test_signatures_show_as_a_table(detector: Endpoint) -> None:
     assert str(signatures["detected_model"].inputs["images"]) == "float32 [-1, 96, 96, 1]"
     assert "detection_boxes    float32 [-1, 10, 4]" in repr(signatures)
     assert "<td style='text-align:left'>detection_boxes</td>" in signatures._repr_html_()
+
+
+def test_an_answer_without_a_version_forgets_no_signatures(iris: Endpoint) -> None:
+    kept = tfserving.signatures(iris)
+    tfserving.Call(iris, 10).answered_by(None)
+    assert tfserving.Call(iris, 10).kept_signatures() is kept
+    assert codec.decode_answer(b"")[0] is None
+
+
+def test_inputs_go_by_names_that_are_text(iris: Endpoint) -> None:
+    for check in (True, False):
+        with pytest.raises(errors.BadInput, match="Inputs go by name"):
+            tfserving.predict(iris, {0: [1.0]}, check=check)  # type: ignore[dict-item]
+
+
+def test_an_empty_list_is_an_empty_tensor_of_text_too() -> None:
+    texts = Signature({"text": TensorSpec(np.dtype(object), (-1,))}, {})
+    fitting = check_inputs(Signatures("m", 1, {"serving_default": texts}), "", {"text": []})
+    assert fitting["text"].dtype == object
 
 
 def test_status_gives_the_state_of_each_version(iris: Endpoint) -> None:

@@ -423,6 +423,30 @@ def test_a_server_that_never_answers_meets_the_deadline(tcp_server: Callable) ->
     assert time.monotonic() - began < 60
 
 
+def test_retries_end_with_the_deadline(tcp_server: Callable) -> None:
+    busy = http_answer(status=503).replace(b"Connection: close", b"Retry-After: 600")
+    for answer in (None, busy):
+        there = Endpoint("tfserving", rest=f"http://{tcp_server(answer)}", model="iris", retries=4)
+        with pytest.raises(errors.DeadlineExceeded):
+            tfserving.status(there, timeout=0.5)
+
+
+def test_an_answer_of_a_version_that_came_meanwhile_is_read_by_its_own_signature(service) -> None:
+    called = only_rest(service).replace(model="digits")
+    kept = tfserving.signatures(called)["serving_default"].outputs
+    kept["kinds"] = kept.pop("classes")  # as if the version before had called it so
+    outputs = tfserving.predict(called, {"images": np.zeros((1, 8, 8, 1), np.float32)})
+    assert outputs.keys() == {"probabilities", "classes"}
+    assert tfserving.signatures(called)["serving_default"].outputs.keys() == outputs.keys()
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "rest"])
+def test_the_status_of_a_version_that_is_not_there_says_which_are(service, protocol: str) -> None:
+    missing = service.replace(model="iris", version=99)
+    with pytest.raises(errors.UnknownModel, match="Version 99 of model 'iris' .* version 1 is AVA"):
+        tfserving.status(missing, protocol=protocol)
+
+
 def test_a_call_is_tried_again(service) -> None:
     called = only_rest(service).replace(model="iris", retries=3)
     for fault in ({"fail": "UNAVAILABLE"}, {"cut": True}):
