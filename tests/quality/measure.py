@@ -9,7 +9,7 @@ from practice.ccai.engines.faces import FaceFinder
 from practice.ccai.engines.hearing import Listener
 from practice.ccai.engines.reading import Reader
 from practice.ccai.engines.speaking import Speaker
-from practice.host.images import decode
+from practice.host.pixels import decode
 from tests.quality import samples
 
 

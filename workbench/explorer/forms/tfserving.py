@@ -7,12 +7,12 @@ from typing import Any
 
 import ipywidgets as w
 import numpy as np
-from helpers.tfserving.examples import features_of
 from numpy.typing import NDArray
 
 from helpers import tfserving
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput
+from helpers.tfserving.features import features_of
 from workbench import timing
 from workbench.code.tfserving import TfServingWriter, method, not_in_json
 from workbench.explorer.calls import Request
