@@ -5,6 +5,7 @@ import atexit
 import base64
 import os
 import threading
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ MAX_MESSAGE = 256 * 1024 * 1024  # bytes, both ways; gRPC's own limit for answer
 _channels: dict[tuple, grpc.Channel] = {}
 _aio_channels: "dict[asyncio.AbstractEventLoop, dict[tuple, grpc.aio.Channel]]" = {}
 _sessions: "dict[tuple, requests.Session]" = {}
+_stubs: "weakref.WeakKeyDictionary[grpc.Channel, dict[Any, Any]]" = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 _parents_channels: tuple = ()  # of the process that this one was forked from
 _TLS_ONLY = "User and password are sent over TLS only. Use TLS (https for REST), or leave them out."
@@ -49,6 +51,15 @@ def channel(endpoint: Endpoint) -> grpc.Channel:
         In a process that was forked after its parent had opened a channel.
     """
     return _shared(_channels, _key(endpoint), lambda: _open(endpoint, grpc))
+
+
+def stub(endpoint: Endpoint, kind: Callable[[grpc.Channel], Any]) -> Any:
+    """Return the stub of the shared channel, of a generated class such as `InferenceStub`."""
+    opened = channel(endpoint)
+    stubs = _stubs.setdefault(opened, {})
+    if kind not in stubs:
+        stubs[kind] = kind(opened)
+    return stubs[kind]
 
 
 def aio_channel(endpoint: Endpoint) -> "grpc.aio.Channel":

@@ -204,6 +204,7 @@ def of_ml_dtypes(dtype: np.dtype) -> bool:
 
 
 def as_bytes(value: Any) -> bytes:
+    """Return bytes as they are, and text as UTF-8; BadInput for anything else."""
     if isinstance(value, str):
         return value.encode()
     if isinstance(value, bytes):

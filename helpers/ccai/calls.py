@@ -1,10 +1,7 @@
 """How a call gets to CCAI and back: forms over REST, files over gRPC."""
 
-import weakref
 from collections.abc import Mapping
 from typing import Any, Literal
-
-import grpc
 
 from helpers import channels, errors, transport
 from helpers.ccai import answers
@@ -72,9 +69,6 @@ def send(endpoint: Endpoint, path: str, form: Mapping[str, Any], timeout: float)
     return response.content.decode("utf-8", errors="replace")  # no charset is in the header
 
 
-_stubs: "weakref.WeakKeyDictionary[grpc.Channel, Any]" = weakref.WeakKeyDictionary()
-
-
 def call(endpoint: Endpoint, method: str, content: bytes, timeout: float) -> Any:
     """Send a file to a gRPC method and return what its text says."""
     from protos import inference_service_pb2 as messages  # optional: REST needs none of it
@@ -92,9 +86,7 @@ def call(endpoint: Endpoint, method: str, content: bytes, timeout: float) -> Any
 
 def unary(endpoint: Endpoint, method: str, request: Any, timeout: float) -> Any:
     """Make a gRPC call; returns the message, or raises CallError."""
-    channel = channels.channel(endpoint)
-    if channel not in _stubs:
-        from protos import inference_service_pb2_grpc  # optional, as above
+    from protos import inference_service_pb2_grpc  # optional, as above
 
-        _stubs[channel] = inference_service_pb2_grpc.InferenceStub(channel)
-    return transport.unary(endpoint, getattr(_stubs[channel], method), request, timeout)
+    stub = channels.stub(endpoint, inference_service_pb2_grpc.InferenceStub)
+    return transport.unary(endpoint, getattr(stub, method), request, timeout)

@@ -411,7 +411,7 @@ class Call:
                 _enum_name(version.status, "error_code"),
                 version.status.error_message,
             )
-            for version in response.model_version_status
+            for version in sorted(response.model_version_status, key=lambda status: -status.version)
         }
 
     @contextlib.contextmanager

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 _predict_methods: "weakref.WeakKeyDictionary[grpc.Channel, Any]" = weakref.WeakKeyDictionary()
-_stubs: "weakref.WeakKeyDictionary[grpc.Channel, Any]" = weakref.WeakKeyDictionary()
 
 
 class Grpc:
@@ -97,8 +96,7 @@ class Grpc:
         request = serving_api.get_model_status_pb2.GetModelStatusRequest(
             model_spec=_spec(call, signature_name="")
         )
-        channel = channels.channel(call.endpoint)
-        stub = serving_api.model_service_pb2_grpc.ModelServiceStub(channel)
+        stub = channels.stub(call.endpoint, serving_api.model_service_pb2_grpc.ModelServiceStub)
         return _unary(call, stub.GetModelStatus, request)
 
 
@@ -110,12 +108,8 @@ def _unary(call: "Call", method: Any, request: Any) -> Any:
 
 
 def _stub(call: "Call") -> Any:
-    channel = channels.channel(call.endpoint)
-    stub = _stubs.get(channel)
-    if stub is None:
-        stub = serving_api.prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        _stubs[channel] = stub
-    return stub
+    kind = serving_api.prediction_service_pb2_grpc.PredictionServiceStub
+    return channels.stub(call.endpoint, kind)
 
 
 def _spec(call: "Call", signature_name: str | None = None) -> Any:
