@@ -1,13 +1,15 @@
 """The official message classes, imported without TensorFlow.
 
 The generated files need nothing of TensorFlow but other generated files, so an empty package of
-that name, with the right search path, is enough while they are imported.
+that name, with the right search path, is enough while they are imported: TensorFlow's own folder
+or, where TensorFlow is not installed, the folder `tensorflow` beside this file.
 """
 
 import functools
 import importlib
 import importlib.machinery
 import importlib.util
+import os
 import sys
 import threading
 from types import ModuleType
@@ -28,15 +30,14 @@ def load(path: str) -> ModuleType:
 @functools.cache
 def _folders() -> list[str]:
     package = importlib.util.find_spec("tensorflow")
-    return list(package.submodule_search_locations or ()) if package else []
+    if package is None:
+        return [os.path.join(os.path.dirname(os.path.abspath(__file__)), "tensorflow")]
+    return list(package.submodule_search_locations or ())
 
 
 def _beside_an_empty_tensorflow(path: str) -> ModuleType:
-    folders = _folders()
-    if not folders:
-        return importlib.import_module(path)
     spec = importlib.machinery.ModuleSpec("tensorflow", None, is_package=True)
-    spec.submodule_search_locations = folders
+    spec.submodule_search_locations = _folders()
     empty = importlib.util.module_from_spec(spec)
     sys.modules["tensorflow"] = empty
     try:

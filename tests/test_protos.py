@@ -1,11 +1,21 @@
 """The generated files are what grpcio-tools makes of the .proto files."""
 
+import os
+import re
+import subprocess
 import sys
+from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import grpc_tools
+import numpy
 import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_tools import protoc
+
+from helpers import serving_api
 
 ROOT = Path(__file__).parent.parent
 MESSAGES = ("python", "pyi")
@@ -23,6 +33,100 @@ def test_generating_again_changes_nothing(name: str, tmp_path: Path) -> None:
     for path in made:
         kept = ROOT / "protos" / path.name
         assert path.read_text(encoding="utf-8") == kept.read_text(encoding="utf-8"), path.name
+
+
+TENSORFLOW = ROOT / "protos" / "tensorflow"
+COMPILER = TENSORFLOW / "compiler"
+
+
+def compiled(source: str, *outputs: str) -> None:
+    """Run protoc on one of TensorFlow's files."""
+    includes = [f"-I{TENSORFLOW.parent}", f"-I{COMPILER}"]
+    includes += [f"-I{Path(grpc_tools.__file__).parent / '_proto'}"]
+    assert protoc.main([sys.argv[0], *includes, *outputs, source]) == 0
+
+
+def sources() -> list[str]:
+    """Return TensorFlow's files by the names that they are imported by."""
+    core = [path.relative_to(TENSORFLOW.parent) for path in TENSORFLOW.glob("core/*/*.proto")]
+    other = [path.relative_to(COMPILER) for path in COMPILER.rglob("*.proto")]
+    return sorted(path.as_posix() for path in [*core, *other])
+
+
+@pytest.mark.parametrize("source", sources())
+def test_generating_tensorflows_messages_again_changes_nothing(source: str, tmp_path: Path) -> None:
+    compiled(source, f"--python_out={tmp_path}")
+    (made,) = tmp_path.rglob("*_pb2.py")
+    home = COMPILER if source.startswith("xla") else TENSORFLOW.parent
+    text = made.read_text(encoding="utf-8").replace("from xla.", "from tensorflow.compiler.xla.")
+    assert text == (home / made.relative_to(tmp_path)).read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(find_spec("tensorflow") is None, reason="TensorFlow is not installed")
+@pytest.mark.parametrize("source", sources())
+def test_tensorflows_messages_are_those_of_tensorflow(source: str, tmp_path: Path) -> None:
+    compiled(source, f"--descriptor_set_out={tmp_path / 'set'}")
+    (ours,) = descriptor_pb2.FileDescriptorSet.FromString((tmp_path / "set").read_bytes()).file
+    for name in serving_api.__all__:
+        getattr(serving_api, name)
+    theirs = descriptor_pb2.FileDescriptorProto()
+    descriptor_pool.Default().FindFileByName(source).CopyToProto(theirs)
+    assert ours.package == theirs.package
+    assert list(ours.dependency) == list(theirs.dependency)
+    assert described(ours.message_type) == described(theirs.message_type)
+    assert described(ours.enum_type) == described(theirs.enum_type)
+
+
+def described(descriptors: Iterable[Any]) -> dict[str, str]:
+    """Return the text of each, without what is for JavaScript and JSON, and in a fixed order."""
+    texts = {}
+    for descriptor in descriptors:
+        if hasattr(descriptor, "nested_type"):
+            nested = sorted(descriptor.nested_type, key=lambda message: message.name)
+            del descriptor.nested_type[:]
+            descriptor.nested_type.extend(nested)
+        texts[descriptor.name] = re.sub(r'\s*(json_name: "\w+"|jstype: \w+)', "", str(descriptor))
+    return texts
+
+
+REQUEST = """
+import sys
+from importlib.util import find_spec
+from helpers import serving_api
+for name in serving_api.__all__:
+    getattr(serving_api, name)
+request = serving_api.predict_pb2.PredictRequest()
+request.model_spec.name = "iris"
+request.inputs["x"].dtype = serving_api.types_pb2.DT_FLOAT
+request.inputs["x"].float_val.extend([1.5, 2.5])
+from tensorflow_serving.apis import predict_pb2
+assert predict_pb2.PredictRequest is type(request)
+print("tensorflow" in sys.modules, find_spec("tensorflow") is None, request.SerializeToString())
+"""
+
+
+def test_without_tensorflow_the_official_classes_load_and_write_the_same(tmp_path: Path) -> None:
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    for path in Path(numpy.__file__).parents[1].iterdir():
+        if path.name != "tensorflow":
+            (packages / path.name).symlink_to(path)
+    printed = []
+    for flags, paths in (([], [ROOT]), (["-S"], [ROOT, packages])):
+        done = subprocess.run(
+            [sys.executable, "-P", *flags, "-c", REQUEST],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        printed.append(done.stdout.split(maxsplit=2))
+    installed, alone = printed
+    assert alone[:2] == ["False", "True"]
+    assert installed[0] == "False"
+    assert alone[2] == installed[2]
 
 
 def test_the_methods_have_the_original_names() -> None:
