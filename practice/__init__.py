@@ -3,6 +3,8 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from protos import official
+
 if TYPE_CHECKING:
     from practice.instance import private
     from practice.manager import ready
@@ -17,6 +19,10 @@ _HOMES = {
     "proxy_log": "practice.proxy.log",
     "ready": "practice.manager",
 }
+
+# So that the documentation's own line, `from tensorflow_serving.apis import predict_pb2`, takes a
+# moment and not the six seconds of TensorFlow, which may not even be installed.
+official.install()
 
 
 def __getattr__(name: str) -> Any:

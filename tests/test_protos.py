@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -101,20 +101,25 @@ request.inputs["x"].dtype = serving_api.types_pb2.DT_FLOAT
 request.inputs["x"].float_val.extend([1.5, 2.5])
 from tensorflow_serving.apis import predict_pb2
 assert predict_pb2.PredictRequest is type(request)
-print("tensorflow" in sys.modules, find_spec("tensorflow") is None, request.SerializeToString())
+print("tensorflow" in sys.modules, end=" ")
 """
 
 
-def test_without_tensorflow_the_official_classes_load_and_write_the_same(tmp_path: Path) -> None:
-    packages = tmp_path / "packages"
-    packages.mkdir()
-    for path in Path(numpy.__file__).parents[1].iterdir():
-        if path.name != "tensorflow":
-            (packages / path.name).symlink_to(path)
-    printed = []
-    for flags, paths in (([], [ROOT]), (["-S"], [ROOT, packages])):
+@pytest.fixture
+def outside(tmp_path: Path) -> Callable[..., str]:
+    """Return a function that runs code elsewhere, with TensorFlow or as if it was not installed."""
+
+    def run(code: str, tensorflow: bool = False) -> str:
+        packages = tmp_path / "packages"
+        if not packages.exists():
+            packages.mkdir()
+            for path in Path(numpy.__file__).parents[1].iterdir():
+                if path.name != "tensorflow":
+                    (packages / path.name).symlink_to(path)
+        flags = [] if tensorflow else ["-S"]
+        paths = [ROOT] if tensorflow else [ROOT, packages]
         done = subprocess.run(
-            [sys.executable, "-P", *flags, "-c", REQUEST],
+            [sys.executable, "-P", *flags, "-c", code],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
             cwd=tmp_path,
             capture_output=True,
@@ -122,11 +127,42 @@ def test_without_tensorflow_the_official_classes_load_and_write_the_same(tmp_pat
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        printed.append(done.stdout.split(maxsplit=2))
-    installed, alone = printed
-    assert alone[:2] == ["False", "True"]
-    assert installed[0] == "False"
-    assert alone[2] == installed[2]
+        return done.stdout
+
+    return run
+
+
+def test_without_tensorflow_the_official_classes_load_and_write_the_same(
+    outside: Callable[..., str],
+) -> None:
+    code = REQUEST + "print(request.SerializeToString(), find_spec('tensorflow') is None)"
+    loaded, *alone = outside(code).split(maxsplit=1)
+    assert loaded == "False"
+    assert alone[0].endswith("True\n")
+    if find_spec("tensorflow"):
+        assert outside(code, tensorflow=True) == f"False {alone[0].replace('True', 'False')}"
+
+
+DOCUMENTED = """
+import sys, practice
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+from helpers import serving_api
+print(serving_api.predict_pb2 is predict_pb2, "tensorflow" in sys.modules)
+try:
+    import tensorflow
+except ImportError as error:
+    print(error)
+else:
+    print(tensorflow.constant(1).numpy())
+"""
+
+
+def test_after_import_practice_the_documentations_import_needs_no_tensorflow(
+    outside: Callable[..., str],
+) -> None:
+    assert outside(DOCUMENTED) == "True False\nNo module named 'tensorflow'\n"
+    if find_spec("tensorflow"):
+        assert outside(DOCUMENTED, tensorflow=True) == "True False\n1\n"
 
 
 def test_the_methods_have_the_original_names() -> None:
