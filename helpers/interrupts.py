@@ -2,42 +2,59 @@
 
 import signal
 import threading
+from collections.abc import Callable
 from typing import Any
 
 
-class Postponed:
-    """Within its block Ctrl-C waits; it counts as soon as the block has ended.
+class Interrupts:
+    """Within its block Ctrl-C counts at once, but what `finish` does is finished first.
 
     For what must not be left half done: a process that is started, or a gRPC call. When Ctrl-C
     comes while gRPC begins a call, Python cannot end any more.
 
     Examples
     --------
-    >>> with Postponed():
-    ...     print("to its end")
-    to its end
+    >>> with Interrupts() as interrupts:
+    ...     interrupts.finish(max, 1, 2)
+    2
     """
 
     def __init__(self) -> None:
         self._handler: Any = None
         self._received: tuple = ()
+        self._busy = False
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> "Interrupts":
         # No other thread is ever interrupted.
         if threading.current_thread() is threading.main_thread():
             handler = signal.getsignal(signal.SIGINT)
             if callable(handler):
                 self._handler = handler
                 signal.signal(signal.SIGINT, self._receive)
+        return self
 
     def __exit__(self, *_: object) -> None:
-        if self._handler is not None:
+        # Whoever has set another one meanwhile keeps it.
+        if self._handler is not None and signal.getsignal(signal.SIGINT) == self._receive:
             signal.signal(signal.SIGINT, self._handler)
-        if self._received:
-            self._handler(*self._received)
+
+    def finish(self, function: Callable, *arguments: Any, **named: Any) -> Any:
+        """Call the function; Ctrl-C in the meantime counts right after it."""
+        self._busy = True
+        try:
+            return function(*arguments, **named)
+        finally:
+            self._busy = False
+            if self._received:
+                received = self._received
+                self._received = ()
+                self._handler(*received)
 
     def _receive(self, *received: Any) -> None:
-        self._received = received
+        if self._busy:
+            self._received = received
+        else:
+            self._handler(*received)
 
 
 class Stop(threading.Event):

@@ -2,7 +2,6 @@
 
 import contextvars
 import functools
-import random
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,6 @@ WATCH: "contextvars.ContextVar[Watch | None]" = contextvars.ContextVar("watch", 
 
 _PAUSES = (0.2, 0.4, 0.8, 1.6)  # seconds before each retry over REST, as gRPC's channels pause
 _BUSY = (429, 502, 503, 504)  # HTTP statuses after which another try may go well
-_chance = random.SystemRandom()
 
 
 def unary(endpoint: Endpoint, method: Callable, request: Any, timeout: float) -> Any:
@@ -90,10 +88,17 @@ def request(
             if pause is None or response.status_code not in _BUSY:
                 break
             wished = response.headers.get("Retry-After", "")
-        pause *= _chance.uniform(0.8, 1.2)  # as gRPC does it: not all callers at once
-        pause = max(pause, float(wished) if wished.isdecimal() else 0.0)
-        time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
+        _pause(pause, wished, deadline)
     return response
+
+
+def _pause(seconds: float, wished: str, deadline: float) -> None:
+    """Wait about so long, or as long as the service wishes, but not longer than the call may."""
+    import random  # optional: most calls are made once
+
+    seconds *= random.SystemRandom().uniform(0.8, 1.2)  # as gRPC: not all callers at once
+    seconds = max(seconds, float(wished) if wished.isdecimal() else 0.0)
+    time.sleep(max(0.0, min(seconds, deadline - time.monotonic())))
 
 
 def _is_passing(error: Any) -> bool:

@@ -16,7 +16,7 @@ import psutil
 
 from helpers import endpoints
 from helpers.endpoints import Endpoint
-from helpers.interrupts import Postponed
+from helpers.interrupts import Interrupts
 from practice import processes, state
 
 if TYPE_CHECKING:
@@ -145,8 +145,8 @@ class Launch:
         state.add_to_log(self.log, f"starts {self.service.module} {' '.join(arguments)}")
         command = [sys.executable, "-m", self.service.module, *arguments]
         # From the repository, so that a random.py beside somebody's notebook is not imported.
-        with Postponed():
-            self.process = processes.spawn(command, self.log, cwd=ROOT)
+        with Interrupts() as interrupts:
+            self.process = interrupts.finish(processes.spawn, command, self.log, cwd=ROOT)
         public = {profile: endpoints.public(one) for profile, one in self.endpoints.items()}
         self.entry = {**addresses, "endpoints": public}
         with contextlib.suppress(psutil.NoSuchProcess):  # is_up() says that it ended, and why

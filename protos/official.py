@@ -13,10 +13,9 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from importlib.abc import Loader
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 
 def load(path: str) -> ModuleType:
@@ -44,11 +43,11 @@ class _Finder:
             return None
         spec = PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader)
+            spec.loader = cast(Any, _Loader(spec.loader))
         return spec
 
 
-class _Loader(Loader):
+class _Loader:
     """Runs a generated module beside an empty TensorFlow."""
 
     def __init__(self, loader: Any) -> None:

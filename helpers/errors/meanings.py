@@ -5,7 +5,6 @@ A row is found by a part of an error's text, or by a type: `grpc.NOT_FOUND`, `ht
 the class and the text of the CallError that a failed call is raised as, for rows that make one.
 """
 
-import csv
 import functools
 import os
 from collections.abc import Iterable, Iterator
@@ -28,6 +27,8 @@ class Meaning(NamedTuple):
 @functools.cache
 def table() -> tuple[list[Meaning], dict[str, Meaning]]:
     """Read the table: the rows found by a text, in order, and those found by a type."""
+    import csv  # optional: calls that succeed need none of it
+
     with open(_TABLE, encoding="utf-8", newline="") as file:
         rows = [Meaning(**row) for row in csv.DictReader(file)]
     by_type = {row.match.removeprefix("type:"): row for row in rows if row.match[:5] == "type:"}

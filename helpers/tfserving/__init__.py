@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from helpers import channels, transport
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput, CallError, UnknownModel
+from helpers.interrupts import Interrupts
 from helpers.tfserving import many
 from helpers.tfserving.features import features_of
 from helpers.tfserving.grpc import GRPC, PREDICT, Grpc
@@ -164,8 +165,9 @@ def predict_many(
     if not isinstance(in_flight, int) or in_flight < 1:
         raise BadInput(f"in_flight is a number of calls from 1 on, not {in_flight!r}.")
 
-    def begin(batch: Inputs) -> many.PendingCall:
-        return many.PendingCall(Call(endpoint, timeout, "grpc", signature_name), batch, check)
+    def begin(batch: Inputs, interrupts: Interrupts) -> many.PendingCall:
+        call = Call(endpoint, timeout, "grpc", signature_name)
+        return many.PendingCall(call, batch, check, interrupts)
 
     answers = many.in_order(begin, batches, in_flight, collect_errors)
     return many.with_bar(answers, batches) if progress else answers

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from helpers import transport
 from helpers.errors import CallError
-from helpers.interrupts import Postponed
+from helpers.interrupts import Interrupts
 from helpers.progress import bar
 from helpers.tfserving.grpc import GRPC
 from helpers.tfserving.signatures import named
@@ -20,28 +20,27 @@ Answers = Generator[Any, None, None]
 
 
 def in_order(
-    begin: "Callable[[Inputs], PendingCall]",
+    begin: "Callable[[Inputs, Interrupts], PendingCall]",
     batches: "Iterable[Inputs]",
     in_flight: int,
     collect_errors: bool,
 ) -> Answers:
     """Begin so many calls at once, and yield their answers in the batches' order."""
     calls: collections.deque[PendingCall] = collections.deque()
-    # A call is let go with Ctrl-C put off: within gRPC's own clearing up it would be lost.
-    try:
-        for batch in batches:
-            calls.append(begin(batch))
-            if len(calls) == in_flight or calls[0].done():
+    with Interrupts() as interrupts:
+        try:
+            for batch in batches:
+                calls.append(begin(batch, interrupts))
+                if len(calls) == in_flight or calls[0].done():
+                    yield calls[0].answer(collect_errors)
+                    # Within gRPC's own clearing up after a call, Ctrl-C would be lost.
+                    interrupts.finish(calls.popleft)
+            while calls:
                 yield calls[0].answer(collect_errors)
-                with Postponed():
-                    calls.popleft()
-        while calls:
-            yield calls[0].answer(collect_errors)
-            with Postponed():
-                calls.popleft()
-    finally:  # also when the caller stops early, or Ctrl-C is pressed
-        for call in calls:
-            call.cancel()
+                interrupts.finish(calls.popleft)
+        finally:  # also when the caller stops early, or Ctrl-C is pressed
+            for call in calls:
+                call.cancel()
 
 
 def with_bar(answers: Answers, batches: Iterable) -> Answers:
@@ -56,8 +55,9 @@ def with_bar(answers: Answers, batches: Iterable) -> Answers:
 class PendingCall:
     """A call that has begun; what fails before it is sent is raised with its answer."""
 
-    def __init__(self, call: "Call", batch: "Inputs", check: bool) -> None:
+    def __init__(self, call: "Call", batch: "Inputs", check: bool, interrupts: Interrupts) -> None:
         self._call = call
+        self._interrupts = interrupts
         self._request = b""
         self._waited_for = False
         try:
@@ -94,9 +94,7 @@ class PendingCall:
 
     def _send(self, timeout: float) -> Any:
         method = GRPC.predict_method(self._call)
-        # When Ctrl-C comes while gRPC begins a call, Python cannot end any more.
-        with Postponed():
-            return method.future(self._request, timeout=timeout)
+        return self._interrupts.finish(method.future, self._request, timeout=timeout)
 
     def _receive(self, request: bytes, timeout: float) -> bytes:
         if self._waited_for:  # its connection broke, and the endpoint has retries

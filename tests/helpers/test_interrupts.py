@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from helpers.interrupts import Postponed
+from helpers.interrupts import Interrupts
 
 
 @pytest.fixture(autouse=True)
@@ -18,84 +18,83 @@ def handler() -> Iterator[None]:
     assert left is signal.default_int_handler
 
 
-def press(done: list[str]) -> None:
+def press(done: list[str]) -> str:
     signal.raise_signal(signal.SIGINT)
     done.append("to its end")
+    return "answer"
 
 
 def test_what_must_not_be_interrupted_goes_to_its_end() -> None:
     done: list[str] = []
-    with pytest.raises(KeyboardInterrupt), Postponed():
-        press(done)
+    with pytest.raises(KeyboardInterrupt), Interrupts() as interrupts:
+        interrupts.finish(press, done)
     assert done == ["to its end"]
 
 
-def test_after_it_ctrl_c_counts_at_once() -> None:
+def test_outside_of_it_ctrl_c_counts_at_once() -> None:
     done: list[str] = []
-    with Postponed():
-        done.append("before")
-    with pytest.raises(KeyboardInterrupt):
-        press(done)
+    with Interrupts() as interrupts:
+        interrupts.finish(done.append, "before")
+        with pytest.raises(KeyboardInterrupt):
+            press(done)
     assert done == ["before"]
 
 
 def test_twice_is_once() -> None:
-    done: list[str] = []
-
     def twice() -> None:
-        with Postponed():
-            press(done)
-            press(done)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
-        twice()
-    assert len(done) == 2
+    with Interrupts() as interrupts:
+        with pytest.raises(KeyboardInterrupt):
+            interrupts.finish(twice)
+        assert interrupts.finish(len, "and on") == 6
 
 
-def test_an_error_in_it_does_not_lose_it() -> None:
+def test_an_error_of_the_function_does_not_lose_it() -> None:
     def fail() -> None:
-        with Postponed():
-            press([])
-            raise ValueError
+        signal.raise_signal(signal.SIGINT)
+        raise ValueError
 
-    with pytest.raises(KeyboardInterrupt):
-        fail()
+    with Interrupts() as interrupts, pytest.raises(KeyboardInterrupt):
+        interrupts.finish(fail)
 
 
 def test_one_within_another() -> None:
     done: list[str] = []
+    with Interrupts(), Interrupts() as inner, pytest.raises(KeyboardInterrupt):
+        inner.finish(press, done)
+    assert done == ["to its end"]
 
-    def nested() -> None:
-        with Postponed():
-            with Postponed():
-                press(done)
-            done.append("the outer one, too")
 
-    with pytest.raises(KeyboardInterrupt):
-        nested()
-    assert done == ["to its end", "the outer one, too"]
+def test_a_handler_that_somebody_set_meanwhile_stays() -> None:
+    pressed = []
+    with Interrupts():
+        signal.signal(signal.SIGINT, lambda *received: pressed.append(received))
+    signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert len(pressed) == 1
 
 
 def test_whoever_ignores_ctrl_c_goes_on_ignoring_it() -> None:
     done: list[str] = []
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with Postponed():
-            press(done)
+        with Interrupts() as interrupts:
+            assert interrupts.finish(press, done) == "answer"
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    assert done == ["to its end"]
 
 
 def test_other_threads_have_no_ctrl_c() -> None:
-    done: list[str] = []
+    found = []
 
     def elsewhere() -> None:
-        with Postponed():
-            done.append("to its end")
+        with Interrupts() as interrupts:
+            found.append(interrupts.finish(len, "abc"))
 
     thread = threading.Thread(target=elsewhere)
     thread.start()
     thread.join()
-    assert done == ["to its end"]
+    assert found == [3]
