@@ -1,6 +1,13 @@
 """Calls to TensorFlow Serving, over gRPC or REST: predict, classify, regress, and what is there.
 
-Each function below makes one `Call`, the class at the end, and returns what its method gives.
+Each function below makes one `Call`, the class at the end, and returns what its method gives. On
+its way down a prediction meets five modules:
+
+    here            the signatures, kept or asked for, and then what follows
+    signatures.py   do names, dtypes and shapes of the inputs fit?
+    grpc.py         one request over gRPC (rest.py has the same methods over REST)
+    codec.py        the request as bytes, and the answer as arrays
+    transport.py    the call itself, over the connection that `channels` keeps open; its errors
 """
 
 import asyncio
@@ -356,34 +363,31 @@ class Call:
             raise
         return self.decoded(answer)
 
-    def classify(self, examples: Iterable, context: Mapping[str, Any]) -> Sequence:
-        """Return pairs of label and score for each example."""
-        features = [features_of(example) for example in examples]
-        with self.explained():
-            return self.protocol.classify(self, features, features_of(context))
-
-    def regress(self, examples: Iterable, context: Mapping[str, Any]) -> Sequence:
-        """Return a number for each example."""
-        features = [features_of(example) for example in examples]
-        with self.explained():
-            return self.protocol.regress(self, features, features_of(context))
-
-    def signatures(self) -> Signatures:
-        """Ask what the model takes and gives, and keep it for the next calls."""
-        signatures = self.protocol.signatures(self)
-        _cache.put(self._connection, self._model, signatures)
-        return signatures
-
-    def kept_signatures(self) -> Signatures:
-        """Return the signatures as they were kept or, after some seconds, ask for them anew."""
-        return _cache.get(self._connection, self._model, _KEPT_SECONDS) or self.signatures()
-
     def checked(self, inputs: Inputs) -> Arrays:
         """Check inputs against the signature; where the kept one does not fit, ask anew."""
         fitting = self._fitting(inputs)
         if fitting is None:
             fitting = check_inputs(self.signatures(), self.signature_name, inputs)
         return fitting
+
+    def _fitting(self, inputs: Inputs) -> Arrays | None:
+        signatures = _cache.get(self._connection, self._model)
+        if signatures is None:
+            return None
+        try:
+            return check_inputs(signatures, self.signature_name, inputs)
+        except CallError:
+            return None  # perhaps another version answers by now
+
+    def kept_signatures(self) -> Signatures:
+        """Return the signatures as they were kept or, after some seconds, ask for them anew."""
+        return _cache.get(self._connection, self._model, _KEPT_SECONDS) or self.signatures()
+
+    def signatures(self) -> Signatures:
+        """Ask what the model takes and gives, and keep it for the next calls."""
+        signatures = self.protocol.signatures(self)
+        _cache.put(self._connection, self._model, signatures)
+        return signatures
 
     def decoded(self, answer: bytes) -> Arrays:
         """Read an answer over gRPC."""
@@ -396,6 +400,18 @@ class Call:
         signatures = _cache.get(self._connection, self._model)
         if signatures is not None and version not in (None, signatures.version):
             _cache.forget(self._connection, self._model)
+
+    def classify(self, examples: Iterable, context: Mapping[str, Any]) -> Sequence:
+        """Return pairs of label and score for each example."""
+        features = [features_of(example) for example in examples]
+        with self.explained():
+            return self.protocol.classify(self, features, features_of(context))
+
+    def regress(self, examples: Iterable, context: Mapping[str, Any]) -> Sequence:
+        """Return a number for each example."""
+        features = [features_of(example) for example in examples]
+        with self.explained():
+            return self.protocol.regress(self, features, features_of(context))
 
     def status(self) -> dict[int, VersionStatus]:
         """Ask which versions there are, and the state of each."""
@@ -424,23 +440,6 @@ class Call:
         except UnknownModel as error:
             self._add_reason(error)
             raise
-
-    @property
-    def _connection(self) -> Any:
-        return self.protocol.connection(self.endpoint)
-
-    @property
-    def _model(self) -> tuple:
-        return self.endpoint.model, self.endpoint.version, self.endpoint.version_label
-
-    def _fitting(self, inputs: Inputs) -> Arrays | None:
-        signatures = _cache.get(self._connection, self._model)
-        if signatures is None:
-            return None
-        try:
-            return check_inputs(signatures, self.signature_name, inputs)
-        except CallError:
-            return None  # perhaps another version answers by now
 
     def _add_reason(self, error: UnknownModel) -> None:
         if "version label" not in error.details:  # then the service's own sentence says it all
@@ -474,6 +473,14 @@ class Call:
     @property
     def _address(self) -> str:
         return getattr(self.endpoint, self.protocol.name)
+
+    @property
+    def _connection(self) -> Any:
+        return self.protocol.connection(self.endpoint)
+
+    @property
+    def _model(self) -> tuple:
+        return self.endpoint.model, self.endpoint.version, self.endpoint.version_label
 
 
 def _enum_name(message: Any, field: str) -> str:
