@@ -20,8 +20,6 @@ from typing import Any, cast
 
 def load(path: str) -> ModuleType:
     """Import a generated module, such as `tensorflow_serving.apis.predict_pb2`."""
-    if path in sys.modules:
-        return sys.modules[path]
     try:
         with _empty_tensorflow():
             return importlib.import_module(path)
