@@ -65,7 +65,9 @@ class Grpc:
 
     def classify(self, call: "Call", examples: Examples, context: Features) -> list:
         """Return pairs of label and score for each example."""
-        request = serving_api.classification_pb2.ClassificationRequest(model_spec=_spec(call))
+        request = serving_api.classification_pb2.ClassificationRequest(
+            model_spec=_spec(call, call.signature_name)
+        )
         _fill_input(request.input, examples, context)
         response = _unary(call, _stub(call).Classify, request)
         return [
@@ -75,7 +77,9 @@ class Grpc:
 
     def regress(self, call: "Call", examples: Examples, context: Features) -> list:
         """Return a number for each example."""
-        request = serving_api.regression_pb2.RegressionRequest(model_spec=_spec(call))
+        request = serving_api.regression_pb2.RegressionRequest(
+            model_spec=_spec(call, call.signature_name)
+        )
         _fill_input(request.input, examples, context)
         response = _unary(call, _stub(call).Regress, request)
         return [regression.value for regression in response.result.regressions]
@@ -83,7 +87,7 @@ class Grpc:
     def signatures(self, call: "Call") -> Signatures:
         """Ask what a model takes and gives."""
         request = serving_api.get_model_metadata_pb2.GetModelMetadataRequest(
-            model_spec=_spec(call, signature_name=""), metadata_field=["signature_def"]
+            model_spec=_spec(call), metadata_field=["signature_def"]
         )
         response = _unary(call, _stub(call).GetModelMetadata, request)
         unpacked = serving_api.get_model_metadata_pb2.SignatureDefMap()
@@ -93,9 +97,7 @@ class Grpc:
 
     def status(self, call: "Call") -> Any:
         """Ask for the states; returns a GetModelStatusResponse."""
-        request = serving_api.get_model_status_pb2.GetModelStatusRequest(
-            model_spec=_spec(call, signature_name="")
-        )
+        request = serving_api.get_model_status_pb2.GetModelStatusRequest(model_spec=_spec(call))
         stub = channels.stub(call.endpoint, serving_api.model_service_pb2_grpc.ModelServiceStub)
         return _unary(call, stub.GetModelStatus, request)
 
@@ -112,10 +114,10 @@ def _stub(call: "Call") -> Any:
     return channels.stub(call.endpoint, kind)
 
 
-def _spec(call: "Call", signature_name: str | None = None) -> Any:
-    name = call.signature_name if signature_name is None else signature_name
+def _spec(call: "Call", signature_name: str = "") -> Any:
+    endpoint = call.endpoint
     return codec.model_spec(
-        call.endpoint.model, name, call.endpoint.version, call.endpoint.version_label
+        endpoint.model, signature_name, endpoint.version, endpoint.version_label
     )
 
 
