@@ -8,43 +8,53 @@ SUB    := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
 BIN    := "$(VENV)"/$(SUB)
 PY     := $(BIN)/python
 PYTEST := $(PY) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
-STAMP  := $(subst $() ,\ ,$(VENV))/.installed
+ESCAPED := $(subst $() ,\ ,$(VENV))
+STAMP  := $(ESCAPED)/.installed
+WITH   := $(ESCAPED)/.with-
+# What a wheelhouse has beside the chapters' packages: names of files in requirements.
+GROUPS ?= test
 UV     ?= $(shell command -v uv 2>/dev/null)
-INSTALL = $(if $(UV),"$(UV)" pip install --python $(PY) --compile-bytecode,$(PY) -m pip install --disable-pip-version-check)
+INSTALL = $(if $(UV),"$(UV)" pip install --python $(PY),$(PY) -m pip install --no-compile --disable-pip-version-check)
+LOCKED := --no-deps --require-hashes
 FROM   := $(if $(WHEELS),--quiet --no-index --find-links="$(WHEELS)")
 OR_SAY := $(if $(WHEELS),|| { echo "The packages cannot be installed from the folder $(WHEELS). The reason is above." \
     "If a package is missing: fill the folder on a machine with network and the same system and Python" \
     "($$($(PYTHON) --version)): make wheelhouse WHEELS=folder"; exit 1; })
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-all test-browser pythons fuzz nightly newman wheelhouse notebooks protos lint bench bench-check chaos soak quality lock clean
+.PHONY: help lab test test-all tensorflow test-tensorflow test-browser pythons fuzz nightly newman wheelhouse notebooks protos lint bench bench-check chaos soak quality lock clean
 
 help:  ## list these targets
 	@$(PYTHON) -c "import re; [print(f'  make {m[1]:<12} {m[2]}') for m in re.finditer(r'^([a-z-]+):.*?## (.*)$$', open('Makefile', encoding='utf-8').read(), re.M)]"
 
-define CHECK
-@$(PYTHON) -c "import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else 'Over the Wire needs Python 3.11, 3.12 or 3.13; $(PYTHON) is ' + sys.version.split()[0] + '. Name another one: make $(MAKECMDGOALS) PYTHON=python3.12')"
-endef
-
 $(STAMP): requirements.txt pyproject.toml
-	$(CHECK)
+	@$(PYTHON) otw/supported.py $(MAKECMDGOALS)
 	@test -z "$(WHEELS)" || test -d "$(WHEELS)" || { echo "There is no folder $(WHEELS)." \
 	    "Look at its name again, or fill it on a machine with network: make wheelhouse WHEELS=folder"; exit 1; }
 	$(PYTHON) -m venv "$(VENV)"
-	$(INSTALL) $(FROM) --no-deps --require-hashes -r requirements.txt $(OR_SAY)
+	$(INSTALL) $(FROM) $(LOCKED) -r requirements.txt $(OR_SAY)
 	$(INSTALL) $(FROM) --no-deps --no-build-isolation -e .
+	@$(PY) -c "open('$@', 'w').close()"
+
+$(WITH)%: requirements/%.txt $(STAMP)
+	$(INSTALL) $(FROM) $(LOCKED) -r $< $(OR_SAY)
 	@$(PY) -c "open('$@', 'w').close()"
 
 lab: $(STAMP)  ## install if needed, start the practice services, open JupyterLab (ARGS="--no-browser" and the like go to JupyterLab)
 	$(BIN)/otw lab $(ARGS)
 
-test: $(STAMP)  ## see that all works here: every notebook, the calls, each service once; 3 minutes
+test: $(WITH)test  ## see that all works here: every notebook, the calls, each service once; 3 minutes
 	$(PYTEST) $(ARGS)
 
-test-all: $(STAMP)  ## every test, also of the services, the explorer and the installation
+test-all: $(WITH)test  ## every test, also of the services, the explorer and the installation
 	$(PYTEST) notebooks helpers workbench practice otw tests $(ARGS)
 
-test-browser: $(STAMP)  ## drive JupyterLab in Chromium as a person would; says so when there is no Chromium
+tensorflow: $(WITH)tensorflow  ## add TensorFlow to the environment: for SavedModels, and the cells of chapter 03 that name it
+
+test-tensorflow: $(WITH)test $(WITH)tensorflow $(WITH)models  ## the tests that need TensorFlow, which the others leave out
+	$(PYTEST) -m "tensorflow and not nightly and not browser" notebooks tests $(ARGS)
+
+test-browser: $(WITH)test $(WITH)browser  ## drive JupyterLab in Chromium as a person would; says so when there is no Chromium
 	$(PY) -m pytest -m browser -rs tests/browser $(ARGS)
 
 pythons:  ## the chapters and a call of each service on other Pythons: PYTHONS="python3.12 python3.13"
@@ -52,10 +62,10 @@ pythons:  ## the chapters and a call of each service on other Pythons: PYTHONS="
 	    $(MAKE) test PYTHON="$$python" VENV="build/$$python" ARGS="notebooks tests/test_services.py" && \
 	    "build/$$python/$(SUB)/python" -m tests.ran || exit 1; done
 
-fuzz: $(STAMP)  ## look for inputs that nobody thought of, for as long as a coffee takes
+fuzz: $(WITH)test  ## look for inputs that nobody thought of, for as long as a coffee takes
 	$(PYTEST) -m "hypothesis or fuzz" --hypothesis-profile=fuzz tests $(ARGS)
 
-nightly: $(STAMP)  ## what takes too long for each change: chaos, soak, fuzz, all forgeries, chapters again and again
+nightly: $(WITH)test  ## what takes too long for each change: chaos, soak, fuzz, all forgeries, chapters again and again
 	$(MAKE) chaos ARGS=
 	$(MAKE) soak ARGS=
 	$(PYTEST) -m "hypothesis or nightly" --hypothesis-profile=fuzz tests $(ARGS)
@@ -64,10 +74,10 @@ newman:  ## install newman into build: it runs Postman's collections without Pos
 	@command -v npm > /dev/null || { echo "There is no npm. Install Node.js 16 or later: https://nodejs.org"; exit 1; }
 	npm install --prefix build/newman --no-save --no-fund --no-audit newman@6.2.2
 
-notebooks: $(STAMP)  ## run the notebooks in place: outputs and widget state are kept, execution times are not
+notebooks: $(WITH)test  ## run the notebooks in place: outputs and widget state are kept, execution times are not
 	$(PY) -m tests.run_notebooks $(ARGS)
 
-protos: $(STAMP)  ## generate the message classes, and CCAI's stubs, from the .proto files
+protos: $(WITH)test  ## generate the message classes, and CCAI's stubs, from the .proto files
 	$(PY) -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. protos/inference_service.proto
 	$(PY) -m grpc_tools.protoc -I. --python_out=. --pyi_out=. protos/server_files.proto
 	$(PY) -m grpc_tools.protoc -Iprotos -Iprotos/tensorflow/compiler --python_out=protos $(wildcard protos/tensorflow/core/*/*.proto)
@@ -75,37 +85,40 @@ protos: $(STAMP)  ## generate the message classes, and CCAI's stubs, from the .p
 	$(PY) -c "import pathlib; path = pathlib.Path('protos/tensorflow/core/protobuf/error_codes_pb2.py'); path.write_text(path.read_text('utf-8').replace('from xla.', 'from tensorflow.compiler.xla.'), 'utf-8', newline='\n')"
 
 wheelhouse:  ## fill the folder WHEELS (default: wheels) for machines without network; there: make lab WHEELS=folder
-	$(CHECK)
+	@$(PYTHON) otw/supported.py $(MAKECMDGOALS)
 	$(PYTHON) -m venv --clear build/wheelhouse
-	build/wheelhouse/$(SUB)/python -m pip download --disable-pip-version-check \
-	    --only-binary=:all: --no-deps --require-hashes -r requirements.txt -d "$(or $(WHEELS),wheels)"
+	build/wheelhouse/$(SUB)/python -m pip download --disable-pip-version-check --only-binary=:all: \
+	    $(LOCKED) -r requirements.txt $(GROUPS:%=-r requirements/%.txt) -d "$(or $(WHEELS),wheels)"
 
-lint: $(STAMP)  ## ruff (notebooks too), mypy, and who may import whom
+lint: $(WITH)test $(WITH)lint  ## ruff (notebooks too), mypy, and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-chaos: $(STAMP)  ## break the services on purpose while clients call them, and count what came of it; 7 minutes
+chaos: $(WITH)test  ## break the services on purpose while clients call them, and count what came of it; 7 minutes
 	$(PY) -m tests.chaos $(ARGS)
 
-soak: $(STAMP)  ## 100,000 requests to the practice TensorFlow Serving while its models change; 4 minutes
+soak: $(WITH)test  ## 100,000 requests to the practice TensorFlow Serving while its models change; 4 minutes
 	$(PY) -m tests.soak $(ARGS)
 
-bench: $(STAMP)  ## measure what docs/measured.md promises; for an idle machine
+bench: $(WITH)test $(WITH)tensorflow  ## measure what docs/measured.md promises; for an idle machine
 	$(PY) -m tests.benchmarks $(ARGS)
 
-bench-check: $(STAMP)  ## fail when the client is 15 % slower than promised; for an idle machine
+bench-check: $(WITH)test $(WITH)tensorflow  ## fail when the client is 15 % slower than promised; for an idle machine
 	$(PY) -m tests.benchmarks --check $(ARGS)
 
-quality: $(STAMP)  ## measure how good the engines behind the practice CCAI are
+quality: $(WITH)test $(WITH)models  ## measure how good the engines behind the practice CCAI are
 	$(PY) -m tests.quality
 
-lock:  ## resolve requirements.txt anew, with uv in a virtual environment of its own
+EXPORT := build/uv/$(SUB)/uv export --format requirements-txt --no-emit-index-url --no-emit-project --no-header --quiet
+lock:  ## resolve requirements.txt and requirements/ anew, with uv in a virtual environment of its own
 	$(PYTHON) -m venv build/uv
 	build/uv/$(SUB)/python -m pip install --quiet --disable-pip-version-check uv
 	build/uv/$(SUB)/uv lock --upgrade
-	build/uv/$(SUB)/uv export --format requirements-txt --no-emit-index-url --no-emit-project --no-header --all-groups --quiet --output-file requirements.txt
+	for group in $(basename $(notdir $(wildcard requirements/*.txt))); do \
+	    $(EXPORT) --only-group $$group --output-file requirements/$$group.txt || exit 1; done
+	$(EXPORT) --no-default-groups --group build --output-file requirements.txt
 
 clean:  ## stop the practice services and remove what the other targets made
 	-@test ! -x $(BIN)/otw || $(BIN)/otw practice down

@@ -19,6 +19,7 @@ from otw import features, modelfiles
 from otw.modelfiles import ModelFiles
 from practice import instance, launch, processes, services, state
 from practice.launch import Service
+from protos import official
 from workbench.code import curl
 from workbench.code.previews import CURL, GRPC, JSON, REQUESTS, Preview
 from workbench.code.tfserving import TfServingWriter, method, stand_ins
@@ -47,6 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     files = modelfiles.find(arguments.path)
     name = _name(files, arguments.name)
+    if not files.light and not official.has_tensorflow():
+        raise state.PracticeError(f"{files.path} is a SavedModel. {official.ABSENT}")
     with Stop() as stop, contextlib.ExitStack() as stack:
         folder = instance.make_folder(name)
         stack.callback(shutil.rmtree, folder, ignore_errors=True)

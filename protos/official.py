@@ -1,4 +1,4 @@
-"""The official message classes, imported without TensorFlow.
+"""The official message classes, imported without TensorFlow; and what to do without it.
 
 The generated files need nothing of TensorFlow but other generated files, so an empty package of
 that name, with the right search path, is enough while they are imported: TensorFlow's own folder
@@ -17,6 +17,16 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, cast
 
+ABSENT = (
+    "TensorFlow is not installed. Add it with `make tensorflow`, or without make: "
+    "python -m pip install --no-deps --require-hashes -r requirements/tensorflow.txt"
+)
+
+
+def has_tensorflow() -> bool:
+    """Whether TensorFlow itself is installed; it is not imported."""
+    return PathFinder.find_spec("tensorflow") is not None
+
 
 def load(path: str) -> ModuleType:
     """Import a generated module, such as `tensorflow_serving.apis.predict_pb2`."""
@@ -28,9 +38,14 @@ def load(path: str) -> ModuleType:
 
 
 def install() -> None:
-    """Let `from tensorflow_serving.apis import predict_pb2` do without TensorFlow, from now on."""
+    """Let `from tensorflow_serving.apis import predict_pb2` do without TensorFlow, from now on.
+
+    TensorFlow itself is no more there than before: `importlib.util.find_spec("tensorflow")` is
+    None where it is not installed, and the error of `import tensorflow` says how it is added.
+    """
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
+        sys.meta_path.append(_Absent())  # behind all others: nobody has found it
 
 
 class _Finder:
@@ -43,6 +58,15 @@ class _Finder:
         if spec is not None and spec.loader is not None:
             spec.loader = cast(Any, _Loader(spec.loader))
         return spec
+
+
+class _Absent:
+    """Lets the error of `import tensorflow` say how it is added."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        # Who only asks whether it is there, with importlib.util.find_spec, is answered, not failed.
+        if name == "tensorflow" and sys._getframe(2).f_code.co_name != "find_spec":
+            raise ModuleNotFoundError(f"No module named 'tensorflow'. {ABSENT}", name=name)
 
 
 class _Loader:
@@ -87,7 +111,7 @@ def _empty_tensorflow() -> Iterator[None]:
 
 @functools.cache
 def _folders() -> list[str]:
-    package = importlib.util.find_spec("tensorflow")
+    package = PathFinder.find_spec("tensorflow")
     if package is None:
         return [os.path.join(os.path.dirname(os.path.abspath(__file__)), "tensorflow")]
     return list(package.submodule_search_locations or ())

@@ -11,6 +11,7 @@ from helpers.endpoints import Endpoint
 from practice import state
 from practice.launch import Service, answers_call, ask
 from practice.ports import DEFAULT as PORTS
+from protos import official
 
 
 def _models(folder: Path) -> list[Path]:
@@ -81,6 +82,8 @@ def _service(name: str, *, light: bool) -> Service:
         return [model for model in _models(models) if _is_light(model) or not light]
 
     def prepare(folder: Path, models: Path) -> None:
+        if not light and not official.has_tensorflow():
+            raise state.PracticeError(f"{name} runs on TensorFlow itself. {official.ABSENT}")
         path = folder / config_name
         text = f"model_config_list {{\n{''.join(map(_model_config, served(models)))}}}\n"
         try:

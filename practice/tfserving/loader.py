@@ -39,6 +39,14 @@ class Loader:
 
     def __call__(self, folder: str) -> Model:
         """Load a folder, or raise Failure with the reason."""
+        model = self._load(folder)
+        parameters = self._batching
+        if parameters and self._flags.enable_per_model_batching_parameters:
+            own = os.path.join(folder, "batching_params.pbtxt")
+            parameters = batching.read_parameters(own) if os.path.exists(own) else None
+        return batching.Batched(model, parameters) if parameters else model
+
+    def _load(self, folder: str) -> Model:
         flags = self._flags
         path = os.path.join(folder, "model.tflite")
         if flags.prefer_tflite_model and os.path.exists(path):
@@ -48,14 +56,9 @@ class Loader:
             except (ValueError, RuntimeError, OSError) as error:
                 raise invalid(f"{path} cannot be loaded: {error}") from error
         both = flags.tensorflow_session_parallelism
-        model = SavedModel(
+        return SavedModel(
             folder,
             flags.saved_model_tags.split(","),
             intra_op=flags.tensorflow_intra_op_parallelism or both,
             inter_op=flags.tensorflow_inter_op_parallelism or both,
         )
-        parameters = self._batching
-        if parameters and flags.enable_per_model_batching_parameters:
-            own = os.path.join(folder, "batching_params.pbtxt")
-            parameters = batching.read_parameters(own) if os.path.exists(own) else None
-        return batching.Batched(model, parameters) if parameters else model

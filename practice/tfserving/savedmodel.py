@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from helpers.serving_api import meta_graph_pb2, saved_model_pb2
 from practice.tfserving.engine import Task, TensorNames
 from practice.tfserving.failures import Failure
+from protos import official
 
 _INIT_OP = "__saved_model_init_op"
 
@@ -34,7 +35,8 @@ class SavedModel:
     Raises
     ------
     Failure
-        With the product's text where the folder holds nothing that can be loaded.
+        With the product's text where the folder holds nothing that can be loaded; and where
+        TensorFlow is not installed.
     """
 
     def __init__(
@@ -46,6 +48,9 @@ class SavedModel:
         inter_op: int = 0,
     ) -> None:
         meta_graph = _read(folder, tags)
+        if not official.has_tensorflow():
+            text = f"{folder} holds a SavedModel, which TensorFlow runs. {official.ABSENT}"
+            raise Failure("FAILED_PRECONDITION", text)
         # Copied, because a message that is part of a larger one keeps all of it in memory.
         self.signatures = {
             name: meta_graph_pb2.SignatureDef.FromString(signature.SerializeToString())

@@ -1,44 +1,29 @@
-"""Speech to text with PocketSphinx and an English model.
+"""Speech to text with PocketSphinx and the English model of its package."""
 
-The model is the one inside the package SpeechRecognition, of which nothing else is used: for
-sentences from books it is right more often than the one inside PocketSphinx's own package.
-"""
-
-import os
 import threading
 from collections.abc import Iterator
 
 from pocketsphinx import Decoder, Endpointer, Vad
 
-from practice.ccai.engines import EngineFailed, packaged
+from practice.ccai.engines import EngineFailed
 
 RATE = 16000
 _LONGEST = 300  # seconds; PocketSphinx counts frames, 100 a second, in 16 bits
 _PIECE = RATE // 10 * 2  # bytes, a tenth of a second
 _LEAST_SPEECH = 3  # frames of 30 ms
-_PACKAGE = "speechrecognition"  # to import it would bring recognizers that need a network
-_MODEL = "pocketsphinx-data/en-US"
 _ONE_WORD = "#JSGF V1.0; grammar one; public <word> = a;"
 
 
 class Listener:
     """Recognizes English.
 
-    The options are PocketSphinx's own. Others were tried, with its own model, on prompts that
-    one speaker read for a telephone exchange, none of which is in this repository: no
-    difference was larger than chance.
+    The options are PocketSphinx's own. Others were tried on prompts that one speaker read for a
+    telephone exchange, none of which is in this repository: no difference was larger than chance.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._decoder = Decoder(
-            hmm=os.path.dirname(packaged(_PACKAGE, f"{_MODEL}/acoustic-model/mdef")),
-            lm=packaged(_PACKAGE, f"{_MODEL}/language-model.lm.bin"),
-            dict=packaged(_PACKAGE, f"{_MODEL}/pronounciation-dictionary.dict"),
-            samprate=RATE,
-            cmn="batch",
-            loglevel="FATAL",
-        )
+        self._decoder = Decoder(samprate=RATE, cmn="batch", loglevel="FATAL")
         self._words = self._decoder.current_search()
         self._decoder.add_jsgf_string("one", _ONE_WORD)
 
