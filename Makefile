@@ -14,6 +14,8 @@ WITH   := $(ESCAPED)/.with-
 # What a wheelhouse has beside the chapters' packages: names of files in requirements.
 GROUPS ?= test
 UV     ?= $(shell command -v uv 2>/dev/null)
+# Python compiles what is imported, once; installers would compile five times as much.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL = $(if $(UV),"$(UV)" pip install --python $(PY),$(PY) -m pip install --no-compile --disable-pip-version-check)
 LOCKED := --no-deps --require-hashes
 FROM   := $(if $(WHEELS),--quiet --no-index --find-links="$(WHEELS)")
