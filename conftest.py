@@ -10,7 +10,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from nbformat.v4 import new_output
 
+from practice import needs
+from protos import official
 from tests import fuzzing as fuzzing  # before Hypothesis looks for the profile that was asked for
 
 _FOLDER = pytest.StashKey[str]()
@@ -32,6 +35,25 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     return ">>>" not in collection_path.read_text(encoding="utf-8") or None
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what needs TensorFlow, where that is not installed, and expect it of notebooks."""
+    absent = pytest.mark.skip(reason="TensorFlow is not installed: make test-tensorflow")
+    for item in items:
+        if item.path.suffix == ".ipynb":
+            _expect_without_tensorflow(item)
+        elif item.get_closest_marker("tensorflow") and not official.has_tensorflow():
+            item.add_marker(absent)
+
+
+def _expect_without_tensorflow(item: pytest.Item) -> None:
+    if "%%needs tensorflow" not in item.path.read_text(encoding="utf-8"):
+        return
+    item.add_marker(pytest.mark.tensorflow)  # all cells: they stand on each other
+    cell = item.cell  # type: ignore[attr-defined]  # nbval's
+    if cell.source.startswith("%%needs tensorflow") and not official.has_tensorflow():
+        cell.outputs = [new_output("stream", name="stdout", text=f"{needs.left_out()}\n")]
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Start what the notebooks call, and draw no bars in them: they are no stored output."""
     os.environ.pop("TQDM_DISABLE", None)
@@ -41,7 +63,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         from practice import manager
 
         manager.up()
-        if "tfserving-tf" in item.path.read_text(encoding="utf-8"):
+        if item.get_closest_marker("tensorflow") and official.has_tensorflow():
             manager.up("tfserving-tf")
 
 

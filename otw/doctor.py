@@ -6,6 +6,7 @@ import functools
 import importlib.metadata
 import json
 import os
+import platform
 import re
 import shutil
 import socket
@@ -14,11 +15,14 @@ import sys
 import urllib.request
 import webbrowser
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from helpers import endpoints, tables
 from helpers.endpoints import profiles
+from otw import supported
 from practice.ports import DEFAULT as DEFAULT_PORTS
+from protos import official
 from workbench.proxies import host_of, proxy
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -26,6 +30,7 @@ _SIGNS = {"green": "✓", "amber": "!", "red": "✗"}  # a word stands beside ea
 _BROWSERS = ("chromium", "google-chrome", "firefox", "msedge", "safari")
 _LOOPBACK = "localhost,127.0.0.1,::1"
 _MB = 1_000_000
+_LOCKED = re.compile(r"^([\w.-]+)==(\S+)(?: ; (.+?))? \\$", re.MULTILINE)
 
 
 class Line(NamedTuple):
@@ -102,10 +107,10 @@ def doctor() -> Report:
 
 
 def python() -> Iterator[Line]:
-    """Look at Python's version and whether an environment of its own is used."""
-    version = ".".join(map(str, sys.version_info[:3]))
-    if not (3, 11) <= sys.version_info < (3, 14):
-        yield Line("Python", "red", f"{version} is not 3.11 to 3.13", "Install one of these.")
+    """Look at Python and the system, and whether an environment of its own is used."""
+    version = platform.python_version()
+    if problem := supported.problem():
+        yield Line("Python", "red", problem, "Take another Python, or another machine.")
     elif sys.prefix == sys.base_prefix and not os.environ.get("CONDA_PREFIX"):
         advice = "Start with `make lab`, or see README: Windows, or without make."
         yield Line("Python", "amber", f"{version}, outside a virtual environment", advice)
@@ -114,7 +119,7 @@ def python() -> Iterator[Line]:
 
 
 def packages() -> Iterator[Line]:
-    """Compare the installed versions with the lock, requirements.txt."""
+    """Compare the installed versions with the lock: requirements.txt and requirements/."""
     installed = _installed()
     needed = importlib.metadata.requires("over-the-wire") or ()
     names = [re.split(r"[^\w.-]", text)[0] for text in needed]
@@ -124,11 +129,10 @@ def packages() -> Iterator[Line]:
     from packaging.markers import Marker  # may be missing
 
     applies = functools.cache(lambda marker: not marker or Marker(marker).evaluate())
-    with open(os.path.join(_ROOT, "requirements.txt"), encoding="utf-8") as file:
-        locked = re.findall(r"^([\w.-]+)==(\S+)(?: ; (.+?))? \\$", file.read(), re.MULTILINE)
+    locked = [line for path in _locks() for line in _LOCKED.findall(path.read_text("utf-8"))]
     differ = sorted(
         f"{name} {version}"
-        for name, wanted, marker in locked
+        for name, wanted, marker in set(locked)
         if (version := installed.get(_plain(name))) and version != wanted and applies(marker)
     )
     if differ:
@@ -136,7 +140,12 @@ def packages() -> Iterator[Line]:
         advice = "It may work. If not: `make clean`, then `make lab`."
         yield Line("packages", "amber", f"not as locked: {', '.join(differ[:3])}{more}", advice)
     elif not missing:
-        yield Line("packages", "green", f"all {len(locked)} as in requirements.txt, or not needed")
+        without = "" if official.has_tensorflow() else "; without TensorFlow"
+        yield Line("packages", "green", f"as in requirements.txt{without}")
+
+
+def _locks() -> list[Path]:
+    return [Path(_ROOT, "requirements.txt"), *Path(_ROOT, "requirements").glob("*.txt")]
 
 
 def _installed() -> dict[str, str]:

@@ -55,7 +55,7 @@ def _system() -> str | None:
         found = f"{system} on {machine} with {library or 'another C library than glibc'} {release}"
         numbers = tuple(int(part) for part in release.split(".") if part.isdecimal())
         good = system == "Linux" and library == "glibc" and numbers >= (2, 28)
-        good &= machine == "x86_64" or machine == "aarch64" and sys.version_info[:2] != (3, 12)
+        good &= machine == "x86_64" or (machine == "aarch64" and sys.version_info[:2] != (3, 12))
         found += f" and Python {platform.python_version()}"
     if good:
         return None

@@ -32,5 +32,19 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """Let a cell say what it needs: `%load_ext practice`, then `%%needs tensorflow`."""
+    from practice import needs  # IPython: for notebooks only
+
+    shell.input_transformers_cleanup.append(needs.transform)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Forget `%%needs`: `%unload_ext practice`."""
+    from practice import needs
+
+    shell.input_transformers_cleanup.remove(needs.transform)
+
+
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

@@ -17,6 +17,7 @@ TOP = {
     "Makefile": "make looks for it here",
     "pyproject.toml": "pip, ruff, mypy, pytest and import-linter look for it here",
     "requirements.txt": "the lock, for `pip install -r`",
+    "requirements": "the rest of the lock: what `make test` and the like add to it",
     "environment.yml": "conda looks for it here",
     "conftest.py": "pytest looks for it here",
     "otw": "the command",

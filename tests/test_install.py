@@ -1,8 +1,10 @@
-"""Installing from a folder, where there is no network: as a class does it.
+"""Every way to install, each into an empty environment: what came, and what the doctor says.
 
-`make test-all WHEELS=folder` takes the packages from there. Without it they are downloaded.
+`make test-all WHEELS=folder` takes the packages of a class without network from that folder.
+Without it they are downloaded.
 """
 
+import json
 import os
 import re
 import shutil
@@ -12,6 +14,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import yaml
+from packaging.markers import Marker
+from packaging.utils import canonicalize_name
 
 from tests.notebooks.test_offline import DEAD, PROXIES, ROOT, namespace
 
@@ -44,10 +49,15 @@ def wheelhouse(folder: Path) -> Path:
     if given := os.environ.get("WHEELS"):
         return (ROOT / given).resolve()
     status, output = make("wheelhouse", f"WHEELS={folder}")
-    if status and "connection broken" in output:
-        pytest.skip("not run: no network to fill a folder from. Name one: make test-all WHEELS=...")
+    skip_without_network(output)
     assert status == 0, output[-3000:]
     return folder
+
+
+def skip_without_network(output: str) -> None:
+    """Skip the test where pip or uv could not reach anything."""
+    if re.search("connection broken|error sending request|dns error", output):
+        pytest.skip("not run: no network to download from. Name a folder: make test-all WHEELS=...")
 
 
 def copy_of_the_tree(folder: Path) -> Path:
@@ -86,7 +96,8 @@ def test_a_folder_that_lacks_a_package_is_said_without_a_traceback(
     arguments = (f"VENV={tmp_path / 'an environment'}", f"WHEELS={tmp_path / 'a stick'}")
     status, output = make("lint", *arguments, f"UV={uv}")
     assert status != 0
-    reasons = {"pip": "No matching distribution found for absl-py", "uv": "no version of absl-py"}
+    first = "ai-edge-litert"
+    reasons = {"pip": f"No matching distribution found for {first}", "uv": f"no version of {first}"}
     assert reasons[installer] in output
     assert f"The packages cannot be installed from the folder {tmp_path / 'a stick'}" in output
     assert f"(Python {sys.version.split()[0]}): make wheelhouse WHEELS=folder" in output
@@ -97,7 +108,7 @@ def test_a_folder_that_lacks_a_package_is_said_without_a_traceback(
 @pytest.mark.slow
 def test_a_class_installs_from_a_stick_and_runs_a_chapter_with_loopback_only() -> None:
     words = tuple(namespace())
-    with tempfile.TemporaryDirectory(prefix="otw-") as name:  # three gigabytes
+    with tempfile.TemporaryDirectory(prefix="otw-") as name:  # a gigabyte
         wheels = wheelhouse(Path(name, "a stick"))
         clone = copy_of_the_tree(Path(name, "a clone"))
         # With pip, which everybody has; where uv is found, .ci/run has installed with it.
@@ -110,3 +121,85 @@ def test_a_class_installs_from_a_stick_and_runs_a_chapter_with_loopback_only() -
         assert status == 0, output[-3000:]
         assert " -m pip " not in output
         assert "pytest" in output.splitlines()[-1]
+
+
+def packages(python: Path) -> set[str]:
+    """Return the names of what is installed."""
+    code = "import importlib.metadata as m; print(*[d.name for d in m.distributions()])"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    return {canonicalize_name(name) for name in done.stdout.split()}
+
+
+def locked(*names: str) -> set[str]:
+    """Return the names of what these files of the lock have for this machine."""
+    found = set()
+    for name in names:
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for package, marker in re.findall(r"^([\w.-]+)==\S+(?: ; (.+?))? \\$", text, re.M):
+            if not marker or Marker(marker).evaluate():
+                found.add(canonicalize_name(package))
+    return found
+
+
+def examined(python: Path, clone: Path) -> dict[str, str]:
+    """Return what the doctor says of Python and the packages: a state for each."""
+    report = subprocess.run(
+        [python.with_name("otw"), "doctor", "--json"], cwd=clone, capture_output=True, text=True
+    )
+    lines = json.loads(report.stdout)["lines"]
+    return {line["name"]: line["state"] for line in lines if line["name"] in ("Python", "packages")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_lab_brings_the_chapters_packages_and_tensorflow_comes_when_asked(
+    installer: str, tmp_path: Path
+) -> None:
+    uv = "" if installer == "pip" else shutil.which("uv")
+    if uv is None:
+        pytest.skip("not run: there is no uv")
+    clone = copy_of_the_tree(tmp_path / "a clone")
+    arguments = (f"UV={uv}", "ARGS=--help")
+    status, output = make("lab", *arguments, cwd=clone)
+    skip_without_network(output)
+    assert status == 0, output[-3000:]
+    python = clone / ".venv" / "bin" / "python"
+    own = {"over-the-wire", "pip", "setuptools"}
+    light = locked("requirements.txt")
+    assert packages(python) - own == light - own
+    assert not light & {"keras", "mypy", "playwright", "pytest", "scipy", "tensorflow"}
+    assert examined(python, clone) == {"Python": "green", "packages": "green"}
+
+    if installer == "uv":  # with pip it is the same, and takes long
+        status, output = make("tensorflow", *arguments, cwd=clone)
+        assert status == 0, output[-3000:]
+        both = locked("requirements.txt", "requirements/tensorflow.txt")
+        assert packages(python) - own == both - own
+        assert both & {"tensorflow", "tensorflow-cpu"}
+        assert examined(python, clone) == {"Python": "green", "packages": "green"}
+
+
+@pytest.mark.slow
+def test_where_pip_resolves_as_with_conda_tensorflow_comes_along(tmp_path: Path) -> None:
+    if not (uv := shutil.which("uv")):
+        pytest.skip("not run: there is no uv")
+    clone = copy_of_the_tree(tmp_path / "a clone")
+    python = clone / ".venv" / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", clone / ".venv"], check=True)
+    environment = yaml.safe_load((clone / "environment.yml").read_text(encoding="utf-8"))
+    (wanted,) = (part["pip"] for part in environment["dependencies"] if isinstance(part, dict))
+    # Without the configuration, which overrides what packages ask for; conda's pip knows none.
+    done = subprocess.run(
+        [uv, "pip", "install", "--no-config", "--python", python, "--editable", ".", *wanted[:-1]],
+        cwd=clone,
+        capture_output=True,
+        text=True,
+    )
+    skip_without_network(done.stderr)
+    assert done.returncode == 0, done.stderr[-3000:]
+    came = packages(python)
+    assert {"tensorflow", "keras"} <= came
+    assert locked("requirements.txt") - came <= {"editables", "hatchling", "trove-classifiers"}
+    states = examined(python, clone)
+    assert states.pop("packages") in ("green", "amber")  # of today's versions, not of the lock's
+    assert states == {"Python": "green"}

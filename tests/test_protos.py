@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_tools import protoc
 
 from helpers import serving_api
+from protos import official
 
 ROOT = Path(__file__).parent.parent
 MESSAGES = ("python", "pyi")
@@ -62,7 +62,7 @@ def test_generating_tensorflows_messages_again_changes_nothing(source: str, tmp_
     assert text == (home / made.relative_to(tmp_path)).read_text(encoding="utf-8")
 
 
-@pytest.mark.skipif(find_spec("tensorflow") is None, reason="TensorFlow is not installed")
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("source", sources())
 def test_tensorflows_messages_are_those_of_tensorflow(source: str, tmp_path: Path) -> None:
     compiled(source, f"--descriptor_set_out={tmp_path / 'set'}")
@@ -136,22 +136,27 @@ def test_without_tensorflow_the_official_classes_load_and_write_the_same(
     outside: Callable[..., str],
 ) -> None:
     code = REQUEST + "print(request.SerializeToString(), find_spec('tensorflow') is None)"
-    loaded, *alone = outside(code).split(maxsplit=1)
+    loaded, alone = outside(code).split(maxsplit=1)
     assert loaded == "False"
-    assert alone[0].endswith("True\n")
-    if find_spec("tensorflow"):
-        assert outside(code, tensorflow=True) == f"False {alone[0].replace('True', 'False')}"
+    assert alone.endswith("True\n")
+
+
+@pytest.mark.tensorflow
+def test_with_tensorflow_they_write_the_same_bytes(outside: Callable[..., str]) -> None:
+    code = REQUEST + "print(request.SerializeToString())"
+    assert outside(code) == outside(code, tensorflow=True)
 
 
 DOCUMENTED = """
-import sys, practice
+import importlib.util, sys, practice
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from helpers import serving_api
 print(serving_api.predict_pb2 is predict_pb2, "tensorflow" in sys.modules)
+print(importlib.util.find_spec("tensorflow") is None)
 try:
     import tensorflow
-except ImportError as error:
-    print(error)
+except ModuleNotFoundError as error:
+    print(error.name, error)
 else:
     print(tensorflow.constant(1).numpy())
 """
@@ -160,9 +165,15 @@ else:
 def test_after_import_practice_the_documentations_import_needs_no_tensorflow(
     outside: Callable[..., str],
 ) -> None:
-    assert outside(DOCUMENTED) == "True False\nNo module named 'tensorflow'\n"
-    if find_spec("tensorflow"):
-        assert outside(DOCUMENTED, tensorflow=True) == "True False\n1\n"
+    said = f"No module named 'tensorflow'. {official.ABSENT}"
+    assert outside(DOCUMENTED) == f"True False\nTrue\ntensorflow {said}\n"
+
+
+@pytest.mark.tensorflow
+def test_where_tensorflow_is_installed_it_is_imported_afterwards(
+    outside: Callable[..., str],
+) -> None:
+    assert outside(DOCUMENTED, tensorflow=True) == "True False\nFalse\n1\n"
 
 
 def test_the_methods_have_the_original_names() -> None:

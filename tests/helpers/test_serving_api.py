@@ -62,11 +62,13 @@ SHARED = (
 )
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("order", [OURS + TENSORFLOW, TENSORFLOW + OURS], ids=["before", "after"])
 def test_tensorflow_works_in_either_order_and_shares_the_classes(order: str) -> None:
     assert run(order + SHARED) == "True True [1.0, 2.0] 2"
 
 
+@pytest.mark.tensorflow
 def test_a_tensorflow_already_there_is_left_alone() -> None:
     code = (
         "import sys, types\n"
@@ -112,6 +114,7 @@ def test_threads_that_import_at_once_get_the_same_whole_modules() -> None:
     assert run(code) == "True False"
 
 
+@pytest.mark.tensorflow
 def test_another_layout_falls_back_to_the_ordinary_import() -> None:
     code = (
         "import sys\n"
