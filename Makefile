@@ -110,7 +110,7 @@ bench: $(WITH)test $(WITH)tensorflow  ## measure what docs/measured.md promises;
 bench-check: $(WITH)test $(WITH)tensorflow  ## fail when the client is 15 % slower than promised; for an idle machine
 	$(PY) -m tests.benchmarks --check $(ARGS)
 
-quality: $(WITH)test $(WITH)models  ## measure how good the engines behind the practice CCAI are
+quality: $(WITH)test  ## measure how good the engines behind the practice CCAI are
 	$(PY) -m tests.quality
 
 EXPORT := build/uv/$(SUB)/uv export --format requirements-txt --no-emit-index-url --no-emit-project --no-header --quiet

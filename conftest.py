@@ -35,13 +35,17 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     return ">>>" not in collection_path.read_text(encoding="utf-8") or None
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave out what needs TensorFlow, where that is not installed, and expect it of notebooks."""
     absent = pytest.mark.skip(reason="TensorFlow is not installed: make test-tensorflow")
     for item in items:
         if item.path.suffix == ".ipynb":
             _expect_without_tensorflow(item)
-        elif item.get_closest_marker("tensorflow") and not official.has_tensorflow():
+            continue
+        if "needs_tensorflow" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.tensorflow)
+        if item.get_closest_marker("tensorflow") and not official.has_tensorflow():
             item.add_marker(absent)
 
 

@@ -1,10 +1,13 @@
 """What the tests share: the practice services and small pictures for them."""
 
 import contextlib
+import importlib
+import os
 import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -19,6 +22,18 @@ from practice.instance import PrivateEndpoint
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start the slow ones first: at the end, one worker would be busy and the others idle."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(scope="session")
+def needs_tensorflow() -> None:
+    """Mark the tests that ask for this, also through another fixture, as `tensorflow`."""
+
+
+@pytest.fixture(scope="session")
+def tensorflow(needs_tensorflow: None) -> ModuleType:
+    """Return TensorFlow, which takes seconds to import."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    return importlib.import_module("tensorflow")
 
 
 @pytest.fixture

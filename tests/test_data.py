@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +18,7 @@ from flatbuffers import flexbuffers
 from PIL import Image, ImageOps
 
 from data import build_digit
+from helpers.serving_api import meta_graph_pb2
 from practice.ccai.engines import digits
 from practice.tfserving.engine import Task
 from practice.tfserving.failures import Failure
@@ -56,12 +56,6 @@ OUTPUTS: dict[str, dict[str, tuple[type, tuple[int, ...]]]] = {
 
 Arrays = dict[str, np.ndarray]
 models = pytest.mark.parametrize("model", SIGNATURES)
-
-
-@pytest.fixture(scope="session")
-def tensorflow() -> ModuleType:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    return pytest.importorskip("tensorflow")
 
 
 @pytest.fixture(scope="session")
@@ -148,7 +142,6 @@ def test_the_single_digit_is_told_with_near_certainty() -> None:
 
 @models
 def test_metadata_tells_tensorflow_serving_the_same_signature(model: str) -> None:
-    meta_graph_pb2 = pytest.importorskip("tensorflow.core.protobuf.meta_graph_pb2")
     tflite = read_tflite(model)
     serialized = signature_metadata(tflite)
     assert list(serialized) == [SIGNATURES[model]]
@@ -189,7 +182,6 @@ def test_a_newer_model_is_smaller_still(model: str) -> None:
 
 
 def test_the_second_version_tells_digits_better(tensorflow: ModuleType) -> None:
-    pytest.importorskip("sklearn")
     from data import build_models
 
     pixels, digits = build_models.digits_of("held-out")
@@ -203,8 +195,8 @@ def test_the_second_version_tells_digits_better(tensorflow: ModuleType) -> None:
     assert {m: scores[m]["accuracy"] for m in right} == pytest.approx(right, abs=0.003)
 
 
+@pytest.mark.tensorflow
 def test_the_labelled_digits_are_those_that_were_held_out() -> None:
-    pytest.importorskip("sklearn")
     from data import build_models
 
     pixels, digits = build_models.digits_of("held-out")

@@ -139,6 +139,7 @@ def test_every_module_is_imported_where_there_is_nothing_of_unix() -> None:
     code = """
         import builtins, importlib, os, pkgutil
         import helpers, otw, practice, protos, workbench
+        from protos import official
         del os.fork
         real = builtins.__import__
         rooms = ("helpers", "otw", "practice", "protos", "workbench")
@@ -153,6 +154,8 @@ def test_every_module_is_imported_where_there_is_nothing_of_unix() -> None:
         builtins.__import__ = without
         for package in (helpers, otw, practice, protos, workbench):
             for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+                if found.name == "practice.tfserving.session" and not official.has_tensorflow():
+                    continue
                 if not found.name.endswith(".__main__"):
                     importlib.import_module(found.name)
                     print(found.name)

@@ -9,6 +9,7 @@ import requests
 import practice
 from helpers import ccai, endpoints, modelarts, tfserving
 from practice import manager, services, state
+from tests.tfserving import on_tensorflow
 
 FLOWER = [5.1, 3.5, 1.4, 0.2]  # a setosa, the first of three kinds
 
@@ -58,7 +59,9 @@ def test_there_is_a_call_for_each_service() -> None:
     assert CALLS.keys() == services.SERVICES.keys()
 
 
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize(
+    "name", [on_tensorflow(name) if name == "tfserving-tf" else name for name in CALLS]
+)
 def test_it_starts_and_answers(name: str) -> None:
     manager.up(name, *(["tfserving"] if name == "proxy" else []))
     CALLS[name]()

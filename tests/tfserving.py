@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import importlib.metadata
 import shutil
 import subprocess
 import sys
@@ -145,6 +144,11 @@ def make_odd_models(folder: Path) -> Path:
     return make_models("tests.tfserving_models", folder)
 
 
+def on_tensorflow(*values: Any) -> Any:
+    """Make one set of a test's parameters that needs TensorFlow."""
+    return pytest.param(*values, marks=pytest.mark.tensorflow)
+
+
 def make_models(module: str, folder: Path) -> Path:
     """Write what `python -m MODULE FOLDER` makes; returns the folder.
 
@@ -152,7 +156,7 @@ def make_models(module: str, folder: Path) -> Path:
     and the next run, until the module or TensorFlow changes.
     """
     source = ROOT.joinpath(*module.split(".")).with_suffix(".py").read_bytes()
-    version = importlib.metadata.version("tensorflow").encode()
+    version = (ROOT / "requirements" / "tensorflow.txt").read_bytes()
     kept = ROOT / "build" / "test-models" / hashlib.sha256(source + version).hexdigest()[:16]
     kept.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(kept.with_suffix(".lock")):

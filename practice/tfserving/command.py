@@ -22,7 +22,11 @@ def main(arguments: list[str] | None = None) -> int:
         from importlib import metadata  # 12 ms, and a start needs none of it
 
         print(f"TensorFlow ModelServer: {metadata.version('tensorflow-serving-api')}")
-        print(f"TensorFlow Library: {metadata.version('tensorflow')}")
+        builds = ("tensorflow", "tensorflow-cpu")
+        library = [
+            found.version for build in builds for found in metadata.distributions(name=build)
+        ]
+        print(f"TensorFlow Library: {library[0] if library else 'not installed'}")
         return 0
     server.start_log()
     _log_idle_flags(flags)

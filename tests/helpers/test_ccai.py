@@ -102,12 +102,12 @@ def test_a_recording_is_heard_the_same_over_rest_and_grpc(either: Endpoint) -> N
 
 
 def test_what_is_said_can_be_heard(here: Endpoint, there: Endpoint) -> None:
-    said = ccai.text_to_speech(here, "Hello world")
+    said = ccai.text_to_speech(here, "Where do you live")
     assert (said.rate, said.samples.dtype) == (22050, np.float32)
     assert 0.5 < said.seconds < 5
-    assert (ccai.text_to_speech(there, "Hello world").samples == said.samples).all()
+    assert (ccai.text_to_speech(there, "Where do you live").samples == said.samples).all()
     heard = ccai.speech_to_text(here, said)
-    assert "hello" in heard
+    assert heard == "where do you live"
     assert ccai.speech_to_text(there, said, protocol="grpc") == heard
 
 

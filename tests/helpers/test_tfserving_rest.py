@@ -20,7 +20,7 @@ from helpers.serving_api import example_pb2
 from practice.instance import PrivateEndpoint
 from tests.fuzzing import examples
 from tests.http_answers import http_answer
-from tests.tfserving import MODELS, make_odd_models
+from tests.tfserving import MODELS, make_odd_models, on_tensorflow
 
 IRIS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
 FLOWERS = [
@@ -50,7 +50,9 @@ NAMES = sorted({model for model, _, _ in SHIPPED})
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEndpoint]:
+def service(
+    needs_tensorflow, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PrivateEndpoint]:
     """Return one that runs all models on TensorFlow, those that nobody ships too."""
     folder = tmp_path_factory.mktemp("models") / "all"
     shutil.copytree(MODELS, folder)
@@ -227,7 +229,7 @@ def test_an_empty_batch_of_one_dimension_gives_the_same(service, model, signatur
     assert_equal(*both(lambda protocol: tfserving.predict(called, inputs, protocol=protocol)))
 
 
-@pytest.mark.parametrize("name", ["tfserving", "tfserving-tf"])
+@pytest.mark.parametrize("name", ["tfserving", on_tensorflow("tfserving-tf")])
 def test_an_empty_batch_of_more_dimensions_is_for_grpc_only(service, name: str, endpoint) -> None:
     """JSON writes the shape [0, 4] as `[]`, which reads as [0]."""
     called = (endpoint if name == "tfserving" else service).replace(model="iris")

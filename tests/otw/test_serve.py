@@ -32,7 +32,7 @@ from otw import cli, features, modelfiles, serve
 from practice import processes, state
 from practice.launch import MODELS
 from tests.explorer import before
-from tests.tfserving import make_odd_models
+from tests.tfserving import make_odd_models, on_tensorflow
 from workbench.code.tfserving import TfServingWriter, method, stand_ins
 from workbench.explorer import addresses, catalog
 
@@ -181,7 +181,10 @@ KINDS: dict[str, Callable[[Path], Path]] = {
 }
 
 
-@pytest.fixture(scope="module", params=KINDS)
+KINDS_HERE = [kind if kind == "TFLite" else on_tensorflow(kind) for kind in KINDS]
+
+
+@pytest.fixture(scope="module", params=KINDS_HERE)
 def served(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
@@ -273,6 +276,7 @@ def test_a_signal_leaves_no_process_and_no_folder(
 
 
 @unix
+@pytest.mark.tensorflow
 def test_a_signal_during_the_start_leaves_nothing_either(tmp_path: Path) -> None:
     served = Served(MODELS / "iris", tmp_path, "--name", "hurried")
     served.wait_for("started as")
@@ -394,6 +398,7 @@ def test_a_proxy_in_the_environment_is_gone_past(light: Path, tmp_path: Path) ->
         assert_probabilities(served)
 
 
+@pytest.mark.tensorflow
 def test_a_call_that_wants_other_values_is_said_to(tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     shutil.copytree(MODELS / "digits_encoded" / "1", folder)
@@ -443,7 +448,9 @@ def two_light(folder: Path) -> Path:
         (with_file("net.onnx"), [], ["net.onnx is an ONNX model"]),
         (lambda folder: with_file("a.onnx")(folder) / "a.onnx", [], ["is no folder", "ONNX"]),
         (two_light, [], ["several TFLite files: a.tflite, b.tflite"]),
-        (with_file("saved_model.pb"), [], ["cannot be loaded", "Can't parse", "as binary proto"]),
+        on_tensorflow(
+            with_file("saved_model.pb"), [], ["cannot be loaded", "Can't parse", "as binary proto"]
+        ),
         (with_file("a.tflite"), [], ["cannot be loaded", "model.tflite cannot be loaded"]),
         (lambda _: MODELS / "iris", ["--name", "a b"], ["'a b' cannot name a model", "letters"]),
         (lambda _: MODELS / "iris", ["--name", "practice"], ["'practice' cannot name", "taken"]),

@@ -72,7 +72,7 @@ def service(private: Any) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def odd(needs_tensorflow: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Return a service of `odd`, and of `dtypes`, which gives back what it gets."""
     folder = make_odd_models(tmp_path_factory.mktemp("models"))
     config = folder / "models.config"

@@ -42,7 +42,9 @@ NO_MODEL = "Servable not found for request: Latest(no)"
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def models(
+    needs_tensorflow: None, tmp_path_factory: pytest.TempPathFactory
+) -> list[dict[str, Any]]:
     odd = make_odd_models(tmp_path_factory.mktemp("odd"))
     digits = {"name": "digits", "base_path": MODELS / "digits"}
     labels = {"stable": 1, "canary": 2}

@@ -65,10 +65,8 @@ class Watched:
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> SavedModel:
-    from practice.tfserving import session
-
-    tf: ModuleType = session.tf
+def engine(tensorflow: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> SavedModel:
+    tf = tensorflow
     rows = tf.TensorSpec([None, None], tf.float32, name="x")
     deeper = tf.TensorSpec(None, tf.float32, name="x")
     whole = tf.TensorSpec([None], tf.int32, name="x")
@@ -528,9 +526,8 @@ def failed(action: Callable[[], object]) -> Failure:
 
 
 def _flower() -> bytes:
-    from practice.tfserving import session
+    import tensorflow as tf
 
-    tf: ModuleType = session.tf
     names = ("sepal_length", "sepal_width", "petal_length", "petal_width")
     values = tf.train.Feature(float_list=tf.train.FloatList(value=[3.0]))
     features = tf.train.Features(feature=dict.fromkeys(names, values))

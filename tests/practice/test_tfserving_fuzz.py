@@ -565,7 +565,7 @@ GRPC: list[tuple[int, Callable[[random.Random, Running], str]]] = [(1, grpc_mess
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def service(needs_tensorflow: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("fuzz")
     make_odd_models(folder)
     bases = [MODELS / "iris", MODELS / "digits", folder / "odd", folder / "dtypes"]

@@ -47,10 +47,8 @@ QUANTIZED = {"qint8": np.int8, "quint8": np.uint8, "qint32": np.int32}
 
 
 @pytest.fixture(scope="module")
-def tf() -> ModuleType:
-    from practice.tfserving import session
-
-    return session.tf
+def tf(tensorflow: ModuleType) -> ModuleType:
+    return tensorflow
 
 
 @pytest.fixture(scope="module")
@@ -274,6 +272,7 @@ def test_two_models_of_one_folder_have_their_own_variables(counter: Path) -> Non
     assert run(second, "one", x=x)["y"].item() == 1.0
 
 
+@pytest.mark.tensorflow
 def test_only_the_wanted_outputs_are_answered() -> None:
     model = SavedModel(str(MODELS / "digits" / "1"))
     images = {"images": np.zeros((2, 8, 8, 1), np.float32)}
@@ -426,6 +425,7 @@ def test_a_closed_models_memory_comes_back(tf: ModuleType, tmp_path: Path) -> No
     assert after - before < 2 * size
 
 
+@pytest.mark.tensorflow
 def test_tensorflow_is_imported_with_the_first_model_only() -> None:
     program = (
         "import sys\n"

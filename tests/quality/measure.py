@@ -63,7 +63,7 @@ def hearing(show: Callable[[Iterable], Iterable]) -> list[Figure]:
             "speech recognition, words",
             f"{len(human)} human recordings, data/audio",
             accuracy(human),
-            0.8,
+            0.7,
         ),
         Figure(
             "speech recognition, words",

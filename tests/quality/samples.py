@@ -85,16 +85,10 @@ def photographs() -> list[tuple[int, Path]]:
 
 
 def digits() -> Iterator[tuple[int, Any]]:
-    """Give the held-out quarter of scikit-learn's digits as pictures, dark and light in turn."""
-    from sklearn.datasets import load_digits  # of the packages that build the models
-    from sklearn.model_selection import train_test_split
-
-    pixels, truth = load_digits(return_X_y=True)
-    # The split of data/build_models.py: these were never trained on.
-    _, held_out, _, wanted = train_test_split(
-        pixels.reshape(-1, 8, 8) / 16, truth, test_size=0.25, random_state=8500, stratify=truth
-    )
-    for number, (digit, ink) in enumerate(zip(wanted.tolist(), held_out, strict=True)):
+    """Give the digits that no model was trained on as pictures, dark and light in turn."""
+    inks = np.load(DATA / "labelled" / "digits.npy")[..., 0]
+    truth = np.loadtxt(DATA / "labelled" / "digits.csv", int, skiprows=1)
+    for number, (digit, ink) in enumerate(zip(truth.tolist(), inks, strict=True)):
         large = cv2.resize(ink.astype(np.float32), (128, 128), interpolation=cv2.INTER_CUBIC)
         grey = np.pad(large.clip(0, 1), 20)
         grey = grey if number % 2 else 1 - grey

@@ -45,7 +45,7 @@ def short(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(needs_tensorflow: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return odd_models.make(tmp_path_factory.mktemp("models") / "odd")
 
 

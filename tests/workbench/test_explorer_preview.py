@@ -43,7 +43,7 @@ from tests.explorer import (
     run_here,
     same_values,
 )
-from tests.tfserving import make_odd_models, running
+from tests.tfserving import make_odd_models, on_tensorflow, running
 from workbench.code import literals
 from workbench.code.ccai import CcaiWriter
 from workbench.code.modelarts import ModelArtsWriter
@@ -522,16 +522,16 @@ SHIPPED = [
     ("tfserving", "digits", None),
     ("tfserving", "digits_detector", None),
     ("tfserving", "iris", None),
-    ("tfserving-tf", "digits", 1),
-    ("tfserving-tf", "digits", None),
-    ("tfserving-tf", "digits_detector", None),
-    ("tfserving-tf", "digits_encoded", None),
-    ("tfserving-tf", "iris", None),
-    ("tfserving-tf", "iris_examples", None),
+    on_tensorflow("tfserving-tf", "digits", 1),
+    on_tensorflow("tfserving-tf", "digits", None),
+    on_tensorflow("tfserving-tf", "digits_detector", None),
+    on_tensorflow("tfserving-tf", "digits_encoded", None),
+    on_tensorflow("tfserving-tf", "iris", None),
+    on_tensorflow("tfserving-tf", "iris_examples", None),
 ]
 
 
-@pytest.mark.parametrize("service", PROFILES)
+@pytest.mark.parametrize("service", ["tfserving", on_tensorflow("tfserving-tf")])
 def test_all_shipped_models_are_looked_at(service: str) -> None:
     manager.up(service)
     endpoint = endpoints.load("tfserving", PROFILES[service])
@@ -559,6 +559,7 @@ def test_every_preview_of_a_shipped_model_gives_the_same_answer(
         assert_all_the_same(found, expected, folder, fresh=fresh, rtol=1e-6)
 
 
+@pytest.mark.tensorflow
 def test_every_dtype_is_echoed_to_its_previews(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -581,6 +582,7 @@ def test_every_dtype_is_echoed_to_its_previews(
         assert capsys.readouterr().out
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("call", ["classify", "regress"])
 def test_the_previews_of_examples_give_the_same_answer(call: str, tmp_path: Path) -> None:
     manager.up("tfserving-tf")

@@ -679,6 +679,7 @@ def test_ccai_and_modelarts_have_forms_of_their_own() -> None:
     assert endpoints.load("ccai", "practice-secure").password not in state_of(spoken)
 
 
+@pytest.mark.tensorflow
 def test_classify_and_regress_take_examples() -> None:
     with practice.private("tfserving-tf") as own:
         explorer = Explorer(own)
