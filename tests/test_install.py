@@ -132,7 +132,7 @@ def packages(python: Path) -> set[str]:
 
 def locked(*names: str) -> set[str]:
     """Return the names of what these files of the lock have for this machine."""
-    found = set()
+    found: set[str] = set()
     for name in names:
         text = (ROOT / name).read_text(encoding="utf-8")
         for package, marker in re.findall(r"^([\w.-]+)==\S+(?: ; (.+?))? \\$", text, re.M):

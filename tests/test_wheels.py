@@ -57,7 +57,9 @@ def test_a_promised_system_has_wheels_of_all_packages(
 ) -> None:
     done = resolve(tmp_path, system, python)
     assert done.returncode == 0, done.stderr
-    assert int(re.search(r"Would install (\d+) packages", done.stderr)[1]) > 170
+    count = re.search(r"Would install (\d+) packages", done.stderr)
+    assert count is not None
+    assert int(count[1]) > 170
 
 
 @pytest.mark.parametrize(("system", "python", "missing"), NOT_PROMISED)

@@ -4,6 +4,7 @@ import pytest
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
+import practice
 from practice import needs
 from protos import official
 
@@ -11,7 +12,7 @@ from protos import official
 @pytest.fixture
 def shell() -> InteractiveShell:
     shell = InteractiveShell()
-    shell.extension_manager.load_extension("practice")
+    practice.load_ipython_extension(shell)
     return shell
 
 
@@ -51,5 +52,5 @@ def test_what_is_no_need_is_refused(line: str) -> None:
 
 
 def test_after_unloading_it_is_unknown(shell: InteractiveShell) -> None:
-    shell.extension_manager.unload_extension("practice")
+    practice.unload_ipython_extension(shell)
     assert needs.transform not in shell.input_transformers_cleanup
