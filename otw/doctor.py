@@ -119,7 +119,7 @@ def python() -> Iterator[Line]:
 
 
 def packages() -> Iterator[Line]:
-    """Compare the installed versions with the lock: requirements.txt and requirements/."""
+    """Compare the installed versions with the lock: the chapters' packages and TensorFlow."""
     installed = _installed()
     needed = importlib.metadata.requires("over-the-wire") or ()
     names = [re.split(r"[^\w.-]", text)[0] for text in needed]
@@ -145,7 +145,11 @@ def packages() -> Iterator[Line]:
 
 
 def _locks() -> list[Path]:
-    return [Path(_ROOT, "requirements.txt"), *Path(_ROOT, "requirements").glob("*.txt")]
+    chapters, tensorflow = (
+        Path(_ROOT, "requirements.txt"),
+        Path(_ROOT, "requirements/tensorflow.txt"),
+    )
+    return [chapters, tensorflow] if official.has_tensorflow() else [chapters]
 
 
 def _installed() -> dict[str, str]:

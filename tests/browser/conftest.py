@@ -1,6 +1,7 @@
 """JupyterLab as `otw lab` starts it, on a copy of the notebooks, in a real browser."""
 
 import dataclasses
+import importlib.util
 import json
 import os
 import secrets
@@ -20,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
+collect_ignore_glob = [] if importlib.util.find_spec("playwright") else ["test_*.py"]
 WHOLE_NOTEBOOK = {"windowingMode": "none"}  # else cells out of sight are not in the page
 
 

@@ -82,6 +82,7 @@ def test_a_tensorflow_already_there_is_left_alone() -> None:
     assert run(code) == "True"
 
 
+@pytest.mark.tensorflow
 def test_a_tensorflow_that_arrives_meanwhile_is_left_alone() -> None:
     code = (
         "import sys, types\n"

@@ -1,5 +1,6 @@
 """`otw doctor`: each check's green, amber and red, on real files, ports and variables."""
 
+import importlib
 import json
 import os
 import socket
@@ -48,6 +49,7 @@ def test_a_missing_package_is_red_and_another_version_amber(
             folder.mkdir(exist_ok=True)
             (folder / "METADATA").write_text(each.read_text("METADATA") or "", encoding="utf-8")
     (tmp_path / "numpy-1.0.dist-info").mkdir()
+    importlib.import_module("packaging.markers")  # while it can be found
     monkeypatch.setattr(sys, "path", ["nowhere", str(tmp_path)])
     missing, differ = doctor.packages()
     assert (missing.state, missing.meaning) == ("red", "missing: grpcio")

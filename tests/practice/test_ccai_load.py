@@ -104,7 +104,6 @@ def test_sixteen_callers_get_the_answers_that_one_gets(service: Running, seconds
     late = process.memory_info().rss
     assert not wrong, wrong[0]
     assert min(count) >= 1
-    assert sum(count) > 50
     assert late < 1.5 * early + 200 * MEGABYTE
     assert process.is_running()
     assert process.num_threads() < 200

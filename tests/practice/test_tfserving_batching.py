@@ -143,6 +143,7 @@ def test_each_signature_has_a_queue_of_its_own(watched: Watched, pool: ThreadPoo
     assert watched.rows() == [2, 2]
 
 
+@pytest.mark.tensorflow
 def test_signatures_of_the_same_tensors_share_a_queue(pool: ThreadPoolExecutor) -> None:
     watched = Watched(SavedModel(str(EXAMPLES)))
     model = batched(watched, f"max_batch_size {{ value: 2 }} {LONG}")
@@ -163,6 +164,7 @@ def test_some_outputs_only_are_run_at_once(watched: Watched) -> None:
     assert {name: array.tolist() for name, array in answer.items()} == {"z": [[-1]]}
 
 
+@pytest.mark.tensorflow
 def test_several_signatures_at_once_are_run_at_once() -> None:
     model = batched(Watched(SavedModel(str(EXAMPLES))), LONG)
     tasks = [Task("classify", ("classes", "scores")), Task("regress", ("outputs",))]
