@@ -76,7 +76,7 @@ newman:  ## install newman into build: it runs Postman's collections without Pos
 	@command -v npm > /dev/null || { echo "There is no npm. Install Node.js 16 or later: https://nodejs.org"; exit 1; }
 	npm install --prefix build/newman --no-save --no-fund --no-audit newman@6.2.2
 
-notebooks: $(WITH)test  ## run the notebooks in place: outputs and widget state are kept, execution times are not
+notebooks: $(WITH)test $(WITH)tensorflow  ## run the notebooks in place: outputs and widget state are kept, execution times are not
 	$(PY) -m tests.run_notebooks $(ARGS)
 
 protos: $(WITH)test  ## generate the message classes, and CCAI's stubs, from the .proto files
