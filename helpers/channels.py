@@ -193,12 +193,12 @@ def _retry_options(retries: int) -> list[tuple[str, Any]]:
 
 
 def _open_session(endpoint: Endpoint) -> "requests.Session":
-    import requests  # only here: gRPC needs none of it
+    from helpers.sessions import Session  # only here: gRPC needs none of it
 
     secure = endpoint.rest.startswith("https://")
     if endpoint.user and not secure:
         raise BadInput(_TLS_ONLY)
-    new = requests.Session()
+    new = Session(MAX_MESSAGE)
     new.trust_env = not (endpoint.no_proxy or is_loopback(host_of_url(endpoint.rest)))
     if secure and endpoint.ca_file:
         _read_ca_file(endpoint.ca_file)  # says what is wrong with it

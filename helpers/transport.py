@@ -62,11 +62,14 @@ def request(
 ) -> "requests.Response":
     """Ask a REST address; returns the answer whatever its status, or raises CallError.
 
-    With `endpoint.retries` it is asked again, with growing pauses, when the connection fails or
-    breaks and when the service is busy or not available; all of it before the deadline. An answer
-    that has begun may take longer: `requests` gives each read of it so much time.
+    All of it ends after `timeout` seconds, to the last byte of the answer, which may have
+    `channels.MAX_MESSAGE` bytes after inflating. With `endpoint.retries` it is asked again, with
+    growing pauses, when the connection fails or breaks and when the service is busy or not
+    available.
     """
     import requests  # only here: calls over gRPC need none of it
+
+    from helpers.sessions import until
 
     session = channels.session(endpoint)
     deadline = time.monotonic() + timeout
@@ -75,12 +78,17 @@ def request(
             remaining = deadline - time.monotonic()
             if remaining <= 0:  # it would be a ValueError
                 raise requests.Timeout("The time was over before the request was sent.")
-            if watch := WATCH.get():
-                response = watch.request(session, method, url, remaining, **content)
-            else:
-                verify = session.verify
-                response = session.request(method, url, timeout=remaining, verify=verify, **content)
+            with until(deadline):
+                if watch := WATCH.get():
+                    response = watch.request(session, method, url, remaining, **content)
+                else:
+                    response = session.request(
+                        method, url, timeout=remaining, verify=session.verify, **content
+                    )
         except requests.RequestException as error:
+            if time.monotonic() >= deadline:  # `requests` has several errors for that
+                late = requests.Timeout(str(error))
+                raise libraries.from_requests(late, endpoint) from error
             if pause is None or not _is_passing(error):
                 raise libraries.from_requests(error, endpoint) from error
             wished = ""

@@ -18,6 +18,8 @@ from helpers.endpoints import Endpoint
 from practice import manager
 from practice.instance import PrivateEndpoint
 
+Answer = bytes | Callable[[socket.socket], object] | None
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start the slow ones first: at the end, one worker would be busy and the others idle."""
@@ -57,14 +59,15 @@ def images() -> np.ndarray:
 
 
 @pytest.fixture
-def tcp_server() -> Iterator[Callable[[bytes | None], str]]:
+def tcp_server() -> Iterator[Callable[[Answer], str]]:
     """Return a function that listens and answers every connection with fixed bytes.
 
-    With None it accepts and then stays silent. The function returns `host:port`.
+    A function in place of bytes is given each connection. With None the server accepts and then
+    stays silent. What is returned listens, and returns `host:port`.
     """
     with contextlib.ExitStack() as stack:
 
-        def listen(answer: bytes | None) -> str:
+        def listen(answer: Answer) -> str:
             server = stack.enter_context(_Server(("127.0.0.1", 0), _Answer))
             server.answer = answer
             threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
@@ -76,7 +79,7 @@ def tcp_server() -> Iterator[Callable[[bytes | None], str]]:
 
 class _Server(socketserver.ThreadingTCPServer):
     daemon_threads, block_on_close = True, False
-    answer: bytes | None
+    answer: Answer
 
 
 class _Answer(socketserver.BaseRequestHandler):
@@ -84,7 +87,9 @@ class _Answer(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         with contextlib.suppress(OSError):  # the client went away
-            if self.server.answer is not None:
+            if callable(self.server.answer):
+                self.server.answer(self.request)
+            elif self.server.answer is not None:
                 self.request.recv(4096)
                 self.request.sendall(self.server.answer)
                 self.request.shutdown(socket.SHUT_WR)

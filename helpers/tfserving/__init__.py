@@ -75,7 +75,7 @@ def predict(
     signature_name : str, optional
         In place of the endpoint's; the service's default is `serving_default`.
     timeout : float
-        Seconds until the call is given up; over REST an answer that has begun may take longer.
+        Seconds until the call is given up, to the last byte of its answer.
     check : bool
         Whether names, dtypes and shapes are checked against the signature before sending.
         TensorFlow Serving itself does not check shapes.

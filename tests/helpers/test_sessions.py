@@ -1,0 +1,172 @@
+"""What a server cannot do to a call over REST: outlast its deadline, fill memory, send it on."""
+
+import gzip
+import socket
+import ssl
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trustme
+
+from helpers import channels, transport
+from helpers.endpoints import Endpoint
+from helpers.errors import DeadlineExceeded, TooLarge, explain
+from tests.http_answers import drip, http_answer, moved, received
+from workbench.watching import Watch
+
+OK = b"HTTP/1.1 200 OK\r\n"
+MEGABYTE = 1024 * 1024
+Listen = Callable[..., str]
+
+
+def at(address: str, scheme: str = "http") -> Endpoint:
+    return Endpoint("tfserving", rest=f"{scheme}://{address}", model="any")
+
+
+def ask(endpoint: Endpoint, timeout: float = 0.5, **content: bytes) -> bytes:
+    response = transport.request(endpoint, "POST", f"{endpoint.rest}/any", timeout, **content)
+    return response.content
+
+
+def stopped(connection: socket.socket) -> None:
+    received(connection)
+    connection.sendall(OK + b"Content-Length: 9\r\n\r\nhalf")
+    connection.recv(1)  # until the client goes
+
+
+DRIPPED = {
+    "status line": drip(b"", b"H"),
+    "headers": drip(OK, b"A: b\r\n"),
+    "body": drip(OK + b"Content-Length: 100\r\n\r\n", b"x"),
+    "body without a length": drip(OK + b"\r\n", b"x"),
+    "chunks": drip(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "one chunk": drip(OK + b"Transfer-Encoding: chunked\r\n\r\n64\r\n", b"x"),
+    "continue": drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "stopped": stopped,
+}
+
+
+@pytest.mark.parametrize("part", DRIPPED)
+def test_a_deadline_ends_an_answer_that_does_not_end(tcp_server: Listen, part: str) -> None:
+    with pytest.raises(DeadlineExceeded, match="did not answer in time"):
+        ask(at(tcp_server(DRIPPED[part])))
+
+
+def test_the_deadline_is_the_same_for_a_call_that_is_watched(tcp_server: Listen) -> None:
+    with pytest.raises(DeadlineExceeded), Watch():
+        ask(at(tcp_server(DRIPPED["body"])))
+
+
+def test_no_retry_goes_beyond_the_deadline(tcp_server: Listen) -> None:
+    endpoint = at(tcp_server(DRIPPED["body"])).replace(retries=4)
+    with pytest.raises(DeadlineExceeded):
+        ask(endpoint)
+
+
+def test_same_server_redirects_share_the_deadline(tcp_server: Listen) -> None:
+    def around(connection: socket.socket) -> None:
+        received(connection)
+        time.sleep(0.2)
+        connection.sendall(moved("/again", 302))
+
+    with pytest.raises(DeadlineExceeded):
+        ask(at(tcp_server(around)))
+
+
+@pytest.fixture
+def secured(tcp_server: Listen, tmp_path: Path) -> Callable[[Callable], Endpoint]:
+    """Return a function that answers over TLS, whose authority is trusted."""
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+
+    def listen(answer: Callable[[ssl.SSLSocket], None]) -> Endpoint:
+        def encrypted(connection: socket.socket) -> None:
+            with context.wrap_socket(connection, server_side=True) as secure:
+                answer(secure)
+
+        return at(tcp_server(encrypted), "https").replace(ca_file=str(tmp_path / "ca.pem"))
+
+    return listen
+
+
+def test_the_deadline_holds_over_tls(secured) -> None:
+    with pytest.raises(DeadlineExceeded):
+        ask(secured(DRIPPED["headers"]), 1)
+
+
+def test_a_deadline_ends_a_request_that_is_taken_in_too_slowly(secured) -> None:
+    def slow(connection: ssl.SSLSocket) -> None:
+        for _ in range(200):
+            connection.recv(16_384)
+            time.sleep(0.05)
+        received(connection)
+        connection.sendall(http_answer(b"{}"))
+
+    with pytest.raises(DeadlineExceeded):
+        ask(secured(slow), 1, data=bytes(16 * MEGABYTE))
+
+
+def test_a_tls_handshake_that_does_not_end_is_ended(tcp_server: Listen) -> None:
+    silent = at(tcp_server(None), "https")
+    with pytest.raises(DeadlineExceeded):
+        ask(silent)
+
+
+def test_a_proxy_that_drips_is_ended(tcp_server: Listen, monkeypatch) -> None:
+    proxy = tcp_server(drip(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"))
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, f"http://{proxy}")
+    monkeypatch.setenv("no_proxy", "")
+    for scheme in ("http", "https"):
+        with pytest.raises(DeadlineExceeded):
+            ask(at("service.invalid", scheme))
+
+
+# Sizes.
+
+
+@pytest.fixture
+def small(monkeypatch) -> int:
+    monkeypatch.setattr(channels, "MAX_MESSAGE", MEGABYTE)
+    return MEGABYTE
+
+
+@pytest.mark.parametrize("framed", ["length", "chunked", "until the end"])
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_an_answer_has_a_limit_after_inflating(
+    tcp_server: Listen, small: int, encoding: str, framed: str
+) -> None:
+    def answer(size: int) -> bytes:
+        body = gzip.compress(bytes(size)) if encoding == "gzip" else bytes(size)
+        head = OK + b"Connection: close\r\nContent-Encoding: %b\r\n" % encoding.encode()
+        if framed == "length":
+            return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+        if framed == "chunked":
+            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+            return head + b"Transfer-Encoding: chunked\r\n\r\n" + body
+        return head + b"\r\n" + body
+
+    assert ask(at(tcp_server(answer(small))), 30) == bytes(small)
+    with pytest.raises(TooLarge, match="more than 1,048,576 bytes") as caught:
+        ask(at(tcp_server(answer(small + 1))), 30)
+    assert "unpacked" in explain(caught.value).means
+
+
+def test_what_inflates_a_thousandfold_is_not_inflated_further_than_the_limit(
+    tcp_server: Listen, small: int
+) -> None:
+    body = gzip.compress(bytes(64 * MEGABYTE))
+    head = OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
+    endpoint = at(tcp_server(head + body))
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooLarge), Watch():
+            ask(endpoint, 30)
+        assert tracemalloc.get_traced_memory()[1] < 8 * MEGABYTE
+    finally:
+        tracemalloc.stop()
