@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from http.client import HTTPResponse
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -33,7 +34,7 @@ def until(deadline: float) -> Iterator[None]:
 
 
 class Session(requests.Session):
-    """A session of `requests` whose answers have a limit.
+    """Follows a redirect within one server only: what is sent is not for another one.
 
     Parameters
     ----------
@@ -45,6 +46,21 @@ class Session(requests.Session):
         super().__init__()
         self.mount("http://", _Adapter(limit))
         self.mount("https://", _Adapter(limit))
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Return where to go on, or None: then the redirect itself is the answer."""
+        target = super().get_redirect_target(resp)
+        try:
+            if target and _origin(urljoin(resp.url, target)) == _origin(resp.url):
+                return target
+        except ValueError:  # no URL at all
+            pass
+        return None
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc.lower()
 
 
 class _Adapter(HTTPAdapter):

@@ -65,7 +65,7 @@ def request(
     All of it ends after `timeout` seconds, to the last byte of the answer, which may have
     `channels.MAX_MESSAGE` bytes after inflating. With `endpoint.retries` it is asked again, with
     growing pauses, when the connection fails or breaks and when the service is busy or not
-    available.
+    available. A redirect is followed only to the address that was asked.
     """
     import requests  # only here: calls over gRPC need none of it
 
@@ -97,6 +97,8 @@ def request(
                 break
             wished = response.headers.get("Retry-After", "")
         _pause(pause, wished, deadline)
+    if response.is_redirect:
+        raise libraries.from_redirect(response, endpoint)
     return response
 
 

@@ -58,6 +58,13 @@ def from_http(response: Any, endpoint: Any) -> CallError:
     return call_error("", types, endpoint, endpoint.rest, status, response.reason or "")
 
 
+def from_redirect(response: Any, endpoint: Any) -> CallError:
+    """Turn a redirect that was not followed into the error that says where it goes."""
+    there = response.headers["Location"]
+    text = f"redirects to {there}"
+    return call_error(text, [], endpoint, endpoint.rest, response.status_code, there)
+
+
 def from_rest(response: Any, endpoint: Any) -> CallError:
     """Turn an answer of TensorFlow Serving's REST that is no success into a fitting error.
 

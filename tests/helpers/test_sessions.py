@@ -13,7 +13,7 @@ import trustme
 
 from helpers import channels, transport
 from helpers.endpoints import Endpoint
-from helpers.errors import DeadlineExceeded, TooLarge, explain
+from helpers.errors import CallError, DeadlineExceeded, NotThisProtocol, TooLarge, explain
 from tests.http_answers import drip, http_answer, moved, received
 from workbench.watching import Watch
 
@@ -170,3 +170,49 @@ def test_what_inflates_a_thousandfold_is_not_inflated_further_than_the_limit(
         assert tracemalloc.get_traced_memory()[1] < 8 * MEGABYTE
     finally:
         tracemalloc.stop()
+
+
+# Redirects.
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_nothing_is_sent_to_where_another_server_points(tcp_server: Listen, status: int) -> None:
+    requests: list[bytes] = []
+
+    def other(connection: socket.socket) -> None:
+        requests.append(received(connection))
+        connection.sendall(http_answer(b"{}"))
+
+    there = f"http://{tcp_server(other)}/v1"
+    endpoint = at(tcp_server(moved(there, status)))
+    with pytest.raises(NotThisProtocol, match="redirects to") as caught:
+        ask(endpoint, 20, data=b"a picture")
+    assert there in str(caught.value)
+    assert (caught.value.code, requests) == (status, [])
+    assert "endpoint.replace(rest=...)" in explain(caught.value).checks[0]
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_a_redirect_within_the_server_is_followed(tcp_server: Listen, status: int) -> None:
+    def answer(connection: socket.socket) -> None:
+        request = received(connection)
+        there = request.startswith(b"POST /there ")
+        connection.sendall(http_answer(request[-9:]) if there else moved("/there", status))
+
+    assert ask(at(tcp_server(answer)), 20, data=b"a picture") == b"a picture"
+
+
+def test_https_is_never_left_for_http(secured) -> None:
+    def answer(connection: ssl.SSLSocket) -> None:
+        received(connection)
+        port = connection.getsockname()[1]
+        connection.sendall(moved(f"http://127.0.0.1:{port}/any"))
+
+    with pytest.raises(NotThisProtocol, match="redirects to http://127"):
+        ask(secured(answer), 20, data=b"a picture")
+
+
+@pytest.mark.parametrize("there", ["http://[", "//", "http://host:port/", "\\\\other", "http:///x"])
+def test_a_broken_location_is_an_error_of_the_tree(tcp_server: Listen, there: str) -> None:
+    with pytest.raises(CallError):
+        ask(at(tcp_server(moved(there))), 20)

@@ -1,6 +1,6 @@
 """A call's parts, and its early end, on the real service."""
 
-import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 
@@ -13,7 +13,7 @@ from helpers import ccai, modelarts, tfserving, transport
 from helpers.endpoints import Endpoint, load
 from helpers.errors import UnknownModel
 from practice.instance import PrivateEndpoint
-from tests.http_answers import http_answer
+from tests.http_answers import http_answer, moved, received
 from workbench import timing
 from workbench.watching import Watch
 
@@ -77,15 +77,20 @@ def test_forms_and_files_are_sent_as_ever() -> None:
 
 
 def test_what_is_sent_goes_along_when_a_gateway_redirects(
-    iris: Endpoint, tcp_server: Callable[[bytes], str]
+    tcp_server: Callable[[Callable[[socket.socket], None]], str],
 ) -> None:
-    there = f"{iris.rest}/v1/models/iris:predict"
-    moved = http_answer(status=307).replace(b"\r\n", f"\r\nLocation: {there}\r\n".encode(), 1)
-    gateway = iris.replace(rest=f"http://{tcp_server(moved)}", grpc="")
-    body = json.dumps({"inputs": FLOWER["features"].tolist()})
+    bodies = []
+
+    def gateway(connection: socket.socket) -> None:
+        request = received(connection)
+        bodies.append(request[-4:])
+        connection.sendall(http_answer(b"there") if b" /there " in request else moved("/there"))
+
+    endpoint = Endpoint("tfserving", rest=f"http://{tcp_server(gateway)}")
     with Watch() as watch:
-        response = transport.request(gateway, "POST", f"{gateway.rest}/any", 10, data=body)
-    assert np.shape(response.json()["outputs"]) == (1, 3)
+        response = transport.request(endpoint, "POST", f"{endpoint.rest}/any", 20, data=b"body")
+    assert (response.content, response.url) == (b"there", f"{endpoint.rest}/there")
+    assert bodies == [b"body"] * 2
     assert list(watch.seconds) == WHOLE
 
 
