@@ -1,7 +1,10 @@
 """Calls to ModelArts: a token or a signature first, then an image or JSON over HTTPS."""
 
+import copy
 import dataclasses
+import itertools
 import json
+import math
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from helpers import errors, transport
 from helpers.endpoints import Endpoint
+from helpers.errors import libraries
 from helpers.images import Image, file_bytes
 from helpers.modelarts.answers import CallsFailed, answer, lifetime
 from helpers.modelarts.signing import sign
@@ -52,8 +56,10 @@ class Token:
         return self.deadline - time.monotonic()
 
 
+# Of each account.
 _tokens: dict[tuple[str, ...], Token] = {}
-_lock = threading.Lock()
+_locks: dict[tuple[str, ...], threading.Lock] = {}
+_refusals: dict[tuple[str, ...], tuple[float, errors.NotAuthenticated]] = {}  # the last one, when
 
 
 def get_token(endpoint: Endpoint, *, timeout: float = TIMEOUT) -> Token:
@@ -78,11 +84,31 @@ def get_token(endpoint: Endpoint, *, timeout: float = TIMEOUT) -> Token:
 
     See IAM's `POST /v3/auth/tokens`.
     """
-    with _lock:  # of many threads one asks, and the others wait for its token
-        token = _tokens.get(_account(endpoint))
-        if token is None or token.remaining < _MARGIN:
-            token = _tokens[_account(endpoint)] = _fetch(endpoint, timeout)
+    return _token(endpoint, timeout)
+
+
+def _token(endpoint: Endpoint, timeout: float, stale: str = "") -> Token:
+    """Return the account's token, or another one where that is the stale one."""
+    began = time.monotonic()
+    account = _account(endpoint)
+    lock = _locks.setdefault(account, threading.Lock())
+    # Of many threads one asks, and the others wait for its token.
+    if not lock.acquire(timeout=max(0.0, timeout)):
+        raise libraries.call_error("", ["requests.Timeout"], endpoint, endpoint.iam, None, "")
+    try:
+        token = _tokens.get(account)
+        if token is None or token.remaining < _MARGIN or token.value == stale:
+            refused, refusal = _refusals.get(account, (-math.inf, None))
+            if refusal and refused > began:  # all of them would ask, and IAM locks the user
+                raise copy.copy(refusal)
+            try:
+                token = _tokens[account] = _fetch(endpoint, began + timeout - time.monotonic())
+            except errors.NotAuthenticated as error:
+                _refusals[account] = time.monotonic(), error
+                raise
         return token
+    finally:
+        lock.release()
 
 
 def infer_image(
@@ -146,6 +172,9 @@ def infer_many(
 ) -> list[Any]:
     """Send many images, or many dicts as JSON, from several threads.
 
+    The first call is made alone, and after one that is `NotAuthenticated` no more are made: a
+    wrong password or key that is tried several times is locked.
+
     Parameters
     ----------
     endpoint : Endpoint
@@ -169,13 +198,24 @@ def infer_many(
         When any call failed: all of their exceptions, and the answers of the others.
     """
 
+    refused = threading.Event()
+
     def call(item: Any) -> Any:
+        if refused.is_set():
+            raise futures.CancelledError
         infer = infer_json if isinstance(item, Mapping) else infer_image
-        return infer(endpoint, item, timeout=timeout)
+        try:
+            return infer(endpoint, item, timeout=timeout)
+        except errors.NotAuthenticated:
+            refused.set()
+            raise
 
     pool = futures.ThreadPoolExecutor(threads)
+    items = iter(inputs)
     try:
-        calls = [pool.submit(call, item) for item in inputs]
+        calls = [pool.submit(call, item) for item in itertools.islice(items, 1)]
+        futures.wait(calls)
+        calls += [pool.submit(call, item) for item in items]
         with bar(len(calls), " calls", progress) as tick:
             for _ in futures.as_completed(calls):
                 tick()
@@ -196,6 +236,7 @@ def services(
     address : str, optional
         Of ModelArts' management, `https://modelarts...`; without it the endpoint's own host.
     timeout : float
+        Seconds for each of the questions that this takes.
 
     Returns
     -------
@@ -233,30 +274,37 @@ def _post(endpoint: Endpoint, timeout: float, **content: Any) -> Any:
             "ModelArts speaks HTTPS only. Give the service's whole address as its page shows it: "
             "endpoint.replace(rest='https://host/v1/infers/...')."
         )
+    deadline = time.monotonic() + timeout
     response = _send(endpoint, timeout, **content)
     used = response.request.headers.get("X-Auth-Token")
     if response.status_code == 401 and used:  # over before its time: get another one, once
-        with _lock:
-            token = _tokens.get(_account(endpoint))
-            if token is not None and token.value == used:
-                del _tokens[_account(endpoint)]
-        response = _send(endpoint, timeout, **content)
+        response = _send(endpoint, deadline - time.monotonic(), stale=used, **content)
     return answer(endpoint, response)
 
 
-def _send(endpoint: Endpoint, timeout: float, *, method: str = "POST", **content: Any) -> Any:
+def _send(
+    endpoint: Endpoint, timeout: float, *, method: str = "POST", stale: str = "", **content: Any
+) -> Any:
+    deadline = time.monotonic() + timeout
+    token = "" if endpoint.auth else _token(endpoint, timeout, stale).value
+
     def prove(request: "requests.PreparedRequest") -> "requests.PreparedRequest":
         if endpoint.auth == "signature":
             return sign(request, endpoint.user, endpoint.password)
         if endpoint.auth == "appcode":
             request.headers["X-Apig-AppCode"] = endpoint.password
         else:
-            request.headers["X-Auth-Token"] = get_token(endpoint, timeout=timeout).value
+            request.headers["X-Auth-Token"] = token
         return request
 
+    return _request(endpoint, deadline - time.monotonic(), method, auth=prove, **content)
+
+
+def _request(endpoint: Endpoint, timeout: float, method: str, **content: Any) -> Any:
     # No redirect is followed: the proof would go along.
-    content = {"auth": prove, "allow_redirects": False, **content}
-    return transport.request(endpoint, method, endpoint.rest, timeout, **content)
+    return transport.request(
+        endpoint, method, endpoint.rest, timeout, allow_redirects=False, **content
+    )
 
 
 def _account(endpoint: Endpoint) -> tuple[str, ...]:
@@ -282,9 +330,10 @@ def _fetch(endpoint: Endpoint, timeout: float) -> Token:
     scope = {"project": {"name": endpoint.project}}
     iam = endpoint.replace(rest=endpoint.iam + "/v3/auth/tokens")
     asked = time.monotonic()
-    response = _send(
+    response = _request(
         iam,
         timeout,
+        "POST",
         auth=lambda request: request,  # nothing proves yet who is calling
         params={"nocatalog": "true"},
         json={"auth": {"identity": identity, "scope": scope}},

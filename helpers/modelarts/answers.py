@@ -1,7 +1,7 @@
 """What ModelArts, its gateway and IAM answer: JSON, or errors that say which of them refused."""
 
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from datetime import datetime
 from typing import Any
 
@@ -57,7 +57,7 @@ class CallsFailed(ExceptionGroup):
     Attributes
     ----------
     answers : list
-        In the order of the inputs; None where the call failed.
+        In the order of the inputs; None where the call failed or was not made.
     """
 
     answers: list[Any]
@@ -66,14 +66,18 @@ class CallsFailed(ExceptionGroup):
     def answers_of(cls, calls: Sequence[Future]) -> list[Any]:
         """Return the answers of calls that have ended, or raise what went wrong."""
         failures = {number: call.exception() for number, call in enumerate(calls)}
-        failed = [error for error in failures.values() if isinstance(error, Exception)]
+        ended = [error for error in failures.values() if isinstance(error, Exception)]
+        failed = [error for error in ended if not isinstance(error, CancelledError)]
         answers = [None if failures[n] else call.result() for n, call in enumerate(calls)]
         if not failed:
             return answers
         for number, error in failures.items():
             if error:
                 error.add_note(f"This was input number {number}, counted from 0.")
-        group = cls(f"{len(failed)} of {len(calls)} calls failed", failed)
+        message = f"{len(failed)} of {len(calls)} calls failed"
+        if unmade := len(ended) - len(failed):
+            message += f", and after that {unmade} were not made"
+        group = cls(message, failed)
         group.answers = answers
         raise group
 

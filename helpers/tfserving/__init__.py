@@ -150,7 +150,7 @@ def predict_many(
         Whether each batch is checked against the signature before it is sent.
     collect_errors : bool
         Whether a CallError is yielded in place of the outputs. Otherwise the first one is
-        raised, and the calls that are under way are cancelled.
+        raised, and the calls that are under way are cancelled; `NotAuthenticated` always is.
     progress : bool
         Show a bar with the rate when it takes over two seconds.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Sized
 from typing import TYPE_CHECKING, Any
 
 from helpers import transport
-from helpers.errors import CallError
+from helpers.errors import CallError, NotAuthenticated
 from helpers.interrupts import Interrupts
 from helpers.progress import bar
 from helpers.tfserving.grpc import GRPC
@@ -80,7 +80,7 @@ class PendingCall:
                 )
             return call.decoded(received)
         except CallError as error:
-            if collect_errors:
+            if collect_errors and not isinstance(error, NotAuthenticated):
                 return error
             raise
 

@@ -53,6 +53,17 @@ def test_no_batches_no_answers(iris: Endpoint) -> None:
     assert list(predict_many(iris, [])) == []
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_who_is_not_let_in_is_not_refused_again_and_again(
+    own: tuple[Any, Endpoint], check: bool
+) -> None:
+    service, iris = own
+    service.trouble(fail="UNAUTHENTICATED")
+    answers = predict_many(iris, batches(), check=check, collect_errors=True)
+    with pytest.raises(errors.NotAuthenticated):
+        list(answers)
+
+
 def test_answers_are_writable(iris: Endpoint) -> None:
     (answer,) = predict_many(iris, batches(1))
     answer["probabilities"][0] = 0

@@ -2,20 +2,26 @@
 
 import dataclasses
 import datetime
+import socket
+import ssl
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import requests
+import trustme
 
 import practice
 from helpers import channels, endpoints, errors, modelarts
 from helpers.endpoints import Endpoint
 from practice import manager, state
+from tests.http_answers import moved, received
 
 DATA = Path(__file__).parents[2] / "data"
 PICTURE = DATA / "images" / "digits-02.png"
@@ -412,6 +418,112 @@ def test_of_many_calls_every_exception_and_every_answer_arrives(detector: Endpoi
     assert group.exceptions[1].__notes__ == ["This was input number 2, counted from 0."]
     assert [answer is None for answer in group.answers] == [False, True, True, False]
     assert len(group._render_traceback_()) == 3
+
+
+def test_of_many_calls_with_a_wrong_password_iam_hears_one(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    fetch = modelarts._fetch
+
+    def count(*arguments: Any) -> modelarts.Token:
+        asked.append(arguments)
+        return fetch(*arguments)
+
+    monkeypatch.setattr(modelarts, "_fetch", count)
+    with pytest.raises(modelarts.CallsFailed, match="1 of 50 calls failed, .* 49 were") as caught:
+        modelarts.infer_many(endpoint.replace(password="wrong"), [BODY] * 50)
+    assert len(asked) == 1
+    assert [type(error) for error in caught.value.exceptions] == [errors.NotAuthenticated]
+    assert caught.value.answers == [None] * 50
+
+
+def test_many_calls_with_a_wrong_key_do_not_lock_it() -> None:
+    with practice.private("modelarts", flags=["--lock_after=5"]) as endpoint:
+        kept = state.read_secrets("modelarts", endpoint._own.folder)
+        keys = endpoint.replace(auth="signature", user=kept["ak"], password=kept["sk"])
+        with pytest.raises(modelarts.CallsFailed):
+            modelarts.infer_many(keys.replace(password="wrong"), [BODY] * 50)
+        assert modelarts.infer_json(keys, BODY)["data"]
+
+
+def test_threads_that_wait_for_a_refused_token_are_refused_with_it(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """IAM locks a user after five wrong passwords."""
+    wrong = endpoint.replace(password="wrong")
+    began = threading.Semaphore(0)
+    fetch = modelarts._fetch
+    asked = []
+
+    def late(*arguments: Any) -> modelarts.Token:
+        asked.append(arguments)
+        for _ in range(9):
+            assert began.acquire(timeout=20)
+        time.sleep(0.2)  # so that they wait for the lock
+        return fetch(*arguments)
+
+    def get() -> str:
+        began.release()
+        try:
+            return modelarts.get_token(wrong).value
+        except errors.NotAuthenticated as error:
+            return str(error)
+
+    monkeypatch.setattr(modelarts, "_fetch", late)
+    with ThreadPoolExecutor(9) as pool:
+        texts = [future.result(60) for future in [pool.submit(get) for _ in range(9)]]
+    assert len(asked) == 1
+    assert len(set(texts)) == 1
+    began.release(9)
+    with pytest.raises(errors.NotAuthenticated):  # who comes later may have another answer
+        modelarts.get_token(wrong)
+    assert len(asked) == 2
+
+
+@pytest.fixture
+def silent(endpoint: Endpoint, tcp_server: Callable[[None], str]) -> Iterator[Endpoint]:
+    """Return an endpoint whose IAM never answers, while a thread asks it for a token."""
+    silent = endpoint.replace(iam=f"https://{tcp_server(None)}")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(modelarts.get_token, silent, timeout=8)
+        while modelarts._account(silent) not in modelarts._locks:
+            time.sleep(0.01)
+        yield silent
+        assert not waiting.done()
+
+
+def test_a_silent_iam_holds_no_other_account(endpoint: Endpoint, silent: Endpoint) -> None:
+    assert modelarts.get_token(endpoint).value
+
+
+def test_a_token_is_waited_for_no_longer_than_the_call_has_time(silent: Endpoint) -> None:
+    with pytest.raises(errors.DeadlineExceeded, match="did not answer in time") as caught:
+        modelarts.get_token(silent, timeout=0.1)
+    assert caught.value.endpoint == silent.iam
+    with pytest.raises(errors.DeadlineExceeded):
+        modelarts.infer_json(silent, BODY, timeout=0.1)
+
+
+def test_a_redirect_is_named_and_not_followed(
+    endpoint: Endpoint, tcp_server: Callable[[Callable], str], tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    asked = []
+
+    def gateway(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as secure:
+            asked.append(received(secure))
+            secure.sendall(moved("/login"))
+
+    app = Endpoint("modelarts", rest=f"https://{tcp_server(gateway)}/v1/infers/x", auth="appcode")
+    app = app.replace(password="code", ca_file=str(tmp_path / "ca.pem"))
+    with pytest.raises(errors.NotThisProtocol, match="redirects to /login"):
+        modelarts.infer_json(app, BODY)
+    assert len(asked) == 1
 
 
 def test_ctrl_c_ends_many_calls_and_begins_no_more(
