@@ -32,7 +32,7 @@ _FIELDS = {
 }
 _LITTLE_ENDIAN: Final = "<"
 _MOST_DIMENSIONS = 64  # NumPy's own limit
-_MOST_REPEATED = 2**26  # values of a tensor that need not all have come: the last one is repeated
+MOST_REPEATED = 2**28  # bytes of tensors that did not all come: the last value is repeated
 
 
 def to_tensor_proto(array: ArrayLike, dtype: DTypeLike | None = None) -> Any:
@@ -77,7 +77,7 @@ def to_tensor_proto(array: ArrayLike, dtype: DTypeLike | None = None) -> Any:
     return proto
 
 
-def to_ndarray(proto: Any) -> NDArray:
+def to_ndarray(proto: Any, most_repeated: int = MOST_REPEATED) -> NDArray:
     """Unpack a TensorProto into an array of its own memory.
 
     Parameters
@@ -85,6 +85,8 @@ def to_ndarray(proto: Any) -> NDArray:
     proto : TensorProto
         Filled by `tensor_content` or by typed fields (`float_val`, ...). Typed fields may
         hold fewer values than the shape has: the last one is repeated, as TensorFlow does.
+    most_repeated : int
+        Bytes that an array with repeated values may have.
 
     Returns
     -------
@@ -111,7 +113,7 @@ def to_ndarray(proto: Any) -> NDArray:
         values = _from_content(proto.tensor_content, dtype)
     else:
         values = _from_typed_field(getattr(proto, typed_field(dtype)), dtype)
-        values = _broadcast(values, shape)
+        values = _broadcast(values, shape, most_repeated)
     count = math.prod(shape)
     if values.size != count:
         raise BadInput(f"A tensor of shape {list(shape)} has {count} values; {values.size} came.")
@@ -247,11 +249,13 @@ def _from_typed_field(field: Any, dtype: np.dtype) -> NDArray:
     return numbers.astype(dtype)
 
 
-def _broadcast(values: NDArray, shape: tuple[int, ...]) -> NDArray:
+def _broadcast(values: NDArray, shape: tuple[int, ...], most: int) -> NDArray:
     count = math.prod(shape)
     if values.size >= count:
         return values
-    if count > _MOST_REPEATED:  # a shape is only a claim
+    if count * values.itemsize > most:  # a shape is only a claim
         raise BadInput(f"A tensor of shape {list(shape)} came with far fewer values.")
-    last = values[-1:] if values.size else np.array([b"" if values.dtype.kind == "O" else 0])
-    return np.concatenate([values, np.repeat(last.astype(values.dtype), count - values.size)])
+    nothing = b"" if values.dtype.kind == "O" else 0
+    repeated = np.full(count, values[-1] if values.size else nothing, values.dtype)
+    repeated[: values.size] = values
+    return repeated

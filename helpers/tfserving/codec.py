@@ -18,7 +18,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from helpers.errors import BadInput, ServiceFailed, TooLarge
 from helpers.serving_api import model_pb2, predict_pb2, tensor_pb2, types_pb2
-from helpers.tensors import as_array, to_data_type, to_dtype, to_ndarray, to_tensor_proto
+from helpers.tensors import (
+    MOST_REPEATED,
+    as_array,
+    to_data_type,
+    to_dtype,
+    to_ndarray,
+    to_tensor_proto,
+)
 
 # A tag is the field's number, shifted by three bits, and how its value is written.
 VARINT: Final = 0
@@ -125,7 +132,8 @@ def decode_answer(data: bytes, copy: bool = True) -> tuple[int | None, dict[str,
             return _answer(data, copy)
         except _Unusual:
             response = predict_pb2.PredictResponse.FromString(data)
-            outputs = {name: _unpacked(proto, copy) for name, proto in response.outputs.items()}
+            unpacker = _Unpacker(copy)
+            outputs = {name: unpacker.array(proto) for name, proto in response.outputs.items()}
             return response.model_spec.version.value or None, outputs
     except (DecodeError, BadInput, ValueError) as error:  # ValueError: a name that is no text
         raise ServiceFailed(f"The service's answer cannot be read: {error}") from error
@@ -201,17 +209,18 @@ def _answer(data: bytes, copy: bool) -> tuple[int | None, dict[str, NDArray]]:
             version = _version(data[start:end])
         else:
             raise _Unusual
+    unpacker = _Unpacker(copy)
     return version or None, {
-        name.decode(): _array(data, start, end, copy) for name, (start, end) in tensors.items()
+        name.decode(): _array(data, start, end, unpacker) for name, (start, end) in tensors.items()
     }
 
 
-def _array(data: bytes, at: int, end: int, copy: bool) -> NDArray:
+def _array(data: bytes, at: int, end: int, unpacker: "_Unpacker") -> NDArray:
     try:
         view = _view(data, at, end)
     except _Unusual:
-        return _unpacked(tensor_pb2.TensorProto.FromString(data[at:end]), copy)
-    return view.copy() if copy else view
+        return unpacker.array(tensor_pb2.TensorProto.FromString(data[at:end]))
+    return view.copy() if unpacker.copy else view
 
 
 def _view(data: bytes, at: int, end: int) -> NDArray:
@@ -254,10 +263,18 @@ def _version(spec: bytes) -> int:
     return model_pb2.ModelSpec.FromString(spec).version.value
 
 
-def _unpacked(proto: Any, copy: bool) -> NDArray:
-    array = to_ndarray(proto)
-    array.flags.writeable = copy
-    return array
+class _Unpacker:
+    """Makes arrays of the tensors of one answer, which have one limit on repeated values."""
+
+    def __init__(self, copy: bool) -> None:
+        self.copy = copy
+        self._room = MOST_REPEATED
+
+    def array(self, proto: Any) -> NDArray:
+        array = to_ndarray(proto, self._room)
+        self._room -= max(0, array.nbytes - proto.ByteSize())
+        array.flags.writeable = self.copy
+        return array
 
 
 def _fields(data: bytes, at: int, end: int) -> list[tuple[int, int, int, int]]:

@@ -400,6 +400,33 @@ def test_a_hostile_answer_is_refused_at_once_and_without_its_memory(case: str) -
     assert time.process_time() - started < 5
 
 
+@pytest.mark.parametrize("unusual", [b"", b"\x18\x01"])  # a field that nobody knows
+def test_repeated_values_of_an_answer_are_limited_together(
+    unusual: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codec, "MOST_REPEATED", 3000)
+
+    def answer(count: int) -> bytes:
+        claimed = dims(250) + field(5, ONE)  # 1000 bytes of one that came
+        return b"".join(entry(b"%d" % number, claimed) for number in range(count)) + unusual
+
+    outputs = codec.decode_predict(answer(3))
+    assert all(outputs[str(number)].tolist() == [1.0] * 250 for number in range(3))
+    with pytest.raises(ServiceFailed, match="far fewer values"):
+        codec.decode_predict(answer(4))
+
+
+def test_values_that_came_are_not_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "MOST_REPEATED", 1000)
+    numbers = np.arange(250, dtype="f4")
+    sent = {str(number): numbers for number in range(9)}
+    answer = response_of(sent, as_content=True).SerializeToString()
+    assert_same(
+        codec.decode_predict(answer + entry(b"one", dims(250) + field(5, ONE))),
+        {**sent, "one": np.ones(250, "f4")},
+    )
+
+
 @pytest.mark.parametrize("case", MANY)
 def test_a_million_fields_are_read_at_once(case: str) -> None:
     started = time.process_time()
