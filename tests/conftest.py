@@ -5,12 +5,15 @@ import importlib
 import os
 import socket
 import socketserver
+import ssl
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+import trustme
 
 import practice
 from helpers import endpoints
@@ -75,6 +78,26 @@ def tcp_server() -> Iterator[Callable[[Answer], str]]:
             return f"127.0.0.1:{server.server_address[1]}"
 
         yield listen
+
+
+@pytest.fixture
+def tls_server(
+    tcp_server: Callable[[Answer], str], tmp_path: Path
+) -> Callable[[Callable[[ssl.SSLSocket], object]], str]:
+    """Return what does as `tcp_server` over TLS; its authority is in `tmp_path / "ca.pem"`."""
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+
+    def listen(answer: Callable[[ssl.SSLSocket], object]) -> str:
+        def encrypted(connection: socket.socket) -> None:
+            with context.wrap_socket(connection, server_side=True) as secure:
+                answer(secure)
+
+        return tcp_server(encrypted)
+
+    return listen
 
 
 class _Server(socketserver.ThreadingTCPServer):

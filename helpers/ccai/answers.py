@@ -5,10 +5,12 @@ CCAI writes some of its JSON by hand, so `parse` repairs what a strict parser re
 
 import base64
 import binascii
+import contextlib
 import dataclasses
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,11 +102,25 @@ def parse(text: str) -> Any:
     for repaired in (text, f"[{text}]", re.sub(r"\}\s*\{", "},{", text)):
         try:
             return json.loads(repaired, strict=False)  # allows line ends inside of a text
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
     raise ServiceFailed(f"This is not JSON, and not nearly: {text[:80]!r}", details=text[:500])
 
 
+@contextlib.contextmanager
+def _understood() -> Iterator[None]:
+    """Say that the service is to blame, when an answer lacks what it should have."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, BadInput) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ServiceFailed(
+            f"CCAI's answer is not as it should be ({reason[:200]}). Is it another version?",
+            details=reason,
+        ) from error
+
+
+@_understood()
 def speech(data: Any) -> Speech:
     """Make a Speech of the TTS service's data."""
     wav = _from_base64(data["speech"])
@@ -113,11 +129,13 @@ def speech(data: Any) -> Speech:
     return Speech.read(wav)
 
 
+@_understood()
 def words(data: Any) -> str:
     """Take the text of the ASR service, in lower case."""
     return str(data["text"]).lower()
 
 
+@_understood()
 def text_items(data: Any) -> list[TextItem]:
     """Make TextItems of what the OCR service gives in any of its three forms."""
     items = []
@@ -135,17 +153,20 @@ def text_items(data: Any) -> list[TextItem]:
     return items
 
 
+@_understood()
 def faces(data: Any) -> list[Face]:
     """Make Faces of what the face service gives."""
     return [Face(*(int(f[k]) for k in Face._fields)) for f in _listed(data, "face_list")]
 
 
+@_understood()
 def landmarks(data: Any) -> NDArray[np.int64]:
     """Make an array of the landmark service's points: int64 [faces, 35, 2]."""
     points = [(int(p["x"]), int(p["y"])) for p in _listed(data, "face_shape_list")]
     return np.array(points, np.int64).reshape(-1, LANDMARKS, 2)
 
 
+@_understood()
 def tags(data: Any) -> list[Tag]:
     """Make Tags of what the classification service gives."""
     listed = _listed(data, "tag_list")

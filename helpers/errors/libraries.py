@@ -73,7 +73,7 @@ def from_rest(response: Any, endpoint: Any) -> CallError:
     """
     try:
         text = str(response.json()["error"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return from_http(response, endpoint)
     status = response.status_code
     types = [f"grpc.{_GRPC_CODES.get(status, 'INTERNAL')}"]

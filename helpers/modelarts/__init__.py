@@ -252,10 +252,12 @@ def services(
     def get(asked: Endpoint) -> Any:
         return answer(asked, _send(asked, timeout, method="GET"))
 
-    return [
-        get(with_token.replace(rest=f"{url}/{service['service_id']}"))
-        for service in get(with_token)["services"]
-    ]
+    listed = get(with_token)
+    try:
+        addresses = [f"{url}/{service['service_id']}" for service in listed["services"]]
+    except (KeyError, TypeError) as error:
+        raise _not_this(endpoint, url, "ModelArts does: there is no list of services") from error
+    return [get(with_token.replace(rest=asked)) for asked in addresses]
 
 
 def check(endpoint: Endpoint, *, timeout: float = TIMEOUT) -> None:
@@ -347,9 +349,13 @@ def _fetch(endpoint: Endpoint, timeout: float) -> Token:
             asked + lifetime(token),
             token.get("project", {}).get("id", ""),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise errors.NotThisProtocol(
-            f"Something answers at {endpoint.iam}, but not as IAM does: there is no token.",
-            service=endpoint.service,
-            endpoint=endpoint.iam,
-        ) from error
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise _not_this(endpoint, endpoint.iam, "IAM does: there is no token") from error
+
+
+def _not_this(endpoint: Endpoint, address: str, reason: str) -> errors.NotThisProtocol:
+    return errors.NotThisProtocol(
+        f"Something answers at {address}, but not as {reason}.",
+        service=endpoint.service,
+        endpoint=address,
+    )

@@ -22,7 +22,7 @@ def answer(endpoint: Endpoint, response: Any) -> Any:
     status = response.status_code
     try:
         content = response.json()
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if status >= 400:
             raise libraries.from_http(response, endpoint) from error
         raise errors.NotThisProtocol(

@@ -4,6 +4,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from helpers import channels, serving_api, transport
@@ -57,11 +58,8 @@ class Grpc:
         """Read the answer: the version, and the outputs."""
         try:
             return codec.decode_answer(answer)
-        except ServiceFailed as error:  # with what gRPC says when a stub cannot read an answer
-            error.service = call.endpoint.service
-            error.endpoint = call.endpoint.grpc
-            error.code = "INTERNAL"
-            raise
+        except ServiceFailed as error:
+            raise _unreadable(call, str(error)) from error
 
     def classify(self, call: "Call", examples: Examples, context: Features) -> list:
         """Return pairs of label and score for each example."""
@@ -91,7 +89,12 @@ class Grpc:
         )
         response = _unary(call, _stub(call).GetModelMetadata, request)
         unpacked = serving_api.get_model_metadata_pb2.SignatureDefMap()
-        response.metadata["signature_def"].Unpack(unpacked)
+        try:
+            packed = response.metadata["signature_def"].Unpack(unpacked)
+        except DecodeError as error:
+            raise _unreadable(call, f"The signatures cannot be read: {error}") from error
+        if not packed:
+            raise _unreadable(call, "The service's answer has no signatures.")
         version = response.model_spec.version.value
         return from_signature_defs(call.endpoint.model, version, unpacked.signature_def)
 
@@ -103,6 +106,12 @@ class Grpc:
 
 
 GRPC = Grpc()
+
+
+def _unreadable(call: "Call", message: str) -> ServiceFailed:
+    """Return the error with the code that gRPC gives when a stub cannot read an answer."""
+    endpoint = call.endpoint
+    return ServiceFailed(message, service=endpoint.service, endpoint=endpoint.grpc, code="INTERNAL")
 
 
 def _unary(call: "Call", method: Any, request: Any) -> Any:

@@ -78,7 +78,7 @@ class Rest:
         answer = _request(call, "GET", "/metadata")
         unpacked = serving_api.get_model_metadata_pb2.SignatureDefMap()
         with _understood(call.endpoint):
-            json_format.ParseDict(answer["metadata"]["signature_def"], unpacked)
+            _parse(answer["metadata"]["signature_def"], unpacked)
             version = int(answer["model_spec"]["version"])
         return from_signature_defs(call.endpoint.model, version, unpacked.signature_def)
 
@@ -88,10 +88,15 @@ class Rest:
         response = serving_api.get_model_status_pb2.GetModelStatusResponse()
         with _understood(call.endpoint):
             versions = {"model_version_status": answer["model_version_status"]}
-            return json_format.ParseDict(versions, response)
+            return _parse(versions, response)
 
 
 REST = Rest()
+
+
+def _parse(fields: Any, message: Any) -> Any:
+    """Read JSON into a message; what a newer service has besides is left out."""
+    return json_format.ParseDict(fields, message, ignore_unknown_fields=True)
 
 
 def model_url(endpoint: Endpoint) -> str:

@@ -205,7 +205,8 @@ def _specs(infos: Mapping[str, Any]) -> dict[str, TensorSpec]:
 
 def _spec(info: Any) -> TensorSpec:
     shape = info.tensor_shape
-    sizes = None if shape.unknown_rank else tuple(dim.size for dim in shape.dim)
+    # TensorFlow takes any negative size for an unknown one.
+    sizes = None if shape.unknown_rank else tuple(max(dim.size, -1) for dim in shape.dim)
     return TensorSpec(to_dtype(info.dtype), sizes)
 
 

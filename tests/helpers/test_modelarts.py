@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import socket
 import ssl
 import threading
 import time
@@ -15,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
-import trustme
 
 import practice
 from helpers import channels, endpoints, errors, modelarts
@@ -506,20 +504,15 @@ def test_a_token_is_waited_for_no_longer_than_the_call_has_time(silent: Endpoint
 
 
 def test_a_redirect_is_named_and_not_followed(
-    endpoint: Endpoint, tcp_server: Callable[[Callable], str], tmp_path: Path
+    tls_server: Callable[[Callable], str], tmp_path: Path
 ) -> None:
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
     asked = []
 
-    def gateway(connection: socket.socket) -> None:
-        with context.wrap_socket(connection, server_side=True) as secure:
-            asked.append(received(secure))
-            secure.sendall(moved("/login"))
+    def gateway(connection: ssl.SSLSocket) -> None:
+        asked.append(received(connection))
+        connection.sendall(moved("/login"))
 
-    app = Endpoint("modelarts", rest=f"https://{tcp_server(gateway)}/v1/infers/x", auth="appcode")
+    app = Endpoint("modelarts", rest=f"https://{tls_server(gateway)}/v1/infers/x", auth="appcode")
     app = app.replace(password="code", ca_file=str(tmp_path / "ca.pem"))
     with pytest.raises(errors.NotThisProtocol, match="redirects to /login"):
         modelarts.infer_json(app, BODY)

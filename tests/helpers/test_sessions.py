@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import trustme
 
 from helpers import channels, transport
 from helpers.endpoints import Endpoint
@@ -77,21 +76,9 @@ def test_same_server_redirects_share_the_deadline(tcp_server: Listen) -> None:
 
 
 @pytest.fixture
-def secured(tcp_server: Listen, tmp_path: Path) -> Callable[[Callable], Endpoint]:
+def secured(tls_server: Listen, tmp_path: Path) -> Callable[[Callable], Endpoint]:
     """Return a function that answers over TLS, whose authority is trusted."""
-    authority = trustme.CA()
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-
-    def listen(answer: Callable[[ssl.SSLSocket], None]) -> Endpoint:
-        def encrypted(connection: socket.socket) -> None:
-            with context.wrap_socket(connection, server_side=True) as secure:
-                answer(secure)
-
-        return at(tcp_server(encrypted), "https").replace(ca_file=str(tmp_path / "ca.pem"))
-
-    return listen
+    return lambda answer: at(tls_server(answer), "https").replace(ca_file=str(tmp_path / "ca.pem"))
 
 
 def test_the_deadline_holds_over_tls(secured) -> None:

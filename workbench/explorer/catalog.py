@@ -2,7 +2,8 @@
 
 import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from google.protobuf import text_format
 
@@ -110,15 +111,19 @@ def _services(endpoint: Endpoint, timeout: float) -> list[Entry]:
     here = Entry(endpoint.rest.rpartition("/")[2], endpoint, note="this endpoint")
     if endpoint.auth:  # only a token may list
         return [here]
-    services = [
-        Entry(
-            service["service_name"],
-            endpoint.replace(rest=service.get("access_address", "")),
-            note=service["status"],
-        )
-        for service in modelarts.services(endpoint, timeout=timeout)
-    ]
-    return services or [here]
+    services = modelarts.services(endpoint, timeout=timeout)
+    return [_service(endpoint, service) for service in services] or [here]
+
+
+def _service(endpoint: Endpoint, service: Any) -> Entry:
+    fields = service if isinstance(service, Mapping) else {}
+    name = str(fields.get("service_name") or "without a name")
+    note = str(fields.get("status", ""))
+    try:
+        address = fields.get("access_address") or ""  # of those that run only
+        return Entry(name, endpoint.replace(rest=address), note=note)
+    except BadInput as error:  # of this one, and the others are there
+        return Entry(name, endpoint, note=note, error=error)
 
 
 def names_of_config(file: str | os.PathLike[str] | bytes) -> list[str]:
