@@ -44,6 +44,7 @@ from tests.explorer import (
     same_values,
 )
 from tests.tfserving import make_odd_models, on_tensorflow, running
+from workbench.code import curl as curl_code
 from workbench.code import literals
 from workbench.code.ccai import CcaiWriter
 from workbench.code.modelarts import ModelArtsWriter
@@ -339,6 +340,12 @@ def test_powershell_gets_its_json_past_the_quotes_and_in_ascii() -> None:
     )
     long = shown({"x": random_array(np.dtype("float64"), (9_000,))}, shell="powershell")
     assert "curl.exe '-d' '@body.json' " in long.code[CURL]
+
+
+@pytest.mark.parametrize("apostrophe", "'\u2018\u2019\u201a\u201b")
+def test_powershell_takes_any_apostrophe_for_the_end_of_a_text(apostrophe: str) -> None:
+    words = curl_code.quoted([f"a{apostrophe}; Remove-Item b", "c"], "powershell")
+    assert words == f"'a{apostrophe}{apostrophe}; Remove-Item b' 'c'"
 
 
 def test_an_unchecked_certificate_is_left_unchecked() -> None:

@@ -1,9 +1,11 @@
 """Commands of curl, quoted as `sh` or `powershell` reads them back."""
 
+import re
 import shlex
 from collections.abc import Sequence
 
 LONGEST = 300  # characters of JSON that a person still wants in a command
+_APOSTROPHES = re.compile("['\u2018\u2019\u201a\u201b]")  # each ends a text of PowerShell's
 
 
 def post(url: str, body: str, shell: str = "sh", options: Sequence[str] = (), raw: str = "") -> str:
@@ -44,5 +46,6 @@ def command(words: Sequence[str], shell: str = "sh", raw: str = "") -> str:
 def quoted(words: Sequence[str], shell: str) -> str:
     """Return words as `sh` or `powershell` reads them back."""
     if shell == "powershell":
-        return " ".join(f"'{word.replace(chr(39), chr(39) * 2)}'" for word in words)
+        doubled = (_APOSTROPHES.sub(r"\g<0>\g<0>", word) for word in words)
+        return " ".join(f"'{word}'" for word in doubled)
     return shlex.join(words)
