@@ -525,3 +525,28 @@ def test_json_written_by_python_reads_back() -> None:
     array = np.random.default_rng(1).normal(size=(3, 2)).astype("float32")
     spec = takes("float32", -1, 2)
     assert (values.from_text("x", json.dumps(array.tolist()), spec) == array).all()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"width,height\n1,2\n3,4',
+        '1,2\n"3,4',
+        '"width,height\n1,2\n"3,4',
+        '"width,height\n1,2\n3,4"\n5,6',
+        '"width\n1\n2"\n3',
+        'width,"height\n1,2\n3,4\n',
+        '"1" 2\n3,4',
+    ],
+)
+def test_an_open_quote_loses_no_line(text: str) -> None:
+    with pytest.raises(BadInput, match="quote|is no number"):
+        values.from_file("x", "table.csv", text.encode(), TensorSpec(np.dtype("float32"), None))
+
+
+def test_a_quoted_heading_may_have_two_lines() -> None:
+    table = '"width\n(cm)","height, in ""cm"""\n"1",2\n3,4'
+    array = values.from_file(
+        "x", "table.csv", table.encode(), TensorSpec(np.dtype("float32"), (-1, 2))
+    )
+    assert array.tolist() == [[1, 2], [3, 4]]

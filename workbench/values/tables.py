@@ -43,7 +43,8 @@ def parse(name: str, text: str, spec: TensorSpec) -> Any:
     Raises
     ------
     BadInput
-        For cells that are no values, rows of different lengths, and decimal commas.
+        For cells that are no values, rows of different lengths, decimal commas, and quotes that
+        stay open.
 
     Examples
     --------
@@ -55,7 +56,7 @@ def parse(name: str, text: str, spec: TensorSpec) -> Any:
     lines = [f"{line}\n" for line in text.splitlines() if line.strip()]
     delimiter = next((mark for mark in "\t;," if mark in lines[-1]), " ")
     rows = _rows(name, lines, delimiter)
-    if len(rows) > 1 and all(_read(cell, spec.dtype) is None for cell in rows[0]):
+    if len(rows) > 1 and _is_heading(rows[0], delimiter, spec.dtype):
         rows = rows[1:]
         lines = lines[-len(rows) :]  # a heading's cells may have several
     if delimiter == "," and kind(spec.dtype) in "fc" and all(map(_PAIR.fullmatch, lines)):
@@ -76,10 +77,18 @@ def _rows(name: str, lines: list[str], delimiter: str) -> list[list[str]]:
     if delimiter == " ":
         return [line.split() for line in lines]
     try:
-        rows = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True))
+        # Strict: an open quote would take all lines after it into one cell.
+        rows = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True))
     except csv.Error as error:
-        raise BadInput(f"Input {name!r} is no table: {error}.") from error
+        raise BadInput(f"Input {name!r} is no table: {error}. Is a quote left open?") from error
     return [[cell.strip() for cell in row] for row in rows]
+
+
+def _is_heading(cells: list[str], delimiter: str, dtype: np.dtype) -> bool:
+    """Whether no cell is a value; nor part of one of several lines, as an open quote makes it."""
+    lines = (line for cell in cells for line in cell.splitlines()[1:])
+    parts = (part.strip() for line in lines for part in line.split(delimiter))
+    return all(_read(part, dtype) is None for part in (*cells, *parts))
 
 
 def _refuse_two_readings(name: str, lines: list[str], spec: TensorSpec) -> None:
