@@ -49,7 +49,8 @@ class Explanation:
     def _repr_html_(self) -> str:
         checks = "".join(f"<li>{_with_code(check)}</li>" for check in self.checks)
         return (
-            "<div class='otw-explanation' role='note' "
+            # Or a page would typeset what stands between two dollar signs.
+            "<div class='otw-explanation mathjax_ignore' role='note' "
             "style='border-left:4px solid #b3261e;padding:0.2em 1em'>"
             f"<p><b>{escape(self.title)}</b>: {escape(self.happened)}</p>"
             f"<p><b>What it usually means:</b> {escape(self.means)}</p>"

@@ -232,6 +232,10 @@ def test_html_in_a_message_stays_text() -> None:
     assert "<script>" not in errors.explain(ValueError("<script>alert(1)</script>"))._repr_html_()
 
 
+def test_a_page_typesets_no_mathematics_in_a_card() -> None:
+    assert "mathjax_ignore" in errors.explain(ValueError("$PATH or $HOME"))._repr_html_()
+
+
 def test_a_chain_that_goes_in_circles_ends() -> None:
     one, two = ValueError("one"), ValueError("two")
     one.__cause__, two.__cause__ = two, one
