@@ -6,7 +6,7 @@ import json
 import re
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from helpers.ccai.speech import Speech
 from helpers.endpoints import Endpoint, profiles
 from helpers.errors import BadInput, CallError, ConnectionFailed, DeadlineExceeded, UnknownModel
 from practice.instance import PrivateEndpoint
+from tests.http_answers import drip
+from tests.tfserving import eventually
 from tests.workbench.test_widgets import all_widgets
 from workbench.code.previews import CURL, GRPC, JSON, REQUESTS, TITLES
 from workbench.explorer import Explorer, editors, panes
@@ -521,6 +523,38 @@ def test_a_panel_is_asked_for_its_endpoint_each_time(endpoint: Endpoint) -> None
     explorer.chooser.look.click()
     explorer.wait()
     assert "Nothing answers at 127.0.0.1:1" in explorer.chooser.card.value
+
+
+class Place:
+    """Where an explorer looks, for as long as nobody says otherwise."""
+
+    endpoint = Endpoint("tfserving")
+
+
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+def test_an_address_that_does_not_answer_holds_up_no_other(
+    private: PrivateEndpoint, tcp_server: Callable[[None], str], protocol: str
+) -> None:
+    address = tcp_server(None)
+    place = Place()
+    addresses = {"rest": f"http://{address}"} if protocol == "rest" else {"grpc": address}
+    place.endpoint = Endpoint("tfserving", model="iris").replace(**addresses)
+    explorer = Explorer(place, timeout=60)
+    try:
+        eventually(lambda: "asking" in explorer.chooser.status.value)
+        place.endpoint = private.replace(model="iris")
+        explorer.chooser.look.click()
+        explorer.wait(30)
+        assert explorer.chooser.entry.value == "iris"
+    finally:
+        explorer.close()
+
+
+def test_an_address_that_drips_is_given_up(tcp_server: Callable[..., str]) -> None:
+    dripping = tcp_server(drip(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"))
+    explorer = Explorer(Endpoint("tfserving", rest=f"http://{dripping}", model="m"), timeout=0.5)
+    explorer.wait()
+    assert explorer.chooser.status.value.endswith("DeadlineExceeded</span>")
 
 
 @pytest.mark.parametrize("wrong", ["http:/x", "127.0.0.1", 5, None])

@@ -1,8 +1,12 @@
 """Chooses what to call: from the endpoint, from names, or from a config file."""
 
 import dataclasses
+import functools
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from html import escape
+from typing import TypeVar
 
 import ipywidgets as w
 
@@ -16,6 +20,8 @@ from workbench.explorer.uploads import Upload
 from workbench.fields import Fields, button, read_version, scrolling, status, version_text
 
 _NEWEST = "the service's choice"
+_PACE = 0.1  # seconds between two looks at whether an answer is still wanted
+_Answer = TypeVar("_Answer")
 
 
 class Chooser(w.VBox):
@@ -51,6 +57,7 @@ class Chooser(w.VBox):
         self._timeout = timeout
         self._fields = fields
         self._asked: Endpoint | None = None
+        self._looks = 0  # how often was asked what is served
         self.entries: dict[str, Entry] = {}
         self.names = fields(
             w.Text,
@@ -80,8 +87,13 @@ class Chooser(w.VBox):
         return self._fields(w.Dropdown, label, tooltip, changed=lambda: self._ask(chosen))
 
     def refresh(self) -> None:
-        """Ask anew what is served."""
-        self._ask(self._find)
+        """Ask anew what is served; what was asked before and is not answered is given up."""
+        self._looks += 1
+        self._ask(functools.partial(self._find, self._looks))
+
+    def give_up(self) -> None:
+        """Wait for no answer any more."""
+        self._looks += 1
 
     @property
     def meant(self) -> Entry | None:
@@ -92,7 +104,7 @@ class Chooser(w.VBox):
         """Mean this one; BadInput when it is not there."""
         if name not in self.entries:
             self.names.value = ", ".join(filter(None, [self.names.value, name]))
-            self._find()
+            self._find(self._looks)
         if name not in self.entries:
             raise BadInput(f"There is no {name!r} here; there are {list(self.entries)}.")
         self._fields.offer(self.entry, list(self.entries), name)
@@ -104,7 +116,9 @@ class Chooser(w.VBox):
                 raise BadInput(f"{name} has the signatures {list(self.signature.options)}.")
             self.signature.value = signature
 
-    def _find(self) -> None:
+    def _find(self, look: int) -> None:
+        if look != self._looks:  # another look comes after this one
+            return
         entries: list[Entry] = []
         usual = None
         self.status.value = status("grey", "asking ...")
@@ -114,20 +128,42 @@ class Chooser(w.VBox):
         try:
             endpoint = self._endpoint()
             self._show_fields(endpoint)
-            entries = catalog.entries(endpoint, self._names(), timeout=self._timeout)
-            if self._asked == endpoint:
-                entries = [self._as_chosen(entry) for entry in entries]
+            entries = self._answer(look, lambda: self._entries(endpoint))
             self._asked = endpoint
             count = sum(entry.error is None for entry in entries)
             words = f"{count} found" if entries else "Name a model, or give the config file"
             colour = "green" if count else "grey"
             self.status.value = status(colour, f"{endpoint.grpc or endpoint.rest}: {words}.")
             usual = self._usual(entries, endpoint)
+        except _GivenUp:
+            return
         except Exception as error:  # whatever it is, the reader should see it, not the log
             self._explain(error)
         self.entries = {entry.name: entry for entry in entries}
         self._fields.offer(self.entry, list(self.entries), self.entry.value or usual)
         self._choose()
+
+    def _entries(self, endpoint: Endpoint) -> list[Entry]:
+        entries = catalog.entries(endpoint, self._names(), timeout=self._timeout)
+        if self._asked == endpoint:
+            return [self._as_chosen(entry) for entry in entries]
+        return entries
+
+    def _answer(self, look: int, question: Callable[[], _Answer]) -> _Answer:
+        """Ask in another thread: an address that does not answer holds up no later look."""
+        answer: Future[_Answer] = Future()
+
+        def ask() -> None:
+            try:
+                answer.set_result(question())
+            except Exception as error:  # raised where it is waited for
+                answer.set_exception(error)
+
+        threading.Thread(target=ask, name="asking", daemon=True).start()
+        while look == self._looks:
+            if wait([answer], _PACE).done:
+                return answer.result()
+        raise _GivenUp
 
     def _as_chosen(self, entry: Entry) -> Entry:
         """Look at the version and the signature that were chosen, if this one was."""
@@ -173,7 +209,12 @@ class Chooser(w.VBox):
             return
         version = read_version(self.version.value, _NEWEST)
         endpoint = entry.endpoint.replace(**version, signature_name=self.signature.value or "")
-        self.entries[entry.name] = catalog.entry(endpoint, timeout=self._timeout)
+        try:
+            self.entries[entry.name] = self._answer(
+                self._looks, lambda: catalog.entry(endpoint, timeout=self._timeout)
+            )
+        except _GivenUp:
+            return
         self._choose()
 
     def _show(self) -> None:
@@ -206,3 +247,7 @@ class Chooser(w.VBox):
             self._explain(error)
             return
         self.names.value = ", ".join(dict.fromkeys([*self._names(), *names]))
+
+
+class _GivenUp(Exception):
+    """Raised when something else is to be looked for than what was asked."""

@@ -164,6 +164,7 @@ class Explorer(w.VBox):
             sending, self.sending = self.sending, None
             if sending:
                 sending.cancel()
+            self.chooser.give_up()
             self._pool.shutdown(wait=False, cancel_futures=True)
         close_parts(self)
         super().close()
