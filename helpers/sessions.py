@@ -20,7 +20,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 _DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)  # by time.monotonic
 _RECORD = 16_384  # bytes; over TLS, the socket's timeout is for each record that is sent
-_BUFFER = 65_536  # bytes
+_BUFFER = 65_536  # bytes that are read at once
 
 
 @contextlib.contextmanager
@@ -49,11 +49,11 @@ class Session(requests.Session):
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Return where to go on, or None: then the redirect itself is the answer."""
-        target = super().get_redirect_target(resp)
         try:
+            target = super().get_redirect_target(resp)
             if target and _origin(urljoin(resp.url, target)) == _origin(resp.url):
                 return target
-        except ValueError:  # no URL at all
+        except ValueError:  # no URL, or no text at all
             pass
         return None
 
@@ -94,6 +94,7 @@ class _Connection(HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         self.timeout = _remaining(self.timeout)
+        self.socket_options = _Options(self.socket_options or ())
         opened = super()._new_conn()
         opened.settimeout(_remaining(self.timeout))  # of the TLS handshake
         return opened
@@ -117,6 +118,17 @@ class _SecureConnection(_Connection, HTTPSConnection):
 
 # Those that a SOCKS proxy needs stay as they are.
 _CONNECTIONS = {HTTPConnection: _Connection, HTTPSConnection: _SecureConnection}
+
+
+class _Options(list):
+    """Options of sockets, until the deadline.
+
+    urllib3 tries all addresses of a name, each with the whole timeout; before each it reads these.
+    """
+
+    def __iter__(self) -> Iterator:
+        _remaining(None)
+        return super().__iter__()
 
 
 class _Received(io.RawIOBase):

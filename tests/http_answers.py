@@ -53,4 +53,5 @@ def drip(head: bytes, piece: bytes, pause: float = 0.1) -> Callable[[socket.sock
 
 def moved(there: str, status: int = 307) -> bytes:
     """Return the answer of a server that sends a call on."""
-    return http_answer(status=status).replace(b"\r\n", f"\r\nLocation: {there}\r\n".encode(), 1)
+    location = f"\r\nLocation: {there}\r\n".encode("latin-1")
+    return http_answer(status=status).replace(b"\r\n", location, 1)

@@ -104,6 +104,24 @@ def test_a_tls_handshake_that_does_not_end_is_ended(tcp_server: Listen) -> None:
         ask(silent)
 
 
+def test_of_a_name_with_many_addresses_none_is_tried_after_the_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried = []
+
+    def unreachable(connecting: socket.socket, address: tuple[str, int]) -> None:
+        tried.append(address)
+        time.sleep(connecting.gettimeout() or 0)
+        raise TimeoutError("timed out")
+
+    address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 80))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [address] * 3)
+    monkeypatch.setattr(socket.socket, "connect", unreachable)
+    with pytest.raises(DeadlineExceeded):
+        ask(at("service.invalid"), 0.3)
+    assert len(tried) == 1
+
+
 def test_a_proxy_that_drips_is_ended(tcp_server: Listen, monkeypatch) -> None:
     proxy = tcp_server(drip(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"))
     for name in ("http_proxy", "https_proxy"):
@@ -199,7 +217,10 @@ def test_https_is_never_left_for_http(secured) -> None:
         ask(secured(answer), 20, data=b"a picture")
 
 
-@pytest.mark.parametrize("there", ["http://[", "//", "http://host:port/", "\\\\other", "http:///x"])
+BROKEN = ("http://[", "//", "http://host:port/", "\\\\other", "http:///x", "/\xff")
+
+
+@pytest.mark.parametrize("there", BROKEN)
 def test_a_broken_location_is_an_error_of_the_tree(tcp_server: Listen, there: str) -> None:
     with pytest.raises(CallError):
         ask(at(tcp_server(moved(there))), 20)
