@@ -41,7 +41,7 @@ def _open(flags: argparse.Namespace, activity: server.Activity) -> list[server.S
             servers.append(web.WebServer(app, rest_port, activity, files))
         if grpc_port:
             guards = [Authentication(user)] if user else []
-            opened = server.grpc_server(activity, source, *guards)
+            opened = server.grpc_server(activity, source, grpc_port, *guards)
             inference_service_pb2_grpc.add_InferenceServicer_to_server(service, opened)
             address = f"{server.LOOPBACK}:{grpc_port}"
             if files:

@@ -18,11 +18,16 @@ def parser(module: str, description: str, kept: str) -> argparse.ArgumentParser:
 
 
 def add_lifetime(parser: argparse._ActionsContainer) -> None:
-    """Add when a service ends by itself; the products have no such flags."""
+    """Add when a service ends by itself, and who may call; the products have no such flags."""
     parser.add_argument(
         "--idle_timeout_seconds", type=seconds, default=0, help="end after so long without a call"
     )
     parser.add_argument("--exit_with_pid", type=int, default=0, help="end with this process")
+    parser.add_argument(
+        "--this_user_only",
+        action="store_true",
+        help="refuse calls of other users of this machine (Linux), and of pages from elsewhere",
+    )
 
 
 def add_trouble(parser: argparse._ActionsContainer) -> None:

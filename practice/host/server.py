@@ -16,6 +16,7 @@ import grpc
 from helpers.interrupts import Stop
 
 if TYPE_CHECKING:
+    from practice.host.peers import Peers
     from practice.host.trouble import Source
 
 LOOPBACK = "127.0.0.1"  # the real product listens on every address; a practice service must not
@@ -50,10 +51,26 @@ def troubled(app: Callable, source: "Source | None") -> Callable:
 
 
 class Activity(grpc.ServerInterceptor):
-    """Remembers when the last call came, so that an idle service can end."""
+    """Remembers when the last call came, so that an idle service can end, and who may call.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    peers : Peers, optional
+        Whose calls are answered; everybody's without it.
+    """
+
+    def __init__(self, peers: "Peers | None" = None) -> None:
         self.last_call = time.monotonic()
+        self.peers = peers
+
+    @classmethod
+    def of(cls, flags: argparse.Namespace) -> "Activity":
+        """Make that of a service, from its flags."""
+        if not flags.this_user_only:
+            return cls()
+        from practice.host import peers  # not what the products do: optional
+
+        return cls(peers.of_this_user())
 
     def notice(self) -> None:
         """Note that a call came just now."""
@@ -75,15 +92,20 @@ class Server(Protocol):
 def grpc_server(
     activity: Activity,
     source: "Source | None",
+    port: int,
     *interceptors: grpc.ServerInterceptor,
     threads: int = 0,
     options: Sequence[tuple[str, int | str]] = (),
 ) -> grpc.Server:
     """Make a gRPC server: threads as many as TensorFlow Serving's, messages of any size."""
-    faults = [] if source is None else [source]
+    guards: list[grpc.ServerInterceptor] = [activity]
+    if activity.peers:
+        guards.append(activity.peers.guard((LOOPBACK, port)))
+    if source is not None:
+        guards.append(source)
     return grpc.server(
         futures.ThreadPoolExecutor(max_workers=threads or 4 * (os.cpu_count() or 1)),
-        interceptors=[activity, *faults, *interceptors],
+        interceptors=[*guards, *interceptors],
         options=[
             *options,  # gRPC takes the first of two
             ("grpc.max_receive_message_length", -1),
@@ -116,7 +138,7 @@ def main(flags: argparse.Namespace, open_servers: Callable[[Activity], Sequence[
         Makes the servers, with their ports bound.
     """
     start_log()
-    activity = Activity()
+    activity = Activity.of(flags)
     stop = Stop()
     try:
         servers = open_servers(activity)

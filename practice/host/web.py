@@ -11,14 +11,19 @@ from typing import Any
 
 import h11
 import uvicorn
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from practice.credentials import Certificate
+from helpers.endpoints.endpoint import host_of_url
+from practice.credentials import HOSTS, Certificate
 from practice.host import server
+from practice.host.peers import REFUSAL, Peers
 
 PATIENCE = 30.0  # seconds a client may take to send a request, from its first byte to its last
 BODY_LIMIT = 64 * 1024 * 1024  # bytes
+_REFUSED = PlainTextResponse(REFUSAL, 403, headers={"connection": "close"})
 
 
 class TooLarge(Exception):
@@ -55,6 +60,9 @@ class WebServer:
     ) -> None:
         async def noticed(scope: Any, receive: Any, send: Any) -> None:
             activity.notice()
+            if activity.peers and _is_foreign(scope, activity.peers):
+                await _REFUSED(scope, receive, send)
+                return
             # Nobody is left to answer: the client went, or this server is ending.
             with contextlib.suppress(ClientDisconnect, asyncio.CancelledError):
                 await app(scope, receive, send)
@@ -72,6 +80,7 @@ class WebServer:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # or who calls would be whoever the caller says
                 headers=[("server", "practice")],
                 timeout_graceful_shutdown=2,
                 h11_max_incomplete_event_size=headers_limit,
@@ -127,6 +136,20 @@ async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
     if size > limit:
         raise TooLarge
     return b"".join(chunks)
+
+
+def _is_foreign(scope: Any, peers: Peers) -> bool:
+    """Whether another user calls, or a page from elsewhere in this user's own browser."""
+    if not peers.admits(scope["client"], scope["server"]):
+        return True
+    headers = Headers(scope=scope)
+    urls = [headers.get("origin", "")]
+    if scope["scheme"] == "http":  # a certificate names only HOSTS
+        urls.append(f"//{headers.get('host', '')}")
+    try:
+        return any(host_of_url(url) not in HOSTS for url in urls if url.strip("/"))
+    except ValueError:  # it is no URL
+        return True
 
 
 class _Punctual(H11Protocol):

@@ -21,6 +21,7 @@ from proxy.http.protocols import httpProtocols
 from proxy.http.responses import PROXY_TUNNEL_ESTABLISHED_RESPONSE_PKT
 
 from practice.host import server
+from practice.host.peers import REFUSAL
 from practice.proxy import log
 from practice.proxy.answers import HEAD_LIMIT, PlainAnswer, TunnelAnswer
 from practice.proxy.faults import Faults
@@ -123,6 +124,9 @@ class Connection:
             side.close()
 
     def _answer(self) -> None:
+        peers = self._settings.activity.peers
+        if peers and not peers.admits(self._client.getpeername(), self._client.getsockname()):
+            raise Refusal(403, f"{REFUSAL}\n")
         data = self._read_head()
         head, end, rest = data.partition(b"\r\n\r\n")
         if not data:

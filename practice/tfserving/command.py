@@ -9,6 +9,7 @@ from practice.host import server
 from practice.tfserving import config, ports
 from practice.tfserving.failures import Failure, invalid
 from practice.tfserving.flags import FAILED, WITHOUT_EFFECT, parse
+from practice.tfserving.folders import Folders
 from practice.tfserving.loader import Loader
 from practice.tfserving.models import Models, Policy
 
@@ -30,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     server.start_log()
     _log_idle_flags(flags)
-    activity = server.Activity()
+    activity = server.Activity.of(flags)
     stop = Stop()
     try:
         models = _load(flags, stop)
@@ -71,7 +72,8 @@ def _load(flags: argparse.Namespace, stop: threading.Event) -> Models:
         checks_methods=flags.enable_signature_method_name_check,
         keep_serving=flags.keep_serving_on_load_failure,
     )
-    models = Models(Loader(flags), policy)
+    folders = Folders(models_config) if flags.this_user_only else None
+    models = Models(Loader(flags), policy, folders)
     models.start(models_config, stop)
     return models
 

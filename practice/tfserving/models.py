@@ -15,6 +15,7 @@ from typing import Any
 from practice.tfserving import config
 from practice.tfserving.engine import Model, Servable
 from practice.tfserving.failures import Failure, as_failure, invalid
+from practice.tfserving.folders import Folders
 
 log = logging.getLogger("practice.tfserving")
 
@@ -59,10 +60,18 @@ class Models:
     load : callable
         Takes a version's folder; returns the loaded Model or raises Failure.
     policy : Policy
+    folders : Folders, optional
+        From where models may be loaded; from anywhere without it, as in the product.
     """
 
-    def __init__(self, load: Callable[[str], Model], policy: Policy | None = None) -> None:
+    def __init__(
+        self,
+        load: Callable[[str], Model],
+        policy: Policy | None = None,
+        folders: Folders | None = None,
+    ) -> None:
         self._load = load
+        self._folders = folders
         self._policy = policy or Policy()
         self._configs: dict[str, Any] = {}
         self._labels: dict[str, dict[str, int]] = {}
@@ -132,6 +141,8 @@ class Models:
             configs = config.by_name(server_config, self._configs)
             for model in configs.values():
                 self._check_labels(model)
+                if self._folders:
+                    self._folders.check_place(model.base_path)
             new = [name for name in configs if name not in self._configs]
             self._configs = configs
             self._labels = {name: dict(model.version_labels) for name, model in configs.items()}
@@ -266,6 +277,8 @@ class Models:
         started = time.monotonic()
         failure = None
         try:
+            if self._folders:
+                self._folders.check(version.folder)
             model = self._load(version.folder)
         except Exception as error:  # whatever an engine raises must not end this thread
             failure = as_failure(error, f"Loading {version.folder}")

@@ -38,6 +38,7 @@ def open_all(
         grpc_server = server.grpc_server(
             activity,
             trouble,
+            flags.port,
             _Decoding(),
             threads=flags.grpc_max_threads,
             options=_channel_arguments(flags.grpc_channel_arguments),

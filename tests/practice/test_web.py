@@ -21,7 +21,7 @@ from practice.host import server, web
 from tests import ccai
 
 PATIENCE = 1.0
-HEADER = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n\r\n"
+HEADER = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
 
 
 class Running:
@@ -184,7 +184,7 @@ def test_the_real_service_has_half_a_minute_of_patience() -> None:
             return stack.enter_context(socket.create_connection(address, timeout=60))
 
         user = ccai.basic(service.secure.user, service.secure.password)
-        path = b"POST /cgi-bin/fcgi_py_policy HTTP/1.1\r\nHost: here\r\n"
+        path = b"POST /cgi-bin/fcgi_py_policy HTTP/1.1\r\nHost: localhost\r\n"
         path += f"Authorization: {user}\r\n".encode()
         body = path + b"Content-Length: 100\r\n\r\n"
         clients = []
