@@ -195,12 +195,18 @@ def services() -> Iterator[Line]:
     listening = _listening()
     for name, own in DEFAULT_PORTS.items():
         port = practice_port(name, next(iter(own)))
+        advice = f"practice.ready({name!r}), or `otw practice up {name}`."
         if port and _is_practice(port, listening):
-            yield Line(f"service {name}", "green", f"listens on 127.0.0.1:{port}")
+            from practice import launch  # optional: it may be what does not work
+
+            problem = launch.problem(endpoints.read_services()[name], 2.0)
+            if problem == "":
+                yield Line(f"service {name}", "green", f"answers at 127.0.0.1:{port}")
+            else:
+                yield Line(f"service {name}", "amber", problem or "does not answer", advice)
         elif name == "tfserving-tf":
             yield Line(f"service {name}", "green", "does not run; who needs it starts it")
         else:
-            advice = f"practice.ready({name!r}), or `otw practice up {name}`."
             yield Line(f"service {name}", "amber", "does not run", advice)
 
 

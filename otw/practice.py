@@ -12,7 +12,9 @@ from practice import launch, manager, services, state
 def up(arguments: argparse.Namespace) -> int:
     """Start services and tell where they are."""
     with progress.waiting("Starting the practice services", launch.LIMIT) as tick:
-        manager.up(*arguments.names, tick=tick)
+        repaired = manager.up(*arguments.names, tick=tick)
+    for sentence in repaired:
+        print(sentence)
     _print_table(manager.status(*arguments.names))
     return 0
 
@@ -37,9 +39,9 @@ def status(arguments: argparse.Namespace) -> int:
 def _print_table(report: dict[str, dict]) -> None:
     for name, row in report.items():
         healthy = row.pop("healthy")
-        runs = "is not running" if row["pid"] is None else "does not answer"
+        problem = row.pop("problem")
         addresses = "  ".join(f"{key} {value}" for key, value in row.items() if value)
-        print(f"{name:<13}{'is ready' if healthy else runs:<17}{addresses}".rstrip())
+        print(f"{name:<13}{'is ready' if healthy else problem:<17}{addresses}".rstrip())
 
 
 def logs(arguments: argparse.Namespace) -> int:

@@ -7,8 +7,6 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 from helpers import endpoints, errors, progress, tfserving
 from helpers.endpoints import Endpoint, profiles
@@ -93,26 +91,12 @@ def _service(name: str, files: ModelFiles) -> Service:
         fields = {"kind": "tfserving", **addresses, "model": name, "models": [name]}
         return {name: endpoints.from_mapping(fields, "The model's address")}
 
-    def answers(entry: Mapping[str, Any], seconds: float) -> bool:
-        endpoint = endpoints.from_mapping(entry["endpoints"][name], "The model's address")
-        # gRPC waits after a connection that was refused; a plain one does not.
-        ports = (urlsplit(f"//{endpoint.grpc}").port, urlsplit(endpoint.rest).port)
-        if not all(port and processes.accepts(port) for port in ports):
-            return False
-        with contextlib.suppress(errors.CallError):
-            return all(
-                tfserving.status(endpoint, timeout=seconds, protocol=protocol)
-                for protocol in ("grpc", "rest")
-            )
-        return False
-
     return dataclasses.replace(
         services.get("tfserving"),
         name=name,
         prepare=lambda folder, models: None,
         arguments=arguments,
         endpoints=model_endpoint,
-        answers=answers,
         troubled=False,
     )
 

@@ -8,9 +8,10 @@ import ssl
 import subprocess
 import sys
 import time
+import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 
@@ -18,9 +19,7 @@ from helpers import endpoints
 from helpers.endpoints import Endpoint
 from helpers.interrupts import Interrupts
 from practice import processes, state
-
-if TYPE_CHECKING:
-    import grpc
+from practice.ports import HEALTH_PATH
 
 ROOT = Path(__file__).parent.parent
 MODELS = ROOT / "data" / "models"
@@ -28,7 +27,6 @@ LIMIT = 60.0  # seconds a service may take to start
 IDLE = 7200  # seconds without a request after which a service ends itself
 TROUBLE = "trouble.json"  # in a private service's folder
 _TRIES = 5  # times another port is tried when somebody was quicker
-_channels: dict[tuple[str, Any], "grpc.Channel"] = {}  # by address and process
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +48,8 @@ class Service:
         Takes those same folders and a port for each address; returns the command line's rest.
     endpoints : callable
         Takes those same folders and the addresses; returns an endpoint for each profile.
-    answers : callable
-        Takes its entry of services.json and a number of seconds; whether a real request was
-        answered.
+    health : str
+        Which of its addresses is asked how it does.
     variables : tuple of str
         What other programs are told beside the endpoints: keys of its entry or its secrets.
     troubled : bool
@@ -68,7 +65,7 @@ class Service:
     prepare: Callable[[Path, Path], object]
     arguments: Callable[[Path, Path, Mapping[str, int]], list[str]]
     endpoints: Callable[[Path, Path, Mapping[str, str]], Mapping[str, Endpoint]]
-    answers: Callable[[Mapping[str, Any], float], bool]
+    health: str
     variables: tuple[str, ...] = ()
     troubled: bool = True
     on_demand: bool = False
@@ -148,7 +145,8 @@ class Launch:
         with Interrupts() as interrupts:
             self.process = interrupts.finish(processes.spawn, command, self.log, cwd=ROOT)
         public = {profile: endpoints.public(one) for profile, one in self.endpoints.items()}
-        self.entry = {**addresses, "endpoints": public}
+        health = f"{addresses[self.service.health]}{HEALTH_PATH}"
+        self.entry = {**addresses, "endpoints": public, "health": health}
         with contextlib.suppress(psutil.NoSuchProcess):  # is_up() says that it ended, and why
             self.entry |= processes.record(self.process.pid)
 
@@ -176,7 +174,7 @@ class Launch:
         if time.monotonic() - self.began > LIMIT:
             raise self._failure(f"it did not answer within {LIMIT:.0f} s")
         # Whoever answers may be somebody else, who took the port a moment before us.
-        return self.service.answers(self.entry, 2.0) and all(
+        return problem(self.entry, 2.0) == "" and all(
             processes.listens(self.process.pid, port) for port in self.ports.values()
         )
 
@@ -243,46 +241,35 @@ def bring_up(
         raise state.PracticeError("\n\n".join(failures))
 
 
-def ask(
-    url: object, seconds: float, *request: Any, authority: Path | None = None
-) -> tuple[int, bytes]:
-    """Make a request of the host in a URL; returns status and body, 0 without an answer."""
-    address = str(url).partition("//")[2].partition("/")[0]
+def problem(entry: Mapping[str, Any], seconds: float) -> str | None:
+    """Ask a service how it does, which it answers before and beside all its work.
+
+    Parameters
+    ----------
+    entry : dict
+        What services.json says about it.
+    seconds : float
+        How long to wait.
+
+    Returns
+    -------
+    str or None
+        What is not as it was at its start; empty when all is well, None without an answer.
+    """
     try:
-        if authority is None:
-            connection = http.client.HTTPConnection(address, timeout=seconds)
-        else:
+        url = urllib.parse.urlsplit(entry["health"])
+        if url.scheme == "https":
+            authority = next(iter(entry["endpoints"].values()))["ca_file"]
             context = ssl.create_default_context(cafile=authority)
-            connection = http.client.HTTPSConnection(address, timeout=seconds, context=context)
+            connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+                url.netloc, timeout=seconds, context=context
+            )
+        else:
+            connection = http.client.HTTPConnection(url.netloc, timeout=seconds)
         with contextlib.closing(connection):
-            connection.request(*request)
+            connection.request("GET", url.path)
             response = connection.getresponse()
-            return response.status, response.read()
-    except (OSError, http.client.HTTPException):
-        return 0, b""
-
-
-def answers_call(entry: Mapping[str, Any], call: Callable[["grpc.Channel"], Any]) -> bool:
-    """Whether a call through the entry's channel, which is kept, is answered."""
-    import grpc  # 30 ms: `otw practice down` needs none of it
-
-    address = str(entry.get("grpc", ""))
-    port = address.rpartition(":")[2]
-    key = (address, entry.get("pid"))
-    # A channel that was refused once waits before it tries again; a plain connection does not.
-    channel = _channels.get(key)
-    if channel is None:
-        if not port.isdigit() or not processes.accepts(int(port)):
-            return False
-        # Loopback is never reached through a proxy, whatever the environment says.
-        options = [("grpc.enable_http_proxy", 0)]
-        channel = _channels[key] = grpc.insecure_channel(address, options=options)
-    try:
-        call(channel)
-    except grpc.RpcError as error:
-        # NOT_FOUND is an answer too: that one model could not be loaded, others are served.
-        if isinstance(error, grpc.Call) and error.code() is grpc.StatusCode.NOT_FOUND:
-            return True
-        _channels.pop(key, None)
-        return False
-    return True
+            text = response.read(1000).decode(errors="replace")
+            return text if response.status == 200 else None
+    except (OSError, http.client.HTTPException, KeyError):  # an earlier version's entry has none
+        return None

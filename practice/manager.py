@@ -15,6 +15,7 @@ from practice.launch import MODELS, Service
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 PATIENCE = 5.0  # seconds after which, the second time, a silent service counts as hung
+SILENT = "does not answer"
 
 _Result = TypeVar("_Result")
 
@@ -46,13 +47,16 @@ def ready(*names: str, progress: bool = True) -> None:
     wanted = [service.name for service in _get(names or usual())]
     listed = " and ".join(filter(None, [", ".join(wanted[:-1]), wanted[-1]]))
     with bars.waiting(f"Starting {listed}", launch.LIMIT, shown=progress) as tick:
-        up(*wanted, tick=tick)
+        repaired = up(*wanted, tick=tick)
     bypass_proxy()
+    print("".join(f"{sentence}\n" for sentence in repaired), end="")
     print(f"{listed} {'is' if len(wanted) == 1 else 'are'} ready. Loopback is in no_proxy.")
 
 
-def up(*names: str, tick: state.Tick = lambda: None) -> None:
-    """Start the services that do not answer, and return when all do.
+def up(*names: str, tick: state.Tick = lambda: None) -> list[str]:
+    """Start the services that do not answer, or are not as they were, and return when all are well.
+
+    One that is busy is left alone, however long its work takes.
 
     Parameters
     ----------
@@ -61,25 +65,35 @@ def up(*names: str, tick: state.Tick = lambda: None) -> None:
     tick : callable
         Called again and again while waiting; what it raises ends the wait.
 
+    Returns
+    -------
+    list of str
+        A sentence for each service that answered, but was not as at its start.
+
     Raises
     ------
     PracticeError
         When a service cannot be started.
     """
     wanted = _get(names or usual())
-    if all(_while(tick, _healthy, wanted, state.read_services(), PATIENCE)):
-        return
+    if not any(_while(tick, _problems, wanted, state.read_services(), PATIENCE)):
+        return []
     with state.lock(tick):
         entries = state.read_services()
         # Once more: somebody else may have started it meanwhile, or it was only slow.
-        well = _while(tick, _healthy, wanted, entries, PATIENCE)
+        problems = _while(tick, _problems, wanted, entries, PATIENCE)
         passwords = state.read_secrets("endpoints")
-        problem = state.services_problem()
+        broken = state.services_problem()
         launches = []
-        for service in (s for s, is_well in zip(wanted, well, strict=True) if not is_well):
+        repaired = []
+        for service, problem in zip(wanted, problems, strict=True):
+            if not problem:
+                continue
+            if problem != SILENT:
+                repaired.append(f"{service.name} was started again: {problem}.")
             old = entries.pop(service.name, {})
-            notes = _while(tick, _remove_remains, service, old)
-            state.begin_log(state.log_file(service.name), *filter(None, [problem]), *notes)
+            notes = _while(tick, _remove_remains, service, old, problem)
+            state.begin_log(state.log_file(service.name), *filter(None, [broken]), *notes)
             launches.append(launch.Launch(service, state.folder(), MODELS, old))
 
         def done(started: launch.Launch) -> None:
@@ -89,6 +103,7 @@ def up(*names: str, tick: state.Tick = lambda: None) -> None:
             state.write_services(entries)
 
         launch.bring_up(launches, done, tick)
+        return repaired
 
 
 def usual() -> list[str]:
@@ -127,17 +142,18 @@ def status(*names: str) -> dict[str, dict[str, Any]]:
     Returns
     -------
     dict
-        For each service whether it is `healthy`, its `pid` and its addresses; None for what
-        does not run.
+        For each service whether it is `healthy`, the `problem` if not, its `pid` and its
+        addresses; None for what does not run.
     """
     wanted = _get(names)
     entries = state.read_services()
     report = {}
-    for service, well in zip(wanted, _healthy(wanted, entries, 2.0), strict=True):
+    for service, problem in zip(wanted, _problems(wanted, entries, 2.0), strict=True):
         entry = entries.get(service.name, {})
-        runs = well or processes.find(entry, service.module) is not None
+        runs = processes.find(entry, service.module) is not None
         shown = {key: entry.get(key) if runs else None for key in ("pid", *service.addresses)}
-        report[service.name] = {"healthy": well, **shown}
+        words = problem if runs else "is not running"
+        report[service.name] = {"healthy": not problem, "problem": words, **shown}
     return report
 
 
@@ -176,16 +192,16 @@ def _get(names: Iterable[str]) -> list[Service]:
     return [services.get(name) for name in dict.fromkeys(names or services.SERVICES)]
 
 
-def _healthy(wanted: list[Service], entries: dict[str, state.Record], seconds: float) -> list[bool]:
-    def well(service: Service) -> bool:
+def _problems(wanted: list[Service], entries: dict[str, state.Record], seconds: float) -> list[str]:
+    def problem(service: Service) -> str:
         entry = entries.get(service.name, {})
-        if "endpoints" not in entry:  # an earlier version started it
-            return False
-        runs = processes.find(entry, service.module) is not None
-        return runs and service.answers(entry, seconds)
+        if processes.find(entry, service.module) is None:
+            return SILENT
+        answer = launch.problem(entry, seconds)
+        return SILENT if answer is None else answer
 
     with concurrent.futures.ThreadPoolExecutor(max(1, len(wanted))) as pool:
-        return list(pool.map(well, wanted))
+        return list(pool.map(problem, wanted))
 
 
 def _while(tick: state.Tick, function: Callable[..., _Result], *arguments: Any) -> _Result:
@@ -197,12 +213,14 @@ def _while(tick: state.Tick, function: Callable[..., _Result], *arguments: Any) 
         return future.result()
 
 
-def _remove_remains(service: Service, entry: state.Record) -> list[str]:
+def _remove_remains(service: Service, entry: state.Record, problem: str) -> list[str]:
     """End what is left of an earlier run, and say so."""
     notes = []
     remains = processes.find(entry, service.module)
     if remains:
-        notes.append(f"process {remains.pid} did not answer, twice, within {PATIENCE:.0f} s")
+        silent = f"did not answer, twice, within {PATIENCE:.0f} s"
+        words = silent if problem == SILENT else f"is not as at its start: {problem}"
+        notes.append(f"process {remains.pid} {words}")
         processes.end([remains], patience=1.0)
     elif entry:
         notes.append(f"process {entry.get('pid')} is gone, or is somebody else's now")

@@ -95,6 +95,10 @@ class Policy:
         self.local = local
         return "successfully set the policy daemon"
 
+    def problem(self) -> str:
+        """Tell whether somebody has set inference to run elsewhere."""
+        return "" if self.local else "its policy was set to remote"
+
     def check(self) -> None:
         """Raise EngineFailed while inference runs elsewhere."""
         if not self.local:

@@ -31,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _open(flags: argparse.Namespace, activity: server.Activity) -> list[server.Server]:
     """Bind the ports; nothing is answered before `server.run`."""
     backend = Backend()
+    activity.problem = backend.policy.problem
     service = InferenceService(backend)
     source = server.trouble_source(flags)
     servers: list[server.Server] = []

@@ -2,15 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from helpers.endpoints import Endpoint
 from practice import credentials
-from practice.launch import Service, answers_call, ask
+from practice.launch import Service
 from practice.ports import DEFAULT as PORTS
-
-if TYPE_CHECKING:
-    import grpc
 
 
 def _prepare(folder: Path, models: Path) -> None:
@@ -37,22 +33,6 @@ def _endpoints(folder: Path, models: Path, addresses: Mapping[str, str]) -> dict
     return {"practice": plain, "practice-secure": secure}
 
 
-def _answers(entry: Mapping[str, Any], seconds: float) -> bool:
-    """Whether both plain ports answer a health check."""
-
-    def call(channel: "grpc.Channel") -> Any:
-        # `otw practice down` needs none of it: 40 ms.
-        from protos import inference_service_pb2, inference_service_pb2_grpc
-
-        stub = inference_service_pb2_grpc.InferenceStub(channel)
-        return stub.HealthCheck(inference_service_pb2.Empty(), timeout=seconds)
-
-    form = {"Content-Type": "application/x-www-form-urlencoded"}
-    path = "/cgi-bin/fcgi_py_policy"
-    _, answer = ask(entry.get("rest"), seconds, "POST", path, "healthcheck=1", form)
-    return answer == b"healthcheck ok" and answers_call(entry, call)
-
-
 CCAI = Service(
     name="ccai",
     module="practice.ccai",
@@ -66,5 +46,5 @@ CCAI = Service(
     prepare=_prepare,
     arguments=_arguments,
     endpoints=_endpoints,
-    answers=_answers,
+    health="rest",
 )

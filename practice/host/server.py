@@ -57,11 +57,17 @@ class Activity(grpc.ServerInterceptor):
     ----------
     peers : Peers, optional
         Whose calls are answered; everybody's without it.
+
+    Attributes
+    ----------
+    problem : callable
+        Returns what is not as it was at the start, or nothing. It waits for nobody.
     """
 
     def __init__(self, peers: "Peers | None" = None) -> None:
         self.last_call = time.monotonic()
         self.peers = peers
+        self.problem: Callable[[], str] = lambda: ""
 
     @classmethod
     def of(cls, flags: argparse.Namespace) -> "Activity":

@@ -20,6 +20,7 @@ from helpers.endpoints.endpoint import host_of_url
 from practice.credentials import HOSTS, Certificate
 from practice.host import server
 from practice.host.peers import REFUSAL, Peers
+from practice.ports import HEALTH_PATH
 
 PATIENCE = 30.0  # seconds a client may take to send a request, from its first byte to its last
 BODY_LIMIT = 64 * 1024 * 1024  # bytes
@@ -62,6 +63,9 @@ class WebServer:
             activity.notice()
             if activity.peers and _is_foreign(scope, activity.peers):
                 await _REFUSED(scope, receive, send)
+                return
+            if scope["path"] == HEALTH_PATH:  # here, where no work is waited for
+                await PlainTextResponse(activity.problem())(scope, receive, send)
                 return
             # Nobody is left to answer: the client went, or this server is ending.
             with contextlib.suppress(ClientDisconnect, asyncio.CancelledError):

@@ -58,6 +58,7 @@ def _open(flags: argparse.Namespace, activity: server.Activity) -> server.Server
         name: models.Deployment(name, flags.models, flags.inference_delay_seconds)
         for name in models.KINDS
     }
+    activity.problem = lambda: models.problem(deployments.values())
     app = gateway.Gateway(
         holder,
         deployments,

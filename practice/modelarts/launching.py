@@ -1,19 +1,14 @@
 """How the practice ModelArts is started and asked."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from helpers.endpoints import Endpoint
 from practice import credentials, state
-from practice.launch import Service, ask
+from practice.launch import Service
 from practice.modelarts import account
 from practice.modelarts.published import SERVICES
 from practice.ports import DEFAULT as PORTS
-
-_ROW = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
-_FLOWER = json.dumps({"data": {"req_data": [_ROW]}})
 
 
 def _prepare(folder: Path, models: Path) -> None:
@@ -59,17 +54,6 @@ def _endpoints(folder: Path, models: Path, addresses: Mapping[str, str]) -> dict
     }
 
 
-def _answers(entry: Mapping[str, Any], seconds: float) -> bool:
-    """Whether the flowers' service answers an app; a token would take two requests."""
-    authority = Path(entry["endpoints"]["practice-appcode"]["ca_file"])
-    code = state.read_secrets("modelarts", authority.parent).get("appcode", "")
-    headers = {"X-Apig-AppCode": code, "Content-Type": "application/json"}
-    path = SERVICES["iris"].app_path
-    iam = entry.get("iam")
-    status, _ = ask(iam, seconds, "POST", path, _FLOWER, headers, authority=authority)
-    return status == 200
-
-
 MODELARTS = Service(
     name="modelarts",
     module="practice.modelarts",
@@ -78,6 +62,6 @@ MODELARTS = Service(
     prepare=_prepare,
     arguments=_arguments,
     endpoints=_endpoints,
-    answers=_answers,
+    health="iam",
     variables=("project_id", "appkey", "appsecret"),
 )

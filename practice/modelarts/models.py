@@ -5,6 +5,7 @@ import logging
 import math
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,15 @@ async def _read_form(headers: Headers, body: bytes) -> dict[str, list[Any]]:
         fields.setdefault(name, []).append(content)
     await form.close()
     return fields
+
+
+def problem(deployments: "Iterable[Deployment]") -> str:
+    """Tell which services do not run, but might; one that failed would fail again."""
+    return ", ".join(
+        f"{deployment.name} is {deployment.status}"
+        for deployment in deployments
+        if deployment.status in ("waiting", "deploying", "stopped")
+    )
 
 
 class Deployment:

@@ -22,12 +22,12 @@ from proxy.http.responses import PROXY_TUNNEL_ESTABLISHED_RESPONSE_PKT
 
 from practice.host import server
 from practice.host.peers import REFUSAL
+from practice.ports import HEALTH_PATH
 from practice.proxy import log
 from practice.proxy.answers import HEAD_LIMIT, PlainAnswer, TunnelAnswer
 from practice.proxy.faults import Faults
 
 PATIENCE = 30.0  # seconds a client may take to send a request's head
-HEALTH_PATH = b"/health"
 _CONNECTING = 10.0  # seconds until a server counts as out of reach
 _LINGER = 3.0  # seconds to read on, after our last word, what a client still sends
 _PIECE = 65536  # bytes
@@ -158,8 +158,8 @@ class Connection:
 
     def _page(self, request: HttpParser) -> Refusal:
         """Return what the proxy answers itself: whether it is well, and its record."""
-        if request.path == HEALTH_PATH:
-            return Refusal(200, "practice proxy")
+        if request.path == HEALTH_PATH.encode():
+            return Refusal(200, self._settings.activity.problem())
         if request.path != log.PATH.encode():
             return Refusal(400, "This is a proxy. Name it in http_proxy, and ask for something.\n")
         if not self._settings.admits(request, b"authorization"):
@@ -170,14 +170,9 @@ class Connection:
         settings = self._settings
         method = (request.method or b"").decode("ascii", "replace")
         target = f"{(request.host or b'').decode('ascii', 'replace')}:{request.port}"
-        own = target == f"{server.LOOPBACK}:{settings.port}" and request.path == HEALTH_PATH
-        if own:  # a look at itself is in no record, and has no fault
-            exchange = log.Exchange(0, "", method, target)
-        else:
-            exchange = settings.record.begin(method, target)
+        exchange = settings.record.begin(method, target)
         try:
-            if not own:
-                self._check(request, exchange)
+            self._check(request, exchange)
             if exchange.fault == "stalled":
                 self._drain(None)
             else:

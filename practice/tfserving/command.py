@@ -35,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     stop = Stop()
     try:
         models = _load(flags, stop)
+        activity.problem = models.problem
         opened = ports.open_all(flags, models, activity)
     except (Failure, ValueError) as failure:
         print(f"Failed to start server. Error: {failure}", flush=True)

@@ -1,15 +1,12 @@
 """How the practice TensorFlow Serving is started and asked, on LiteRT and on TensorFlow itself."""
 
-import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from helpers import serving_api
 from helpers.endpoints import Endpoint
 from practice import state
-from practice.launch import Service, answers_call, ask
+from practice.launch import Service
 from practice.ports import DEFAULT as PORTS
 from protos import official
 
@@ -48,30 +45,6 @@ def _model_config(model: Path) -> str:
 
 def _quoted(value: object) -> str:
     return json.dumps(str(value), ensure_ascii=False)
-
-
-def _answers(entry: Mapping[str, Any], seconds: float) -> bool:
-    """Whether both ports answer about the flowers; that the model is not there counts too."""
-
-    def predict(channel: Any) -> Any:
-        stub = serving_api.prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        return stub.Predict(_iris_request(), timeout=seconds)
-
-    status, _ = ask(entry.get("rest"), seconds, "GET", "/v1/models/iris")
-    return status in (200, 404) and answers_call(entry, predict)
-
-
-@functools.cache
-def _iris_request() -> Any:
-    request = serving_api.predict_pb2.PredictRequest()
-    request.model_spec.name = "iris"
-    # Without helpers.tensors, as `otw practice` does without NumPy.
-    features = request.inputs["features"]
-    features.dtype = serving_api.types_pb2.DT_FLOAT
-    for size in (1, 4):
-        features.tensor_shape.dim.add(size=size)
-    features.float_val.extend([5.1, 3.5, 1.4, 0.2])
-    return request
 
 
 def _service(name: str, *, light: bool) -> Service:
@@ -118,7 +91,7 @@ def _service(name: str, *, light: bool) -> Service:
         prepare=prepare,
         arguments=arguments,
         endpoints=endpoints,
-        answers=_answers,
+        health="rest",
         on_demand=not light,
     )
 

@@ -73,6 +73,7 @@ class Models:
         self._load = load
         self._folders = folders
         self._policy = policy or Policy()
+        self._first: dict[str, Any] = {}  # the configuration of the start
         self._configs: dict[str, Any] = {}
         self._labels: dict[str, dict[str, int]] = {}
         self._versions: dict[str, dict[int, Version]] = {}
@@ -122,8 +123,18 @@ class Models:
         (ours, not the product's) the failure stays with that version, and the others are served.
         """
         names = self.take(server_config)
+        self._first = self._configs
         self._thread.start()
         self._wait(names, stop.is_set, "servable(s)")
+
+    def problem(self) -> str:
+        """Tell whether other models are wanted than at the start."""
+        changed = [
+            name
+            for name in {**self._first, **self._configs}
+            if self._first.get(name) != self._configs.get(name)
+        ]
+        return f"a reload changed what is served: {', '.join(changed)}" if changed else ""
 
     def reload(self, server_config: Any) -> None:
         """Take a new configuration in place of the old one, and wait until it is served.

@@ -18,7 +18,7 @@ import pytest
 
 import practice
 from helpers import endpoints
-from practice import manager, processes, services, state
+from practice import launch, manager, processes, services, state
 
 LINE = "tfserving is ready. Loopback is in no_proxy.\n"
 READY = "import practice; practice.ready('tfserving')"
@@ -185,6 +185,7 @@ def test_a_killed_service_is_started_again_on_its_old_port(port: int) -> None:
     kill(before["pid"])
     assert manager.status()["tfserving"] == {
         "healthy": False,
+        "problem": "is not running",
         "pid": None,
         "grpc": None,
         "rest": None,
@@ -201,7 +202,7 @@ def test_a_hung_service_is_ended_and_started_again(monkeypatch: pytest.MonkeyPat
     hung = entry()["pid"]
     os.kill(hung, signal.SIGSTOP)
     # Its threads stop one after the other: the first request may still be answered.
-    until(lambda: not services.SERVICES["tfserving"].answers(entry(), 0.2))
+    until(lambda: launch.problem(entry(), 0.2) is None)
     practice.ready("tfserving")
     assert entry()["pid"] != hung
     assert not psutil.pid_exists(hung)
@@ -236,8 +237,7 @@ def test_a_broken_services_json_counts_as_empty(folder: Path, text: str) -> None
 def test_a_service_of_an_earlier_version_is_started_again() -> None:
     practice.ready("tfserving")
     old = entry()
-    without_endpoints = {key: value for key, value in old.items() if key != "endpoints"}
-    state.write_services({"tfserving": without_endpoints})
+    state.write_services({"tfserving": {k: v for k, v in old.items() if k != "health"}})
     assert not manager.status()["tfserving"]["healthy"]
     practice.ready("tfserving")
     assert entry()["pid"] != old["pid"]

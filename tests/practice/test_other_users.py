@@ -18,6 +18,7 @@ from helpers.serving_api import model_management_pb2, model_service_pb2_grpc
 from practice import launch
 from practice.host.peers import Peers
 from practice.instance import PrivateEndpoint
+from practice.ports import HEALTH_PATH
 from practice.tfserving.failures import Failure
 from practice.tfserving.folders import Folders
 from tests.tfserving import config_of, eventually, running
@@ -120,7 +121,7 @@ def test_a_caller_of_another_user_is_refused(private: PrivateEndpoint) -> None:
 def test_the_other_services_refuse_him_too(service: PrivateEndpoint) -> None:
     with practice.private("proxy") as proxy:
         assert by_another_user(GRPC, service.grpc, "/", "ccai").split() == ["PERMISSION_DENIED"]
-        urls = [f"{service.rest}/cgi-bin/fcgi_py_policy", f"{proxy.url}/health"]
+        urls = [f"{service.rest}/cgi-bin/fcgi_py_policy", f"{proxy.http}{HEALTH_PATH}"]
         assert by_another_user(REST, *urls).split() == ["403"] * 4
         assert ccai.classify(service, (launch.ROOT / "data/images/digit.png").read_bytes())
 

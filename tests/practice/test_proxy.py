@@ -31,7 +31,8 @@ from helpers import endpoints
 from helpers.serving_api import predict_pb2, prediction_service_pb2_grpc
 from helpers.tensors import to_tensor_proto
 from otw import doctor
-from practice import credentials, manager, processes, services, state
+from practice import credentials, launch, manager, processes, state
+from practice.ports import HEALTH_PATH
 from practice.proxy import log as proxy_log
 from practice.proxy.answers import PlainAnswer
 from practice.proxy.command import main
@@ -778,7 +779,7 @@ def test_a_stalled_request_waits_for_its_client(echo: Server) -> None:
                 stub.HealthCheck(inference_service_pb2.Empty(), timeout=0.3)
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         assert {(e.status, e.fault) for e in own.log()} == {(0, "stalled")}
-        assert services.SERVICES["proxy"].answers({"http": own.http}, 2.0)
+        assert problem(own) == ""
         until(lambda: process_of(own).num_threads() <= 3)
 
 
@@ -879,10 +880,12 @@ def test_it_is_ready_with_the_others_and_its_log_is_at_hand(echo: Server) -> Non
 def test_a_look_at_its_health_is_in_no_record_and_needs_no_password(keeper: Proxy) -> None:
     seen = keeper.log()
     for _ in range(3):
-        assert services.SERVICES["proxy"].answers({"http": keeper.http}, 2.0)
+        assert problem(keeper) == ""
     assert keeper.log(since=seen) == []
-    assert not services.SERVICES["proxy"].answers({"http": "http://127.0.0.1:9"}, 2.0)
-    assert not services.SERVICES["proxy"].answers({}, 2.0)
+
+
+def problem(proxy: Proxy) -> str | None:
+    return launch.problem({"health": f"{proxy.http}{HEALTH_PATH}"}, 2.0)
 
 
 @contextlib.contextmanager
