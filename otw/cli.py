@@ -26,12 +26,13 @@ def main(argv: list[str] | None = None) -> int:
     if module in _ALONE:
         return getattr(importlib.import_module(module), function)(arguments)
     # Not sooner: it may be what does not work.
+    from helpers.errors import BadInput
     from practice import state
     from practice.services import UnknownService
 
     try:
         return getattr(importlib.import_module(module), function)(arguments)
-    except state.PracticeError as error:
+    except (state.PracticeError, BadInput) as error:
         print(f"otw: {error}", file=sys.stderr)
         return 2 if isinstance(error, UnknownService) else 1
     except KeyboardInterrupt:

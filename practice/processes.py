@@ -45,8 +45,31 @@ def spawn(command: Sequence[str], log: Path, cwd: Path) -> subprocess.Popen[byte
 
 
 def record(pid: int) -> state.Record:
-    """Return what tells a process from a later one with the same number."""
-    return {"pid": pid, "started": psutil.Process(pid).create_time()}
+    """Return what tells a process from a later one with the same number, whatever the clock does.
+
+    Raises
+    ------
+    psutil.NoSuchProcess
+        When it has ended.
+    """
+    return {"pid": pid, "started": _started(pid)}
+
+
+def _started(pid: int) -> str:
+    """Return when a process started, as its system keeps it."""
+    if sys.platform != "linux":  # there it is a date, written down once
+        return str(psutil.Process(pid).create_time())
+    # Linux counts ticks since it was started. Made a date of, that moves with each clock step.
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise psutil.NoSuchProcess(pid) from error
+    ticks = status.rpartition(")")[2].split()[19]  # the 22nd field; the second may have blanks
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("utf-8").strip()
+    except OSError:  # some containers have none
+        boot = ""
+    return f"{ticks} {boot}"
 
 
 def find(entry: state.Record, *words: str) -> psutil.Process | None:
@@ -60,17 +83,16 @@ def find(entry: state.Record, *words: str) -> psutil.Process | None:
         Arguments that its command line must have.
     """
     pid = entry.get("pid")
-    started = entry.get("started")
-    if not isinstance(pid, int) or not isinstance(started, int | float):
+    if not isinstance(pid, int):
         return None
     if pid in _children and _children[pid].poll() is not None:
         del _children[pid]
     try:
         process = psutil.Process(pid)
-        if abs(process.create_time() - started) > 1:
+        if _started(pid) != entry.get("started"):
             return None
         return process if alive(process) and _has(process, words) else None
-    except (psutil.Error, ValueError, OverflowError):
+    except (psutil.Error, OSError, ValueError, OverflowError):
         return None
 
 

@@ -17,7 +17,8 @@ from helpers.endpoints import read_services as read_services  # state's own, too
 from helpers.endpoints import state_dir
 from helpers.endpoints.practice import read_json
 
-Record = dict[str, Any]  # "pid" and "started"; a service's also has its addresses and endpoints
+# What `processes.record` returns; a service's also has its addresses and endpoints.
+Record = dict[str, Any]
 Tick = Callable[[], object]  # called again and again while something takes time
 
 LOCK_LIMIT = 180.0  # seconds: more than the longest start of whoever holds the lock

@@ -74,11 +74,22 @@ def state_dir() -> str:
     """Return the folder in which the practice services keep their state.
 
     The environment variable `OTW_STATE_DIR` moves it.
+
+    Raises
+    ------
+    BadInput
+        For a user without a home folder, as a container may have one.
     """
     import platformdirs  # optional: an address given by hand needs no folder
 
     moved = os.environ.get("OTW_STATE_DIR")
-    return moved or platformdirs.user_state_dir("over-the-wire", appauthor=False)
+    try:
+        return moved or platformdirs.user_state_dir("over-the-wire", appauthor=False)
+    except RuntimeError as error:
+        raise BadInput(
+            "This user has no home folder, and so no place for what the practice services keep. "
+            "Set the environment variable OTW_STATE_DIR to a folder that only this user can write."
+        ) from error
 
 
 def running(kind: str, profile: str = "practice") -> Endpoint:

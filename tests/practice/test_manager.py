@@ -18,7 +18,9 @@ import pytest
 
 import practice
 from helpers import endpoints
+from otw.cli import main
 from practice import launch, manager, processes, services, state
+from practice.launch import MODELS
 
 LINE = "tfserving is ready. Loopback is in no_proxy.\n"
 READY = "import practice; practice.ready('tfserving')"
@@ -209,12 +211,29 @@ def test_a_hung_service_is_ended_and_started_again(monkeypatch: pytest.MonkeyPat
     assert "did not answer, twice" in state.log_file("tfserving").read_text(encoding="utf-8")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a start's date stays as it is")
+def test_a_step_of_the_clock_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    lease = manager.enter_lab()
+    practice.ready("tfserving")
+    before = entry()
+    # With the clock, the kernel's own start moves, and with it the date of every process's.
+    date = psutil.Process(before["pid"]).create_time()
+    booted = psutil.boot_time()
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: booted + 5)
+    assert psutil.Process(before["pid"]).create_time() == pytest.approx(date + 5)
+    practice.ready("tfserving")
+    assert entry() == before
+    assert manager.status("tfserving")["tfserving"]["healthy"]
+    assert processes.find(state.read_json(lease))
+    assert [process.pid for process in shared()] == [before["pid"]]
+
+
 def test_a_foreign_process_in_services_json_is_never_ended() -> None:
     state.make_folder(state.folder())
     sleep = "import time; time.sleep(60)"
     with program(sleep, MODULE) as reused, program(sleep, "something.else") as other:
         another_start = processes.record(reused.pid)
-        another_start["started"] -= 100
+        another_start["started"] = processes.record(os.getpid())["started"]
         for left in (another_start, processes.record(other.pid)):
             entries = {"tfserving": {"grpc": "127.0.0.1:8500", **left}}
             state.write_services(entries)
@@ -425,3 +444,22 @@ def test_a_large_services_json_is_replaced_in_one_step(folder: Path) -> None:
         until((folder / "services.json").exists)
         for _ in range(200):
             json.loads((folder / "services.json").read_text(encoding="utf-8"))
+
+
+@ON_POSIX
+@pytest.mark.parametrize(
+    "command",
+    ["practice up proxy", "practice status", "serve " + str(MODELS / "iris/1/model.tflite")],
+)
+def test_a_user_without_a_home_folder_is_told_what_to_set(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unknown(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pwd.getpwuid", unknown)
+        for name in ("OTW_STATE_DIR", "XDG_STATE_HOME", "HOME"):
+            patch.delenv(name, raising=False)
+        assert main(command.split()) == 1
+    assert "Set the environment variable OTW_STATE_DIR" in capsys.readouterr().err
