@@ -37,7 +37,12 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     with _signals_for_jupyter() as processes:
         answers = _first_answer()
-        jupyter = subprocess.Popen(jupyter_command(arguments.rest), env=_environment())
+        jupyter = subprocess.Popen(
+            jupyter_command(arguments.rest),
+            env=_environment(),
+            stdin=subprocess.PIPE,  # which ends with this process, however that ends
+            start_new_session=sys.platform != "win32",  # Ctrl-C is passed on: see below
+        )
         processes.append(jupyter)
         ended = threading.Event()
         leases: list[Path] = []
@@ -52,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def jupyter_command(options: list[str]) -> list[str]:
     """Return the command line of JupyterLab; what the options set is not set once more."""
-    command = [sys.executable, "-m", "jupyterlab"]
+    command = [sys.executable, "-m", "otw.jupyterlab"]
     # JupyterLab refuses an option that is given twice: whoever calls decides.
     if not any("root_dir" in word or word.startswith("--notebook-dir") for word in options):
         command.append(f"--ServerApp.root_dir={ROOT}")
@@ -122,7 +127,10 @@ def _leave(leases: list[Path]) -> None:
 
 @contextlib.contextmanager
 def _signals_for_jupyter() -> Iterator[list[subprocess.Popen]]:
-    """Leave Ctrl-C to JupyterLab, which asks first, and pass on the signals that end programs."""
+    """Pass on the signals that end programs; to JupyterLab, SIGTERM is one that it asks nobody of.
+
+    On Windows Ctrl-C reaches JupyterLab by itself, and there it does not ask either.
+    """
     children: list[subprocess.Popen] = []
 
     def pass_on(*_: object) -> None:
@@ -130,7 +138,8 @@ def _signals_for_jupyter() -> Iterator[list[subprocess.Popen]]:
             child.terminate()
 
     # A function and not SIG_IGN, which JupyterLab would inherit.
-    handlers = {signal.SIGINT: lambda *_: None, signal.SIGTERM: pass_on}
+    on_ctrl_c = pass_on if sys.platform != "win32" else lambda *_: None
+    handlers = {signal.SIGINT: on_ctrl_c, signal.SIGTERM: pass_on}
     if hasattr(signal, "SIGHUP"):
         handlers[signal.SIGHUP] = pass_on
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}

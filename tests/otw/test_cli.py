@@ -4,13 +4,13 @@ import http.client
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from otw import cli
@@ -40,7 +40,12 @@ def test_status_lists_what_does_not_run(folder: Path) -> None:
     assert json.loads(told.stdout) == {
         "state_dir": str(folder),
         "services": {
-            name: {"healthy": False, "pid": None, **dict.fromkeys(service.addresses)}
+            name: {
+                "healthy": False,
+                "problem": "is not running",
+                "pid": None,
+                **dict.fromkeys(service.addresses),
+            }
             for name, service in services.SERVICES.items()
         },
     }
@@ -130,7 +135,8 @@ def test_options_given_for_jupyterlab_replace_ours() -> None:
     assert theirs[3:] == ["--notebook-dir=.", "--LabApp.default_url=/lab", "--allow-root"]
 
 
-def start_lab(log: Path) -> tuple[subprocess.Popen[bytes], int]:
+def start_lab(log: Path, terminal: int | None = None) -> tuple[subprocess.Popen[bytes], int]:
+    """Start `otw lab`, with a terminal of its own if there is one; returns it and its port."""
     port = processes.choose_port()
     options = ["lab", "--no-browser", f"--port={port}", "--ServerApp.port_retries=0"]
     code = "import sys; from otw.cli import main; sys.exit(main())"
@@ -139,9 +145,18 @@ def start_lab(log: Path) -> tuple[subprocess.Popen[bytes], int]:
             [sys.executable, "-c", code, *options],
             stdout=output,
             stderr=output,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if terminal is None else terminal,
+            preexec_fn=None if terminal is None else take_terminal,
         )
     return lab, port
+
+
+def take_terminal() -> None:
+    import fcntl  # Windows has neither
+    import termios
+
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def wait_for_lab(port: int, log: Path) -> None:
@@ -159,23 +174,34 @@ def test_lab_opens_the_first_chapter_and_takes_the_services_with_it(
     folder: Path, tmp_path: Path
 ) -> None:
     log = tmp_path / "lab.log"
-    lab, port = start_lab(log)
+    keyboard, terminal = os.openpty()
+    lab, port = start_lab(log, terminal)
     try:
         wait_for_lab(port, log)
         assert "/lab/tree/notebooks/00-start-here.ipynb?token=" in log.read_text(encoding="utf-8")
         manager.up()
         assert [p.name for p in (folder / "labs").iterdir()] == [f"{lab.pid}.json"]
-        os.kill(lab.pid, signal.SIGINT)  # JupyterLab's own to answer: this one only reaches otw
-        time.sleep(0.2)
-        assert lab.poll() is None
-        lab.terminate()
+        os.write(keyboard, b"\x03")  # Ctrl-C, pressed once
         assert lab.wait(timeout=120) == 0, log.read_text(encoding="utf-8")
     finally:
         lab.kill()
+        os.close(keyboard)
+        os.close(terminal)
     stopped = "Practice services stopped: tfserving, ccai, modelarts, proxy."
     assert stopped in log.read_text(encoding="utf-8")
     assert state.read_services() == {}
     assert not processes.accepts(port)
+
+
+def test_a_lab_that_is_killed_leaves_no_jupyterlab(folder: Path, tmp_path: Path) -> None:
+    log = tmp_path / "lab.log"
+    lab, port = start_lab(log)
+    try:
+        wait_for_lab(port, log)
+        jupyter = psutil.Process(lab.pid).children()
+    finally:
+        lab.kill()
+    assert [p for p in psutil.wait_procs(jupyter, timeout=60)[1] if p.is_running()] == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")

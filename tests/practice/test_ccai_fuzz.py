@@ -292,7 +292,7 @@ def by_socket(chance: random.Random, service: Running) -> str:
         )
     )
     body = chance.choice((b"", b"image=", b"5\r\nhello\r\n0\r\n\r\n", chance.randbytes(50)))
-    request = line + b"\r\nHost: here\r\n" + header + b"\r\n\r\n" + body
+    request = line + b"\r\nHost: localhost\r\n" + header + b"\r\n\r\n" + body
     received = b""
     with socket.create_connection((host, int(port)), timeout=60) as client:
         try:
