@@ -2,13 +2,18 @@
 
 import argparse
 import asyncio
+import contextlib
 import os
 import secrets
+import shutil
 import socket
 import tempfile
 import threading
 import webbrowser
+from collections.abc import Iterator
 from pathlib import Path
+
+import filelock
 
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput
@@ -17,6 +22,8 @@ from otw import terminal
 
 HOST = "127.0.0.1"
 PORT = 8866
+_PREFIX = "otw-explore-"
+_LOCK = "lock"
 
 
 def explore(arguments: argparse.Namespace) -> int:
@@ -27,14 +34,9 @@ def explore(arguments: argparse.Namespace) -> int:
 def _explore(endpoint: Endpoint, arguments: argparse.Namespace) -> None:
     names = [*arguments.models, *_names(arguments.config)]
     address = arguments.address.rpartition("//")[2]
-    with (
-        _listen(arguments.port) as listener,
-        tempfile.TemporaryDirectory(prefix="otw-explore-", ignore_cleanup_errors=True) as name,
-        Stop() as stop,
-    ):
+    with _listen(arguments.port) as listener, _folder() as folder, Stop() as stop:
         from otw import page  # 0.5 s
 
-        folder = Path(name)
         token = secrets.token_hex(24)
         notebook = page.notebook(f"Explorer · {address}", endpoint, names, arguments.timeout)
         os.environ.update(page.environment(folder))
@@ -48,6 +50,18 @@ def _explore(endpoint: Endpoint, arguments: argparse.Namespace) -> None:
 
         asyncio.run(page.serve(voila, listener, ready, stop))
     print(f"\nThe explorer of {address} has ended.")
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    """Make a folder for this page; those go whose `otw explore` was killed, and lock it no more."""
+    for lock in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_LOCK}"):
+        with contextlib.suppress(OSError), filelock.FileLock(lock, timeout=0):  # else it is in use
+            shutil.rmtree(lock.parent, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        with filelock.FileLock(folder / _LOCK):
+            yield folder
 
 
 def _names(config_file: str) -> list[str]:

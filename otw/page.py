@@ -25,7 +25,10 @@ from otw.terminal import PASSWORD
 MAX_UPLOAD = 2 * MAX_MESSAGE
 IDLE = 60  # seconds without a page until a kernel is ended
 # Voila's page names style sheets elsewhere, and widgets may: the browser is to ask for none.
-_FROM_HERE_ONLY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
+# And no page from elsewhere is to show this one in a frame, where a click on it is a click here.
+_FROM_HERE_ONLY = (
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'"
+)
 
 
 def notebook(

@@ -83,7 +83,8 @@ def test_the_models_of_an_address_over_rest_are_found_too(
 def test_the_browser_is_told_to_ask_nobody_else(page: Page) -> None:
     answer = page.http.get(page.url, timeout=60)
     assert "https://" in "".join(re.findall(r"<link[^>]*>", answer.text)), "Voila's page would"
-    (policy,) = answer.headers["Content-Security-Policy"].split(";")
+    policy, frames = answer.headers["Content-Security-Policy"].split(";")
+    assert frames.split() == ["frame-ancestors", "'self'"]
     name, *sources = policy.split()
     assert name == "default-src"
     assert set(sources) == {"'self'", "'unsafe-inline'", "'unsafe-eval'", "data:", "blob:"}
@@ -140,6 +141,21 @@ def test_a_signal_ends_it_and_nothing_is_left(name: str, start: Callable[..., Pa
     assert not any(each.is_running() for each in kernels)
     assert left_behind(page.folder) == []
     assert list((page.folder / "temporary").iterdir()) == []
+
+
+@unix
+def test_the_next_one_removes_what_a_killed_one_left(start: Callable[..., Page]) -> None:
+    page = start("127.0.0.1:1")
+    temporary = page.folder / "temporary"
+    (left,) = temporary.iterdir()
+    page.process.kill()
+    page.process.wait()
+    beside = start("127.0.0.1:1")
+    assert left not in temporary.iterdir()
+    (kept,) = temporary.iterdir()
+    start("127.0.0.1:1")
+    assert kept in temporary.iterdir(), "one that runs keeps its folder"
+    assert beside.http.get(beside.url, timeout=60).status_code == 200
 
 
 @unix
