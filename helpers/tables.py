@@ -53,5 +53,16 @@ def html(
     return opening + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 
+def printable(text: str) -> str:
+    """Replace what a terminal would obey: names and messages are others'.
+
+    Examples
+    --------
+    >>> printable("a\\x1b[2Jb")
+    'a\\\\x1b[2Jb'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def _cell(cell: str) -> str:
     return cell if isinstance(cell, Html) else escape(cell)

@@ -4,6 +4,7 @@
 # command's packages are missing, the others work.
 import argparse
 import importlib
+import os
 import sys
 from typing import Any, TypeAlias
 
@@ -14,6 +15,23 @@ _ALONE = ("otw.doctor", "otw.terminal", "otw.explore")
 
 def main(argv: list[str] | None = None) -> int:
     """Run `otw`; returns its exit status: 0, 1 when it failed, 2 when it was asked wrongly."""
+    try:
+        try:
+            return _run(argv)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here, where a reader that went away can be answered to
+    except OSError as error:
+        from otw import statuses  # see below
+
+        if not statuses.nobody_reads(error):
+            raise
+        # Or Python would complain when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return statuses.NOBODY_READS
+
+
+def _run(argv: list[str] | None) -> int:
     parser, commands = _parser()
     arguments, rest = parser.parse_known_args(argv)
     module, function = arguments.run

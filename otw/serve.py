@@ -11,6 +11,7 @@ from pathlib import Path
 from helpers import endpoints, errors, progress, tfserving
 from helpers.endpoints import Endpoint, profiles
 from helpers.interrupts import Stop
+from helpers.tables import printable
 from helpers.tfserving import VersionStatus
 from helpers.tfserving.signatures import DEFAULT_SIGNATURE, Signatures
 from otw import features, modelfiles
@@ -124,7 +125,7 @@ def _reason(log: Path) -> str:
         text = log.read_text(encoding="utf-8", errors="replace")
         _, begun, rest = text.partition("Loading servable: ")
         if begun and rest.endswith("\n"):
-            return "\n".join(rest.partition(_FAILED)[2].splitlines()[:10])
+            return "\n".join(map(printable, rest.partition(_FAILED)[2].splitlines()[:10]))
     return ""
 
 
@@ -211,7 +212,7 @@ def _watch(own: launch.Launch, stop: Stop) -> None:
         with contextlib.suppress(errors.CallError):  # the next check says why, if it has ended
             now = tfserving.status(own.endpoints[own.service.name])
             for line in news(before or now, now):
-                print(line, flush=True)
+                print(printable(line), flush=True)
             before = now
         if stop.wait(1.0):
             return

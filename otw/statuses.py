@@ -1,5 +1,8 @@
 """The exit statuses of `otw describe`, `otw predict` and `otw explore`."""
 
+import errno
+import sys
+
 from helpers import errors
 
 FAILED = 1
@@ -32,6 +35,14 @@ STATUSES: tuple[tuple[int, str, tuple[type[errors.CallError], ...]], ...] = (
     (NOBODY_READS, "the output's reader went away, as `head` does", ()),
 )
 EPILOG = "exit status:\n" + "\n".join(f"  {number:>3}  {words}" for number, words, _ in STATUSES)
+
+
+def nobody_reads(error: Exception) -> bool:
+    """Whether an error is that of an output whose reader went away."""
+    if isinstance(error, BrokenPipeError):
+        return True
+    closed = isinstance(error, OSError) and error.errno == errno.EINVAL and not error.filename
+    return closed and sys.platform == "win32"
 
 
 def status_of(error: errors.CallError) -> int:

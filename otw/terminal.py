@@ -6,7 +6,6 @@ What a program reads goes to standard output, everything else to standard error.
 # What brings NumPy, 0.1 s and more, is imported in the functions: `otw explore` needs none of it.
 import argparse
 import contextlib
-import errno
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -58,10 +57,8 @@ def guarded(
     except KeyboardInterrupt:
         return _fail("interrupted.", statuses.INTERRUPTED)
     except Exception as error:  # a traceback would help nobody at a terminal
-        if isinstance(error, BrokenPipeError) or _is_closed_on_windows(error):
-            # Or Python would complain when it flushes at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return statuses.NOBODY_READS
+        if statuses.nobody_reads(error):
+            raise
         return _fail(f"{type(error).__name__}: {cut(str(error))}", statuses.FAILED)
 
 
@@ -82,11 +79,6 @@ def _hint(error: errors.CallError, arguments: argparse.Namespace) -> str:
     if _is_rest(arguments):
         return f" If this is its gRPC port, write {bare}."
     return f" If this is its REST port, write http://{bare}."
-
-
-def _is_closed_on_windows(error: Exception) -> bool:
-    closed = isinstance(error, OSError) and error.errno == errno.EINVAL and not error.filename
-    return closed and sys.platform == "win32"
 
 
 def _is_rest(arguments: argparse.Namespace) -> bool:

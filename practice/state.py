@@ -16,6 +16,7 @@ from typing import Any
 from helpers.endpoints import read_services as read_services  # state's own, too
 from helpers.endpoints import state_dir
 from helpers.endpoints.practice import read_json
+from helpers.tables import printable
 
 # What `processes.record` returns; a service's also has its addresses and endpoints.
 Record = dict[str, Any]
@@ -168,9 +169,9 @@ def open_log(path: Path) -> Any:
 
 
 def last_lines(path: Path, count: int) -> list[str]:
-    """Return the last lines of a log; none when there is no log."""
+    """Return the last lines of a log, for a terminal; none when there is no log."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
-            return [line.rstrip("\r\n") for line in deque(file, maxlen=count)]
+            return [printable(line.rstrip("\r\n")) for line in deque(file, maxlen=count)]
     except OSError:
         return []

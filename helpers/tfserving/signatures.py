@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from helpers import tables
 from helpers.errors import BadInput, UnknownSignature
+from helpers.tables import printable
 from helpers.tensors import as_array, to_dtype
 
 DEFAULT_SIGNATURE = "serving_default"  # what TensorFlow Serving takes when none is named
@@ -102,17 +103,6 @@ class SignatureCache:
     def forget(self, connection: Any, model: tuple) -> None:
         """Forget a model's; another thread may have done it."""
         self._connections.get(connection, {}).pop(model, None)
-
-
-def printable(text: str) -> str:
-    """Replace what a terminal would obey: names and messages come from a server.
-
-    Examples
-    --------
-    >>> printable("a\\x1b[2Jb")
-    'a\\\\x1b[2Jb'
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def from_signature_defs(model: str, version: int, signature_defs: Mapping[str, Any]) -> Signatures:

@@ -241,3 +241,21 @@ def test_env_of_ccai_has_four_addresses_the_user_and_the_authority(folder: Path)
     )
     del known["OTW_STATE_DIR"]  # the variables alone are enough
     subprocess.run([sys.executable, "-c", code], env=known, check=True, timeout=60)
+
+
+@pytest.mark.parametrize("words", [["doctor"], ["practice", "status"], ["practice", "down"]])
+def test_a_reader_that_goes_away_is_no_traceback(words: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = "import sys; from otw.cli import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], stdout=writing, stderr=subprocess.PIPE, timeout=60
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_log_moves_no_cursor(folder: Path) -> None:
+    state.make_folder(folder)
+    state.log_file("proxy").write_bytes(b"GET \x1b[2J\x1b]0;taken\x07\xc2\x9b2J\n")
+    assert otw("practice", "logs", "proxy").stdout == "GET \\x1b[2J\\x1b]0;taken\\x07\\x9b2J\n"

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from helpers import tables
 from helpers.channels import MAX_MESSAGE
 from helpers.errors import CallError
+from helpers.tables import printable
 from helpers.tensors import of_ml_dtypes
 from helpers.tfserving import VersionStatus
 from helpers.tfserving.rest import b64, to_json
-from helpers.tfserving.signatures import Signature, Signatures, TensorSpec, printable
+from helpers.tfserving.signatures import Signature, Signatures, TensorSpec
 from workbench.answers.transcripts import plain
 from workbench.code import literals
 from workbench.values.arrays import kind
