@@ -23,11 +23,10 @@ from helpers.endpoints import profiles
 from otw import supported
 from practice.ports import DEFAULT as DEFAULT_PORTS
 from protos import official
-from workbench.proxies import host_of, proxy
+from workbench import proxies as settings
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _SIGNS = {"green": "✓", "amber": "!", "red": "✗"}  # a word stands beside each
-_BROWSERS = ("chromium", "google-chrome", "firefox", "msedge", "safari")
 _LOOPBACK = "localhost,127.0.0.1,::1"
 _MB = 1_000_000
 _LOCKED = re.compile(r"^([\w.-]+)==(\S+)(?: ; (.+?))? \\$", re.MULTILINE)
@@ -214,14 +213,20 @@ def proxies() -> Iterator[Line]:
     """Look whether a proxy would catch calls to this machine or to a profile's server."""
     for problem in profiles.read()[1]:
         yield Line("profiles", "amber", problem, "Correct the file; the other profiles work.")
-    catching = [name for name in urllib.request.getproxies_environment() if name != "no"]
+    urls = urllib.request.getproxies_environment()
+    catching = [
+        f"{name} ({settings.address(url)})"
+        for name, url in os.environ.items()
+        if name.lower().removesuffix("_proxy") in urls.keys() - {"no"} and url
+    ]
     if not catching:
         yield Line("proxy", "green", "none is set")
         return
     if all(map(urllib.request.proxy_bypass, ("127.0.0.1", "localhost"))):
         yield Line("proxy", "green", "set, and calls to this machine go past it")
     else:
-        yield Line("proxy", "amber", "would catch calls to this machine", _no_proxy(_LOOPBACK))
+        meaning = f"{', '.join(sorted(catching))} would catch calls to this machine"
+        yield Line("proxy", "amber", meaning, _no_proxy(_LOOPBACK))
     yield from _listed_endpoints()
 
 
@@ -232,9 +237,10 @@ def _listed_endpoints() -> Iterator[Line]:
             for field in {"rest", "grpc"} & set(endpoints.environment(kind, profile)):
                 listed[names[field]] = endpoints.load(kind, profile)
     for name, endpoint in listed.items():
-        if address := proxy(endpoint):
-            advice = f"If it should not be: {_no_proxy(host_of(endpoint))}"
-            yield Line(name, "amber", f"is called through {address}", advice)
+        if address := settings.proxy(endpoint):
+            advice = f"If it should not be: {_no_proxy(settings.host_of(endpoint))}"
+            source = settings.variable(endpoint) or "the system's settings"
+            yield Line(name, "amber", f"is called through {address}, because of {source}", advice)
 
 
 def certificates() -> Iterator[Line]:
@@ -272,14 +278,13 @@ def long_paths() -> Iterator[Line]:
 
 
 def browser() -> Iterator[Line]:
-    """Look whether a browser can be opened from here."""
-    installed = any(map(shutil.which, _BROWSERS))
-    with contextlib.suppress(webbrowser.Error):
-        installed = installed or bool(webbrowser.get())
-    if installed:
-        yield Line("browser", "green", "there is one")
-    else:
+    """Look whether JupyterLab would find a browser from here, as it looks itself."""
+    try:
+        webbrowser.get()
+    except webbrowser.Error:
         yield Line("browser", "amber", "none was found", "Open the address JupyterLab prints.")
+    else:
+        yield Line("browser", "green", "there is one")
 
 
 def _sign(state: str) -> str:

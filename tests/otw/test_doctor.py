@@ -121,6 +121,7 @@ def test_a_proxy_that_catches_loopback_comes_with_the_line_to_add(
     monkeypatch.setenv("http_proxy", "http://ada:s3cr3t@proxy.example:3128")
     line = only(doctor.proxies())
     assert line.state == "amber"
+    assert "http_proxy (proxy.example:3128) would catch" in line.meaning
     assert "no_proxy" in line.advice
     monkeypatch.setenv("no_proxy", "localhost,127.0.0.1")
     assert only(doctor.proxies()).state == "green"
@@ -135,12 +136,39 @@ def test_a_profile_behind_a_proxy_is_named_without_the_proxys_password(
     (tmp_path / "endpoints.toml").write_text('[far]\ngrpc = "192.0.2.7:8500"\n[bad\n')
     monkeypatch.setenv("http_proxy", "http://ada:s3cr3t@proxy.example:3128")
     text = repr(doctor.doctor()) + doctor.doctor()._repr_html_()
-    assert "profile far: is called through proxy.example:3128" in text
+    assert "far: is called through proxy.example:3128, because of http_proxy" in text
     assert "192.0.2.7" in text
     assert "s3cr3t" not in text
     assert "endpoints.toml is broken" in text
     monkeypatch.setenv("http_proxy", "http://ada:s3cr3t/9@proxy.example:3128")
     assert "s3cr3t" not in repr(doctor.doctor())
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "all_proxy"])
+def test_the_variable_is_named_whose_proxy_a_rest_call_takes(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "endpoints.toml").write_text('[far]\nrest = "https://far.example:8501"\n')
+    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv(name, "http://proxy.example:3128")
+    assert f"far: is called through proxy.example:3128, because of {name}" in repr(doctor.doctor())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system always has one")
+def test_a_browser_is_there_when_jupyterlab_would_find_one(tmp_path: Path) -> None:
+    program = tmp_path / "firefox"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    for display in ("", ":0"):
+        code = "from otw import doctor; print(*(line.state for line in doctor.browser()))"
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PATH": str(tmp_path), "DISPLAY": display},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout == ("green\n" if display else "amber\n")
 
 
 @pytest.mark.parametrize("name", ["PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
