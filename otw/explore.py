@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import socket
+import stat
 import tempfile
 import threading
 import webbrowser
@@ -55,13 +56,21 @@ def _explore(endpoint: Endpoint, arguments: argparse.Namespace) -> None:
 @contextlib.contextmanager
 def _folder() -> Iterator[Path]:
     """Make a folder for this page; those go whose `otw explore` was killed, and lock it no more."""
-    for lock in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_LOCK}"):
-        with contextlib.suppress(OSError), filelock.FileLock(lock, timeout=0):  # else it is in use
-            shutil.rmtree(lock.parent, ignore_errors=True)
+    for folder in filter(_is_own, Path(tempfile.gettempdir()).glob(f"{_PREFIX}*")):
+        # It cannot be locked while it is in use.
+        with contextlib.suppress(OSError), filelock.FileLock(folder / _LOCK, timeout=0):
+            shutil.rmtree(folder, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as name:
         folder = Path(name)
         with filelock.FileLock(folder / _LOCK):
             yield folder
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether this user made a folder: in another's, a link could lead anywhere."""
+    status = folder.lstat()
+    own = not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
+    return own and stat.S_ISDIR(status.st_mode)
 
 
 def _names(config_file: str) -> list[str]:

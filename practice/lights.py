@@ -75,9 +75,10 @@ class _Row:
         addresses = (status.get(key) for key in ("rest", "grpc", "iam", "http"))
         listed = ", ".join(filter(None, addresses)) if on else ""
         colour, sign, word = _LIGHTS[on]
+        why = f": {status['problem']}" if not on and status["pid"] else ""
         self.light.value = (
             f"<span role='status'><span style='color:{colour}'>{sign}</span> "
-            f"{escape(f'{self.name} is {word}')} {escape(listed)}</span>"
+            f"{escape(f'{self.name} is {word}{why}')} {escape(listed)}</span>"
         )
         self.buttons["start"].disabled = on
         self.buttons["stop"].disabled = not on
