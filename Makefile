@@ -98,7 +98,7 @@ lint: $(WITH)test $(WITH)lint  ## ruff (notebooks too), mypy, and who may import
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-chaos: $(WITH)test  ## break the services on purpose while clients call them, and count what came of it; 7 minutes
+chaos: $(WITH)test  ## break the services on purpose while clients call them, and count what came of it; 10 minutes
 	$(PY) -m tests.chaos $(ARGS)
 
 soak: $(WITH)test  ## 100,000 requests to the practice TensorFlow Serving while its models change; 4 minutes

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import grpc
 
 from helpers.interrupts import Stop
+from practice.host.peers import Peers, of_this_user
 
 if TYPE_CHECKING:
-    from practice.host.peers import Peers
     from practice.host.trouble import Source
 
 LOOPBACK = "127.0.0.1"  # the real product listens on every address; a practice service must not
@@ -64,7 +64,7 @@ class Activity(grpc.ServerInterceptor):
         Returns what is not as it was at the start, or nothing. It waits for nobody.
     """
 
-    def __init__(self, peers: "Peers | None" = None) -> None:
+    def __init__(self, peers: Peers | None = None) -> None:
         self.last_call = time.monotonic()
         self.peers = peers
         self.problem: Callable[[], str] = lambda: ""
@@ -72,11 +72,7 @@ class Activity(grpc.ServerInterceptor):
     @classmethod
     def of(cls, flags: argparse.Namespace) -> "Activity":
         """Make that of a service, from its flags."""
-        if not flags.this_user_only:
-            return cls()
-        from practice.host import peers  # not what the products do: optional
-
-        return cls(peers.of_this_user())
+        return cls(of_this_user() if flags.this_user_only else None)
 
     def notice(self) -> None:
         """Note that a call came just now."""

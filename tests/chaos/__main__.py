@@ -26,7 +26,7 @@ _HEAD = (
 def main() -> int:
     """Run all, or those named; the exit status counts what is not as promised."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("scenarios", nargs="*", help="of a, b, c, d, e, f; all if none")
+    parser.add_argument("scenarios", nargs="*", help=f"of {', '.join(SCENARIOS)}; all if none")
     parser.add_argument("--seconds", type=float, default=60, help="for each; default: 60")
     parser.add_argument("--inside", help=argparse.SUPPRESS)  # a namespace of its own
     flags = parser.parse_args()
