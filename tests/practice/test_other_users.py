@@ -139,6 +139,23 @@ def test_a_call_whose_sender_has_gone_counts_as_nobodys() -> None:
         assert not Peers([]).admits(*ends)
 
 
+@as_root
+def test_whose_socket_it_is_counts_for_each_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("practice.host.peers._SOON", 0.0)
+    only_root = Peers([])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        for uid, admitted in ((0, True), (OTHER, False)):
+            with socket.socket() as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                os.fchown(client.fileno(), uid, uid)  # as if he had opened it
+                client.connect(listener.getsockname())
+                with listener.accept()[0] as accepted:
+                    ends = (accepted.getpeername(), accepted.getsockname())
+                    assert only_root.admits(*ends) is admitted
+
+
 def test_a_reload_takes_only_folders_of_the_start(elsewhere: Path) -> None:
     with practice.private("tfserving") as private:
         models = private._own.models
