@@ -200,7 +200,7 @@ def services() -> Iterator[Line]:
 
             problem = launch.problem(endpoints.read_services()[name], 2.0)
             if problem == "":
-                yield Line(f"service {name}", "green", f"answers at 127.0.0.1:{port}")
+                yield Line(f"service {name}", "green", f"listens on 127.0.0.1:{port}")
             else:
                 yield Line(f"service {name}", "amber", problem or "does not answer", advice)
         elif name == "tfserving-tf":

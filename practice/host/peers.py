@@ -31,8 +31,8 @@ _SIZE = _HEADER.size + len(_FAMILY) + _ENDS.size + len(_NO_COOKIE)
 _QUESTION = _HEADER.pack(_SIZE, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 0, 0) + _FAMILY
 _UID_AND_INODE = struct.Struct("=II")
 _UID_OFFSET = 80
-# Asked at each call, it would be 5 % of the shortest. Nobody else gets the port so soon: a
-# connection's port rests for a second after its end.
+# Asked at each call, it would be 5 % of the shortest. So soon nobody else gets the port, unless
+# the connection was reset: it rests for a second after its end.
 _SOON = 0.1  # seconds
 _MOST = 1000  # connections
 _METHODS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
