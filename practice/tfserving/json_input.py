@@ -148,42 +148,69 @@ def _columns(inputs: Any, data_types: Mapping[str, int]) -> dict[str, NDArray]:
 
 def _rows(instances: list[Any] | Numbers, data_types: Mapping[str, int]) -> dict[str, NDArray]:
     """Make one tensor of each input's rows."""
-    columns: Mapping[str, Any] = {min(data_types): instances}
-    if isinstance(instances, list) and _is_named(instances[0]):
-        if not all(_is_named(row) and row.keys() == data_types.keys() for row in instances):
-            _check_rows(instances, data_types)
-        columns = {name: [row[name] for row in instances] for name in data_types}
-    elif len(data_types) > 1:
+    is_plain = isinstance(instances, Numbers) or not _is_named(instances[0])
+    if is_plain and len(data_types) > 1:
         raise invalid(
             "instances is a plain list, but expecting list of objects as multiple "
             "input tensors required as per tensorinfo_map"
         )
     try:
-        return {name: _tensor(column, data_types[name]) for name, column in columns.items()}
+        return _rows_at_once(instances, data_types)
     except Failure:
-        _check_rows(instances.nested() if isinstance(instances, Numbers) else instances, data_types)
+        rows = instances.nested() if isinstance(instances, Numbers) else instances
+        _check_row(_misfit_row(rows, data_types), rows, data_types)
         raise
 
 
-def _check_rows(rows: list[Any], data_types: Mapping[str, int]) -> None:
-    """Say what is wrong with the first bad row: all at once are read faster, but tell no place."""
+def _rows_at_once(
+    instances: list[Any] | Numbers, data_types: Mapping[str, int]
+) -> dict[str, NDArray]:
+    columns: Mapping[str, Any] = {min(data_types): instances}
+    if isinstance(instances, list) and _is_named(instances[0]):
+        if not all(_is_named(row) and row.keys() == data_types.keys() for row in instances):
+            raise invalid("The rows of 'instances' do not have the same names.")
+        columns = {name: [row[name] for row in instances] for name in data_types}
+    return {name: _tensor(column, data_types[name]) for name, column in columns.items()}
+
+
+def _misfit_row(rows: list[Any], data_types: Mapping[str, int]) -> int:
+    """Return the number of the first row that does not fit, where there is one.
+
+    All rows at once are read far faster than each by itself; but that tells no place, so the half
+    with the misfit is halved again.
+    """
+    start, stop = 0, len(rows)
+    while stop - start > 1:
+        middle = (start + stop) // 2
+        try:
+            _rows_at_once([rows[0], *rows[start:middle]], data_types)
+        except Failure:
+            stop = middle
+        else:
+            start = middle
+    return start
+
+
+def _check_row(number: int, rows: list[Any], data_types: Mapping[str, int]) -> None:
+    """Say what is wrong with a row; the first one tells what all are like."""
     named = _is_named(rows[0])
     shapes: dict[str, tuple[int, ...]] = {}
-    for number, row in enumerate(rows):
+    for index in (0, number):
+        row = rows[index]
         if _is_named(row) != named:
             expected = "object but got list" if named else "value/list but got object"
-            raise invalid(f"Expecting {expected} at item {number} of input list")
+            raise invalid(f"Expecting {expected} at item {index} of input list")
         for name, value in row.items() if named else [(min(data_types), row)]:
             try:
                 _check_in_row(name, value, data_types, shapes)
             except Failure as failure:
-                place = f"{number} key: {name}" if named else str(number)
+                place = f"{index} key: {name}" if named else str(index)
                 raise invalid(
                     f"Failed to process element: {place} of 'instances' list. Error: {failure}"
                 ) from None
         if named and row.keys() != data_types.keys():
             raise invalid(
-                f"Failed to process element: {number} of 'instances' list. JSON object: "
+                f"Failed to process element: {index} of 'instances' list. JSON object: "
                 f"{_quoted(row)} keys must be equal to: {','.join(sorted(data_types))}"
             )
 
@@ -310,10 +337,31 @@ def _example(fields: Any) -> bytes:
         raise invalid(f"Example must be JSON object but got JSON {_type_name(fields)}")
     example = example_pb2.Example()
     for name, content in fields.items():
-        feature = example.features.feature[name]
-        for value in content if type(content) is list else [content]:
-            _add(value, name, feature)
+        _fill(example.features.feature[name], name, content if type(content) is list else [content])
     return example.SerializeToString()
+
+
+def _fill(feature: Any, name: str, values: list[Any]) -> None:
+    """Add values: numbers all at once, as there may be many; a misfit after the first of them."""
+    kind = type(values[0]) if values else None
+    if kind is float:
+        misfits = (value for value in values if type(value) is not float)
+        numbers = feature.float_list.value
+    elif kind in (bool, int):
+        misfits = (
+            value
+            for value in values
+            if type(value) not in (bool, int) or not -(2**63) <= value < 2**63
+        )
+        numbers = feature.int64_list.value
+    else:
+        for value in values:
+            _add(value, name, feature)
+        return
+    for misfit in misfits:
+        _add(values[0], name, feature)
+        _add(misfit, name, feature)
+    numbers.extend(values if kind is float else map(int, values))
 
 
 def _add(value: Any, name: str, feature: Any) -> None:

@@ -5,6 +5,7 @@ import functools
 import json
 import math
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -416,3 +417,23 @@ def test_strings_that_are_no_utf8_are_written_as_they_are() -> None:
 def test_what_an_error_quotes_is_cut() -> None:
     text = outcome(parsed, json.dumps(["é" * 500, list(range(10_000))]).encode())
     assert len(text) < 320
+
+
+@pytest.mark.parametrize(
+    ("row", "misfit"), [(1, "x"), (1, [1]), ([1, 2], [1]), ({"x": 1}, {"x": "x"}), ({"x": 1}, 1)]
+)
+def test_the_last_of_many_rows_is_named_without_reading_each(
+    row: Any, misfit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensor = mock.Mock(wraps=json_input._tensor)
+    monkeypatch.setattr(json_input, "_tensor", tensor)
+    document = {"instances": [row] * 20_000 + [misfit]}
+    with pytest.raises(Failure, match=r"(element: |at item )20000\b"):
+        json_input.predict_inputs(document, {"x": types_pb2.DT_FLOAT})
+    assert tensor.call_count < 50
+
+
+def test_a_misfit_behind_many_numbers_of_a_feature_is_named() -> None:
+    for values in ([1] * 1000 + ["x"], [1.5] * 1000 + [1], [1] * 1000 + [2**63], [True, None]):
+        with pytest.raises(Failure, match="(?i)feature"):
+            json_input.examples({"examples": [{"x": values}]})
