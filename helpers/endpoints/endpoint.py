@@ -140,7 +140,8 @@ def _check_types(values: Mapping[str, Any], what: str) -> None:
 
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine, by what it is called: no proxy reaches its inside."""
-    return host in ("localhost", "[::1]", "::1") or host.startswith("127.")
+    is_number = host.replace(".", "").isdecimal()  # else 127.example.com would be one
+    return host in ("localhost", "[::1]", "::1") or (is_number and host.startswith("127."))
 
 
 def host_of_url(url: str) -> str:

@@ -42,15 +42,15 @@ def _open(flags: argparse.Namespace, activity: server.Activity) -> list[server.S
             servers.append(web.WebServer(app, rest_port, activity, files))
         if grpc_port:
             guards = [Authentication(user)] if user else []
-            opened = server.grpc_server(activity, source, grpc_port, *guards)
-            inference_service_pb2_grpc.add_InferenceServicer_to_server(service, opened)
+            opened = server.GrpcServer(activity, source, grpc_port, *guards)
+            inference_service_pb2_grpc.add_InferenceServicer_to_server(service, opened.grpc)
             address = f"{server.LOOPBACK}:{grpc_port}"
             if files:
                 pair = (files.key.read_bytes(), files.chain.read_bytes())
-                opened.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+                opened.grpc.add_secure_port(address, grpc.ssl_server_credentials([pair]))
             else:
-                opened.add_insecure_port(address)
-            servers.append(server.GrpcServer(opened))
+                opened.grpc.add_insecure_port(address)
+            servers.append(opened)
 
     # As the original without key and users.
     add(flags.rest_port, flags.grpc_port, None, None)

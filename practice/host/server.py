@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import grpc
 
 from helpers.interrupts import Stop
+from practice.host import calls, limits
 from practice.host.peers import Peers, of_this_user
 
 if TYPE_CHECKING:
@@ -91,42 +92,64 @@ class Server(Protocol):
     def stop(self) -> None: ...
 
 
-def grpc_server(
-    activity: Activity,
-    source: "Source | None",
-    port: int,
-    *interceptors: grpc.ServerInterceptor,
-    threads: int = 0,
-    options: Sequence[tuple[str, int | str]] = (),
-) -> grpc.Server:
-    """Make a gRPC server: threads as many as TensorFlow Serving's, messages of any size."""
-    guards: list[grpc.ServerInterceptor] = [activity]
-    if activity.peers:
-        guards.append(activity.peers.guard((LOOPBACK, port)))
-    if source is not None:
-        guards.append(source)
-    return grpc.server(
-        futures.ThreadPoolExecutor(max_workers=threads or 4 * (os.cpu_count() or 1)),
-        interceptors=[*guards, *interceptors],
-        options=[
-            *options,  # gRPC takes the first of two
-            ("grpc.max_receive_message_length", -1),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.so_reuseport", 0),  # or two services would share one port unnoticed
-        ],
-    )
-
-
 class GrpcServer:
-    """A gRPC server that stops within two seconds."""
+    """A gRPC server: add services and ports to `grpc`. It stops within two seconds.
 
-    def __init__(self, server: grpc.Server) -> None:
-        self._server = server
-        self.start = server.start
+    Parameters
+    ----------
+    activity : Activity
+    source : Source, optional
+        Of faults.
+    port : int
+        Where it will listen.
+    interceptors : ServerInterceptor
+        More of them; those of all services come first.
+    threads : int
+        Calls that are worked on at once; 0 is as many as TensorFlow Serving's.
+    options : sequence of (str, int or str)
+        gRPC's own; they go before those of all services.
+    """
+
+    def __init__(
+        self,
+        activity: Activity,
+        source: "Source | None",
+        port: int,
+        *interceptors: grpc.ServerInterceptor,
+        threads: int = 0,
+        options: Sequence[tuple[str, int | str]] = (),
+    ) -> None:
+        threads = threads or 4 * (os.cpu_count() or 1)
+        self._calls = calls.Calls(threads)
+        guards: list[grpc.ServerInterceptor] = [self._calls, activity]
+        if activity.peers:
+            guards.append(activity.peers.guard((LOOPBACK, port)))
+        if source is not None:
+            guards.append(source)
+        self._ended = threading.Event()
+        self.grpc = grpc.server(
+            futures.ThreadPoolExecutor(max_workers=threads + calls.HALF_SENT),
+            interceptors=[*guards, *interceptors],
+            options=[
+                *options,  # gRPC takes the first of two
+                *calls.options(),
+                ("grpc.so_reuseport", 0),  # or two services would share one port unnoticed
+            ],
+        )
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self.grpc.start()
+        threading.Thread(target=self._watch, name="slow calls", daemon=True).start()
 
     def stop(self) -> None:
         """Finish what is being answered, for two seconds at most."""
-        self._server.stop(grace=2).wait()
+        self._ended.set()
+        self.grpc.stop(grace=2).wait()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(1.0):
+            self._calls.cut_off()
 
 
 def main(flags: argparse.Namespace, open_servers: Callable[[Activity], Sequence[Server]]) -> int:
@@ -140,6 +163,7 @@ def main(flags: argparse.Namespace, open_servers: Callable[[Activity], Sequence[
         Makes the servers, with their ports bound.
     """
     start_log()
+    limits.connections()
     activity = Activity.of(flags)
     stop = Stop()
     try:
@@ -180,6 +204,7 @@ def run(
     for server in servers:
         server.start()
     while not stop.wait(1.0):
+        limits.give_memory_back()
         idle = time.monotonic() - activity.last_call
         if flags.idle_timeout_seconds and idle > flags.idle_timeout_seconds:
             log.info("No call for %.0f s: ending.", flags.idle_timeout_seconds)

@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import errno
 import functools
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,11 +20,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from helpers.endpoints.endpoint import host_of_url
 from practice.credentials import HOSTS, Certificate
-from practice.host import server
+from practice.host import limits, server
 from practice.host.peers import REFUSAL, Peers
 from practice.ports import HEALTH_PATH
 
-PATIENCE = 30.0  # seconds a client may take to send a request, from its first byte to its last
+PATIENCE = limits.PATIENCE  # for a request, from its first byte to its last, and for its answer
+_BACKLOG = 128  # who connects now is answered in a moment
+_LOG_EVERY = 60.0  # seconds between two lines about connections that cannot be accepted
 BODY_LIMIT = 64 * 1024 * 1024  # bytes
 _REFUSED = PlainTextResponse(REFUSAL, 403, headers={"connection": "close"})
 
@@ -69,7 +73,7 @@ class WebServer:
                 return
             # Nobody is left to answer: the client went, or this server is ending.
             with contextlib.suppress(ClientDisconnect, asyncio.CancelledError):
-                await app(scope, receive, send)
+                await _with_room(app, scope, receive, send)
 
         self._socket = _bind(port)
         files: dict[str, Any] = {}
@@ -88,6 +92,7 @@ class WebServer:
                 headers=[("server", "practice")],
                 timeout_graceful_shutdown=2,
                 h11_max_incomplete_event_size=headers_limit,
+                backlog=_BACKLOG,
                 **files,
             )
         )
@@ -95,7 +100,7 @@ class WebServer:
 
     def start(self) -> None:
         """Begin to answer."""
-        self._socket.listen(128)  # who connects now is answered in a moment
+        self._socket.listen(_BACKLOG)
         self._thread.start()
 
     def stop(self) -> None:
@@ -105,10 +110,11 @@ class WebServer:
 
     def _run(self) -> None:
         loop = asyncio.new_event_loop()
+        loop.set_exception_handler(_Quiet())
         # asyncio gives a TLS handshake sixty seconds and its end thirty, and uvicorn has no setting
         # for them. A client that keeps its connection open does not answer the end at all.
         timely = functools.partial(
-            loop.create_server, ssl_handshake_timeout=PATIENCE, ssl_shutdown_timeout=0.2
+            loop.create_server, ssl_handshake_timeout=PATIENCE / 3, ssl_shutdown_timeout=0.2
         )
         create = timely if self._server.config.is_ssl else loop.create_server
         loop.create_server = create  # type: ignore[method-assign]
@@ -156,37 +162,106 @@ def _is_foreign(scope: Any, peers: Peers) -> bool:
         return True
 
 
+async def _with_room(app: Callable, scope: Any, receive: Any, send: Any) -> None:
+    """Answer once there is room for the request's body; it is held until the answer is read."""
+    headers = dict(scope["headers"])
+    unsaid = BODY_LIMIT if b"transfer-encoding" in headers else 0
+    taken = await _take(int(headers.get(b"content-length", unsaid)))
+
+    async def sent(message: Any) -> None:
+        if taken and message["type"] == "http.response.body" and not message.get("more_body"):
+            # The web server waits for the client before it sends anything more.
+            await send({**message, "more_body": True})
+            message = {"type": "http.response.body"}
+        await send(message)
+
+    try:
+        await app(scope, receive, sent)
+    finally:
+        limits.messages.give_back(taken)
+
+
+async def _take(size: int) -> int:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        with contextlib.suppress(limits.Full):
+            return limits.messages.take(size)
+        await asyncio.sleep(0.02)
+    raise ClientDisconnect  # cut off: it took too long to send what nobody read
+
+
 class _Punctual(H11Protocol):
-    """Cuts off a client whose request is not complete in time."""
+    """Cuts off a client who does not send its request, or read its answer, in time."""
 
     _limit: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
+    _last_heard = 0.0
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self._last_heard = self.loop.time()
+        if len(self.connections) > limits.connections():
+            self._make_place()
         self._watch()
 
     def data_received(self, data: bytes) -> None:
+        self._last_heard = self.loop.time()
         super().data_received(data)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._let_go()
+        self._was_read()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(PATIENCE, self._cut_off, "read its answer")
+
+    def resume_writing(self) -> None:
+        self._was_read()
+        super().resume_writing()
 
     def _watch(self) -> None:
         if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
             self._let_go()  # all of it is here; the answer takes as long as it takes
         elif self._limit is None:
-            self._limit = self.loop.call_later(PATIENCE, self._cut_off)
+            self._limit = self.loop.call_later(PATIENCE, self._cut_off, "send its request")
 
     def _let_go(self) -> None:
         if self._limit is not None:
             self._limit.cancel()
             self._limit = None
 
-    def _cut_off(self) -> None:
-        server.log.info("A client took over %.0f s to send its request: cut off.", PATIENCE)
+    def _was_read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _cut_off(self, what: str) -> None:
+        server.log.info("A client took over %.0f s to %s: cut off.", PATIENCE, what)
         self.transport.abort()
+
+    def _make_place(self) -> None:
+        """End the connection that has asked for nothing for the longest time."""
+        connections: set[Any] = self.connections
+        idle = [one for one in connections if one.conn.their_state is h11.IDLE]
+        min(idle, key=lambda one: one._last_heard).transport.abort()
+
+
+class _Quiet:
+    """Tells once a minute, and not 128 times a second, that no connection can be accepted."""
+
+    def __init__(self) -> None:
+        self._logged = -_LOG_EVERY
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+            loop.default_exception_handler(context)
+        elif loop.time() - self._logged >= _LOG_EVERY:
+            self._logged = loop.time()
+            server.log.warning("A connection cannot be accepted: %s", error)
 
 
 def _bind(port: int) -> socket.socket:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from helpers.serving_api import model_service_pb2_grpc, prediction_service_pb2_grpc
 from practice.host import server
@@ -35,17 +34,16 @@ def open_all(
         metrics = monitoring.Monitoring() if page else metrics
     ports: list[server.Server] = []
     if flags.port or flags.grpc_socket_path:
-        grpc_server = server.grpc_server(
+        opened = server.GrpcServer(
             activity,
             trouble,
             flags.port,
-            _Decoding(),
             threads=flags.grpc_max_threads,
             options=_channel_arguments(flags.grpc_channel_arguments),
         )
-        _add_services(grpc_server, flags, models, metrics)
-        _bind(grpc_server, flags)
-        ports.append(server.GrpcServer(grpc_server))
+        _add_services(opened.grpc, flags, models, metrics)
+        _bind(opened.grpc, flags)
+        ports.append(opened)
     if flags.rest_api_port and flags.rest_api_port == flags.port:
         server.log.info("rest_api_port is same as port; REST is not served.")
     elif flags.rest_api_port:
@@ -101,40 +99,6 @@ def _bind(grpc_server: grpc.Server, flags: argparse.Namespace) -> None:
                 grpc_server.add_insecure_port(address)
         except RuntimeError as error:
             raise Failure("UNKNOWN", f"Error starting gRPC server: {error}") from error
-
-
-class _Decoding(grpc.ServerInterceptor):
-    """Answers what is no message as the product does: INTERNAL without a text.
-
-    gRPC for Python would log a traceback each time, and keep 17 KB of memory for good.
-    """
-
-    def __init__(self) -> None:
-        self._tolerant: dict[str, Any] = {}
-
-    def intercept_service(self, continuation: Callable, handler_call_details: Any) -> Any:
-        method = handler_call_details.method
-        if method not in self._tolerant:
-            handler = continuation(handler_call_details)
-            if handler is None or not (handler.unary_unary and handler.request_deserializer):
-                return handler
-            self._tolerant[method] = _tolerant(handler)
-        return self._tolerant[method]
-
-
-def _tolerant(handler: Any) -> Any:
-    def read(content: bytes) -> Any:
-        try:
-            return handler.request_deserializer(content)
-        except DecodeError as error:
-            return error
-
-    def answer(request: Any, context: grpc.ServicerContext) -> Any:
-        if isinstance(request, DecodeError):
-            context.abort(grpc.StatusCode.INTERNAL, "")
-        return handler.unary_unary(request, context)
-
-    return grpc.unary_unary_rpc_method_handler(answer, read, handler.response_serializer)
 
 
 class _OnDemand(grpc.GenericRpcHandler):

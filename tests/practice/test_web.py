@@ -1,6 +1,8 @@
 """The web server of practice services: slow clients, those that leave, its start and its end."""
 
+import asyncio
 import contextlib
+import errno
 import http.client
 import re
 import socket
@@ -17,7 +19,7 @@ from starlette.responses import Response
 
 from practice import credentials, processes
 from practice.credentials import Certificate
-from practice.host import server, web
+from practice.host import limits, server, web
 from tests import ccai
 
 PATIENCE = 1.0
@@ -43,6 +45,9 @@ class Running:
         request = Request(scope, receive)
         if request.url.path == "/wait":
             await run_in_threadpool(self.go_on.wait, 30)
+        if request.url.path == "/much":
+            await Response(bytes(20_000_000))(scope, receive, send)
+            return
         try:
             body = await web.read_body(request, limit=1_000_000)
         except web.TooLarge:
@@ -159,6 +164,53 @@ def test_a_second_request_that_never_ends_is_cut_off(here: Running) -> None:
         assert client.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
         client.sendall(HEADER % 5 + b"1")
         assert is_cut_off(client)
+
+
+def test_an_answer_that_nobody_reads_is_cut_off(here: Running) -> None:
+    with here.connect() as client:
+        client.sendall(HEADER.replace(b"/ ", b"/much ") % 0)
+        assert here.begun.wait(10)
+        connections = here.server._server.server_state.connections
+        deadline = time.monotonic() + 20
+        while connections and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not connections
+    assert here.ask(b"hello") == (200, b"5")
+
+
+def test_a_large_body_waits_for_room_and_a_small_one_does_not(here: Running) -> None:
+    large = bytes(2 * limits.SMALL)
+    with limits.messages.holding(10**12):
+        assert here.ask(b"hello") == (200, b"5")
+        with pytest.raises((OSError, http.client.HTTPException)):
+            here.ask(large)
+    assert here.ask(large) == (413, b"too large")  # so it was read
+
+
+def test_a_new_connection_ends_the_one_that_is_idle_longest(
+    here: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "PATIENCE", 60.0)
+    monkeypatch.setattr(limits, "connections", lambda: 3)
+    with contextlib.ExitStack() as stack:
+        idle = [stack.enter_context(here.connect()) for _ in range(3)]
+        assert here.ask(b"hello") == (200, b"5")
+        assert is_cut_off(idle[0])
+        for client in idle[1:]:
+            client.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                client.recv(1)
+
+
+def test_a_full_table_of_descriptors_is_told_once(
+    here: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop = asyncio.new_event_loop()
+    quiet = web._Quiet()
+    for _ in range(100):
+        quiet(loop, {"message": "", "exception": OSError(errno.EMFILE, "Too many open files")})
+    loop.close()
+    assert len(caplog.records) == 1
 
 
 def test_a_handshake_that_is_never_made_is_cut_off(

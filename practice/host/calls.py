@@ -1,0 +1,211 @@
+"""gRPC calls on their way in and out: how long a message may take, and how large it may be."""
+
+import functools
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from practice.host import limits
+
+# Calls that may wait for their message at once: each has a thread, which sleeps. Of more than
+# these, the oldest is cut off.
+HALF_SENT = 128
+_COMPRESSED = (b"\x1f\x8b", b"\x78")  # gzip and deflate; no message here begins with these
+_WEIGHT = 4  # times its bytes: a message is parsed, unpacked, and its answer packed
+_PATIENCE_MS = int(1000 * limits.PATIENCE)
+
+
+def options() -> list[tuple[str, int]]:
+    """Return gRPC's own limits."""
+    return [
+        ("grpc.max_receive_message_length", limits.LARGEST),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.per_message_decompression", 0),  # gRPC's has no limit; `limits.inflated` has
+        ("grpc.max_allowed_incoming_connections", limits.connections()),
+        ("grpc.max_connection_idle_ms", _PATIENCE_MS),  # the client opens another one by itself
+        ("grpc.server_handshake_timeout_ms", _PATIENCE_MS // 3),
+        ("grpc.keepalive_time_ms", _PATIENCE_MS),  # who has gone without a word is noticed
+    ]
+
+
+class Calls(grpc.ServerInterceptor):
+    """Gives a call to its handler once its message is there, and ends those that take too long.
+
+    It stands before all other interceptors. Its server needs `HALF_SENT` threads more than work
+    at once.
+
+    Parameters
+    ----------
+    working : int
+        Calls that are worked on at once.
+    """
+
+    def __init__(self, working: int) -> None:
+        self._slots = threading.BoundedSemaphore(working)
+        self._half_sent = _Waiting(HALF_SENT)
+        self._unread = _Waiting()
+
+    def cut_off(self) -> None:
+        """End the calls whose message does not come, and those whose answer nobody takes."""
+        self._half_sent.cut_off()
+        self._unread.cut_off()
+
+    def intercept_service(self, continuation: Callable, handler_call_details: Any) -> Any:
+        handler = continuation(handler_call_details)
+        if handler is None:
+            return None
+        # To gRPC the messages of all are streams of bytes: so it does not wait for them itself.
+        write = handler.response_serializer
+        if handler.unary_unary:
+            answer = functools.partial(self._answer, handler, handler_call_details.method)
+            return grpc.stream_unary_rpc_method_handler(answer, None, write)
+        if handler.stream_stream:
+            converse = functools.partial(self._converse, handler)
+            return grpc.stream_stream_rpc_method_handler(converse, None, write)
+        watch: Any = functools.partial(self._watch, handler, handler_call_details.method)
+        # Health's has no thread while nothing changes.
+        watch.experimental_non_blocking = handler.unary_stream.experimental_non_blocking
+        return grpc.stream_stream_rpc_method_handler(watch, None, write)
+
+    def _answer(self, handler: Any, method: str, contents: Any, context: Any) -> Any:
+        content, taken = _opened(self._first(contents, context, method), context)
+        try:
+            request = _parsed(content, handler, context)
+            del content
+            with self._slots:
+                if not context.is_active():  # nobody waits for it any more
+                    context.abort(grpc.StatusCode.CANCELLED, "")
+                response = handler.unary_unary(request, context)
+        except BaseException:
+            limits.messages.give_back(taken)
+            raise
+
+        def sent() -> None:
+            self._unread.remove(context)
+            limits.messages.give_back(taken)
+
+        self._unread.add(context)
+        if not context.add_callback(sent):  # it has ended already
+            sent()
+        return response
+
+    def _watch(self, handler: Any, method: str, contents: Any, context: Any, send: Any) -> Any:
+        request = _read(self._first(contents, context, method), handler, context)
+        return handler.unary_stream(request, context, send)
+
+    def _converse(self, handler: Any, contents: Any, context: Any) -> Any:
+        received = self._received(contents, context)
+        requests = (_read(content, handler, context) for content in received)
+        return handler.stream_stream(requests, context)
+
+    def _first(self, contents: Any, context: grpc.ServicerContext, method: str) -> bytes:
+        for content in self._received(contents, context):
+            return content
+        text = f'"{method}" requires exactly one request message.'
+        return context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
+
+    def _received(self, contents: Any, context: grpc.ServicerContext) -> Iterator[bytes]:
+        while True:
+            self._half_sent.add(context)
+            try:
+                content = next(contents, None)
+            finally:
+                self._half_sent.remove(context)
+            if content is None:
+                return
+            yield content
+
+
+class _Waiting:
+    """The calls that wait for their client, the oldest first.
+
+    Parameters
+    ----------
+    most : int, optional
+        Of more, the oldest is cut off.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most
+        self._since: dict[grpc.ServicerContext, float] = {}
+        self._lock = threading.Lock()
+
+    def add(self, context: grpc.ServicerContext) -> None:
+        """Begin to wait."""
+        oldest = None
+        with self._lock:
+            self._since[context] = time.monotonic()
+            if self._most and len(self._since) > self._most:
+                oldest = next(iter(self._since))
+        if oldest:
+            oldest.cancel()
+
+    def remove(self, context: grpc.ServicerContext) -> None:
+        """Wait no longer."""
+        with self._lock:
+            self._since.pop(context, None)
+
+    def cut_off(self) -> None:
+        """Cut off who has taken too long."""
+        latest = time.monotonic() - limits.PATIENCE
+        with self._lock:
+            late = [context for context, since in self._since.items() if since < latest]
+        for context in late:
+            context.cancel()
+
+
+def _opened(content: bytes, context: grpc.ServicerContext) -> tuple[bytes, int]:
+    """Return a message, inflated if it was compressed, and what to give back of the room for it."""
+    inflated = None
+    if content.startswith(_COMPRESSED):
+        try:
+            inflated = limits.inflated(content, limits.SMALL)
+        except zlib.error:
+            return content, _taken(len(content), context)  # it was not compressed
+        if inflated is None:
+            return _inflated(content, context)
+    content = inflated or content
+    return content, _taken(len(content), context)
+
+
+def _inflated(content: bytes, context: grpc.ServicerContext) -> tuple[bytes, int]:
+    taken = _taken(limits.LARGEST, context)  # first: how large it becomes is not known
+    inflated = limits.inflated(content, limits.INFLATED)
+    if inflated is not None:
+        return inflated, taken
+    limits.messages.give_back(taken)
+    text = f"SERVER: Received message larger than max (over {limits.INFLATED} when inflated)"
+    return context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+
+
+def _taken(size: int, context: grpc.ServicerContext) -> int:
+    if size <= limits.SMALL:
+        return 0
+    try:
+        seconds = min(context.time_remaining(), limits.PATIENCE)
+        return limits.messages.take(_WEIGHT * size, seconds)
+    except limits.Full as error:
+        return context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+
+
+def _read(content: bytes, handler: Any, context: grpc.ServicerContext) -> Any:
+    content, taken = _opened(content, context)
+    try:
+        return _parsed(content, handler, context)
+    finally:
+        limits.messages.give_back(taken)
+
+
+def _parsed(content: bytes, handler: Any, context: grpc.ServicerContext) -> Any:
+    """Read a message; what is none is answered as the products do: INTERNAL without a text."""
+    if not handler.request_deserializer:
+        return content
+    try:
+        return handler.request_deserializer(content)
+    except DecodeError:
+        return context.abort(grpc.StatusCode.INTERNAL, "")
