@@ -18,6 +18,7 @@ from helpers.tensors import to_data_type, to_dtype
 from practice.tfserving.engine import DEFAULT_SIGNATURE, PREDICT_METHOD, Task
 from practice.tfserving.failures import Failure, invalid
 
+_LARGEST_KEPT = 1024 * 1024  # bytes of inputs, after which an interpreter is kept
 _METADATA = b"signature_defs_metadata"  # the buffer's name
 
 
@@ -30,7 +31,7 @@ class LiteRTModel:
     Interpreters are not safe for two threads at once, so they are pooled: as many as
     `interpreters` at most, made when first needed. Like the product, this one does not check
     shapes; but a shape that the signature does not have can leave an interpreter unable to run
-    a right one. So such a call, and one that fails, costs its interpreter.
+    a right one. So such a call, a large one, and one that fails, cost their interpreter.
 
     Parameters
     ----------
@@ -70,15 +71,17 @@ class LiteRTModel:
         if any(array.size == 0 for array in inputs.values()):
             return _answer_empty(self.signatures[task.signature_name], task, fits)
         idle = self._take(deadline)
-        back = None if fits else idle
+        # One of its own for what would spoil it: it never gives back what a large batch took.
+        keeps = fits and sum(array.nbytes for array in inputs.values()) <= _LARGEST_KEPT
+        back = None if keeps else idle
         try:
-            runner = idle if fits and idle else _Runner(self._content)
+            runner = idle if keeps and idle else _Runner(self._content)
             if self._from_table:
                 named = runner.interpreter.get_signature_runner(task.signature_name)(**inputs)
                 outputs = {name: named[name] for name in task.outputs}
             else:
                 outputs = runner.run(plan, task.outputs, inputs)
-            if fits:
+            if keeps:
                 back = runner
             return outputs
         except (RuntimeError, ValueError) as error:

@@ -5,6 +5,7 @@ http_rest_api_util.cc.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import re
@@ -19,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from helpers.serving_api import model_pb2
-from practice.host import web
+from practice.host import limits, web
 from practice.host.statuses import STATUSES
 from practice.tfserving import inference, json_input, json_numbers, json_output, service
 from practice.tfserving.engine import DEFAULT_SIGNATURE
@@ -48,7 +49,8 @@ _URLS = {
     "GET": rf"/v1/models(?:/(?P<name>[^/:]+))?{_MODEL}(?:/(?P<verb>metadata))?",
 }
 _PATTERNS = {method: re.compile(url, re.IGNORECASE | re.ASCII) for method, url in _URLS.items()}
-_LARGEST_BODY = 2**31  # bytes; the product has no limit
+_MOST_VALUES = 2**23  # of a JSON document
+_VALUE_SIZE = 64  # bytes that a value may come to, once it is read
 _LARGEST_INFLATED = 100 * 1024 * 1024
 
 
@@ -97,7 +99,7 @@ def app(
     async def application(scope: Any, receive: Any, send: Any) -> None:
         request = Request(scope, receive)
         try:
-            body = await web.read_body(request, _LARGEST_BODY)
+            body = await web.read_body(request, limits.LARGEST)
         except web.TooLarge:
             response = Response(status_code=413)
         else:
@@ -139,18 +141,23 @@ class _Handler:
             content = b""
             headers = {}
         else:
-            if "gzip" in request.headers.get("content-encoding", ""):
-                body = _inflated(body)
-            code, content = self._outcome(request.method, target, call, body)
+            gzipped = "gzip" in request.headers.get("content-encoding", "")
+            code, content = self._outcome(request.method, target, call, body, gzipped)
         self._metrics.request(call.name, code)
         if code == "OK":
             verb = call.verb if request.method == "POST" else ""
             self._metrics.latency(call.name, verb, "REST", time.monotonic() - started)
         return Response(content, STATUSES.get(code, 200), headers)
 
-    def _outcome(self, method: str, target: str, call: _Call, body: bytes) -> tuple[str, bytes]:
+    def _outcome(
+        self, method: str, target: str, call: _Call, body: bytes, gzipped: bool
+    ) -> tuple[str, bytes]:
         try:
-            return "OK", self._content(method, target, call, body)
+            with contextlib.ExitStack() as stack:
+                content = _opened(body, gzipped, stack)
+                return "OK", self._content(method, target, call, content)
+        except limits.Full as error:
+            return "RESOURCE_EXHAUSTED", json_output.error(str(error))
         except _Unsaid as unsaid:
             log.info("%s %s: %s", method, target, unsaid)
             return unsaid.code, b""
@@ -240,11 +247,31 @@ def _page(monitoring: Monitoring, target: str, path: str) -> Response:
     return Response(monitoring.page(), 200, headers)
 
 
-def _inflated(body: bytes) -> bytes:
-    """Return what was compressed; nothing, as the product, when that fails or is too much."""
-    stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+def _opened(body: bytes, gzipped: bool, stack: contextlib.ExitStack) -> bytes:
+    """Return a document, inflated if it was compressed, once there is room for its values.
+
+    What cannot be inflated, or is too much, becomes nothing, as in the product.
+    """
+    if not gzipped:
+        stack.enter_context(limits.unpacked.holding(_VALUE_SIZE * _values(body)))
+        return body
     try:
-        content = stream.decompress(body, _LARGEST_INFLATED + 1)
+        content = limits.inflated(body, limits.SMALL)
+        if content is None:
+            stack.enter_context(limits.unpacked.holding(_VALUE_SIZE * _MOST_VALUES))
+            content = limits.inflated(body, _LARGEST_INFLATED)
     except zlib.error:
         return b""
-    return content if stream.eof and len(content) <= _LARGEST_INFLATED else b""
+    _values(content or b"")
+    return content or b""
+
+
+def _values(document: bytes) -> int:
+    """Count the values of a large document; Failure for too many."""
+    if len(document) <= limits.SMALL:
+        return 0
+    values = sum(map(document.count, (b",", b"[", b"{")))  # none begins without one of these
+    if values > _MOST_VALUES:
+        text = f"A request may have {_MOST_VALUES} values; this one has {values}."
+        raise Failure("RESOURCE_EXHAUSTED", text)
+    return values

@@ -28,6 +28,7 @@ from practice.tfserving.failures import Failure, as_failure, invalid
 from practice.tfserving.models import Models
 from practice.tfserving.monitoring import Unmonitored
 
+_MOST_EXAMPLES = 2**20  # an example takes two bytes to send, and a hundred times that to read
 _MAX_STATUS_TEXT = 1024  # bytes; the product cuts longer texts
 
 
@@ -216,6 +217,7 @@ def _deadline(context: grpc.ServicerContext) -> float:
 
 def _inputs(request: Any, signature: Any) -> dict[str, NDArray]:
     inference.check_names(signature, request.inputs)
+    tensorproto.check_claims(request.inputs)
     arrays = {}
     for alias in sorted(request.inputs):
         try:
@@ -240,6 +242,9 @@ def _examples(message: Any) -> list[bytes]:
     if message.WhichOneof("kind") == "example_list_with_context":
         context = message.example_list_with_context.context.SerializeToString()
         examples = message.example_list_with_context.examples
+    if len(examples) > _MOST_EXAMPLES:
+        text = f"A request may have {_MOST_EXAMPLES} examples; this one has {len(examples)}."
+        raise Failure("RESOURCE_EXHAUSTED", text)
     return [context + example.SerializeToString() for example in examples]
 
 

@@ -1,15 +1,50 @@
-"""Answers as TensorProtos, in the two forms that the product has."""
+"""Answers as TensorProtos, in the two forms that the product has; and what requests claim."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from helpers.errors import BadInput
 from helpers.serving_api import tensor_pb2
-from helpers.tensors import to_data_type, to_tensor_proto, typed_field
+from helpers.tensors import to_data_type, to_dtype, to_tensor_proto, typed_field
+from practice.tfserving.failures import invalid
 
+_MOST_REPEATED = 8 * 1024 * 1024  # bytes of a request's tensors that did not come themselves
 # Of the fields that hold floating-point numbers, in tensor.proto.
 _NUMBERS = {"float_val": 5, "double_val": 6, "scomplex_val": 9, "dcomplex_val": 12}
+
+
+def check_claims(inputs: Mapping[str, Any]) -> None:
+    """Refuse tensors that are far larger than the values that came for them.
+
+    A typed field may hold one value for all of a shape; so 40 bytes can stand for gigabytes.
+
+    Raises
+    ------
+    Failure
+        INVALID_ARGUMENT, as for any tensor that cannot be unpacked.
+    """
+    repeated = 0
+    for alias in sorted(inputs):
+        proto = inputs[alias]
+        if proto.tensor_content:
+            continue
+        try:
+            dtype = to_dtype(proto.dtype)
+        except BadInput:
+            continue  # whoever unpacks it says what is wrong
+        values = getattr(proto, typed_field(dtype))
+        sizes = [max(dim.size, 0) for dim in proto.tensor_shape.dim]
+        size = len(values[-1]) if dtype.kind == "O" and values else 0
+        repeated += max(math.prod(sizes) - len(values), 0) * (dtype.itemsize + size)
+        if repeated > _MOST_REPEATED:
+            raise invalid(
+                f"tensor parsing error: {alias}: A tensor of shape {sizes} came with far fewer "
+                "values."
+            )
 
 
 def fill(proto: Any, array: NDArray, *, as_content: bool = False) -> None:

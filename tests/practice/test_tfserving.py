@@ -19,6 +19,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 import practice
 from helpers.endpoints import Endpoint
 from helpers.serving_api import (
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
     model_service_pb2_grpc,
@@ -203,6 +204,34 @@ def test_a_promised_shape_without_numbers_takes_no_memory(stub) -> None:
     huge.tensor_shape.dim.add(size=2**40)
     request.inputs["features"].CopyFrom(huge)
     assert refusal(stub.Predict, request)[0] == "INVALID_ARGUMENT"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "field", "values", "sizes"),
+    [
+        ("DT_FLOAT", "float_val", [1.0], [2**22, 4]),
+        ("DT_FLOAT", "float_val", [], [2**22, 4]),
+        ("DT_STRING", "string_val", [b"x" * 2**20], [64]),
+    ],
+    ids=["numbers", "nothing", "texts"],
+)
+def test_a_tensor_may_not_claim_far_more_than_came(stub, dtype, field, values, sizes) -> None:
+    tensor = tensor_pb2.TensorProto(dtype=dtype)
+    getattr(tensor, field).extend(values)
+    for size in sizes:
+        tensor.tensor_shape.dim.add(size=size)
+    request = iris_request()
+    request.inputs["features"].CopyFrom(tensor)
+    code, text = refusal(stub.Predict, request)
+    assert code == "INVALID_ARGUMENT"
+    assert text.startswith("tensor parsing error: features: ")
+    assert text.endswith(" came with far fewer values.")
+
+
+def test_many_examples_of_nothing_are_refused(stub) -> None:
+    request = classification_pb2.ClassificationRequest(model_spec={"name": "iris"})
+    request.input.MergeFromString(b"\x0a\x84\x80\x80\x01" + b"\x0a\x00" * (2**20 + 2))
+    assert refusal(stub.Classify, request)[0] == "RESOURCE_EXHAUSTED"
 
 
 def test_a_long_status_text_is_cut(stub) -> None:

@@ -787,6 +787,15 @@ def test_a_packed_request_is_unpacked_or_counts_as_empty(
     assert "content-encoding" not in answer.headers
 
 
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_a_document_of_too_many_values_is_refused(service: Running, encoding: str) -> None:
+    body = b'{"instances": [' + b"0," * 2**23 + b"0]}"
+    body = gzip.compress(body, 1) if encoding == "gzip" else body
+    answer = service.ask("POST", PREDICT, body, {"Content-Encoding": encoding})
+    assert answer.status == 429
+    assert "8388608 values" in answer.error
+
+
 def test_the_content_type_of_a_request_does_not_count(service: Running) -> None:
     answer = service.ask("POST", PREDICT, b'{"instances": [1]}', {"Content-Type": "text/html"})
     assert answer.status == 200
