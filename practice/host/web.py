@@ -200,8 +200,7 @@ class _Punctual(H11Protocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._last_heard = self.loop.time()
-        if len(self.connections) > limits.connections():
-            self._make_place()
+        self._make_place()
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -243,10 +242,14 @@ class _Punctual(H11Protocol):
         self.transport.abort()
 
     def _make_place(self) -> None:
-        """End the connection that has asked for nothing for the longest time."""
+        """End the connection that has asked for nothing for the longest time, if there are many."""
+        if len(self.connections) <= limits.connections():
+            return
         connections: set[Any] = self.connections
-        idle = [one for one in connections if one.conn.their_state is h11.IDLE]
-        min(idle, key=lambda one: one._last_heard).transport.abort()
+        opened = [one for one in connections if not one.transport.is_closing()]
+        idle = [one for one in opened if one.conn.their_state is h11.IDLE]
+        if len(opened) > limits.connections():
+            min(idle, key=lambda one: one._last_heard).transport.abort()
 
 
 class _Quiet:

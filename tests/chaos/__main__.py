@@ -19,7 +19,8 @@ from tests.chaos.scenarios import SCENARIOS, NotRun
 
 _PROMISED = {"tfserving": 0.999, "modelarts": 0.999}  # in scenarios a to c
 _HEAD = (
-    "| | what happens | service | calls | right | errors of the tree | anything else | slowest |\n"
+    "| | what happens | service | calls | right | errors of the tree | anything else | slowest "
+    "| memory |\n"
 )
 
 
@@ -37,7 +38,7 @@ def main() -> int:
         found, wrong = _run(key, flags.seconds)
         rows += found
         problems += [f"{key}: {each}" for each in wrong]
-    table = _HEAD + "|---" * 8 + "|\n" + "".join(rows)
+    table = _HEAD + "|---" * 9 + "|\n" + "".join(rows)
     print(table, *problems, sep="\n")
     if not flags.scenarios and flags.seconds >= 60:
         tables.write("chaos", table)
@@ -56,7 +57,7 @@ def _in_a_namespace(key: str, seconds: float) -> tuple[list[str], list[str]]:
     """Run with 1 MB of memory for a disk, which only this process and its children see."""
     what = SCENARIOS[key][0]
     if not shutil.which("unshare"):
-        return [f"| {key} | {what} | not run: there is no unshare | | | | | |\n"], []
+        return [f"| {key} | {what} | not run: there is no unshare | | | | | | |\n"], []
     with tempfile.TemporaryDirectory(prefix="otw-chaos-") as folder:
         mount = f"mount -t tmpfs -o size=1m tmpfs {folder} && exec "
         command = f"{sys.executable} -m tests.chaos --inside={key} --seconds={seconds}"
@@ -87,7 +88,7 @@ def _told(key: str, seconds: float) -> tuple[list[str], list[str]]:
     try:
         outcomes = scenario(seconds)
     except NotRun as error:
-        return [f"| {key} | {what} | not run: {error} | | | | | |\n"], []
+        return [f"| {key} | {what} | not run: {error} | | | | | | |\n"], []
     finally:
         problems = _left_behind(before)
     rows = []
@@ -105,7 +106,8 @@ def _row(key: str, what: str, name: str, outcome: Outcome) -> str:
     kinds = ", ".join(f"{kind} {count:,}" for kind, count in sorted(outcome.errors.items()))
     return (
         f"| {key} | {what} | {name} | {outcome.calls:,} | {outcome.share:.3%} | {kinds or 'none'} "
-        f"| {len(outcome.wrong) or 'none'} | {outcome.slowest:.1f} s |\n"
+        f"| {len(outcome.wrong) or 'none'} | {outcome.slowest:.1f} s "
+        f"| {f'+{outcome.memory} MB' if outcome.memory else ''} |\n"
     )
 
 

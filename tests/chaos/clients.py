@@ -60,6 +60,7 @@ class Outcome:
     errors: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     wrong: list[str] = dataclasses.field(default_factory=list)
     slowest: float = 0.0
+    memory: int = 0  # MB that the service has grown by, where the scenario measures it
 
     @property
     def calls(self) -> int:

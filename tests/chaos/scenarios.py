@@ -21,6 +21,7 @@ from PIL import Image, ImageDraw
 from helpers import ccai, channels, endpoints, modelarts
 from helpers.errors import ConnectionFailed, DeadlineExceeded
 from practice import instance, manager, state
+from tests.chaos import greedy
 from tests.chaos.clients import CALLS, Outcome, calling, once
 
 Outcomes = dict[str, Outcome]
@@ -274,8 +275,11 @@ SCENARIOS: dict[str, tuple[str, Callable[[float], Outcomes]]] = {
     "f": ("two programs start and stop the services at once", two_kernels),
     "g": ("another user of the machine calls them, too", other_user),
     "h": ("one service reads large scans, and ready() is called all the while", busy),
+    "i": ("calls that are half sent, more than there are workers", greedy.half_sent),
+    "j": ("messages that become far larger than they are", greedy.bombs),
     "k": ("one account's IAM never answers", silent_iam),
     "l": ("the clock is set five seconds forth and back", stepped_clock),
+    "m": ("250 idle connections a port, 256 descriptors at the start", greedy.few_descriptors),
 }
 
 
