@@ -28,19 +28,23 @@ class InferenceService(inference_service_pb2_grpc.InferenceServicer):
         self._turn = threading.Lock()
 
     def Classification(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return self._infer("Classification", _classification, pixels.decode(request.buffer))
+        return self._infer(
+            context, "Classification", _classification, pixels.decode(request.buffer)
+        )
 
     def FaceDetection(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return self._infer("FaceDetection", _face_detection, pixels.decode(request.buffer))
+        return self._infer(context, "FaceDetection", _face_detection, pixels.decode(request.buffer))
 
     def FacialLandmark(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return self._infer("FacialLandmark", _facial_landmark, pixels.decode(request.buffer))
+        return self._infer(
+            context, "FacialLandmark", _facial_landmark, pixels.decode(request.buffer)
+        )
 
     def OCR(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return self._infer("OCR", _ocr, pixels.decode(request.buffer))
+        return self._infer(context, "OCR", _ocr, pixels.decode(request.buffer))
 
     def ASR(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return self._infer("ASR", _asr, strict_pcm(request.buffer))
+        return self._infer(context, "ASR", _asr, strict_pcm(request.buffer))
 
     def HealthCheck(self, request: Any, context: grpc.ServicerContext) -> Any:
         status = inference_service_pb2.HealthStatus.TIMEOUT
@@ -49,13 +53,21 @@ class InferenceService(inference_service_pb2_grpc.InferenceServicer):
             status = inference_service_pb2.HealthStatus.SUCCESS
         return inference_service_pb2.HealthStatus(status=status)
 
-    def _infer(self, name: str, run: Callable[[Any, Backend], str], data: Any) -> Any:
+    def _infer(
+        self,
+        context: grpc.ServicerContext,
+        name: str,
+        run: Callable[[Any, Backend], str],
+        data: Any,
+    ) -> Any:
         text = ""  # Oddity: a failure is an empty text, and its status is OK
         try:
             if data is None:
                 raise EngineFailed("the file is none that this method reads")
             self._backend.policy.check()
             with self._turn:
+                if not context.is_active():
+                    raise EngineFailed("its caller has gone")
                 text = run(data, self._backend)
         except EngineFailed as failure:
             log.error("%s: %s", name, failure)

@@ -4,7 +4,7 @@ import functools
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -85,6 +85,11 @@ class Calls(grpc.ServerInterceptor):
             limits.messages.give_back(taken)
             raise
 
+        if taken or response.ByteSize() > limits.SMALL:
+            self._wait_for_reader(context, taken)
+        return response
+
+    def _wait_for_reader(self, context: grpc.ServicerContext, taken: int) -> None:
         def sent() -> None:
             self._unread.remove(context)
             limits.messages.give_back(taken)
@@ -92,33 +97,29 @@ class Calls(grpc.ServerInterceptor):
         self._unread.add(context)
         if not context.add_callback(sent):  # it has ended already
             sent()
-        return response
 
     def _watch(self, handler: Any, method: str, contents: Any, context: Any, send: Any) -> Any:
         request = _read(self._first(contents, context, method), handler, context)
         return handler.unary_stream(request, context, send)
 
     def _converse(self, handler: Any, contents: Any, context: Any) -> Any:
-        received = self._received(contents, context)
+        received = iter(functools.partial(self._next, contents, context), None)
         requests = (_read(content, handler, context) for content in received)
         return handler.stream_stream(requests, context)
 
     def _first(self, contents: Any, context: grpc.ServicerContext, method: str) -> bytes:
-        for content in self._received(contents, context):
+        content = self._next(contents, context)
+        if content is not None:
             return content
         text = f'"{method}" requires exactly one request message.'
         return context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
 
-    def _received(self, contents: Any, context: grpc.ServicerContext) -> Iterator[bytes]:
-        while True:
-            self._half_sent.add(context)
-            try:
-                content = next(contents, None)
-            finally:
-                self._half_sent.remove(context)
-            if content is None:
-                return
-            yield content
+    def _next(self, contents: Any, context: grpc.ServicerContext) -> bytes | None:
+        self._half_sent.add(context)
+        try:
+            return next(contents, None)
+        finally:
+            self._half_sent.remove(context)
 
 
 class _Waiting:

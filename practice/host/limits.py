@@ -104,6 +104,13 @@ def inflated(content: bytes, most: int) -> bytes | None:
     return inflated
 
 
+def json_values(document: bytes) -> int:
+    """Count the values that a document has at most, without reading it; 0 for a small one."""
+    if len(document) <= SMALL:
+        return 0
+    return sum(map(document.count, (b",", b"[", b"{")))  # none begins without one of these
+
+
 @functools.cache
 def connections() -> int:
     """Ask the system for more descriptors; returns the connections that one port may have."""

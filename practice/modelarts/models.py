@@ -11,18 +11,20 @@ from typing import Any
 
 import numpy as np
 from python_multipart.multipart import parse_options_header
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import JSONResponse
 
 from practice.ccai.engines import EngineFailed
-from practice.host import pixels
-from practice.modelarts.answers import dispatcher, recognition_failed
+from practice.host import limits, pixels
+from practice.modelarts.answers import dispatcher, gateway, recognition_failed
 from practice.tfserving.engine import Task
 
 log = logging.getLogger("practice.modelarts")
 FLOWERS = ("Iris-setosa", "Iris-versicolor", "Iris-virginica")
 FIELDS = ("sepal_length", "sepal_width", "petal_length", "petal_width")
+_MOST_VALUES = 2**20  # of a JSON document: 12 MB of flowers are fewer, but not 12 MB of brackets
 _FORM = "multipart/form-data"
 _SIZE = 96  # pixels on each side of what the detector takes
 _CERTAIN = 0.5  # the detector's scores below this mean nothing
@@ -159,8 +161,11 @@ async def read(headers: Headers, body: bytes) -> Any:
         raise dispatcher(400, "4202", "The request is empty.")
     if headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM:
         return await _read_form(headers, body)
+    if limits.json_values(body) > _MOST_VALUES:
+        raise gateway(413, "0201", "Request entity too large")
     try:
-        return json.loads(body, parse_constant=_refuse)
+        # In a thread: a large one takes a while.
+        return await run_in_threadpool(json.loads, body, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise dispatcher(400, "4105", "The request body is not correct JSON.") from error
 

@@ -16,20 +16,23 @@ METHOD = "/practice.Test/Size"
 
 
 class _Handlers(grpc.GenericRpcHandler):
-    """One method: how many bytes came, or as many zeros as the text says."""
+    """One method: how many bytes came."""
 
     def service(self, handler_call_details: Any) -> Any:
-        return grpc.unary_unary_rpc_method_handler(self._answer, wrappers_pb2.BytesValue.FromString)
+        message = wrappers_pb2.BytesValue
+        return grpc.unary_unary_rpc_method_handler(
+            self._answer, message.FromString, message.SerializeToString
+        )
 
-    def _answer(self, request: Any, context: grpc.ServicerContext) -> bytes:
-        value = request.value
-        return bytes(int(value[1:])) if value[:1] == b"=" else str(len(value)).encode()
+    def _answer(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return wrappers_pb2.BytesValue(value=str(len(request.value)).encode())
 
 
 class Running:
     """A gRPC server in this process, with one thread to work."""
 
     def __init__(self) -> None:
+        self.ended = threading.Event()
         self.port = processes.choose_port()
         self.server = server.GrpcServer(server.Activity(), None, self.port, threads=1)
         self.server.grpc.add_generic_rpc_handlers([_Handlers()])
@@ -39,14 +42,14 @@ class Running:
 
     def ask(self, value: bytes = b"", **more: Any) -> bytes:
         content = wrappers_pb2.BytesValue(value=value).SerializeToString()
-        return self.channel.unary_unary(METHOD)(content, timeout=20, **more)
+        answer = self.channel.unary_unary(METHOD)(content, timeout=20, **more)
+        return wrappers_pb2.BytesValue.FromString(answer).value
 
     def begin(self) -> grpc.Future:
         """Send the headers of a call, and no message."""
-        never = threading.Event()
 
         def nothing() -> Iterator[bytes]:
-            never.wait(60)
+            self.ended.wait(60)
             yield b""
 
         return self.channel.stream_unary(METHOD).future(nothing())
@@ -57,6 +60,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
     monkeypatch.setattr(limits, "PATIENCE", PATIENCE)
     running = Running()
     yield running
+    running.ended.set()
     running.channel.close()
     running.server.stop()
 
@@ -107,7 +111,7 @@ def test_compressed_messages_are_read(here: Running, compression: grpc.Compressi
 
 def test_a_message_that_only_begins_like_a_compressed_one_is_read(here: Running) -> None:
     content = b"\x78\x01" + wrappers_pb2.BytesValue(value=b"ab").SerializeToString()
-    assert here.channel.unary_unary(METHOD)(content, timeout=20) == b"2"
+    assert here.channel.unary_unary(METHOD)(content, timeout=20) == b"\x0a\x012"
 
 
 @pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])

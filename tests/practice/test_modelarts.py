@@ -677,6 +677,11 @@ def test_a_body_of_13_megabytes_is_too_large_and_one_of_11_9_is_not(here: Runnin
         is_refused(answer, 413, "APIG.0201", "Request entity too large")
 
 
+def test_a_body_of_millions_of_values_is_too_large(here: Running) -> None:
+    body = b'{"data": {"req_data": [' + b"[]," * 2**20 + b"[]]}}"
+    is_refused(here.ask(IRIS, body, here.with_token), 413, "APIG.0201", "Request entity too large")
+
+
 def test_a_body_in_chunks_has_the_same_limit(here: Running) -> None:
     headers = {**here.with_token, "Transfer-Encoding": "chunked"}
     assert named(here.ask(IRIS, RIGHT, headers)) == "Iris-setosa"
