@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import shlex
 import sys
 
 from helpers import progress
@@ -60,14 +59,15 @@ def logs(arguments: argparse.Namespace) -> int:
 
 def env(arguments: argparse.Namespace) -> int:
     """Print where a service is, for a shell to read."""
+    from workbench.code.curl import quoted  # 130 ms
+
     name = services.get(arguments.name).name
     if not manager.status(name)[name]["healthy"]:
         return _fail(name, "is not running")
     for variable, value in manager.variables(name).items():
-        if arguments.shell == "sh":
-            print(f"export {variable}={shlex.quote(value)}")
-        else:
-            print(f"$env:{variable} = '{value.replace(chr(39), chr(39) * 2)}'")
+        text = quoted([value], arguments.shell)
+        begin, equals = ("export ", "=") if arguments.shell == "sh" else ("$env:", " = ")
+        print(f"{begin}{variable}{equals}{text}")
     return 0
 
 

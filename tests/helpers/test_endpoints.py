@@ -7,6 +7,7 @@ import pytest
 
 from helpers import channels, endpoints
 from helpers.endpoints import Endpoint, load
+from helpers.endpoints.endpoint import is_loopback
 from helpers.errors import BadInput, ConnectionFailed
 from workbench import proxies
 
@@ -393,6 +394,16 @@ def test_an_empty_variable_hides_the_others_from_grpc(monkeypatch: pytest.Monkey
     monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
     monkeypatch.setenv("no_proxy", "")
     assert proxies.proxy(Endpoint("tfserving", grpc="192.0.2.7:8500")) == ""
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.1", "::1", "[::1]"])
+def test_this_machine_is_known_by_its_name(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["127.example.com", "127", "localhost.example", "128.0.0.1", ""])
+def test_a_name_that_only_looks_like_this_machine_may_have_a_proxy(host: str) -> None:
+    assert not is_loopback(host)
 
 
 @pytest.mark.parametrize(
