@@ -20,6 +20,7 @@ from packaging.utils import canonicalize_name
 
 from tests.notebooks.test_offline import DEAD, PROXIES, ROOT, namespace
 
+OWN = {"over-the-wire", "pip", "setuptools"}  # and what comes with an empty environment
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="make is for POSIX systems")
 
 
@@ -116,6 +117,9 @@ def test_a_class_installs_from_a_stick_and_runs_a_chapter_with_loopback_only() -
         status, output = make(*arguments, cwd=clone, words=words)
         assert status == 0, output[-3000:]
         assert " passed" in output
+        python = clone / ".venv" / "bin" / "python"
+        assert packages(python) - OWN == locked("requirements.txt", "requirements/test.txt") - OWN
+        assert examined(python, clone) == {"Python": "green", "packages": "green"}
         # From now on nothing is installed, and the stick is not needed.
         status, output = make("test", "ARGS=--version", cwd=clone, words=words)
         assert status == 0, output[-3000:]
@@ -151,32 +155,25 @@ def examined(python: Path, clone: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("installer", ["pip", "uv"])
-def test_lab_brings_the_chapters_packages_and_tensorflow_comes_when_asked(
-    installer: str, tmp_path: Path
-) -> None:
-    uv = "" if installer == "pip" else shutil.which("uv")
-    if uv is None:
+def test_lab_brings_the_chapters_packages_and_tensorflow_comes_when_asked(tmp_path: Path) -> None:
+    if not (uv := shutil.which("uv")):
         pytest.skip("not run: there is no uv")
     clone = copy_of_the_tree(tmp_path / "a clone")
-    arguments = (f"UV={uv}", "ARGS=--help")
-    status, output = make("lab", *arguments, cwd=clone)
+    python = clone / ".venv" / "bin" / "python"
+    status, output = make("lab", f"UV={uv}", "ARGS=--help", cwd=clone)
     skip_without_network(output)
     assert status == 0, output[-3000:]
-    python = clone / ".venv" / "bin" / "python"
-    own = {"over-the-wire", "pip", "setuptools"}
-    light = locked("requirements.txt")
-    assert packages(python) - own == light - own
-    assert not light & {"keras", "mypy", "playwright", "pytest", "scipy", "tensorflow"}
+    chapters = locked("requirements.txt")
+    assert packages(python) - OWN == chapters - OWN
+    assert not chapters & {"keras", "mypy", "playwright", "pytest", "scipy", "tensorflow"}
     assert examined(python, clone) == {"Python": "green", "packages": "green"}
 
-    if installer == "uv":  # with pip it is the same, and takes long
-        status, output = make("tensorflow", *arguments, cwd=clone)
-        assert status == 0, output[-3000:]
-        both = locked("requirements.txt", "requirements/tensorflow.txt")
-        assert packages(python) - own == both - own
-        assert both & {"tensorflow", "tensorflow-cpu"}
-        assert examined(python, clone) == {"Python": "green", "packages": "green"}
+    status, output = make("tensorflow", f"UV={uv}", cwd=clone)
+    assert status == 0, output[-3000:]
+    both = locked("requirements.txt", "requirements/tensorflow.txt")
+    assert packages(python) - OWN == both - OWN
+    assert both & {"tensorflow", "tensorflow-cpu"}
+    assert examined(python, clone) == {"Python": "green", "packages": "green"}
 
 
 @pytest.mark.slow
