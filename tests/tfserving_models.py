@@ -99,6 +99,7 @@ def odd_signatures() -> dict[str, Any]:
         "add_optional": optional,
         "no_method": signature({"a": number}, {"y": number + 1}, "tensorflow/serving/other"),
         "slow": signature({"a": number}, {"y": tf.cast(forever[0], tf.float32)}),
+        "tensors_the_other_way": signature({"a": whole, "b": number}, {"y": number}),
         "divide": signature({"b": whole}, {"y": 100 // whole}),
         "predict_both": signature(inputs, both),
         "predict_value": signature(inputs, {"outputs": parsed["v"]}),
@@ -114,6 +115,9 @@ def odd_signatures() -> dict[str, Any]:
         "other_outputs": (inputs, many),
         "flat_scores": (inputs, {"scores": scores[:, 0]}),
         "one_row": (inputs, {"scores": scores[:1]}),
+        "whole_classes": (inputs, {"classes": tf.cast(scores, tf.int32)}),
+        "double_scores": (inputs, {"scores": tf.cast(scores, tf.float64)}),
+        "more_classes": (inputs, {"classes": tf.tile(classes, [1, 2]), "scores": scores}),
         "elsewhere": ({"inputs": other}, {"classes": other[:, tf.newaxis]}),
     }
     regresses = {
@@ -124,6 +128,8 @@ def odd_signatures() -> dict[str, Any]:
         "value_other_input": ({"examples": examples}, {"outputs": parsed["v"]}),
         "value_other_output": (inputs, {"y": parsed["v"]}),
         "value_two_inputs": ({"inputs": examples, "more": other}, {"outputs": parsed["v"]}),
+        "one_value": (inputs, {"outputs": parsed["v"][:1]}),
+        "double_value": (inputs, {"outputs": tf.cast(parsed["v"], tf.float64)}),
         "wide_value": (inputs, {"outputs": scores}),
     }
     return (

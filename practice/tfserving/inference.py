@@ -1,8 +1,9 @@
 """What Predict, Classify, Regress and MultiInference do, whichever way they were asked.
 
 gRPC and REST read a request each in its own way, call these, and write the answer each in its
-own way. See tensorflow_serving/servables/tensorflow: predict_util.cc, classifier.cc,
-regressor.cc, multi_inference.cc.
+own way. The rules, their order and their sentences are those of TensorFlow Serving 2.21, see
+tensorflow_serving/servables/tensorflow: predict_util.cc, classifier.cc, regressor.cc,
+multi_inference.cc.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.serving_api import types_pb2
-from helpers.tensors import to_ndarray
+from helpers.tensors import to_data_type, to_ndarray
 from practice.tfserving.engine import (
     CLASSIFY_METHOD,
     DEFAULT_SIGNATURE,
@@ -40,10 +41,10 @@ def predict(
     servable: Servable,
     signature_name: str,
     inputs: Mapping[str, NDArray],
-    output_filter: Sequence[str] = (),
+    outputs: tuple[str, ...],
     deadline: float = NEVER,
 ) -> dict[str, NDArray]:
-    """Run a signature that exists; returns its outputs, or those that the filter names.
+    """Run a signature that exists; returns the outputs that are named.
 
     Parameters
     ----------
@@ -51,33 +52,19 @@ def predict(
     signature_name : str
     inputs : mapping of str to ndarray
         By the signature's names and of its dtypes.
-    output_filter : sequence of str
+    outputs : tuple of str
+        As `output_names` gives them.
     deadline : float
         `time.monotonic()` at which the caller's deadline ends.
 
     Raises
     ------
     Failure
-        For a filter that names what there is not, and whatever the engine finds wrong.
+        Whatever the engine finds wrong.
     """
     signature = servable.model.signatures[signature_name]
-    methods = (PREDICT_METHOD, CLASSIFY_METHOD, REGRESS_METHOD)
-    if servable.checks_methods and signature.method_name not in methods:
-        raise Failure(
-            "INTERNAL",
-            "Expected prediction signature method_name to be one of "
-            f"{{{', '.join(methods)}}}. Was: {signature.method_name}",
-        )
-    for index, alias in enumerate(output_filter):
-        if alias not in signature.outputs:
-            raise invalid(
-                f"output tensor alias not found in signature: {alias} "
-                f"Outputs expected to be in the set {braced(signature.outputs)}."
-            )
-        if alias in output_filter[:index]:
-            raise invalid(f"duplicate output tensor alias: {alias}")
-    task = Task(signature_name, tuple(output_filter) or tuple(signature.outputs))
     unset = {name: to_ndarray(signature.defaults[name]) for name in signature.defaults}
+    task = Task(signature_name, outputs)
     return servable.model.run([task], unset | dict(inputs), deadline)[0]
 
 
@@ -129,7 +116,6 @@ def multi_inference(
         As those two, and for tasks that do not go together.
     """
     planned: list[tuple[Task, str]] = []
-    tensors: set[str] = set()
     for task in tasks:
         if not task.model_spec.name:
             raise invalid("Found ModelSpec with an empty model name.")
@@ -144,16 +130,38 @@ def multi_inference(
         if task.method_name not in _METHODS:
             text = f"Unsupported signature method_name: {task.method_name}"
             raise Failure("UNIMPLEMENTED", text)
-        outputs = _METHODS[task.method_name].outputs(signature)
-        tensors.add(signature.inputs["inputs"].name)
-        if len(tensors) > 1:
-            raise invalid("Input tensor must be the same for all Signatures.")
-        planned.append((Task(name, outputs), task.method_name))
+        planned.append((_task(servable, name, signature, task.method_name), task.method_name))
+    # The tasks' input tensors may differ, as those of a TensorFlow 2 model do. All are fed the same
+    # examples; TensorFlow Serving 1 refused such tasks.
     runs = servable.model.run([task for task, _ in planned], _inputs(examples), deadline)
     return [
         (task.signature_name, method, _METHODS[method].read(outputs, len(examples)))
         for (task, method), outputs in zip(planned, runs, strict=True)
     ]
+
+
+def check_method(servable: Servable, signature: Any) -> None:
+    """Raise Failure for a signature that Predict is not for, where methods are looked at."""
+    methods = (PREDICT_METHOD, CLASSIFY_METHOD, REGRESS_METHOD)
+    if servable.checks_methods and signature.method_name not in methods:
+        raise Failure(
+            "INTERNAL",
+            "Expected prediction signature method_name to be one of "
+            f"{{{', '.join(methods)}}}. Was: {signature.method_name}",
+        )
+
+
+def output_names(signature: Any, output_filter: Sequence[str]) -> tuple[str, ...]:
+    """Return the outputs that a filter names, or all; Failure for a filter that does not fit."""
+    for index, alias in enumerate(output_filter):
+        if alias not in signature.outputs:
+            raise invalid(
+                f"output tensor alias not found in signature: {alias} "
+                f"Outputs expected to be in the set {braced(signature.outputs)}."
+            )
+        if alias in output_filter[:index]:
+            raise invalid(f"duplicate output tensor alias: {alias}")
+    return tuple(output_filter) or tuple(signature.outputs)
 
 
 def check_names(signature: Any, names: Iterable[str]) -> None:
@@ -198,13 +206,19 @@ def _infer(
     method: str, servable: Servable, signature_name: str, examples: Sequence[bytes], deadline: float
 ) -> Any:
     signature = _find(servable, signature_name, "No signature was found with the name: ")
-    name, outputs, read = _METHODS[method]
+    task = _task(servable, signature_name, signature, method)
+    outputs = servable.model.run([task], _inputs(examples), deadline)[0]
+    return _METHODS[method].read(outputs, len(examples))
+
+
+def _task(servable: Servable, signature_name: str, signature: Any, method: str) -> Task:
+    """Plan a signature's run, or raise Failure where it is not made for the method."""
+    name, outputs, _ = _METHODS[method]
     if servable.checks_methods and signature.method_name != method:
         raise invalid(
             f"Expected {name} signature method_name to be {method}. Was: {signature.method_name}"
         )
-    task = Task(signature_name, outputs(signature))
-    return read(servable.model.run([task], _inputs(examples), deadline)[0], len(examples))
+    return Task(signature_name, outputs(signature))
 
 
 def _find(servable: Servable, signature_name: str, text: str) -> Any:
@@ -257,8 +271,8 @@ def _classes(outputs: Mapping[str, NDArray], count: int) -> Classes:
                 f"Expected Tensor shape: [batch_size num_classes] but got {_shape(array)}"
             )
         expected = "DT_STRING" if name == "classes" else "DT_FLOAT"
-        if array.dtype.kind != ("O" if name == "classes" else "f"):
-            raise invalid(f"Expected {name} Tensor of {expected}. Got: {array.dtype}")
+        if _type(array) != expected:
+            raise invalid(f"Expected {name} Tensor of {expected}. Got: {_type(array)}")
         if len(array) != count:
             raise invalid(f"Expected {name} output batch size of {count}. Got: {len(array)}")
     size = next(iter(outputs.values())).shape
@@ -266,8 +280,8 @@ def _classes(outputs: Mapping[str, NDArray], count: int) -> Classes:
     scores = outputs.get("scores", np.zeros(size))
     if labels.shape != scores.shape:
         raise invalid(
-            "Tensors class and score should match in shape. "
-            f"Got: {_shape(labels)} vs. {_shape(scores)}"
+            "Tensors class and score should match in dim_size(1). "
+            f"Got {labels.shape[1]} vs. {scores.shape[1]}"
         )
     rows = zip(labels.tolist(), scores.tolist(), strict=True)
     return [[Class(*pair) for pair in zip(*row, strict=True)] for row in rows]
@@ -282,12 +296,15 @@ def _values(outputs: Mapping[str, NDArray], count: int) -> list[float]:
         )
     if len(values) != count:
         raise invalid(
-            "Input batch size did not match output batch size. "
-            f"Expected: {count} Got: {len(values)}"
+            f"Input batch size did not match output batch size: {count} vs. {len(values)}"
         )
-    if values.dtype != np.float32:
-        raise invalid(f"Expected output Tensor of DT_FLOAT. Got: {values.dtype}")
+    if _type(values) != "DT_FLOAT":
+        raise invalid(f"Expected output Tensor of DT_FLOAT.  Got: {_type(values)}")
     return values.reshape(-1).tolist()
+
+
+def _type(array: NDArray) -> str:
+    return types_pb2.DataType.Name(to_data_type(array.dtype))
 
 
 def _shape(array: NDArray) -> str:

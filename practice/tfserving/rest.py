@@ -192,9 +192,11 @@ class _Handler:
             raise invalid(f"Failed to get input map for signature: {asked or 'DEFAULT'}")
         data_types = {alias: info.dtype for alias, info in signature.inputs.items()}
         inputs = json_input.predict_inputs(document, data_types)
+        inference.check_method(servable, signature)
         inference.check_names(signature, inputs.arrays)
+        names = tuple(signature.outputs)
         with self._metrics.runtime(servable.name, "Predict"):
-            outputs = inference.predict(servable, name, inputs.arrays, deadline=self._deadline())
+            outputs = inference.predict(servable, name, inputs.arrays, names, self._deadline())
         write = json_output.predictions if inputs.by_row else json_output.columns
         return write(outputs)
 

@@ -86,10 +86,13 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         signature = servable.model.signatures.get(name)
         if signature is None:
             raise Failure("FAILED_PRECONDITION", f'Serving signature key "{name}" not found.')
+        inference.check_method(servable, signature)
         inputs = _inputs(request, signature)
+        names = inference.output_names(signature, request.output_filter)
+        _check_types(request, signature)
         deadline = _deadline(context)
         with self.metrics.runtime(servable.name, "Predict"):
-            outputs = inference.predict(servable, name, inputs, request.output_filter, deadline)
+            outputs = inference.predict(servable, name, inputs, names, deadline)
         response = predict_pb2.PredictResponse()
         _fill_spec(response.model_spec, servable, name)
         for alias, array in outputs.items():
@@ -224,7 +227,13 @@ def _inputs(request: Any, signature: Any) -> dict[str, NDArray]:
             arrays[alias] = to_ndarray(request.inputs[alias])
         except BadInput as error:
             raise invalid(f"tensor parsing error: {alias}: {error}") from error
-    for position, alias in enumerate(sorted(arrays)):
+    return arrays
+
+
+def _check_types(request: Any, signature: Any) -> None:
+    """Raise Failure for a wrong dtype; TensorFlow counts by the names of the graph's tensors."""
+    aliases = sorted(request.inputs, key=lambda alias: signature.inputs[alias].name)
+    for position, alias in enumerate(aliases):
         expected = signature.inputs[alias].dtype
         sent = request.inputs[alias].dtype
         if sent != expected:
@@ -232,7 +241,6 @@ def _inputs(request: Any, signature: Any) -> dict[str, NDArray]:
                 f"Expects arg[{position}] to be {inference.type_name(expected)} "
                 f"but {inference.type_name(sent)} is provided"
             )
-    return arrays
 
 
 def _examples(message: Any) -> list[bytes]:
