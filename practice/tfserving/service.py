@@ -174,6 +174,8 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         self._models.reload(request.config)
         response = model_management_pb2.ReloadConfigResponse()
         response.status.SetInParent()
+        for name in dict.fromkeys(request.metric_names):
+            response.metric.add(name=name)  # no reload makes a metric grow that is kept here
         return response
 
 
