@@ -18,8 +18,8 @@ def reports() -> Iterator[tuple[int, Any]]:
     for file in HERE.glob("test_*.py"):
         module = importlib.import_module(f"tests.field.{file.stem}")
         for name, test in vars(module).items():
-            if found := re.match(r"test_(\d\d)_", name):
-                yield int(found[1]), test
+            if number := re.match(r"test_(\d\d)_", name):
+                yield int(number[1]), test
 
 
 def passes(test: Any) -> bool:
@@ -36,8 +36,8 @@ def test_the_docs_say_how_many_public_reports_pass() -> None:
     for number, test in reports():
         numbered[number].append(passes(test))
     assert sorted(numbered) == list(range(1, max(numbered) + 1))
-    found = re.search(SENTENCE, PAGE.read_text(encoding="utf-8"))
-    assert found
+    stated = re.search(SENTENCE, PAGE.read_text(encoding="utf-8"))
+    assert stated
     passing = sum(map(all, numbered.values()))
-    assert (int(found[1]), int(found[2])) == (passing, len(numbered))
-    assert datetime.strptime(found[3], "%d %B %Y").replace(tzinfo=UTC) <= datetime.now(UTC)
+    assert (int(stated[1]), int(stated[2])) == (passing, len(numbered))
+    assert datetime.strptime(stated[3], "%d %B %Y").replace(tzinfo=UTC) <= datetime.now(UTC)
