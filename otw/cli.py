@@ -119,6 +119,12 @@ def _add_serve(commands: _Commands) -> None:
         help="a SavedModel, a folder of its versions (1, 2, ...), or a .tflite file",
     )
     serve.add_argument("--name", default="", help="of model and profile (default: the folder's)")
+    serve.add_argument(
+        "--tags",
+        default="",
+        metavar="TAG,TAG",
+        help="which graph of a SavedModel (default: serve, or the only one there is)",
+    )
 
 
 def _add_calls(commands: _Commands) -> None:

@@ -7,14 +7,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from google.protobuf.message import DecodeError
+
+from helpers.serving_api import saved_model_pb2
 from practice import state
 from practice.state import PracticeError
 
+SERVE = "serve"  # the tag of what a SavedModel holds for serving
 _SAVED = ("saved_model.pb", "saved_model.pbtxt")
 _LITE = "model.tflite"
 _KERAS = "{} is a Keras model. Export it: keras.models.load_model({!r}).export('exported')"
 _TORCH = "{} is a PyTorch model. Convert it to TFLite, for instance with the package litert-torch."
 _ONNX = "{} is an ONNX model. Convert it to a SavedModel, for instance with the package onnx2tf."
+_ARCHIVE = "{} is an archive. Unpack it, and name the folder that comes out."
 _ADVICE = {
     ".keras": _KERAS,
     ".h5": _KERAS,
@@ -22,6 +27,7 @@ _ADVICE = {
     ".pt": _TORCH,
     ".pth": _TORCH,
     ".onnx": _ONNX,
+    **dict.fromkeys((".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz"), _ARCHIVE),
 }
 
 
@@ -54,6 +60,35 @@ class ModelFiles(NamedTuple):
     def saved_model(self) -> Path:
         """The file that TensorFlow reads."""
         return (self.newest or self.path) / _SAVED[0]
+
+    def tags(self, wanted: str = "") -> str:
+        """Return which of the SavedModel's graphs to serve, by its tags with commas between.
+
+        Parameters
+        ----------
+        wanted : str
+            The tags, in any order; without them the graph for serving, or the only one there is.
+
+        Raises
+        ------
+        PracticeError
+            When there is no such graph, or one of several would have to be chosen.
+        """
+        try:
+            saved_model = saved_model_pb2.SavedModel.FromString(self.saved_model.read_bytes())
+        except (OSError, DecodeError):  # the service says what is wrong with it
+            return wanted or SERVE
+        there = {frozenset(graph.meta_info_def.tags) for graph in saved_model.meta_graphs}
+        chosen = frozenset((wanted or SERVE).split(","))
+        if not wanted and chosen not in there and len(there) == 1:
+            [chosen] = there
+        if there and chosen not in there:
+            listed = "; ".join(sorted(",".join(sorted(tags)) for tags in there))
+            raise PracticeError(
+                f"{self.path} has no graph with the tags {','.join(sorted(chosen))}. "
+                f"There are: {listed}. Choose with --tags."
+            )
+        return ",".join(sorted(chosen))
 
     def lay_out(self, folder: Path) -> Path:
         """Return a folder of versions: the model's own, or `folder` with this as version 1."""
@@ -107,7 +142,14 @@ def _in_folder(folder: Path) -> ModelFiles:
     if files:
         listed = ", ".join(file.name for file in files)
         raise PracticeError(f"{folder} has several TFLite files: {listed}. Name one of them.")
+    for entry in entries:
+        if _has_saved_model(entry) or (entry / _LITE).is_file():
+            raise PracticeError(
+                f"{folder} has a model in {entry.name}, which is no number. A version is a folder "
+                f"named by its number: rename {entry.name} to 1, or serve {entry} alone."
+            )
     names = [entry.name for entry in entries]
+    names += [file.name for version in versions for file in sorted(version.iterdir())]
     shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
     raise _unfit(f"{folder} holds no model to serve. Found there: {shown or 'nothing'}.", names)
 

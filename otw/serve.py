@@ -49,11 +49,17 @@ def run(arguments: argparse.Namespace) -> int:
     name = _name(files, arguments.name)
     if not files.light and not official.has_tensorflow():
         raise state.PracticeError(f"{files.path} is a SavedModel. {official.ABSENT}")
+    flags = list(_FLAGS)
+    if not files.light:
+        tags = files.tags(arguments.tags)
+        flags.append(f"--saved_model_tags={tags}")
+        if not arguments.tags and tags != modelfiles.SERVE:
+            print(f"Its only graph has the tags {tags}, and is served.")
     with Stop() as stop, contextlib.ExitStack() as stack:
         folder = instance.make_folder(name)
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         base = files.lay_out(folder / "models" / name)
-        own = launch.Launch(_service(name, files), folder, base, private=True, flags=_FLAGS)
+        own = launch.Launch(_service(name, files), folder, base, private=True, flags=flags)
         own.wishes = PORTS
         stack.callback(own.end)
         with contextlib.suppress(KeyboardInterrupt):

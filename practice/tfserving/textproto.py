@@ -14,10 +14,11 @@ log = logging.getLogger("practice.tfserving")
 def read(path: str, message: M) -> M:
     """Fill a message from a file in text form, or raise Failure as the product words it."""
     try:
-        with open(path, encoding="utf-8") as file:
+        # A comment may be in any encoding.
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return text_format.Parse(file.read(), message)
-    except text_format.ParseError as error:
+    except (text_format.ParseError, UnicodeError) as error:
         log.error("Error parsing text-format %s: %s", message.DESCRIPTOR.full_name, error)
         raise invalid(f"Invalid protobuf file: '{path}'") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise Failure("NOT_FOUND", f"{path}; {getattr(error, 'strerror', error)}") from error
+    except OSError as error:
+        raise Failure("NOT_FOUND", f"{path}; {error.strerror or error}") from error

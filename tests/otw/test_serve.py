@@ -20,6 +20,7 @@ import pytest
 
 from helpers import endpoints
 from helpers.endpoints import Endpoint
+from helpers.serving_api import saved_model_pb2
 from helpers.tfserving import VersionStatus
 from helpers.tfserving.signatures import (
     DEFAULT_SIGNATURE,
@@ -29,8 +30,10 @@ from helpers.tfserving.signatures import (
     check_inputs,
 )
 from otw import cli, features, modelfiles, serve
+from otw.modelfiles import ModelFiles
 from practice import processes, state
 from practice.launch import MODELS
+from practice.state import PracticeError
 from tests.explorer import before
 from tests.tfserving import make_odd_models, on_tensorflow
 from workbench.code.tfserving import TfServingWriter, method, stand_ins
@@ -421,6 +424,38 @@ def empty(folder: Path) -> Path:
     return folder
 
 
+def with_tags(folder: Path, *sets: str) -> ModelFiles:
+    saved_model = saved_model_pb2.SavedModel()
+    for tags in sets:
+        saved_model.meta_graphs.add().meta_info_def.tags.extend(tags.split(","))
+    (folder / "saved_model.pb").write_bytes(saved_model.SerializeToString())
+    return modelfiles.find(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("sets", "wanted", "chosen"),
+    [
+        (["serve"], "", "serve"),
+        (["serve", "serve,gpu"], "", "serve"),
+        (["serve", "serve,gpu"], "serve,gpu", "gpu,serve"),
+        (["train"], "", "train"),
+        (["serve,gpu"], "", "gpu,serve"),
+    ],
+)
+def test_the_graph_for_serving_is_taken_or_the_only_one_or_the_one_named(
+    sets: list[str], wanted: str, chosen: str, tmp_path: Path
+) -> None:
+    assert with_tags(tmp_path, *sets).tags(wanted) == chosen
+
+
+@pytest.mark.parametrize(("sets", "wanted"), [(["a", "b,c"], ""), (["serve"], "serve,tpu")])
+def test_tags_that_are_not_there_are_told_with_those_that_are(
+    sets: list[str], wanted: str, tmp_path: Path
+) -> None:
+    with pytest.raises(PracticeError, match=f"There are: {'; '.join(sets)}. Choose with --tags"):
+        with_tags(tmp_path, *sets).tags(wanted)
+
+
 def with_file(name: str) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -447,6 +482,11 @@ def two_light(folder: Path) -> Path:
         (with_file("net.pt"), [], ["net.pt is a PyTorch model"]),
         (with_file("net.onnx"), [], ["net.onnx is an ONNX model"]),
         (lambda folder: with_file("a.onnx")(folder) / "a.onnx", [], ["is no folder", "ONNX"]),
+        (with_file("1/model.onnx"), [], ["model.onnx is an ONNX model"]),
+        (with_file("v1/saved_model.pb"), [], ["in v1, which is no number", "rename v1 to 1"]),
+        (with_file("latest/model.tflite"), [], ["in latest, which is no number"]),
+        (with_file("net.zip"), [], ["net.zip is an archive. Unpack it"]),
+        (lambda folder: with_file("a.tar.gz")(folder) / "a.tar.gz", [], ["is an archive"]),
         (two_light, [], ["several TFLite files: a.tflite, b.tflite"]),
         on_tensorflow(
             with_file("saved_model.pb"), [], ["cannot be loaded", "Can't parse", "as binary proto"]
