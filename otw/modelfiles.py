@@ -149,9 +149,11 @@ def _in_folder(folder: Path) -> ModelFiles:
                 f"named by its number: rename {entry.name} to 1, or serve {entry} alone."
             )
     names = [entry.name for entry in entries]
-    names += [file.name for version in versions for file in sorted(version.iterdir())]
+    inside = [file.name for version in versions for file in sorted(version.iterdir())]
     shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-    raise _unfit(f"{folder} holds no model to serve. Found there: {shown or 'nothing'}.", names)
+    raise _unfit(
+        f"{folder} holds no model to serve. Found there: {shown or 'nothing'}.", names + inside
+    )
 
 
 def _is_version(path: Path) -> bool:

@@ -39,7 +39,7 @@ def test_09_a_model_of_other_tags_is_served(made: Path, tmp_path: Path) -> None:
 def test_09_otw_serve_takes_tags(made: Path, tmp_path: Path) -> None:
     """The same, where a reader meets it."""
     with serving(made / "tagged" / "1", tmp_path, "--name=tagged", "--tags=serve,gpu") as served:
-        assert "2." in served.run_python()
+        assert "1." in served.run_python()  # of the stand-in, 0
 
 
 @pytest.mark.xfail(strict=True, reason="it starts, and every call fails")
