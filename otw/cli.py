@@ -125,6 +125,9 @@ def _add_serve(commands: _Commands) -> None:
         metavar="TAG,TAG",
         help="which graph of a SavedModel (default: serve, or the only one there is)",
     )
+    serve.add_argument(
+        "--op-library", default="", metavar="FILE", help="a library of operations for a SavedModel"
+    )
 
 
 def _add_calls(commands: _Commands) -> None:

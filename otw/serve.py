@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     flags = list(_FLAGS)
     if not files.light:
         tags = files.tags(arguments.tags)
-        flags.append(f"--saved_model_tags={tags}")
+        flags += [f"--saved_model_tags={tags}", f"--op_library={arguments.op_library}"]
         if not arguments.tags and tags != modelfiles.SERVE:
             print(f"Its only graph has the tags {tags}, and is served.")
     with Stop() as stop, contextlib.ExitStack() as stack:

@@ -58,6 +58,7 @@ WITHOUT_EFFECT: dict[str, object] = {
     "xla_cpu_compilation_enabled": False,
     "xla_gpu_compilation_enabled": False,
 }
+_LIBRARY = "a shared library with operations that TensorFlow itself has not"
 _KEEP = "a model that fails to load does not keep the others from being served"
 
 
@@ -75,7 +76,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     idle = parser.add_argument_group("without effect here")
     _add(idle, {name: (default, "accepted") for name, default in WITHOUT_EFFECT.items()})
     ours = parser.add_argument_group("not in the product")
-    _add(ours, {"keep_serving_on_load_failure": (False, _KEEP)})
+    _add(ours, {"keep_serving_on_load_failure": (False, _KEEP), "op_library": ("", _LIBRARY)})
     shared.add_lifetime(ours)
     shared.add_trouble(ours)
     flags, unknown = parser.parse_known_args(arguments)

@@ -8,6 +8,7 @@ from practice.tfserving.engine import Model
 from practice.tfserving.failures import invalid
 from practice.tfserving.litert import LiteRTModel
 from practice.tfserving.savedmodel import SavedModel
+from protos import official
 
 
 class Loader:
@@ -55,6 +56,10 @@ class Loader:
                 return LiteRTModel(path, count)
             except (ValueError, RuntimeError, OSError) as error:
                 raise invalid(f"{path} cannot be loaded: {error}") from error
+        if flags.op_library and official.has_tensorflow():
+            from practice.tfserving import session  # 3 s: TensorFlow
+
+            session.load_library(flags.op_library)
         both = flags.tensorflow_session_parallelism
         return SavedModel(
             folder,

@@ -4,6 +4,8 @@ The session is used below its Python surface, which refuses shapes that a placeh
 have, casts dtypes, adds its own words to error texts, and takes three times as long.
 """
 
+import importlib
+import importlib.util
 import math
 import os
 import time
@@ -22,9 +24,21 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # or it takes all of a GPU'
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.client import pywrap_tf_session as c_api
+from tensorflow.python.framework import op_def_registry
 
 _CODES = {code.value[0]: code.name for code in grpc.StatusCode}
 _REFUSALS = (tf.errors.OpError, ValueError, TypeError, RuntimeError)
+
+# Packages with operations of their own, which the product has linked in or users add to it, and
+# how the names of these begin.
+_PACKAGES = {
+    "tensorflow_text": (
+        *("TFText>", "CaseFoldUTF8", "NormalizeUTF8", "WordpieceTokenize", "WhitespaceTokenize"),
+        *("UnicodeScriptTokenize", "Sentencepiece", "SplitMerge", "RegexSplit", "FastWordpiece"),
+        *("FastBertNormalize", "SentenceFragments", "ConstrainedSequence", "RougeL", "Ngrams"),
+    ),
+    "tensorflow_decision_forests": ("SimpleML",),
+}
 
 
 class Session:
@@ -47,6 +61,7 @@ class Session:
         config = tf.compat.v1.ConfigProto(
             intra_op_parallelism_threads=intra_op, inter_op_parallelism_threads=inter_op
         )
+        missing = _missing_operations(graph_def)
         try:
             with self._graph.as_default():
                 tf.graph_util.import_graph_def(
@@ -56,7 +71,10 @@ class Session:
             self._session = tf.compat.v1.Session(graph=self._graph, config=config)
             self._session.make_callable(nothing)  # hands the graph to the session
         except _REFUSALS as error:
-            raise _failure(error) from error
+            failure = _failure(error)
+            if missing:
+                raise Failure(failure.code, f"{failure.text} {_advice(missing[0])}") from error
+            raise failure from error
 
     def run(
         self, feeds: Mapping[str, NDArray], fetches: Iterable[str], deadline: float
@@ -123,6 +141,37 @@ def _as_array(value: Any) -> NDArray:
         return np.array(value, dtype=object)
     array = np.asarray(value)
     return array.view(array.dtype[0]) if array.dtype.names else array  # a quantized one
+
+
+def load_library(path: str) -> None:
+    """Register the operations of a shared library; Failure when it cannot be loaded."""
+    try:
+        tf.load_op_library(path)
+    except (tf.errors.OpError, RuntimeError) as error:
+        raise invalid(f"--op_library {path} cannot be loaded: {error}") from error
+
+
+def _missing_operations(graph_def: Any) -> list[str]:
+    """Return the operations that nobody registers, not even an installed package of operations."""
+    bodies = (graph_def.node, *(function.node_def for function in graph_def.library.function))
+    used = {node.op for nodes in bodies for node in nodes}
+    used -= {function.signature.name for function in graph_def.library.function}
+    missing = sorted(name for name in used if op_def_registry.get(name) is None)
+    for package in {_package(name) for name in missing} - {""}:
+        if importlib.util.find_spec(package):
+            importlib.import_module(package)
+    return [name for name in missing if op_def_registry.get(name) is None]
+
+
+def _package(operation: str) -> str:
+    return next((name for name, begin in _PACKAGES.items() if operation.startswith(begin)), "")
+
+
+def _advice(operation: str) -> str:
+    if package := _package(operation):
+        name = package.replace("_", "-")
+        return f"{operation} is of the package {name}: install the one for TensorFlow {tf.__version__}."
+    return f"Where a library of your own has {operation}, name its file: --op_library."
 
 
 def _failure(error: Exception) -> Failure:

@@ -1,6 +1,5 @@
 """Reports about models, and about the files that say how they are served."""
 
-import importlib.util
 import re
 from pathlib import Path
 
@@ -18,8 +17,6 @@ from tests.tfserving import MODELS, Running, ended, running, write_config
 FLOWER = {"features": [[5.1, 3.5, 1.4, 0.2]]}
 
 
-@pytest.mark.xfail(strict=True, reason="the message does not name the package")
-@pytest.mark.skipif(importlib.util.find_spec("tensorflow_text") is not None, reason="it is here")
 def test_08_a_model_that_needs_tensorflow_text_says_so(made: Path) -> None:
     """serving 1490, 2064, 2267: the product has its operations linked in."""
     flags = [f"--port={processes.choose_port()}", "--max_num_load_retries=0"]
