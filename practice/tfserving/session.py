@@ -169,8 +169,8 @@ def _package(operation: str) -> str:
 
 def _advice(operation: str) -> str:
     if package := _package(operation):
-        name = package.replace("_", "-")
-        return f"{operation} is of the package {name}: install the one for TensorFlow {tf.__version__}."
+        name = f"{package.replace('_', '-')}, in the version for TensorFlow {tf.__version__}"
+        return f"{operation} is an operation of a package. Install {name}."
     return f"Where a library of your own has {operation}, name its file: --op_library."
 
 

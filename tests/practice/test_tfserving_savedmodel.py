@@ -22,6 +22,8 @@ import pytest
 from helpers.serving_api import meta_graph_pb2, saved_model_pb2
 from practice.tfserving.engine import Task
 from practice.tfserving.failures import Failure
+from practice.tfserving.flags import parse
+from practice.tfserving.loader import Loader
 from practice.tfserving.savedmodel import SavedModel
 
 MODELS = Path(__file__).resolve().parents[2] / "data" / "models"
@@ -423,6 +425,13 @@ def test_a_closed_models_memory_comes_back(tf: ModuleType, tmp_path: Path) -> No
     before = [load_and_close() for _ in range(3)][-1]
     after = [load_and_close() for _ in range(20)][-1]
     assert after - before < 2 * size
+
+
+@pytest.mark.tensorflow
+def test_a_library_of_operations_that_cannot_be_loaded_is_said(tmp_path: Path) -> None:
+    flags = parse([f"--op_library={tmp_path / 'none.so'}"])
+    with pytest.raises(Failure, match=r"--op_library .*none\.so cannot be loaded"):
+        Loader(flags)(str(MODELS / "digits" / "1"))
 
 
 @pytest.mark.tensorflow
