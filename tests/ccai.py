@@ -176,17 +176,20 @@ def text64(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
+def channel(endpoint: Endpoint) -> grpc.Channel:
+    """Open a channel of one's own; over TLS without a user."""
+    options = [("grpc.enable_http_proxy", 0), ("grpc.max_send_message_length", -1)]
+    if not endpoint.tls:
+        return grpc.insecure_channel(endpoint.grpc, options)
+    authority = grpc.ssl_channel_credentials(Path(endpoint.ca_file).read_bytes())
+    return grpc.secure_channel(endpoint.grpc, authority, options)
+
+
 @contextlib.contextmanager
 def stub(endpoint: Endpoint) -> Iterator[Any]:
     """Open a channel of one's own and give the stub; over TLS without a user."""
-    options = [("grpc.enable_http_proxy", 0), ("grpc.max_send_message_length", -1)]
-    if endpoint.tls:
-        authority = grpc.ssl_channel_credentials(Path(endpoint.ca_file).read_bytes())
-        channel = grpc.secure_channel(endpoint.grpc, authority, options)
-    else:
-        channel = grpc.insecure_channel(endpoint.grpc, options)
-    with channel:
-        yield inference_service_pb2_grpc.InferenceStub(channel)
+    with channel(endpoint) as opened:
+        yield inference_service_pb2_grpc.InferenceStub(opened)
 
 
 def png(image: Image.Image) -> bytes:

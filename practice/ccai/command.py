@@ -11,8 +11,9 @@ from practice.ccai.rest import User, application
 from practice.credentials import Certificate
 from practice.host import flags as shared
 from practice.host import server, web
+from practice.host.reflection import reflection
 from practice.ports import DEFAULT as PORTS
-from protos import inference_service_pb2_grpc
+from protos import inference_service_pb2, inference_service_pb2_grpc
 
 _PORTS = {
     "rest": "REST, plain",
@@ -44,6 +45,8 @@ def _open(flags: argparse.Namespace, activity: server.Activity) -> list[server.S
             guards = [Authentication(user)] if user else []
             opened = server.GrpcServer(activity, source, grpc_port, *guards)
             inference_service_pb2_grpc.add_InferenceServicer_to_server(service, opened.grpc)
+            # An addition: who calls with grpcurl or Postman needs no .proto file.
+            opened.grpc.add_generic_rpc_handlers([reflection(lambda: [inference_service_pb2])])
             address = f"{server.LOOPBACK}:{grpc_port}"
             if files:
                 pair = (files.key.read_bytes(), files.chain.read_bytes())

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import os
 import socket
 import stat
@@ -10,8 +11,10 @@ from typing import Any
 
 import grpc
 
+from helpers import serving_api
 from helpers.serving_api import model_service_pb2_grpc, prediction_service_pb2_grpc
 from practice.host import server
+from practice.host.reflection import OnDemand, reflection
 from practice.tfserving import monitoring, textproto
 from practice.tfserving.failures import Failure, invalid
 from practice.tfserving.models import Models
@@ -19,7 +22,6 @@ from practice.tfserving.service import ModelService, PredictionService
 from protos.server_files_pb2 import SSLConfig
 
 _HEALTH = "grpc.health.v1.Health"
-_REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 
 
 def open_all(
@@ -77,12 +79,20 @@ def _add_services(
     prediction = PredictionService(models, metrics, as_content=as_content)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, grpc_server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models), grpc_server)
-    names = ["tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"]
-    on_demand = [_OnDemand(_REFLECTION, lambda to: _add_reflection(to, names))]
-    if flags.enable_grpc_healthcheck_service:
-        names.append(_HEALTH)
-        on_demand.append(_OnDemand(_HEALTH, _add_health))
+    health = flags.enable_grpc_healthcheck_service
+    on_demand = [reflection(functools.partial(_modules, health=health))]
+    if health:
+        on_demand.append(OnDemand(_HEALTH, _add_health))
     grpc_server.add_generic_rpc_handlers(on_demand)
+
+
+def _modules(*, health: bool) -> list[Any]:
+    modules = [serving_api.prediction_service_pb2, serving_api.model_service_pb2]
+    if health:
+        from grpc_health.v1 import health_pb2
+
+        modules.append(health_pb2)
+    return modules
 
 
 def _bind(grpc_server: grpc.Server, flags: argparse.Namespace) -> None:
@@ -101,33 +111,6 @@ def _bind(grpc_server: grpc.Server, flags: argparse.Namespace) -> None:
             raise Failure("UNKNOWN", f"Error starting gRPC server: {error}") from error
 
 
-class _OnDemand(grpc.GenericRpcHandler):
-    """Hands the calls of one service to handlers that are made at the first of them.
-
-    Health and reflection take 20 ms each to import, and most clients never ask for them.
-    """
-
-    def __init__(self, service: str, add: Callable[[Any], None]) -> None:
-        self._prefix = f"/{service}/"
-        self._add = add
-        self._handlers: list[grpc.GenericRpcHandler] = []
-
-    def service(self, handler_call_details: Any) -> Any:
-        if not handler_call_details.method.startswith(self._prefix):
-            return None
-        if not self._handlers:
-            self._add(self)
-        return self._handlers[0].service(handler_call_details)
-
-    # What follows stands where `add` expects a server, and keeps the handlers that it is given.
-
-    def add_generic_rpc_handlers(self, handlers: Any) -> None:
-        self._handlers += handlers
-
-    def add_registered_method_handlers(self, service_name: str, handlers: Any) -> None:
-        """The same handlers in another form: the generic ones are enough."""
-
-
 def _add_health(to: Any) -> None:
     """Serve `grpc.health.v1`, under the product's bare names."""
     from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -136,15 +119,6 @@ def _add_health(to: Any) -> None:
     for name in ("", "ModelService", "PredictionService"):
         servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(servicer, to)
-
-
-def _add_reflection(to: Any, names: list[str]) -> None:
-    """Serve reflection for the services of these names, and for itself."""
-    # Importing health_pb2 is what lets reflection describe its messages.
-    from grpc_health.v1 import health_pb2  # noqa: F401
-    from grpc_reflection.v1alpha import reflection
-
-    reflection.enable_server_reflection([*names, _REFLECTION], to)
 
 
 def _credentials(path: str) -> grpc.ServerCredentials | None:

@@ -12,9 +12,6 @@ import grpc
 import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
-    ProtoReflectionDescriptorDatabase,
-)
 
 import practice
 from helpers.endpoints import Endpoint
@@ -317,15 +314,6 @@ def test_health_is_served_under_the_bare_names(channel: grpc.Channel, service: s
     stub = health_pb2_grpc.HealthStub(channel)
     answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=10)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
-
-
-def test_reflection_lists_the_services(channel: grpc.Channel) -> None:
-    services = set(ProtoReflectionDescriptorDatabase(channel).get_services())
-    assert {
-        "tensorflow.serving.PredictionService",
-        "tensorflow.serving.ModelService",
-        "grpc.health.v1.Health",
-    } <= services
 
 
 def test_the_session_service_is_not_served(channel: grpc.Channel) -> None:
