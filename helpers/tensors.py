@@ -83,8 +83,9 @@ def to_ndarray(proto: Any, most_repeated: int = MOST_REPEATED) -> NDArray:
     Parameters
     ----------
     proto : TensorProto
-        Filled by `tensor_content` or by typed fields (`float_val`, ...). Typed fields may
-        hold fewer values than the shape has: the last one is repeated, as TensorFlow does.
+        Filled by `tensor_content` or by typed fields (`float_val`, ...). As in TensorFlow, typed
+        fields may hold fewer values than the shape has: the last one is repeated; or more: the
+        first ones count.
     most_repeated : int
         Bytes that an array with repeated values may have.
 
@@ -109,15 +110,37 @@ def to_ndarray(proto: Any, most_repeated: int = MOST_REPEATED) -> NDArray:
         raise BadInput("A tensor with values has a complete shape; this one has unknown sizes.")
     if len(shape) > _MOST_DIMENSIONS:
         raise BadInput(f"A tensor has {len(shape)} dimensions; NumPy holds {_MOST_DIMENSIONS}.")
-    if proto.tensor_content:
-        values = _from_content(proto.tensor_content, dtype)
-    else:
-        values = _from_typed_field(getattr(proto, typed_field(dtype)), dtype)
-        values = _broadcast(values, shape, most_repeated)
     count = math.prod(shape)
+    if not count:
+        values = np.empty(0, dtype)  # whatever came
+    elif not proto.tensor_content:
+        values = _from_typed_field(getattr(proto, typed_field(dtype)), dtype)
+        values = _of_count(count, values, shape, most_repeated)
+    elif dtype.kind == "O":
+        values = _texts(proto.tensor_content, count)
+    else:
+        values = _from_content(proto.tensor_content, dtype)
     if values.size != count:
         raise BadInput(f"A tensor of shape {list(shape)} has {count} values; {values.size} came.")
-    return values.reshape(shape)
+    try:
+        return values.reshape(shape)
+    except ValueError as error:  # [0, 2**62]
+        raise BadInput(f"NumPy holds no array of shape {list(shape)}.") from error
+
+
+def varint(number: int) -> bytes:
+    """Write a number as protobuf does: seven bits a byte, the highest bit says that more follow.
+
+    Examples
+    --------
+    >>> varint(300)
+    b'\\xac\\x02'
+    """
+    groups = []
+    while number > 0x7F:
+        groups.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*groups, number])
 
 
 def to_data_type(dtype: DTypeLike) -> int:
@@ -218,8 +241,6 @@ def as_bytes(value: Any) -> bytes:
 
 
 def _from_content(content: bytes, dtype: np.dtype) -> NDArray:
-    if dtype.kind == "O":
-        raise BadInput("Text travels in string_val; this tensor has tensor_content.")
     if len(content) % dtype.itemsize:
         raise BadInput(
             f"tensor_content has {len(content)} bytes, not a multiple of {dtype.itemsize}."
@@ -227,6 +248,39 @@ def _from_content(content: bytes, dtype: np.dtype) -> NDArray:
     if dtype.kind == "b":
         return np.frombuffer(content, np.uint8) != 0
     return np.frombuffer(content, _stored(dtype)).astype(dtype)
+
+
+def _texts(content: bytes, count: int) -> NDArray:
+    """Read texts as TensorFlow writes them into `tensor_content`: their lengths, then the bytes."""
+    unreadable = BadInput(f"tensor_content has {len(content)} bytes, which are not {count} texts.")
+    if count > len(content):  # a shape is only a claim
+        raise unreadable
+    lengths = []
+    at = 0
+    for _ in range(count):
+        length, at = _read_varint(content, at)
+        lengths.append(length)
+    if at + sum(lengths) != len(content):
+        raise unreadable
+    texts = np.empty(count, object)
+    for index, length in enumerate(lengths):
+        texts[index] = content[at : at + length]
+        at += length
+    return texts
+
+
+def _read_varint(content: bytes, at: int) -> tuple[int, int]:
+    """Return a number as `varint` writes it, and where it ends."""
+    number = 0
+    for shift in range(0, 35, 7):
+        byte = content[at : at + 1]
+        if not byte:
+            break
+        at += 1
+        number |= (byte[0] & 0x7F) << shift
+        if byte[0] < 0x80:
+            return number, at
+    raise BadInput("The length of a text in tensor_content cannot be read.")
 
 
 @functools.cache
@@ -245,13 +299,15 @@ def _from_typed_field(field: Any, dtype: np.dtype) -> NDArray:
     if dtype.name in ("float16", "bfloat16"):
         return numbers.astype(np.uint16).view(dtype)
     if dtype.kind == "c":
-        return numbers.view(dtype)  # real and imaginary parts take turns
+        return numbers[: len(numbers) // 2 * 2].view(dtype)  # real and imaginary parts take turns
     return numbers.astype(dtype)
 
 
-def _broadcast(values: NDArray, shape: tuple[int, ...], most: int) -> NDArray:
-    count = math.prod(shape)
-    if values.size >= count:
+def _of_count(count: int, values: NDArray, shape: tuple[int, ...], most: int) -> NDArray:
+    """Leave out what is too much, and repeat the last value where there are too few."""
+    if values.size > count:
+        return values[:count].copy()
+    if values.size == count:
         return values
     if count * values.itemsize > most:  # a shape is only a claim
         raise BadInput(f"A tensor of shape {list(shape)} came with far fewer values.")

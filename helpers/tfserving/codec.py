@@ -25,6 +25,7 @@ from helpers.tensors import (
     to_dtype,
     to_ndarray,
     to_tensor_proto,
+    varint,
 )
 
 # A tag is the field's number, shifted by three bits, and how its value is written.
@@ -147,21 +148,6 @@ def model_spec(model: str, signature_name: str, version: int | None, version_lab
     elif version_label:
         spec.version_label = version_label
     return spec
-
-
-def varint(number: int) -> bytes:
-    """Write a number as protobuf does: seven bits a byte, the highest bit says that more follow.
-
-    Examples
-    --------
-    >>> varint(300)
-    b'\\xac\\x02'
-    """
-    groups = []
-    while number > 0x7F:
-        groups.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*groups, number])
 
 
 @functools.lru_cache

@@ -6,7 +6,6 @@ import functools
 import os
 import socket
 import stat
-from collections.abc import Callable
 from typing import Any
 
 import grpc

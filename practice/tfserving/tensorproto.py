@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from helpers.errors import BadInput
 from helpers.serving_api import tensor_pb2
-from helpers.tensors import to_data_type, to_dtype, to_tensor_proto, typed_field
+from helpers.tensors import as_bytes, to_data_type, to_dtype, to_tensor_proto, typed_field, varint
 from practice.tfserving.failures import invalid
 
 _MOST_REPEATED = 8 * 1024 * 1024  # bytes of a request's tensors that did not come themselves
@@ -41,25 +41,30 @@ def check_claims(inputs: Mapping[str, Any]) -> None:
         size = len(values[-1]) if dtype.kind == "O" and values else 0
         repeated += max(math.prod(sizes) - len(values), 0) * (dtype.itemsize + size)
         if repeated > _MOST_REPEATED:
-            raise invalid(
-                f"tensor parsing error: {alias}: A tensor of shape {sizes} came with far fewer "
-                "values."
-            )
+            raise invalid(f"tensor parsing error: {alias}")
 
 
 def fill(proto: Any, array: NDArray, *, as_content: bool = False) -> None:
     """Fill a TensorProto by typed fields, the product's default, or by `tensor_content`."""
-    if as_content:
-        proto.CopyFrom(to_tensor_proto(array))
-    else:
+    if not as_content:
         _fill_typed(proto, array)
+    elif array.dtype.kind == "O":
+        _fill_head(proto, array)
+        texts = [as_bytes(text) for text in array.ravel().tolist()]
+        proto.tensor_content = b"".join([*(varint(len(text)) for text in texts), *texts])
+    else:
+        proto.CopyFrom(to_tensor_proto(array))
 
 
-def _fill_typed(proto: Any, array: NDArray) -> None:
+def _fill_head(proto: Any, array: NDArray) -> None:
     proto.dtype = to_data_type(array.dtype)
     proto.tensor_shape.SetInParent()
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
+
+
+def _fill_typed(proto: Any, array: NDArray) -> None:
+    _fill_head(proto, array)
     values = np.ascontiguousarray(array).reshape(-1)
     field = typed_field(array.dtype)
     if field == "float8_val":

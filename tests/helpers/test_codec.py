@@ -18,7 +18,7 @@ from helpers import tfserving
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput, ServiceFailed, TooLarge
 from helpers.serving_api import predict_pb2, tensor_pb2, types_pb2
-from helpers.tensors import to_ndarray, to_tensor_proto
+from helpers.tensors import to_ndarray, to_tensor_proto, varint
 from helpers.tfserving import codec
 from practice.tfserving.tensorproto import fill
 from tests.fuzzing import examples
@@ -233,7 +233,7 @@ def tensor(*values: float, shape: tuple[int, ...], **fields: Any) -> bytes:
 
 
 def field(number: int, content: bytes) -> bytes:
-    return codec.varint(number << 3 | codec.LEN) + codec.varint(len(content)) + content
+    return varint(number << 3 | codec.LEN) + varint(len(content)) + content
 
 
 def entry(name: bytes, proto: bytes) -> bytes:
@@ -272,7 +272,7 @@ UNUSUAL = {
     "model_spec twice": field(2, b"\x12\x02\x08\x07") + field(2, field(1, b"m")),
     "model_spec with a value of the wrong type": b"\x10\x05" + entry(b"y", tensor(1, shape=())),
     "varints longer than they need be": b"\x8a\x00"
-    + codec.varint(11)
+    + varint(11)
     + b"\x0a\x81\x00y"
     + b"\x12\x84\x00"
     + b"\x88\x00\x81\x00",
@@ -358,7 +358,7 @@ def test_a_damaged_answer_is_read_or_refused_as_protobuf_does(data: bytes) -> No
 
 
 def dims(*sizes: int) -> bytes:
-    shape = b"".join(field(2, b"\x08" + codec.varint(size)) for size in sizes)
+    shape = b"".join(field(2, b"\x08" + varint(size)) for size in sizes)
     return b"\x08\x01" + field(2, shape)
 
 

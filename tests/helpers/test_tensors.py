@@ -11,6 +11,7 @@ import pytest
 from helpers.errors import BadInput
 from helpers.serving_api import tensor_pb2, types_pb2
 from helpers.tensors import to_dtype, to_ndarray, to_tensor_proto, typed_field
+from practice.tfserving.tensorproto import fill
 
 NUMBERS = [
     "float16",
@@ -99,6 +100,112 @@ def test_no_value_at_all_fills_the_shape_with_zeros() -> None:
     assert to_ndarray(proto).tolist() == [b"", b""]
 
 
+# Three values of every type, each in its typed field.
+THREE = {
+    **{name: values_of(name, (3,)) for name in NUMBERS + EXTENSIONS},
+    "object": np.array([b"a", b"", b"grosse"], object),
+}
+TEXTS = {
+    "two": (b"\x02\x03hiyou", [2]),
+    "a scalar": (b"\x02hi", []),
+    "empty ones": (b"\0\0", [2, 1]),
+    "a long one": (b"\x80\x01" + b"x" * 128, [1]),
+    "a length longer than it need be": (b"\x82\0hi", [1]),
+    "none, and a byte": (b"x", [0]),
+    "no bytes": (b"", [2]),
+    "fewer than the shape has": (b"\x02\x03hiyou", [3]),
+    "more than the shape has": (b"\x02\x03hiyou", [1]),
+    "a byte missing": (b"\x02\x03hiyo", [2]),
+    "a byte too many": (b"\x02\x03hiyou!", [2]),
+    "a length without its end": (b"\x80", [1]),
+    "a length of ten bytes": (b"\x82" + b"\x80" * 8 + b"\0hi", [1]),
+    "a length of 4 GiB": (b"\xff\xff\xff\xff\x0fhi", [1]),
+}
+
+
+def in_typed_field(values: np.ndarray, shape: Any) -> tensor_pb2.TensorProto:
+    """Pack values into the typed field, whatever the shape says."""
+    proto = tensor_pb2.TensorProto()
+    fill(proto, values)
+    proto.tensor_shape.ClearField("dim")
+    for size in shape:
+        proto.tensor_shape.dim.add(size=size)
+    return proto
+
+
+def as_tensorflow_reads(tensorflow: Any, proto: tensor_pb2.TensorProto) -> Any:
+    """Return TensorFlow's own reading, an array; None for what it refuses."""
+    dtype = tensorflow.dtypes.as_dtype(proto.dtype)
+    try:
+        value = tensorflow.io.parse_tensor(proto.SerializeToString(), dtype).numpy()
+        return np.asarray(value, object if isinstance(value, bytes) else None)
+    except tensorflow.errors.InvalidArgumentError:
+        return None
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (2,), (2, 0), (1, 1, 2)])
+@pytest.mark.parametrize("name", THREE)
+def test_of_more_values_than_the_shape_has_the_first_count(name: str, shape: Any) -> None:
+    values = THREE[name]
+    array = to_ndarray(in_typed_field(values, shape))
+    count = int(np.prod(shape))
+    assert (array.dtype, array.shape) == (values.dtype, shape)
+    assert array.ravel().tolist() == values[:count].tolist()
+    assert array.flags.writeable
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (2,), (2, 0), (3,), (5,)])
+@pytest.mark.parametrize("name", sorted(set(THREE) - {"int2", "uint2"}))
+def test_tensorflow_reads_the_same_number_of_values(tensorflow, name: str, shape: Any) -> None:
+    proto = in_typed_field(THREE[name], shape)
+    expected = as_tensorflow_reads(tensorflow, proto)
+    array = to_ndarray(proto)
+    assert (array.dtype, array.shape) == (expected.dtype, expected.shape)
+    assert array.tolist() == expected.tolist()
+
+
+def test_half_a_complex_number_does_not_count() -> None:
+    proto = in_typed_field(THREE["complex64"], [3])
+    del proto.scomplex_val[-1]
+    assert to_ndarray(proto).tolist() == [0j, 1 + 0j, 1 + 0j]
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+def test_text_in_tensor_content_is_read_as_tensorflow_reads_it(tensorflow, kind: str) -> None:
+    content, shape = TEXTS[kind]
+    proto = broken(content, *shape, dtype=types_pb2.DT_STRING)
+    expected = as_tensorflow_reads(tensorflow, proto)
+    if expected is None:
+        with pytest.raises(BadInput):
+            to_ndarray(proto)
+    else:
+        assert to_ndarray(proto).tolist() == expected.tolist()
+
+
+def test_text_in_tensor_content_is_lengths_and_then_bytes() -> None:
+    proto = broken(b"\x02\x03hiyou", 2, dtype=types_pb2.DT_STRING)
+    assert to_ndarray(proto).tolist() == [b"hi", b"you"]
+
+
+@pytest.mark.parametrize(
+    "texts", [b"one", [], [b"hi", b"you"], [[b"\0", b""], [b"x" * 300, b"gr\xc3\xbc"]]]
+)
+def test_text_comes_back_out_of_tensor_content(texts: Any) -> None:
+    sent = np.array(texts, object)
+    proto = tensor_pb2.TensorProto()
+    fill(proto, sent, as_content=True)
+    assert not proto.string_val
+    assert to_ndarray(proto).shape == sent.shape
+    assert to_ndarray(proto).tolist() == sent.tolist()
+
+
+def test_tensorflow_reads_text_in_tensor_content(tensorflow) -> None:
+    sent = np.array([[b"", b"x" * 300], [b"\0", b"hi"]], object)
+    proto = tensor_pb2.TensorProto()
+    fill(proto, sent, as_content=True)
+    assert as_tensorflow_reads(tensorflow, proto).tolist() == sent.tolist()
+
+
 def test_an_answer_is_writable_and_its_own_memory() -> None:
     proto = to_tensor_proto([1.0, 2.0])
     array = to_ndarray(proto)
@@ -146,7 +253,10 @@ def broken(content: bytes, *sizes: int, dtype: int = types_pb2.DT_FLOAT) -> tens
         (broken(b"", -1), "complete shape"),
         (broken(b"", 2**40), "came with far fewer values"),
         (broken(b"", 2**62, 2**62), "came with far fewer values"),
-        (broken(b"1234", dtype=types_pb2.DT_STRING), "Text travels in string_val"),
+        (broken(b"", 0, 2**62), "NumPy holds no array"),
+        (broken(b"1234", 2**40, dtype=types_pb2.DT_STRING), "4 bytes, which are not"),
+        (broken(b"\x021", dtype=types_pb2.DT_STRING), "2 bytes, which are not 1 texts"),
+        (broken(b"\xff" * 9, dtype=types_pb2.DT_STRING), "length of a text"),
         (broken(b"", dtype=types_pb2.DT_RESOURCE), "TensorFlow's type 20"),
         (broken(b"", dtype=types_pb2.DT_INVALID), "TensorFlow's type 0"),
         (broken(b"", dtype=999), "TensorFlow's type 999"),
