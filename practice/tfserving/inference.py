@@ -177,13 +177,17 @@ def check_names(signature: Any, names: Iterable[str]) -> None:
             f"Sent extra: {braced(sent - inputs)}. "
             f"Missing but required: {braced(inputs - sent)}."
         )
-    for name in sorted(sent - inputs):
-        raise invalid(
-            f"input tensor alias not found in signature: {name}. "
-            f"Inputs expected to be in the set {braced(inputs)}."
-        )
     for name in sorted(inputs - sent - set(signature.defaults)):
-        raise invalid(f"Signature input {name} should be set or have a default.")
+        raise invalid(
+            f"Signature input alias: {name}(feed name: {signature.inputs[name].name}) not found in "
+            f"request and no default value provided. Inputs expected to be in the request "
+            f"{braced(sent)}, or default input alias set: {','.join(sorted(signature.defaults))}"
+        )
+    if sent - inputs:
+        raise invalid(
+            f"Inputs contains invalid name. Used request inputs: {','.join(sorted(sent & inputs))}"
+            f", request input: {','.join(sorted(sent))}"
+        )
 
 
 def type_name(data_type: int) -> str:

@@ -228,7 +228,7 @@ def _inputs(request: Any, signature: Any) -> dict[str, NDArray]:
         try:
             arrays[alias] = to_ndarray(request.inputs[alias])
         except BadInput as error:
-            raise invalid(f"tensor parsing error: {alias}: {error}") from error
+            raise invalid(f"tensor parsing error: {alias}") from error
     return arrays
 
 

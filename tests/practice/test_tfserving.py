@@ -19,6 +19,7 @@ from helpers.serving_api import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    meta_graph_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -26,6 +27,8 @@ from helpers.serving_api import (
     types_pb2,
 )
 from helpers.tensors import to_ndarray, to_tensor_proto
+from practice.tfserving import inference
+from practice.tfserving.failures import Failure
 
 MODELS = Path(__file__).parents[2] / "data" / "models"
 FLOWER = np.array([[5.1, 3.5, 1.4, 0.2]], "float32")
@@ -167,6 +170,13 @@ def changed(**fields: Any) -> predict_pb2.PredictRequest:
             "Sent extra: {a,b}. Missing but required: {features}.",
         ),
         (
+            changed(inputs={"flower": FLOWER}),
+            "INVALID_ARGUMENT",
+            "Signature input alias: features(feed name: features) not found in request and no "
+            "default value provided. Inputs expected to be in the request {flower}, "
+            "or default input alias set: ",
+        ),
+        (
             changed(inputs={"features": FLOWER > 0}),
             "INVALID_ARGUMENT",
             "Expects arg[0] to be float but bool is provided",
@@ -188,11 +198,39 @@ def test_predict_refuses_as_the_product_does(stub, request_, code: str, text: st
     assert refusal(stub.Predict, request_) == (code, text)
 
 
+def test_a_wrong_name_beside_inputs_with_defaults() -> None:
+    signature = meta_graph_pb2.SignatureDef()
+    signature.inputs["x"].name = "x:0"
+    signature.inputs["scale"].name = "scale:0"
+    signature.defaults["scale"].float_val.append(1)
+    inference.check_names(signature, ["x"])
+    with pytest.raises(Failure) as caught:
+        inference.check_names(signature, ["scale"])
+    assert caught.value.text == (
+        "Signature input alias: x(feed name: x:0) not found in request and no default value "
+        "provided. Inputs expected to be in the request {scale}, or default input alias set: scale"
+    )
+    with pytest.raises(Failure) as caught:
+        inference.check_names(signature, ["x", "y"])
+    assert caught.value.text == (
+        "Inputs contains invalid name. Used request inputs: x, request input: x,y"
+    )
+
+
 def test_a_tensor_that_cannot_be_decoded(stub) -> None:
     request = iris_request()
     request.inputs["features"].tensor_content = b"123"
-    code, text = refusal(stub.Predict, request)
-    assert (code, text[:32]) == ("INVALID_ARGUMENT", "tensor parsing error: features: ")
+    refused = ("INVALID_ARGUMENT", "tensor parsing error: features")
+    assert refusal(stub.Predict, request) == refused
+
+
+def test_of_more_values_than_the_shape_has_the_first_count(stub) -> None:
+    request = iris_request()
+    expected = to_ndarray(stub.Predict(request, timeout=10).outputs["probabilities"])
+    request.inputs["features"].ClearField("tensor_content")
+    request.inputs["features"].float_val.extend([*FLOWER[0], 9, 9])
+    answer = stub.Predict(request, timeout=10)
+    assert to_ndarray(answer.outputs["probabilities"]).tolist() == expected.tolist()
 
 
 def test_a_promised_shape_without_numbers_takes_no_memory(stub) -> None:
