@@ -77,7 +77,7 @@ def _hint(error: errors.CallError, arguments: argparse.Namespace) -> str:
         return ""
     bare = arguments.address.rpartition("//")[2]
     if _is_rest(arguments):
-        return f" If this is its gRPC port, write {bare}."
+        return f" If this is its gRPC port, write {bare.partition('/')[0]}."
     return f" If this is its REST port, write http://{bare}."
 
 

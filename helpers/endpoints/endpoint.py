@@ -7,6 +7,7 @@ from typing import Any
 from helpers.errors import BadInput
 
 KINDS = {"tfserving": "TensorFlow Serving", "ccai": "CCAI", "modelarts": "ModelArts"}
+_OWN_PATHS = {"tfserving": "/v1/models", "ccai": "/cgi-bin"}  # which the calls add themselves
 _TEXT = (str,), "text"
 _KINDS_OF_VALUES: dict[type, tuple[tuple[type, ...], str]] = {  # by the type of a field's default
     bool: ((bool,), "true or false"),
@@ -25,8 +26,9 @@ class Endpoint:
     kind : str
         Which protocol it speaks: `tfserving`, `ccai` or `modelarts`.
     rest : str
-        Where its REST port is: `http://127.0.0.1:8080`. `https` encrypts. For ModelArts the
-        service's whole address: `https://host/v1/infers/eb3e0c54-...`.
+        Where its REST port is: `http://127.0.0.1:8080`. `https` encrypts. Behind a gateway there
+        is a path: `https://host/prefix`. For ModelArts the service's whole address:
+        `https://host/v1/infers/eb3e0c54-...`.
     grpc : str
         `host:port` of its gRPC port.
     tls : bool
@@ -95,9 +97,12 @@ class Endpoint:
         if self.auth not in ("", "signature", "appcode"):
             raise BadInput(f"auth is signature, appcode or empty, not {self.auth!r}.")
         if self.rest:
-            _check_url(self.rest, path=self.kind == "modelarts")
+            own_path = _OWN_PATHS.get(self.kind, "")
+            _check_url(self.rest, own_path=own_path)
+            if own_path:  # else the address is the service's own, to the letter
+                object.__setattr__(self, "rest", self.rest.rstrip("/"))
         if self.iam:
-            _check_url(self.iam)
+            _check_url(self.iam, path=False)
         if self.grpc:
             _check_address(self.grpc)
         if self.version is not None and self.version_label:
@@ -162,7 +167,7 @@ def _check_address(address: str) -> None:
         )
 
 
-def _check_url(url: str, *, path: bool = False) -> None:
+def _check_url(url: str, *, path: bool = True, own_path: str = "") -> None:
     from urllib.parse import urlsplit  # optional: many endpoints have no REST port
 
     try:
@@ -171,10 +176,17 @@ def _check_url(url: str, *, path: bool = False) -> None:
         valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and bare
     except ValueError:  # a port that is no number, or brackets that do not close
         valid = False
+    else:
+        valid = valid and not (own_path and f"{own_path}/" in f"{parts.path}/")
     if not valid or "@" in url or " " in url:
         what = "This" if "@" in url else repr(url)  # there may be a password in it
-        how = "such as http://127.0.0.1:8080, without a path, a user or a password"
-        if path:
+        how = "without a path, a user or a password"
+        if own_path:
+            how = (
+                "with the path of a gateway if there is one, such as http://host/prefix, "
+                f"without {own_path}, a user or a password"
+            )
+        elif path:
             how = "as the service's page gives it, without a user or a password"
         raise BadInput(
             f"{what} is not a REST address. Write http://host:port or https://host:port, {how}."

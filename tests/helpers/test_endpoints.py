@@ -261,6 +261,9 @@ def test_without_its_secrets_the_secure_service_counts_as_not_running(
         "http://h:x",
         "http://h:70000",
         "http://h/cgi-bin",
+        "http://h/prefix/cgi-bin/",
+        "http://h/prefix?a=1",
+        "http://h/prefix#a",
         "http://h?a=1",
         "http://a b",
         "http://[::1",
@@ -276,6 +279,17 @@ def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
     with pytest.raises(BadInput) as caught:
         Endpoint("ccai", rest="http://ada:s3cr3t@h:8080")
     assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://h/v1/models/m:predict", "http://h/prefix/v1/models"])
+def test_a_models_address_is_refused_and_says_what_to_leave_out(url: str) -> None:
+    with pytest.raises(BadInput, match="not a REST address.*without /v1/models"):
+        Endpoint("tfserving", rest=url)
+
+
+@pytest.mark.parametrize("kind", ["tfserving", "ccai"])
+def test_an_address_may_have_a_gateways_path(kind: str) -> None:
+    assert Endpoint(kind, rest="https://h:8443/a/b/").rest == "https://h:8443/a/b"
 
 
 @pytest.mark.parametrize("url", ["http://h", "https://h:8443", "http://[::1]:8080", "http://h.x"])
@@ -300,8 +314,6 @@ SERVICE = "https://infer.example/v1/infers/eb3e0c54-3dfa-4750-af0c-95c45e5d3e83"
 @pytest.mark.parametrize("url", [SERVICE, f"{SERVICE}/predictions/poetry", "https://h:9443/v1/x"])
 def test_a_modelarts_address_has_a_path(url: str) -> None:
     assert Endpoint("modelarts", rest=url).rest == url
-    with pytest.raises(BadInput, match="not a REST address"):
-        Endpoint("ccai", rest=url)
 
 
 @pytest.mark.parametrize(

@@ -400,7 +400,7 @@ def test_over_tls_with_a_user_and_only_with_the_right_authority(tmp_path: Path) 
         ([], "HOST:PORT"),
         (["127.0.0.1:1"], "MODEL"),
         (["nohost", "m"], "is not a gRPC address"),
-        (["http://127.0.0.1:1/v1", "m"], "is not a REST address"),
+        (["http://127.0.0.1:1/v1/models/m", "m"], "is not a REST address"),
         (["ftp://127.0.0.1:1", "m"], "is not a REST address"),
         (["http://127.0.0.1:1", "m", "--protocol=grpc"], "gRPC takes HOST:PORT"),
         (["grpc://127.0.0.1:1", "m"], "gRPC takes HOST:PORT, without http:// or grpc://"),

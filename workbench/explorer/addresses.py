@@ -38,8 +38,8 @@ def endpoint_at(address: str) -> Endpoint:
     Parameters
     ----------
     address : str
-        `host:port` of gRPC, or `http://host:port` of REST. Where a profile has it, its other
-        address and its models come along.
+        `host:port` of gRPC, or `http://host:port` of REST, with a gateway's path behind it if
+        there is one. Where a profile has it, its other address and its models come along.
 
     Examples
     --------
