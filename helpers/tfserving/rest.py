@@ -79,7 +79,9 @@ class Rest:
         unpacked = serving_api.get_model_metadata_pb2.SignatureDefMap()
         with _understood(call.endpoint):
             _parse(answer["metadata"]["signature_def"], unpacked)
-            version = int(answer["model_spec"]["version"])
+            # OpenVINO Model Server has protobuf's own spelling, here and below the signatures.
+            spec = answer["modelSpec"] if "modelSpec" in answer else answer["model_spec"]
+            version = int(spec["version"])
         return from_signature_defs(call.endpoint.model, version, unpacked.signature_def)
 
     def status(self, call: "Call") -> Any:
