@@ -1,12 +1,13 @@
 """A REST request's JSON made into arrays and tf.Examples.
 
-Its texts and what it takes follow tensorflow_serving/util/json_tensor.cc; the parser's own texts
-and what it makes of broken JSON are those of the libraries here.
+Its texts and what it takes follow tensorflow_serving/util/json_tensor.cc; what the parser makes of
+broken JSON is what the libraries here make of it.
 """
 
 import base64
 import json
 import math
+import re
 from collections.abc import Mapping
 from itertools import chain, islice
 from typing import Any, NamedTuple
@@ -24,7 +25,8 @@ from practice.tfserving.inference import type_name
 from practice.tfserving.json_numbers import MOST_DIMENSIONS, Numbers
 
 _QUOTED = 256  # characters of a value that an error text quotes
-_QUOTES = json.JSONEncoder(indent=4, ensure_ascii=False, default=Numbers.nested)
+_QUOTES = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=Numbers.nested)
+_PLACE = re.compile(r"Parse error at offset (\d+): (.*)")  # as the parser's library words it
 _TYPE_NAMES = {type(None): "Null", dict: "Object", list: "Array", str: "String"}
 _INTEGERS = ("int8", "uint8", "int16", "int32", "uint32", "int64", "uint64")
 # What may stand in JSON for a type: nothing is converted to it.
@@ -60,11 +62,20 @@ def parse(body: bytes) -> dict[str, Any]:
         except RecursionError:
             raise invalid("JSON Parse error: Nested too deeply.") from None
         except ValueError as error:
-            reason = str(error).removeprefix("Parse error ")
-            raise invalid(f"JSON Parse error: {reason}") from error
+            raise invalid(f"JSON Parse error: {_reason(body, error)}") from error
     if type(document) is not dict:
         raise invalid(f"JSON Value: {_quoted(document)} Is not object")
     return document
+
+
+def _reason(body: bytes, error: ValueError) -> str:
+    """Say why something is no JSON in the product's order: the reason, then the place."""
+    if not body:
+        return "The document is empty"
+    if isinstance(error, UnicodeDecodeError):
+        return f"Invalid encoding in string. at offset: {error.start}"
+    place = _PLACE.fullmatch(str(error))
+    return f"{place[2]} at offset: {place[1]}" if place else str(error)
 
 
 def signature_name(document: Mapping[str, Any]) -> str:
@@ -389,5 +400,5 @@ def _type_name(value: Any) -> str:
 
 
 def _quoted(value: Any) -> str:
-    """Write a value as error texts quote it: pretty, and only its beginning."""
+    """Write a value as error texts quote it: on one line, and only its beginning."""
     return "".join(islice(_QUOTES.iterencode(value), _QUOTED))[:_QUOTED]

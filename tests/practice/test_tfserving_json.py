@@ -146,6 +146,20 @@ def test_bad_json_is_refused(body: bytes) -> None:
     assert outcome(parsed, body).startswith("INVALID_ARGUMENT: JSON Parse error: ")
 
 
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "The document is empty"),
+        (b" ", "The document is empty. at offset: 1"),
+        (b'{"a": }', "Invalid value. at offset: 6"),
+        (b'{"a":[1 2]}', "Missing a comma or ']' after an array element. at offset: 8"),
+        (b'{"a": "\xff"}', "Invalid encoding in string. at offset: 7"),
+    ],
+)
+def test_the_reason_comes_before_the_place(body: bytes, reason: str) -> None:
+    assert outcome(parsed, body) == f"INVALID_ARGUMENT: JSON Parse error: {reason}"
+
+
 @pytest.mark.parametrize("body", [b"[1, 2]", b"null", b'"a"', b"1.5", b"NaN"])
 def test_what_is_no_object_is_refused(body: bytes) -> None:
     text = outcome(parsed, body)

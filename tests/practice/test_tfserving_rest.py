@@ -323,14 +323,14 @@ def test_a_version_that_is_too_large_has_an_empty_answer(
     assert answer.headers["content-type"] == "application/json"
 
 
-DOCUMENT = '{\n    "instances": [\n        1\n    ],\n    "inputs": 2\n}'
+DOCUMENT = '{"instances":[1],"inputs":2}'
 ROW = "Failed to process element: "
 PREDICT_ROWS = [
-    ("[1, 2]", 400, "JSON Value: [\n    1,\n    2\n] Is not object"),
+    ("[1, 2]", 400, "JSON Value: [1,2] Is not object"),
     (
         '{"signature_name": 5}',
         400,
-        'JSON Value: {\n    "signature_name": 5\n} not formatted correctly. '
+        'JSON Value: {"signature_name":5} not formatted correctly. '
         "'signature_name' key must be a string value.",
     ),
     (
@@ -353,12 +353,12 @@ PREDICT_ROWS = [
     (
         '{"instances": 1}',
         400,
-        "JSON Value: {\n    \"instances\": 1\n} Expecting 'instances' to be an list/array",
+        "JSON Value: {\"instances\":1} Expecting 'instances' to be an list/array",
     ),
     (
         '{"instances": []}',
         400,
-        "JSON Value: {\n    \"instances\": []\n} No values in 'instances' array",
+        "JSON Value: {\"instances\":[]} No values in 'instances' array",
     ),
     (
         '{"signature_name": "two", "instances": [1, 2]}',
@@ -375,7 +375,7 @@ PREDICT_ROWS = [
     (
         '{"signature_name": "two", "instances": [{"a": 1}]}',
         400,
-        ROW + "0 of 'instances' list. JSON object: {\n    \"a\": 1\n} keys must be equal to: a,b",
+        ROW + "0 of 'instances' list. JSON object: {\"a\":1} keys must be equal to: a,b",
     ),
     (
         '{"instances": [{"x": 1}, {"x": 1, "z": 2}]}',
@@ -437,7 +437,7 @@ PREDICT_ROWS = [
     (
         '{"signature_name": "image", "inputs": [{"b64": 5}]}',
         400,
-        'JSON Value: {\n    "b64": 5\n} not formatted correctly for base64 data',
+        'JSON Value: {"b64":5} not formatted correctly for base64 data',
     ),
     (
         '{"inputs": [[1, 2], [3]]}',
@@ -550,11 +550,11 @@ EXAMPLES_ROWS = [
     ("{}", "JSON Value: {} When method is classify, key 'examples' is expected and was not found"),
     (
         '{"examples": 1}',
-        "JSON Value: {\n    \"examples\": 1\n} Expecting 'examples' value to be an list/array",
+        "JSON Value: {\"examples\":1} Expecting 'examples' value to be an list/array",
     ),
     (
         '{"examples": []}',
-        "JSON Value: {\n    \"examples\": []\n} 'examples' value is an empty array",
+        "JSON Value: {\"examples\":[]} 'examples' value is an empty array",
     ),
     ('{"examples": [[1]]}', "Example must be JSON object but got JSON Array"),
     ('{"examples": [true]}', "Example must be JSON object but got JSON True"),
@@ -581,7 +581,7 @@ EXAMPLES_ROWS = [
     ('{"examples": [{"f": {"b64": "a"}}]}', "Unable to base64 decode"),
     (
         '{"signature_name": ["label"]}',
-        'JSON Value: {\n    "signature_name": [\n        "label"\n    ]\n} '
+        'JSON Value: {"signature_name":["label"]} '
         "not formatted correctly. 'signature_name' key must be a string value.",
     ),
     ('{"signature_name": "none", "examples": [{}]}', "No signature was found with the name: none"),
