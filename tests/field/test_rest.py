@@ -112,7 +112,6 @@ def test_07_the_panels_of_the_dashboard_are_filled(light: Running, metric: str) 
     assert f"\n:tensorflow:{metric}{{" in page
 
 
-@pytest.mark.xfail(strict=True, reason="an address with a path is refused")
 def test_11_a_server_behind_a_path_prefix_is_called(light: Running, server) -> None:
     """seldon-core 3767, ingress-nginx 5940: `http://host/prefix/v1/models/...`."""
 
@@ -128,7 +127,6 @@ def test_11_a_server_behind_a_path_prefix_is_called(light: Running, server) -> N
     assert outputs["probabilities"].argmax() == 0
 
 
-@pytest.mark.xfail(strict=True, reason="the names of protobuf's JSON are not read")
 def test_12_the_metadata_of_openvino_model_server_is_read(server) -> None:
     """OpenVINO Model Server's REST documentation: names as protobuf writes them in JSON."""
 
