@@ -145,6 +145,8 @@ def _describe(own: launch.Launch, files: ModelFiles) -> None:
         saved = save_profile(endpoint)
         if signatures:
             show_call(endpoint, files, signatures)
+        else:
+            print("None of its signatures can be called from here.")
     except errors.CallError as error:
         _check(own)
         raise state.PracticeError(f"{name} cannot be asked for its signatures: {error}") from error

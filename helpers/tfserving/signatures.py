@@ -53,12 +53,26 @@ class Signature(NamedTuple):
 
 
 class Signatures(dict[str, Signature]):
-    """The signatures of one version of a model by name; a table in a notebook."""
+    """The signatures of one version of a model by name; a table in a notebook.
 
-    def __init__(self, model: str, version: int, signatures: Mapping[str, Signature]) -> None:
+    Attributes
+    ----------
+    uncallable : dict of str to str
+        Why others cannot be called with arrays, by their names: they take or give what is no
+        tensor of numbers or text.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        version: int,
+        signatures: Mapping[str, Signature],
+        uncallable: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(signatures)
         self.model = model
         self.version = version
+        self.uncallable = dict(uncallable or {})
 
     def _rows(self) -> list[tuple[str, str, str, str]]:
         return [
@@ -66,7 +80,7 @@ class Signatures(dict[str, Signature]):
             for name, signature in self.items()
             for direction, specs in (("input", signature.inputs), ("output", signature.outputs))
             for tensor, spec in specs.items()
-        ]
+        ] + [(name, "", "", reason) for name, reason in self.uncallable.items()]
 
     def __repr__(self) -> str:
         rows = [[printable(cell) for cell in row] for row in self._rows()]
@@ -107,20 +121,21 @@ class SignatureCache:
 
 def from_signature_defs(model: str, version: int, signature_defs: Mapping[str, Any]) -> Signatures:
     """Read TensorFlow's SignatureDef messages, leaving out TensorFlow's own `__` signatures."""
-    return Signatures(
-        model,
-        version,
-        {
-            name: Signature(
+    signatures: dict[str, Signature] = {}
+    uncallable: dict[str, str] = {}
+    for name, signature in sorted(signature_defs.items()):
+        if name.startswith("__"):
+            continue
+        try:
+            signatures[name] = Signature(
                 _specs(signature.inputs),
                 _specs(signature.outputs),
                 frozenset(getattr(signature, "defaults", ())),
                 signature.method_name,
             )
-            for name, signature in sorted(signature_defs.items())
-            if not name.startswith("__")
-        },
-    )
+        except BadInput as error:
+            uncallable[name] = f"cannot be called here: {error}"
+    return Signatures(model, version, signatures, uncallable)
 
 
 def named(inputs: Mapping[str, ArrayLike]) -> Mapping[str, ArrayLike]:
@@ -154,6 +169,8 @@ def check_inputs(
         One sentence says what is wrong and what was expected.
     """
     wanted = signatures.get(signature_name or DEFAULT_SIGNATURE)
+    if reason := signatures.uncallable.get(signature_name or DEFAULT_SIGNATURE):
+        raise BadInput(f"Signature {signature_name or DEFAULT_SIGNATURE!r} {reason}")
     if wanted is None:
         asked = (
             f"signature {signature_name!r}"
@@ -190,10 +207,14 @@ def suggest(name: str, choices: Iterable[str], lead: str) -> str:
 
 
 def _specs(infos: Mapping[str, Any]) -> dict[str, TensorSpec]:
-    return {name: _spec(infos[name]) for name in sorted(infos)}
+    return {name: _spec(name, infos[name]) for name in sorted(infos)}
 
 
-def _spec(info: Any) -> TensorSpec:
+def _spec(name: str, info: Any) -> TensorSpec:
+    encoding = info.WhichOneof("encoding")
+    if encoding in ("composite_tensor", "coo_sparse"):
+        kind = info.composite_tensor.type_spec.type_spec_class_name or "sparse"
+        raise BadInput(f"{name!r} is several tensors in one ({kind}).")
     shape = info.tensor_shape
     # TensorFlow takes any negative size for an unknown one.
     sizes = None if shape.unknown_rank else tuple(max(dim.size, -1) for dim in shape.dim)

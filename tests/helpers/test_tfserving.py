@@ -10,10 +10,21 @@ import pytest
 
 from helpers import channels, errors, tfserving
 from helpers.endpoints import Endpoint
-from helpers.serving_api import predict_pb2, prediction_service_pb2_grpc
+from helpers.serving_api import (
+    meta_graph_pb2,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+    types_pb2,
+)
 from helpers.tensors import to_ndarray, to_tensor_proto
 from helpers.tfserving import codec
-from helpers.tfserving.signatures import Signature, Signatures, TensorSpec, check_inputs
+from helpers.tfserving.signatures import (
+    Signature,
+    Signatures,
+    TensorSpec,
+    check_inputs,
+    from_signature_defs,
+)
 from tests.http_answers import http_answer
 
 IRIS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
@@ -321,3 +332,20 @@ def test_whole_numbers_in_a_list_fit_unsigned_inputs(numbers: list[float], fits:
         return
     with pytest.raises(errors.BadInput, match="uint8"):
         check_inputs(known, "", {"x": numbers})
+
+
+def test_a_signature_with_a_ragged_output_leaves_the_others_alone() -> None:
+    plain, ragged = meta_graph_pb2.SignatureDef(), meta_graph_pb2.SignatureDef()
+    for signature in (plain, ragged):
+        signature.inputs["x"].dtype = types_pb2.DT_FLOAT
+    plain.outputs["y"].dtype = types_pb2.DT_FLOAT
+    spec = ragged.outputs["y"].composite_tensor.type_spec  # and no dtype, as TensorFlow writes it
+    spec.type_spec_class_name = "RaggedTensorSpec"
+    signatures = from_signature_defs("m", 1, {"plain": plain, "serving_default": ragged})
+    assert list(signatures) == ["plain"]
+    reason = "cannot be called here: 'y' is several tensors in one (RaggedTensorSpec)."
+    assert signatures.uncallable == {"serving_default": reason}
+    assert reason in repr(signatures)
+    assert check_inputs(signatures, "plain", {"x": 1.0})["x"] == 1
+    with pytest.raises(errors.BadInput, match="Signature 'serving_default' cannot be called here"):
+        check_inputs(signatures, "", {"x": 1.0})

@@ -37,6 +37,8 @@ def tree(states: Mapping[int, VersionStatus], signatures: Signatures) -> str:
         lines += [f"  {printable(name)}", "    inputs"]
         lines += _specs(signature.inputs, signature.optional)
         lines += ["    outputs", *_specs(signature.outputs)]
+    for name, reason in signatures.uncallable.items():
+        lines += [f"  {printable(name)}", f"    {printable(reason)}"]
     return "\n".join(lines)
 
 
@@ -48,6 +50,7 @@ def tree_as_json(states: Mapping[int, VersionStatus], signatures: Signatures) ->
             "version": signatures.version,
             "versions": [{"version": n, **state._asdict()} for n, state in states.items()],
             "signatures": {name: _as_json(signature) for name, signature in signatures.items()},
+            "uncallable": signatures.uncallable,
         }
     )
 
