@@ -44,6 +44,7 @@ class LiteRTModel:
         with open(path, "rb") as file:
             self._content = file.read()
         first = _Runner(self._content)
+        first.interpreter.allocate_tensors()  # a missing operation is told here, not at each call
         self._idle = [first]
         self._free = queue.SimpleQueue[None]()
         for _ in range(interpreters or os.cpu_count() or 1):
