@@ -3,6 +3,7 @@
 Only Linux tells. Elsewhere, and where its kernel does not tell either, everybody is admitted.
 """
 
+import functools
 import os
 import socket
 import struct
@@ -139,12 +140,13 @@ class Guard(grpc.ServerInterceptor):
         return handler
 
     def _guarded(self, behavior: Callable) -> Callable:
-        def guarded(request: Any, context: grpc.ServicerContext) -> Any:
+        @functools.wraps(behavior)  # health's Watch has attributes that say how it is called
+        def guarded(request: Any, context: grpc.ServicerContext, *send: Callable) -> Any:
             protocol, _, address = context.peer().partition(":")
             host, _, port = address.rpartition(":")
             # Who may open a UNIX socket, its file says.
             if protocol == "ipv4" and not self._peers.admits((host, int(port)), self._own):
                 context.abort(grpc.StatusCode.PERMISSION_DENIED, REFUSAL)
-            return behavior(request, context)
+            return behavior(request, context, *send)
 
         return guarded
