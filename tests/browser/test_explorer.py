@@ -530,7 +530,7 @@ def test_axe_finds_no_serious_fault(explorer: Explorer, service: PrivateEndpoint
 
 
 @pytest.fixture(scope="module")
-def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def odd(needs_tensorflow: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Return a service with a model that nobody would expect."""
     folder = tmp_path_factory.mktemp("odd")
     odd_models.make(folder / "odd" / "1")
