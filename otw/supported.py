@@ -1,7 +1,10 @@
 """Where Over the Wire can be installed: `make` runs this file before it makes an environment.
 
-Here is nothing but the standard library, and `python otw/supported.py` needs no installation.
+Here is nothing but the standard library, and `python otw/supported.py` needs no installation. An
+old Python must be able to read it, too.
 """
+
+from __future__ import annotations
 
 import platform
 import sys
