@@ -9,7 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from practice.tfserving.engine import CLASSIFY_METHOD, PREDICT_METHOD
+from practice.tfserving.engine import CLASSIFY_METHOD
+from tests.tfserving_models import signature
 
 v1 = tf.compat.v1
 
@@ -85,14 +86,6 @@ def save_determinant(file: Path) -> None:
     converter.target_spec.supported_ops = [tf.lite.OpsSet.SELECT_TF_OPS]
     file.parent.mkdir(parents=True)
     file.write_bytes(converter.convert())
-
-
-def signature(inputs: dict[str, Any], outputs: dict[str, Any], method: str = PREDICT_METHOD) -> Any:
-    infos = [
-        {name: v1.saved_model.build_tensor_info(tensor) for name, tensor in tensors.items()}
-        for tensors in (inputs, outputs)
-    ]
-    return v1.saved_model.build_signature_def(*infos, method)
 
 
 if __name__ == "__main__":
