@@ -1,5 +1,6 @@
 """The house as a whole: what stands at the top, and that nothing imports in a circle."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,13 @@ def test_no_module_imports_in_a_circle() -> None:
         for imported in graph.find_modules_directly_imported_by(module):
             chain = graph.find_shortest_chain(importer=imported, imported=module)
             assert chain is None, f"{module} imports {' imports '.join(chain or ())}"
+
+
+def test_who_has_sentences_translated_names_nothing_else_so() -> None:
+    for path in (path for room in ROOMS for path in (ROOT / room).rglob("*.py")):
+        names = [n for n in ast.walk(ast.parse(path.read_bytes())) if isinstance(n, ast.Name)]
+        used = {(name.id, type(name.ctx)) for name in names}
+        assert not {("_", ast.Load), ("_", ast.Store)} <= used, f"{path}: _ is also a value's name"
 
 
 def test_an_installed_wheel_says_that_the_notebooks_are_in_the_checkout(tmp_path: Path) -> None:
