@@ -21,9 +21,12 @@ from typing import Any
 import numpy as np
 import requests
 
+from protos import official
 from workbench.code.previews import CURL, GRPC, JSON, REQUESTS, Preview
 
 SH = sys.platform != "win32" and shutil.which("curl") and shutil.which("sh")
+ROOMS = ("otw", "workbench", "practice", "helpers", "protos")
+_ALONE = f"import sys; sys.modules.update(dict.fromkeys({ROOMS}))\n"  # none can be imported
 _RUN = (
     "import json, pickle, runpy, sys; found = runpy.run_path(sys.argv[1]); "
     "pickle.dump({name: found[name] for name in ('outputs', 'answer') if name in found}, "
@@ -32,13 +35,18 @@ _RUN = (
 
 
 def run(preview: Preview, title: str, folder: Path, **variables: str) -> Any:
-    """Run a preview as it stands, in a fresh process; returns what it ends with."""
+    """Run a preview as it stands, in a fresh process; returns what it ends with.
+
+    That process has official packages only. Of TensorFlow Serving over gRPC, it has this project's
+    where TensorFlow, which comes with the official package, is not installed.
+    """
     put_files(preview, folder)
+    alone = title != GRPC or "tensorflow" not in preview.code[GRPC] or official.has_tensorflow()
     if title == CURL:
         words = ["sh", "-c", preview.code[CURL]]
     else:
         (folder / "call.py").write_text(preview.code[title], encoding="utf-8")
-        words = [sys.executable, "-c", _RUN, "call.py"]
+        words = [sys.executable, "-c", (_ALONE if alone else "") + _RUN, "call.py"]
     done = subprocess.run(
         words,
         capture_output=True,

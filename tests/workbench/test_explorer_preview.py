@@ -6,6 +6,7 @@ import os
 import re
 import runpy
 import shlex
+import shutil
 import tracemalloc
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
+from grpc_tools import protoc
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,6 +55,7 @@ from workbench.code.tfserving import TfServingWriter, least_json_size
 from workbench.explorer import catalog
 
 DATA = MODELS.parent
+PROTO = DATA.parent / "protos" / "inference_service.proto"
 HERE = Endpoint("tfserving", grpc="127.0.0.1:8500", rest="http://127.0.0.1:8501", model="m")
 SECURE = HERE.replace(
     rest="https://127.0.0.1:8501", ca_file="ca.pem", user="lovelace", password="hush"
@@ -728,6 +731,7 @@ def test_the_preview_of_a_method_of_ccai_gives_the_same_answer(
     found = CcaiWriter(endpoint, "", {}, method=method, content=content).preview()
     assert set(found.reasons) == {REQUESTS, CURL, JSON}
     expected = ccai_wire.call(endpoint, method, content, 60)
+    make_stubs(tmp_path)
     answer = run(found, GRPC, tmp_path, **user_of(endpoint, found))
     assert ccai.answers.parse(answer) == expected != []
 
@@ -746,7 +750,15 @@ def test_the_previews_go_through_ccais_secure_doors(
     assert comparable(run(found, REQUESTS, tmp_path, **variables)) == expected
     if SH:
         assert comparable(run(found, CURL, tmp_path, **variables)) == expected
+    make_stubs(tmp_path)
     assert run(found, GRPC, tmp_path, **variables)
+
+
+def make_stubs(folder: Path) -> None:
+    """Make the modules of CCAI's messages as the code's comment says."""
+    shutil.copy(PROTO, folder)
+    out = [f"--python_out={folder}", f"--grpc_python_out={folder}"]
+    assert protoc.main(["protoc", f"-I{folder}", *out, PROTO.name]) == 0
 
 
 def user_of(endpoint: Endpoint, found: Preview) -> dict[str, str]:
@@ -779,6 +791,7 @@ def test_ccai_takes_text_with_quotes_and_a_short_file(tmp_path: Path) -> None:
     sound = Speech.read(DATA / "audio" / "go-forward.wav").wav()
     heard = CcaiWriter(endpoint, "", {}, method="ASR", content=sound).preview()
     assert set(heard.files) == {"content.wav"}
+    make_stubs(tmp_path)
     assert "go forward" in run(heard, GRPC, tmp_path).lower()
 
 

@@ -8,10 +8,16 @@ from urllib.parse import quote_plus
 
 from helpers.errors import BadInput
 from workbench.code import curl, literals
-from workbench.code.previews import UNNAMED, NoCode, Writer
+from workbench.code.previews import UNNAMED, NoCode, Writer, either
 
-_WITHOUT_THIS_PROJECT = (
-    "# Without this project: what grpcio-tools makes of CCAI's inference_service.proto."
+# What grpcio-tools makes of a .proto are modules at the top; here they are in a package.
+_IMPORTS = either(
+    ["import inference_service_pb2, inference_service_pb2_grpc"],
+    ["from protos import inference_service_pb2, inference_service_pb2_grpc"],
+    "in Over the Wire",
+)
+_MADE = (
+    "# python -m grpc_tools.protoc -I. --python_out=. --grpc_python_out=. inference_service.proto"
 )
 # Paths, by their last word, that answer with a sentence or a page.
 _NO_JSON = {"apiinfo", "cpuinfo", "gpuinfo", "meminfo", "policy"}
@@ -67,10 +73,7 @@ class CcaiWriter(Writer):
             ["request = inference_service_pb2.Input(buffer=content)"],
             self.grpc_call("inference_service_pb2_grpc.InferenceStub", self.method),
             ["answer = response.json", "print(answer)"],
-            imports=[
-                _WITHOUT_THIS_PROJECT,
-                "from protos import inference_service_pb2, inference_service_pb2_grpc",
-            ],
+            imports=[_MADE, *_IMPORTS],
         )
 
     def requests(self) -> str:

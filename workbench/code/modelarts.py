@@ -1,14 +1,22 @@
 """A call of ModelArts as code to paste: a token or another proof first, then JSON or a file."""
 
 import dataclasses
+import inspect
 import json
 from typing import Any
 
 from helpers import modelarts
+from helpers.modelarts import signing
 from workbench.code import curl, literals
-from workbench.code.previews import BODY, ON_INPUT, UNNAMED, NoCode, Writer
+from workbench.code.previews import BODY, MODULE, ON_INPUT, UNNAMED, NoCode, Writer, either
 
 _IDENTITY = ("user", "password", "domain", "project")  # of an endpoint, for a token
+_SIGNING = f"signing{MODULE}"
+_SIGN = either(
+    ["from helpers.modelarts import sign"],
+    ["from signing import sign"],
+    "without Over the Wire: Save files in the Explorer writes signing.py",
+)
 _REDIRECTS = "allow_redirects=False"  # the proof would go along
 
 
@@ -66,9 +74,10 @@ class ModelArtsWriter(Writer):
             arguments.append(f"headers={' | '.join(headers)}")
         if signature:
             user, password = map(self.environment, ("user", "password"))
+            self.files[_SIGNING] = _signing
             call = [
                 f'request = requests.Request("POST", {", ".join(arguments)}).prepare()',
-                f"modelarts.sign(request, {user}, {password})",
+                f"sign(request, {user}, {password})",
                 *self.requests_call(["request", _REDIRECTS], "requests.Session().send"),
             ]
         else:
@@ -78,7 +87,7 @@ class ModelArtsWriter(Writer):
             self._headers(),
             call,
             ["answer = response.json()", "print(answer)"],
-            imports=["from helpers import modelarts"] if signature else [],
+            imports=_SIGN if signature else [],
         )
 
     def curl(self) -> str:
@@ -171,3 +180,9 @@ class ModelArtsWriter(Writer):
         identity = {"methods": ["password"], "password": {"user": caller}}
         scope = {"project": {"name": project}}
         return json.dumps({"auth": {"identity": identity, "scope": scope}})
+
+
+def _signing() -> bytes:
+    """Return the module that signs, to run where nothing else of this project is."""
+    source = inspect.getsource(signing)
+    return source.replace("from helpers.errors import BadInput", "BadInput = ValueError").encode()

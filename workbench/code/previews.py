@@ -20,6 +20,7 @@ JSON = "JSON"
 TITLES = (GRPC, REQUESTS, CURL, JSON)
 PROTOCOLS = {"grpc": "gRPC", "rest": "REST"}
 BODY = "body.json"  # the file that has JSON which is too long
+MODULE = ".py"  # the ending of files that are read only where this project is not installed
 ON_INPUT = 16_000  # characters of JSON that a command carries along
 UNNAMED = "curl sends no field whose name is empty, and none of a file with = in it. Use Python."
 _CARRIED = 2_000  # bytes of a file that code carries along
@@ -91,7 +92,8 @@ class Writer:
             except NoCode as reason:
                 preview.reasons[title] = str(reason)
                 continue
-            preview.code[title] = "".join(f"# {beside(name)}\n" for name in self.files) + code
+            read = [name for name in self.files if not name.endswith(MODULE)]
+            preview.code[title] = "".join(f"# {beside(name)}\n" for name in read) + code
             preview.files.update(self.files)
         return preview
 
@@ -107,7 +109,7 @@ class Writer:
     def script(self, *parts: list[str], imports: Sequence[str] = ()) -> str:
         """Join parts of a program, each a list of lines, under the imports that they need.
 
-        What is given as imports are those of this project's own.
+        What is given as imports comes below those.
         """
         code = "\n\n".join("\n".join(part) for part in parts if part)
         groups = (*literals.imports(code), imports)
@@ -219,6 +221,16 @@ def variable(endpoint: Endpoint, field: str) -> str:
     profiles = endpoints.PROFILES[endpoint.kind]
     like = f"practice-{endpoint.auth or ('secure' if endpoint.kind == 'ccai' else '')}"
     return profiles.get(like, profiles["practice"])[field]
+
+
+def either(official: Sequence[str], own: Sequence[str], reason: str) -> list[str]:
+    """Write imports of what anybody can install, and of what there is here in place of it."""
+    return [
+        "try:",
+        *(f"    {line}" for line in official),
+        f"except ImportError:  # {reason}",
+        *(f"    {line}" for line in own),
+    ]
 
 
 def beside(name: str) -> str:

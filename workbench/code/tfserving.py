@@ -16,12 +16,13 @@ from helpers.tfserving.features import features_of
 from helpers.tfserving.rest import model_url
 from helpers.tfserving.signatures import DEFAULT_SIGNATURE, Signature, TensorSpec
 from workbench.code import curl, literals
-from workbench.code.previews import BODY, ON_INPUT, NoCode, Writer, beside
+from workbench.code.previews import BODY, ON_INPUT, NoCode, Writer, beside, either
 
 _SHOWN = 200_000  # characters of JSON; more are only saved
 _INTEGERS = {"int8", "int16", "int32", "int64", "uint8", "uint32", "uint64"}
 _IN_JSON = {"bool", "float32", "float64", "object", *_INTEGERS}
 _KINDS = {int: "int64_list", float: "float_list", bytes: "bytes_list"}
+_WITHOUT_TENSORFLOW = "in Over the Wire without TensorFlow"
 _IMAGE = re.compile(r"image|img|jpe?g|png", re.IGNORECASE)
 _PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mP4DwABAQEAHLCMmQAAAABJRU5ErkJggg=="
@@ -165,19 +166,27 @@ class TfServingWriter(Writer):
                 "request = predict_pb2.PredictRequest()",
                 *self._model_spec(),
                 "for name, value in inputs.items():",
-                "    request.inputs[name].CopyFrom(to_tensor_proto(value))",
+                "    request.inputs[name].CopyFrom(make_tensor_proto(value))",
             ],
             self._grpc_call("Predict"),
             [
-                "outputs = {name: to_ndarray(tensor) for name, tensor in response.outputs.items()}",
+                "outputs = {",
+                "    name: make_ndarray(tensor) for name, tensor in response.outputs.items()",
+                "}",
                 "print(outputs)",
             ],
-            imports=[
-                "# Without this project: import the modules from tensorflow_serving.apis, and use",
-                "# TensorFlow's tf.make_tensor_proto(value) and tf.make_ndarray(tensor).",
-                "from helpers.serving_api import predict_pb2, prediction_service_pb2_grpc",
-                "from helpers.tensors import to_ndarray, to_tensor_proto",
-            ],
+            imports=either(
+                [
+                    "from tensorflow import make_ndarray, make_tensor_proto",
+                    "from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc",
+                ],
+                [
+                    "from helpers.serving_api import predict_pb2, prediction_service_pb2_grpc",
+                    "from helpers.tensors import to_ndarray as make_ndarray",
+                    "from helpers.tensors import to_tensor_proto as make_tensor_proto",
+                ],
+                _WITHOUT_TENSORFLOW,
+            ),
         )
 
     def _infer(self) -> str:
@@ -206,10 +215,14 @@ class TfServingWriter(Writer):
             ],
             self._grpc_call(self.call.title()),
             [*outputs, "print(outputs)"],
-            imports=[
-                "# Without this project: import the modules from tensorflow_serving.apis.",
-                f"from helpers.serving_api import {module}, prediction_service_pb2_grpc",
-            ],
+            imports=either(
+                [
+                    f"from tensorflow_serving.apis import {module}",
+                    "from tensorflow_serving.apis import prediction_service_pb2_grpc",
+                ],
+                [f"from helpers.serving_api import {module}, prediction_service_pb2_grpc"],
+                _WITHOUT_TENSORFLOW,
+            ),
         )
 
     def _grpc_call(self, method: str) -> list[str]:
