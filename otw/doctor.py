@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from helpers import endpoints, tables
 from helpers.endpoints import profiles
+from helpers.language import _, plural
 from otw import supported
 from practice.ports import DEFAULT as DEFAULT_PORTS
 from protos import official
@@ -50,18 +51,18 @@ class Report(list[Line]):
         return max((line.state for line in self), key=list(_SIGNS).index, default="green")
 
     def __repr__(self) -> str:
-        lines = ["This machine, checked:"]
+        lines = [_("This machine, checked:")]
         for line in self:
             lines.append(f"{_sign(line.state)} {line.state:<6}{line.name}: {line.meaning}")
             lines += [f"{'':8}-> {line.advice}"] if line.advice else []
-        return "\n".join([*lines, f"Worst: {self.worst}."])
+        return "\n".join([*lines, _("Worst: {state}.", state=self.worst)])
 
     def _repr_html_(self) -> str:
         rows = (
             (f"{_SIGNS[line.state]} {line.state}", line.name, line.meaning, line.advice)
             for line in self
         )
-        return tables.html(["", "what", "found", "what to do"], rows, css="otw-doctor")
+        return tables.html(["", _("what"), _("found"), _("what to do")], rows, css="otw-doctor")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -101,7 +102,7 @@ def doctor() -> Report:
             report.extend(check())
         except Exception as error:  # one check that fails must not hide the others
             name = check.__name__.replace("_", " ")
-            report.append(Line(name, "amber", f"could not be checked: {error}"))
+            report.append(Line(name, "amber", _("could not be checked: {error}", error=error)))
     return report
 
 
@@ -109,12 +110,14 @@ def python() -> Iterator[Line]:
     """Look at Python and the system, and whether an environment of its own is used."""
     version = platform.python_version()
     if problem := supported.problem():
-        yield Line("Python", "red", problem, "Take another Python, or another machine.")
+        yield Line("Python", "red", problem, _("Take another Python, or another machine."))
     elif sys.prefix == sys.base_prefix and not os.environ.get("CONDA_PREFIX"):
-        advice = "Start with `make lab`, or see README: Windows, or without make."
-        yield Line("Python", "amber", f"{version}, outside a virtual environment", advice)
+        meaning = _("{version}, outside a virtual environment", version=version)
+        advice = _("Start with `make lab`, or see README: Windows, or without make.")
+        yield Line("Python", "amber", meaning, advice)
     else:
-        yield Line("Python", "green", f"{version}, in an environment of its own")
+        meaning = _("{version}, in an environment of its own", version=version)
+        yield Line("Python", "green", meaning)
 
 
 def packages() -> Iterator[Line]:
@@ -124,7 +127,8 @@ def packages() -> Iterator[Line]:
     names = [re.split(r"[^\w.-]", text)[0] for text in needed]
     missing = sorted(name for name in names if _plain(name) not in installed)
     if missing:
-        yield Line("packages", "red", f"missing: {', '.join(missing)}", "Run `make lab` again.")
+        meaning = _("missing: {names}", names=", ".join(missing))
+        yield Line(_("packages"), "red", meaning, _("Run `make lab` again."))
     from packaging.markers import Marker  # may be missing
 
     applies = functools.cache(lambda marker: not marker or Marker(marker).evaluate())
@@ -135,12 +139,16 @@ def packages() -> Iterator[Line]:
         if (version := installed.get(_plain(name))) and version != wanted and applies(marker)
     )
     if differ:
-        more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
-        advice = "It may work. If not: `make clean`, then `make lab`."
-        yield Line("packages", "amber", f"not as locked: {', '.join(differ[:3])}{more}", advice)
+        meaning = _("not as locked: {names}", names=", ".join(differ[:3]))
+        if len(differ) > 3:
+            meaning += " " + _("and {count} more", count=len(differ) - 3)
+        advice = _("It may work. If not: `make clean`, then `make lab`.")
+        yield Line(_("packages"), "amber", meaning, advice)
     elif not missing:
-        without = "" if official.has_tensorflow() else "; without TensorFlow"
-        yield Line("packages", "green", f"as in requirements.txt{without}")
+        meaning = _("as in requirements.txt")
+        if not official.has_tensorflow():
+            meaning = _("as in requirements.txt; without TensorFlow")
+        yield Line(_("packages"), "green", meaning)
 
 
 def _locks() -> list[Path]:
@@ -166,12 +174,14 @@ def disk() -> Iterator[Line]:
     state = os.path.abspath(endpoints.state_dir())
     while not os.path.exists(state):
         state = os.path.dirname(state)
-    for name, folder in (("disk", _ROOT), ("disk of the state folder", state)):
+    for name, folder in ((_("disk"), _ROOT), (_("disk of the state folder"), state)):
         free = shutil.disk_usage(folder).free // _MB
         colour = "red" if free < 200 else "amber" if free < 1000 else "green"
-        yield Line(name, colour, f"{free:,} MB free", "" if free >= 1000 else "Make room.")
+        meaning = _("{count:,} MB free", count=free)
+        yield Line(name, colour, meaning, "" if free >= 1000 else _("Make room."))
     if not (os.path.isdir(state) and os.access(state, os.W_OK)):
-        yield Line("state folder", "red", "cannot be written", "Set OTW_STATE_DIR to one that can.")
+        advice = _("Set OTW_STATE_DIR to one that can.")
+        yield Line(_("state folder"), "red", _("cannot be written"), advice)
 
 
 def ports() -> Iterator[Line]:
@@ -180,13 +190,14 @@ def ports() -> Iterator[Line]:
     for name, own in DEFAULT_PORTS.items():
         for key, port in own.items():
             owner = _owner(port, listening)
+            what = _("port {port}", port=port)
             if not owner:
-                yield Line(f"port {port}", "green", f"free, for {name}")
+                yield Line(what, "green", _("free, for {name}", name=name))
             elif port == practice_port(name, key) and _is_practice(port, listening):
-                yield Line(f"port {port}", "green", f"used by the practice service {name}")
+                yield Line(what, "green", _("used by the practice service {name}", name=name))
             else:
-                advice = f"Nothing: {name} takes another port."
-                yield Line(f"port {port}", "amber", f"used by {owner}", advice)
+                advice = _("Nothing: {name} takes another port.", name=name)
+                yield Line(what, "amber", _("used by {process}", process=owner), advice)
 
 
 def services() -> Iterator[Line]:
@@ -194,25 +205,27 @@ def services() -> Iterator[Line]:
     listening = _listening()
     for name, own in DEFAULT_PORTS.items():
         port = practice_port(name, next(iter(own)))
-        advice = f"practice.ready({name!r}), or `otw practice up {name}`."
+        what = _("service {name}", name=name)
+        advice = _("practice.ready('{name}'), or `otw practice up {name}`.", name=name)
         if port and _is_practice(port, listening):
             from practice import launch  # optional: it may be what does not work
 
             problem = launch.problem(endpoints.read_services()[name], 2.0)
             if problem == "":
-                yield Line(f"service {name}", "green", f"listens on 127.0.0.1:{port}")
+                yield Line(what, "green", _("listens on 127.0.0.1:{port}", port=port))
             else:
-                yield Line(f"service {name}", "amber", problem or "does not answer", advice)
+                yield Line(what, "amber", problem or _("does not answer"), advice)
         elif name == "tfserving-tf":
-            yield Line(f"service {name}", "green", "does not run; who needs it starts it")
+            yield Line(what, "green", _("does not run; who needs it starts it"))
         else:
-            yield Line(f"service {name}", "amber", "does not run", advice)
+            yield Line(what, "amber", _("does not run"), advice)
 
 
 def proxies() -> Iterator[Line]:
     """Look whether a proxy would catch calls to this machine or to a profile's server."""
     for problem in profiles.read()[1]:
-        yield Line("profiles", "amber", problem, "Correct the file; the other profiles work.")
+        advice = _("Correct the file; the other profiles work.")
+        yield Line(_("profiles"), "amber", problem, advice)
     urls = urllib.request.getproxies_environment()
     catching = [
         f"{name} ({settings.address(url)})"
@@ -220,27 +233,33 @@ def proxies() -> Iterator[Line]:
         if name.lower().removesuffix("_proxy") in urls.keys() - {"no"} and url
     ]
     if not catching:
-        yield Line("proxy", "green", "none is set")
+        yield Line(_("proxy"), "green", _("none is set"))
         return
     if all(map(urllib.request.proxy_bypass, ("127.0.0.1", "localhost"))):
-        yield Line("proxy", "green", "set, and calls to this machine go past it")
+        yield Line(_("proxy"), "green", _("set, and calls to this machine go past it"))
     else:
-        meaning = f"{', '.join(sorted(catching))} would catch calls to this machine"
-        yield Line("proxy", "amber", meaning, _no_proxy(_LOOPBACK))
+        variables = ", ".join(sorted(catching))
+        meaning = _("{variables} would catch calls to this machine", variables=variables)
+        yield Line(_("proxy"), "amber", meaning, _no_proxy(_LOOPBACK))
     yield from _listed_endpoints()
 
 
 def _listed_endpoints() -> Iterator[Line]:
-    listed = {f"profile {name}": endpoint for name, endpoint in profiles.read()[0].items()}
+    saved, _problems = profiles.read()
+    listed = {_("profile {name}", name=name): endpoint for name, endpoint in saved.items()}
     for kind, ours in endpoints.PROFILES.items():
         for profile, names in ours.items():
             for field in {"rest", "grpc"} & set(endpoints.environment(kind, profile)):
                 listed[names[field]] = endpoints.load(kind, profile)
     for name, endpoint in listed.items():
         if address := settings.proxy(endpoint):
-            advice = f"If it should not be: {_no_proxy(settings.host_of(endpoint))}"
-            source = settings.variable(endpoint) or "the system's settings"
-            yield Line(name, "amber", f"is called through {address}, because of {source}", advice)
+            command = _no_proxy(settings.host_of(endpoint))
+            advice = _("If it should not be: {command}", command=command)
+            source = settings.variable(endpoint) or _("the system's settings")
+            meaning = _(
+                "is called through {proxy}, because of {source}", proxy=address, source=source
+            )
+            yield Line(name, "amber", meaning, advice)
 
 
 def certificates() -> Iterator[Line]:
@@ -254,10 +273,15 @@ def certificates() -> Iterator[Line]:
             context.load_verify_locations(path)
         count = len(context.get_ca_certs())
         if count:
-            yield Line(name, "green", f"names a file with {count} certificates")
+            meaning = plural(
+                "names a file with {count} certificate",
+                "names a file with {count} certificates",
+                count,
+            )
+            yield Line(name, "green", meaning)
         else:
-            advice = "Correct or remove the variable: TLS fails with it."
-            yield Line(name, "red", "names a file without certificates", advice)
+            advice = _("Correct or remove the variable: TLS fails with it.")
+            yield Line(name, "red", _("names a file without certificates"), advice)
 
 
 def long_paths() -> Iterator[Line]:
@@ -271,10 +295,10 @@ def long_paths() -> Iterator[Line]:
     ) as key:
         on = winreg.QueryValueEx(key, "LongPathsEnabled")[0]
     if on:
-        yield Line("long paths", "green", "are enabled")
+        yield Line(_("long paths"), "green", _("are enabled"))
     else:
-        advice = "Keep the project in a short path, such as C:\\otw."
-        yield Line("long paths", "amber", "are not enabled", advice)
+        advice = _("Keep the project in a short path, such as C:\\otw.")
+        yield Line(_("long paths"), "amber", _("are not enabled"), advice)
 
 
 def browser() -> Iterator[Line]:
@@ -282,9 +306,10 @@ def browser() -> Iterator[Line]:
     try:
         webbrowser.get()
     except webbrowser.Error:
-        yield Line("browser", "amber", "none was found", "Open the address JupyterLab prints.")
+        advice = _("Open the address JupyterLab prints.")
+        yield Line(_("browser"), "amber", _("none was found"), advice)
     else:
-        yield Line("browser", "green", "there is one")
+        yield Line(_("browser"), "green", _("there is one"))
 
 
 def _sign(state: str) -> str:
@@ -318,10 +343,10 @@ def _owner(port: int, listening: dict[int, Any]) -> str:
 
     if process := listening.get(port):
         with contextlib.suppress(psutil.Error):  # it has ended since
-            return f"{process.name()} (process {process.pid})"
+            return _("{name} (process {pid})", name=process.name(), pid=process.pid)
     with contextlib.suppress(OSError):
         socket.create_connection(("127.0.0.1", port), timeout=0.5).close()
-        return "another program"
+        return _("another program")
     return ""
 
 

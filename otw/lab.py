@@ -13,6 +13,7 @@ from pathlib import Path
 
 from jupyter_core.paths import jupyter_runtime_dir
 
+from helpers.language import _
 from practice import manager, state
 from practice.launch import ROOT
 
@@ -30,8 +31,11 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if not (ROOT / START).exists():
         print(
-            "otw: The notebooks and the data are in the repository, not in this package: clone "
-            "it, and run `make lab` there.",
+            "otw:",
+            _(
+                "The notebooks and the data are in the repository, not in this package: clone it, "
+                "and run `make lab` there."
+            ),
             file=sys.stderr,
         )
         return 1
@@ -100,7 +104,7 @@ def _start_services(
 ) -> None:
     def tick() -> None:
         if ended.is_set():
-            raise state.PracticeError("JupyterLab ended before the practice services were up.")
+            raise state.PracticeError(_("JupyterLab ended before the practice services were up."))
 
     try:
         leases.append(manager.enter_lab(tick))
@@ -122,7 +126,7 @@ def _leave(leases: list[Path]) -> None:
         print(f"otw: {error}", file=sys.stderr)
         return
     if stopped:
-        print(f"Practice services stopped: {', '.join(stopped)}.")
+        print(_("Practice services stopped: {names}.", names=", ".join(stopped)))
 
 
 @contextlib.contextmanager

@@ -5,12 +5,13 @@ import json
 import sys
 
 from helpers import progress
+from helpers.language import _
 from practice import launch, manager, services, state
 
 
 def up(arguments: argparse.Namespace) -> int:
     """Start services and tell where they are."""
-    with progress.waiting("Starting the practice services", launch.LIMIT) as tick:
+    with progress.waiting(_("Starting the practice services"), launch.LIMIT) as tick:
         repaired = manager.up(*arguments.names, tick=tick)
     for sentence in repaired:
         print(sentence)
@@ -21,7 +22,8 @@ def up(arguments: argparse.Namespace) -> int:
 def down(arguments: argparse.Namespace) -> int:
     """Stop services."""
     stopped = manager.down(*arguments.names)
-    print(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.")
+    sentence = _("Stopped: {names}.", names=", ".join(stopped))
+    print(sentence if stopped else _("Nothing was running."))
     return 0
 
 
@@ -40,7 +42,7 @@ def _print_table(report: dict[str, dict]) -> None:
         healthy = row.pop("healthy")
         problem = row.pop("problem")
         addresses = "  ".join(f"{key} {value}" for key, value in row.items() if value)
-        print(f"{name:<13}{'is ready' if healthy else problem:<17}{addresses}".rstrip())
+        print(f"{name:<13}{_('is ready') if healthy else problem:<17}{addresses}".rstrip())
 
 
 def logs(arguments: argparse.Namespace) -> int:
@@ -50,10 +52,12 @@ def logs(arguments: argparse.Namespace) -> int:
     for name in names:
         path = state.log_file(name)
         if path.exists():
-            print(f"The log of {name}, {path}:", file=sys.stderr, flush=True)
+            print(
+                _("The log of {name}, {path}:", name=name, path=path), file=sys.stderr, flush=True
+            )
             print(*state.last_lines(path, 100), sep="\n", flush=True)
         else:
-            status = _fail(name, "has no log: it was never started here")
+            status = _fail(_("{name} has no log: it was never started here.", name=name), name)
     return status
 
 
@@ -63,7 +67,7 @@ def env(arguments: argparse.Namespace) -> int:
 
     name = services.get(arguments.name).name
     if not manager.status(name)[name]["healthy"]:
-        return _fail(name, "is not running")
+        return _fail(_("{name} is not running.", name=name), name)
     for variable, value in manager.variables(name).items():
         text = quoted([value], arguments.shell)
         begin, equals = ("export ", "=") if arguments.shell == "sh" else ("$env:", " = ")
@@ -71,6 +75,7 @@ def env(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _fail(name: str, problem: str) -> int:
-    print(f"otw: {name} {problem}. Start it with `otw practice up {name}`.", file=sys.stderr)
+def _fail(problem: str, name: str) -> int:
+    advice = _("Start it with `otw practice up {name}`.", name=name)
+    print(f"otw: {problem} {advice}", file=sys.stderr)
     return 1
