@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Any
 from protos import official
 
 if TYPE_CHECKING:
+    from practice.exercises import check
     from practice.instance import private
     from practice.manager import ready
     from practice.proxy.log import proxy_log
     from practice.state import PracticeError
 
-__all__ = ["PracticeError", "private", "proxy_log", "ready"]
+__all__ = ["PracticeError", "check", "private", "proxy_log", "ready"]
 
 _HOMES = {
     "PracticeError": "practice.state",
+    "check": "practice.exercises",
     "private": "practice.instance",
     "proxy_log": "practice.proxy.log",
     "ready": "practice.manager",

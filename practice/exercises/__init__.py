@@ -1,0 +1,114 @@
+"""What `check("04-1", answer)` knows of the chapters' exercises: a module for each chapter.
+
+A check says whether an answer is right, or what is still wrong with it; never what is right.
+"""
+
+import importlib
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from helpers.errors import BadInput
+from helpers.language import _
+
+Check = Callable[[Any], None]  # raises Wrong
+
+
+class Wrong(Exception):
+    """An answer is not right; the text says in what, for the reader who gave it."""
+
+
+class Verdict(NamedTuple):
+    """What a check found."""
+
+    exercise: str
+    solved: bool
+    comment: str
+
+    def __repr__(self) -> str:
+        sign = "✓" if self.solved else "·"
+        return f"{sign} {self.exercise}: {self.comment}"
+
+
+def check(exercise: str, answer: Any) -> Verdict:
+    """Tell whether an answer to an exercise is right.
+
+    Parameters
+    ----------
+    exercise : str
+        Chapter and number, such as `04-1`.
+    answer : Any
+        What the exercise asks for. `...` is no answer yet.
+
+    Returns
+    -------
+    Verdict
+        Printed, it says `solved`, `not solved yet`, or what is still wrong.
+
+    Raises
+    ------
+    BadInput
+        When there is no such exercise.
+
+    Examples
+    --------
+    >>> check("04-1", ...)
+    · 04-1: not solved yet.
+    """
+    judge = _judge(exercise)
+    if answer is ...:
+        return Verdict(exercise, False, _("not solved yet."))
+    try:
+        judge(answer)
+    except Wrong as error:
+        return Verdict(exercise, False, str(error))
+    return Verdict(exercise, True, _("solved."))
+
+
+def run(function: Any, *arguments: Any) -> Any:
+    """Call a reader's function; Wrong says what it raised."""
+    if not callable(function):
+        raise Wrong(
+            _(
+                "the answer is a function, without parentheses behind its name; this is a {type}.",
+                type=type(function).__name__,
+            )
+        )
+    try:
+        return function(*arguments)
+    except Exception as error:  # whatever it is, it is the reader's, who has to see it
+        kind = type(error).__name__
+        line = (str(error).strip() or kind).splitlines()[0][:300]
+        raise Wrong(_("your function raised {kind}: {line}", kind=kind, line=line)) from error
+
+
+def expect(holds: bool, comment: str) -> None:
+    """Raise Wrong with this comment, unless something holds."""
+    if not holds:
+        raise Wrong(comment)
+
+
+def numbers(chapter: str) -> list[str]:
+    """Return the exercises of a chapter, such as `04`, in their order."""
+    return [f"{chapter}-{number}" for number in _checks(chapter)]
+
+
+def _judge(exercise: str) -> Check:
+    chapter, _dash, number = exercise.partition("-")
+    checks = _checks(chapter)
+    if not number.isdecimal() or int(number) not in checks:
+        listed = ", ".join(numbers(chapter)) or _("none in that chapter")
+        raise BadInput(
+            _("There is no exercise {name!r}. There are: {listed}.", name=exercise, listed=listed)
+        )
+    return checks[int(number)]
+
+
+def _checks(chapter: str) -> dict[int, Check]:
+    if not re.fullmatch(r"\d\d", chapter):
+        return {}
+    try:
+        module = importlib.import_module(f"practice.exercises.chapter{chapter}")
+    except ModuleNotFoundError:
+        return {}
+    return module.CHECKS
