@@ -2,8 +2,11 @@
 
 What begins with `draw_` is for a notebook, which shows the figure when its cell has ended; in a
 program, `axes.figure.savefig` writes it to a file. No pyplot: the Explorer draws in any thread.
+A notebook's picture has a text in its place for those who do not see it: the figure's label.
 """
 
+import base64
+import html
 import io
 import itertools
 import sys
@@ -12,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from helpers.language import _
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -74,6 +79,7 @@ def draw_boxes(
         texts = [f"{text}: {score:.2f}" for text, score in zip(texts, sure, strict=True)]
     corners = np.asarray(boxes, float).reshape(-1, 4)[:, [1, 0, 3, 2]]
     _boxes(axes, corners * [width, height, width, height], texts)
+    _describe(axes, _("a picture with boxes around: {labels}"), labels=np.asarray(labels).tolist())
     return axes
 
 
@@ -96,6 +102,8 @@ def draw_text(image: ArrayLike, items: Sequence["TextItem"], *, title: str = "")
     axes = _image(image, title)
     corners = [(x, y, x + width, y + height) for x, y, width, height in (i.box for i in items)]
     _boxes(axes, corners, map(str, range(len(items))))
+    texts = [item.text for item in items]
+    _describe(axes, _("a picture with numbered boxes around: {labels}"), labels=texts)
     return axes
 
 
@@ -127,6 +135,8 @@ def draw_faces(
     _boxes(axes, faces, (f"face {number}" for number in range(len(faces))))
     if landmarks is not None:
         _points(axes, landmarks)
+    squares = [f"{face[2] - face[0]} x {face[3] - face[1]}" for face in faces]
+    _describe(axes, _("a picture with squares around faces, in pixels: {labels}"), labels=squares)
     return axes
 
 
@@ -148,6 +158,8 @@ def draw_waveform(speech: "Speech", *, title: str = "") -> Any:
     seconds = np.arange(len(speech.samples)) / speech.rate
     axes.plot(seconds, speech.samples, color="black", lw=0.5)
     axes.set(xlabel="time (seconds)", ylabel="sample", title=title, ylim=(-1, 1))
+    length = f"{len(speech.samples) / speech.rate:.1f}"
+    _describe(axes, _("the waveform of a sound of {labels} seconds"), labels=[length])
     return axes
 
 
@@ -185,6 +197,8 @@ def draw_ratios(
     axes.bar_label(bars, [f"{_short(value)}x" for value in median], padding=6)
     axes.axvline(1, color="black", lw=0.8, ls=":")
     axes.margins(x=0.2)  # room for the labels
+    what = _("a bar for each of these, {quantity} as times of the first: {labels}")
+    _describe(axes, what, quantity=quantity, labels=list(figures))
     return axes
 
 
@@ -213,7 +227,43 @@ def draw_timeline(timelines: Mapping[str, "Timeline"], *, title: str = "") -> An
     axes.bar_label(bars, [f"{_short(1000 * total)} ms" for total in whole], padding=4)
     axes.set(xlabel="share of the call (%)", xlim=(0, 100))
     axes.figure.legend(loc="outside lower center", ncols=len(_PARTS))
+    what = _("a bar for each of these calls, with the share of each part: {labels}")
+    _describe(axes, what, labels=list(timelines))
     return axes
+
+
+def show(image: Any, alt: str) -> "Picture":
+    """Show an image in a notebook, with a text in its place for those who do not see it.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image or array-like, shape (height, width) or (height, width, 1 or 3), uint8
+        A small one is shown enlarged.
+    alt : str
+        What there is to see.
+
+    Returns
+    -------
+    Picture
+        Which a notebook shows as the result of its cell.
+    """
+    pixels = np.asarray(image)
+    return Picture(png(_bare(pixels).figure), alt)
+
+
+class Picture:
+    """A picture as a notebook shows it, with its text."""
+
+    def __init__(self, content: bytes, alt: str) -> None:
+        self._content = content
+        self.alt = alt
+
+    def __repr__(self) -> str:
+        return self.alt
+
+    def _repr_html_(self) -> str:
+        data = base64.b64encode(self._content).decode()
+        return f'<img alt="{html.escape(self.alt)}" src="data:image/png;base64,{data}">'
 
 
 def with_boxes(pixels: NDArray[np.uint8], corners: ArrayLike, labels: Iterable[str]) -> Any:
@@ -288,11 +338,21 @@ def _shown(width: float, height: float) -> Any:
 
         def show() -> None:
             shell.events.unregister("post_execute", show)
-            content = png(axes.figure, bbox_inches="tight")
-            shell.display_pub.publish({"image/png": content, "text/plain": repr(axes.figure)})
+            picture = Picture(png(axes.figure, bbox_inches="tight"), axes.figure.get_label())
+            shell.display_pub.publish(
+                {"text/html": picture._repr_html_(), "text/plain": repr(picture)}
+            )
 
         shell.events.register("post_execute", show)
     return axes
+
+
+def _describe(axes: Any, what: str, *, labels: list, **values: str) -> None:
+    """Label the figure: its title, and what there is to see."""
+    listed = ", ".join(map(str, labels)) or _("nothing")
+    text = what.format(labels=listed, **values)
+    title = axes.get_title()
+    axes.figure.set_label(f"{title}: {text}." if title else f"{text[0].upper()}{text[1:]}.")
 
 
 def _image(image: ArrayLike, title: str) -> Any:

@@ -7,7 +7,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from workbench.plots import draw_boxes, draw_ratios, draw_timeline
+from workbench.plots import draw_boxes, draw_ratios, draw_timeline, show
 from workbench.timing import Timeline
 
 BOX = [[0.25, 0.5, 0.75, 1.0]]
@@ -116,6 +116,16 @@ def test_parts_are_told_apart_without_colours() -> None:
     assert len({part[0].get_facecolor() for part in axes.containers}) == 5
 
 
+def test_a_picture_has_a_text_for_those_who_do_not_see_it() -> None:
+    shown = show(np.zeros((2, 2, 3), "uint8"), 'A "black" square')
+    assert repr(shown) == 'A "black" square'
+    assert '<img alt="A &quot;black&quot; square" src="data:' in shown._repr_html_()
+    boxes = draw_boxes(np.zeros((4, 4)), [[0, 0, 1, 1]], [7], title="seven")
+    assert boxes.figure.get_label() == "seven: a picture with boxes around: 7."
+    none = draw_boxes(np.zeros((4, 4)), [], [])
+    assert none.figure.get_label() == "A picture with boxes around: nothing."
+
+
 def test_a_notebook_shows_one_picture_as_the_cell_left_it() -> None:
     source = (
         "from workbench.plots import draw_ratios\n"
@@ -127,6 +137,8 @@ def test_a_notebook_shows_one_picture_as_the_cell_left_it() -> None:
     nbclient.execute(notebook, kernel_name="python3")
     first, second = (cell.outputs for cell in notebook.cells)
     assert [output.output_type for output in first] == ["stream", "display_data"]
-    assert set(first[1].data) == {"image/png", "text/plain"}
-    assert first[1].data["text/plain"] == "<Figure size 300x100 with 1 Axes>"
+    assert set(first[1].data) == {"text/html", "text/plain"}
+    alt = "A bar for each of these, time as times of the first: ours."
+    assert first[1].data["text/plain"] == alt
+    assert first[1].data["text/html"].startswith(f'<img alt="{alt}" src="data:image/png;base64,')
     assert [output.output_type for output in second] == ["execute_result"]
