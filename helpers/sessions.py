@@ -7,16 +7,19 @@ without end.
 import contextlib
 import io
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextvars import ContextVar
-from http.client import HTTPResponse
+from http.client import HTTPResponse, RemoteDisconnected
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.utils import rewind_body
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ProtocolError
 
 _DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)  # by time.monotonic
 _RECORD = 16_384  # bytes; over TLS, the socket's timeout is for each record that is sent
@@ -73,6 +76,19 @@ class _Adapter(HTTPAdapter):
         pool.ConnectionCls = _CONNECTIONS.get(pool.ConnectionCls, pool.ConnectionCls)
         return pool
 
+    def send(self, request: requests.PreparedRequest, *arguments: Any, **named: Any) -> Any:
+        while True:
+            try:
+                return super().send(request, *arguments, **named)
+            except requests.ConnectionError as error:
+                if not _is_stale(error):
+                    raise
+            # Even a POST is sent again: nothing came back on a connection that had been kept
+            # open, and servers close idle ones (RFC 9110, 9.2.2; RFC 9112, 9.3.1). What a new
+            # connection meets is an error.
+            if not isinstance(request.body, bytes | str | None):
+                rewind_body(request)
+
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
         stream = resp.stream
 
@@ -89,8 +105,43 @@ class _Adapter(HTTPAdapter):
         return super().build_response(req, resp)
 
 
+class _Stale(RemoteDisconnected):
+    """Raised when a connection that has served a call is closed before it answers the next one."""
+
+
+def _is_stale(error: requests.ConnectionError) -> bool:
+    reason = error.args[0] if error.args else None
+    return isinstance(reason, ProtocolError) and isinstance(reason.args[-1], _Stale)
+
+
 class _Connection(HTTPConnection):
     """Gives no step of a call more time than there is until its deadline."""
+
+    _has_served = False
+    _received: "_Received"
+
+    def connect(self) -> None:
+        self._has_served = False
+        super().connect()
+
+    def request(self, *arguments: Any, **named: Any) -> None:
+        try:
+            super().request(*arguments, **named)
+        # Windows' and TLS's. After the others urllib3 looks for an answer, which may be there.
+        except (ConnectionAbortedError, ssl.SSLEOFError) as error:
+            if self._has_served:
+                raise _Stale(str(error)) from error
+            raise
+
+    def getresponse(self) -> Any:
+        try:
+            response = super().getresponse()
+        except ConnectionError as error:
+            if self._has_served and not self._received.anything:
+                raise _Stale(str(error)) from error
+            raise
+        self._has_served = True
+        return response
 
     def _new_conn(self) -> socket.socket:
         self.timeout = _remaining(self.timeout)
@@ -108,7 +159,8 @@ class _Connection(HTTPConnection):
 
     def response_class(self, sock: Any, *arguments: Any, **named: Any) -> HTTPResponse:  # type: ignore[override]
         response = HTTPResponse(sock, *arguments, **named)
-        response.fp = io.BufferedReader(_Received(sock, response.fp.detach()), _BUFFER)
+        self._received = _Received(sock, response.fp.detach())
+        response.fp = io.BufferedReader(self._received, _BUFFER)
         return response
 
 
@@ -134,6 +186,8 @@ class _Options(list):
 class _Received(io.RawIOBase):
     """What a socket receives, until the deadline."""
 
+    anything = False
+
     def __init__(self, sock: socket.socket, raw: io.RawIOBase) -> None:
         self._sock = sock
         self._raw = raw
@@ -143,7 +197,9 @@ class _Received(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int | None:
         self._sock.settimeout(_remaining(self._sock.gettimeout()))
-        return self._raw.readinto(buffer)
+        size = self._raw.readinto(buffer)
+        self.anything = self.anything or bool(size)
+        return size
 
     def close(self) -> None:
         self._raw.close()

@@ -1,5 +1,6 @@
 """What a server cannot do to a call over REST: outlast its deadline, fill memory, send it on."""
 
+import contextlib
 import gzip
 import socket
 import ssl
@@ -12,7 +13,14 @@ import pytest
 
 from helpers import channels, transport
 from helpers.endpoints import Endpoint
-from helpers.errors import CallError, DeadlineExceeded, NotThisProtocol, TooLarge, explain
+from helpers.errors import (
+    CallError,
+    ConnectionFailed,
+    DeadlineExceeded,
+    NotThisProtocol,
+    TooLarge,
+    explain,
+)
 from tests.http_answers import drip, http_answer, moved, received
 from workbench.watching import Watch
 
@@ -130,6 +138,71 @@ def test_a_proxy_that_drips_is_ended(tcp_server: Listen, monkeypatch) -> None:
     for scheme in ("http", "https"):
         with pytest.raises(DeadlineExceeded):
             ask(at("service.invalid", scheme))
+
+
+# Connections that are kept open.
+
+KEPT = OK + b"Content-Length: 2\r\n\r\n{}"
+HUNG_UP = {
+    "unread": lambda connection: connection.recv(1),
+    "read": received,
+}
+
+
+class Idle:
+    """A server that answers once on each connection, and hangs up when asked again on it."""
+
+    def __init__(self, hang_up: Callable, answers: int = 9) -> None:
+        self.connections = 0
+        self._hang_up = hang_up
+        self._answers = answers
+
+    def __call__(self, connection: socket.socket) -> None:
+        self.connections += 1
+        if self.connections <= self._answers:
+            received(connection)
+            connection.sendall(KEPT)
+        self._hang_up(connection)
+        connection.close()
+
+
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize("watched", [False, True])
+@pytest.mark.parametrize("hang_up", HUNG_UP)
+def test_a_kept_connection_that_the_server_closes_is_opened_anew(
+    tcp_server: Listen, secured, hang_up: str, watched: bool, secure: bool
+) -> None:
+    server = Idle(HUNG_UP[hang_up])
+    endpoint = secured(server) if secure else at(tcp_server(server))
+    for _ in range(3):
+        with Watch() if watched else contextlib.nullcontext():
+            assert ask(endpoint, 20, data=b"a picture" * 100_000) == b"{}"
+    assert server.connections == 3
+
+
+@pytest.mark.parametrize("hang_up", HUNG_UP)
+def test_a_new_connection_that_the_server_closes_is_an_error(
+    tcp_server: Listen, hang_up: str
+) -> None:
+    server = Idle(HUNG_UP[hang_up], answers=1)
+    endpoint = at(tcp_server(server))
+    ask(endpoint, 20)
+    with pytest.raises(ConnectionFailed):
+        ask(endpoint, 20, data=b"a picture")
+    assert server.connections == 2
+
+
+def test_a_call_whose_answer_has_begun_is_not_made_again(tcp_server: Listen) -> None:
+    def begin(connection: socket.socket) -> None:
+        received(connection)
+        connection.sendall(b"HTTP/1.1 2")
+
+    server = Idle(begin)
+    endpoint = at(tcp_server(server))
+    ask(endpoint, 20)
+    with pytest.raises(CallError):
+        ask(endpoint, 20, data=b"a picture")
+    assert server.connections == 1
 
 
 # Sizes.
