@@ -11,6 +11,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
 LARGEST = 128 * 1024 * 1024  # bytes of one message: as it is sent, inflated, and unpacked
 INFLATED = 32 * 1024 * 1024  # bytes of a gRPC message that came compressed
@@ -19,6 +20,8 @@ PATIENCE = 30.0  # seconds that a client may take to send a message, or to read 
 _ROOM = 4 * LARGEST
 _FILES = 4096  # descriptors; macOS gives a program 256 unless it asks for more
 _OTHER_FILES = 96  # descriptors that are no connections
+_M_TRIM_THRESHOLD = -1  # of mallopt, in malloc.h
+_M_MMAP_THRESHOLD = -3
 
 
 class Full(Exception):
@@ -49,6 +52,7 @@ class Room:
         """
         if size <= SMALL:
             return 0
+        _return_large_blocks()
         size = min(size, self._size)
         with self._changed:
             if not self._changed.wait_for(lambda: self._taken + size <= self._size, seconds):
@@ -132,9 +136,31 @@ def give_memory_back() -> None:
     if not any(used):
         return
     gc.collect()  # of what failed, the frames of a traceback may hold it
-    if sys.platform == "linux":
-        import ctypes  # 10 ms, and most services never see a large message
+    if libc := _libc():
+        libc.malloc_trim(0)  # glibc keeps what was freed below something that was not
 
-        # glibc keeps what was freed below something that was not.
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+@functools.cache
+def _return_large_blocks() -> None:
+    """Let a large block go back to the system at the moment it is freed.
+
+    By itself glibc learns from the sizes it sees to keep blocks of up to 32 MiB, for every thread
+    that ever had one, and `malloc_trim` leaves the last one of a thread alone.
+    """
+    if libc := _libc():
+        libc.mallopt(_M_MMAP_THRESHOLD, SMALL)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2 * SMALL)  # as much more as glibc would make it
+
+
+@functools.cache
+def _libc() -> Any:
+    """Return glibc, or None where there is another one."""
+    if sys.platform != "linux":
+        return None
+    import ctypes  # 10 ms, and most services never see a large message
+
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+    except OSError:
+        return None
+    return libc if hasattr(libc, "malloc_trim") else None

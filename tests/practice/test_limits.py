@@ -1,6 +1,8 @@
 """How many bytes are under way together, and what is given back."""
 
 import gc
+import subprocess
+import sys
 import threading
 import zlib
 
@@ -58,3 +60,30 @@ def test_a_picture_without_room_is_none(monkeypatch: pytest.MonkeyPatch) -> None
     with limits.unpacked.holding(10**12):
         assert pixels.decode(png) is None
     assert pixels.decode(png) is not None
+
+
+LARGE_BLOCKS = """
+import threading
+import psutil
+from practice.host import limits
+
+def work():
+    for _ in range(3):
+        b"x" * 18_000_000
+    done.wait()
+
+limits.messages.give_back(limits.messages.take(2 * limits.SMALL))
+memory = psutil.Process().memory_info
+before = memory().rss
+done = threading.Barrier(5)
+for _ in range(4):
+    threading.Thread(target=work, daemon=True).start()
+done.wait()
+print(memory().rss - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's memory")
+def test_no_thread_keeps_a_large_block_that_it_has_freed() -> None:
+    ran = subprocess.run([sys.executable, "-c", LARGE_BLOCKS], capture_output=True, check=True)
+    assert int(ran.stdout) < 10_000_000
