@@ -3,6 +3,7 @@
 import asyncio
 import atexit
 import base64
+import functools
 import os
 import threading
 import weakref
@@ -18,6 +19,8 @@ from helpers.errors import BadInput, ConnectionFailed
 if TYPE_CHECKING:
     import requests
 
+    from helpers.endpoints.headers import Headers
+
 MAX_MESSAGE = 256 * 1024 * 1024  # bytes, both ways; gRPC's own limit for answers is 4,194,304
 
 _channels: dict[tuple, grpc.Channel] = {}
@@ -27,6 +30,10 @@ _stubs: "weakref.WeakKeyDictionary[grpc.Channel, dict[Any, Any]]" = weakref.Weak
 _lock = threading.Lock()
 _parents_channels: tuple = ()  # of the process that this one was forked from
 _TLS_ONLY = "User and password are sent over TLS only. Use TLS (https for REST), or leave them out."
+_HEADERS_TLS_ONLY = (
+    "To another machine, headers are sent over TLS only: their values are secrets. Use TLS (https "
+    "for REST), or leave them out."
+)
 
 
 def channel(endpoint: Endpoint) -> grpc.Channel:
@@ -35,7 +42,7 @@ def channel(endpoint: Endpoint) -> grpc.Channel:
     Parameters
     ----------
     endpoint : Endpoint
-        Its `grpc` address, `tls`, `ca_file`, `retries`, `user` and `password` count.
+        Its `grpc` address, `tls`, files, `retries`, `user`, `password` and `headers` count.
 
     Returns
     -------
@@ -45,8 +52,8 @@ def channel(endpoint: Endpoint) -> grpc.Channel:
     Raises
     ------
     BadInput
-        When there is no gRPC address, when the CA file cannot be read, and for a user
-        without TLS.
+        When there is no gRPC address, when a file cannot be read, and for a user, or headers to
+        another machine, without TLS.
     ConnectionFailed
         In a process that was forked after its parent had opened a channel.
     """
@@ -82,7 +89,7 @@ def session(endpoint: Endpoint) -> "requests.Session":
     Parameters
     ----------
     endpoint : Endpoint
-        Its `rest` address, `ca_file`, `verify`, `user` and `password` count. ModelArts
+        Its `rest` address, files, `verify`, `user`, `password` and `headers` count. ModelArts
         takes user and password in ways of its own, so of kind `modelarts` they stay out.
 
     Returns
@@ -94,8 +101,8 @@ def session(endpoint: Endpoint) -> "requests.Session":
     Raises
     ------
     BadInput
-        When there is no REST address, when the CA file cannot be read, and for a user
-        without TLS.
+        When there is no REST address, when a file cannot be read, and for a user, or headers to
+        another machine, without TLS.
     """
     if not endpoint.rest:
         raise BadInput("This endpoint has no REST address. Set one: endpoint.replace(rest=...).")
@@ -127,6 +134,20 @@ class BasicAuthenticationPlugin(grpc.AuthMetadataPlugin):
         callback(self._metadata, None)
 
 
+class _Metadata(grpc.UnaryUnaryClientInterceptor, grpc.aio.UnaryUnaryClientInterceptor):
+    """Puts metadata into each call of a channel, of `grpc` or of `grpc.aio`, with TLS or without.
+
+    A channel's call credentials would do the same, but over TLS only.
+    """
+
+    def __init__(self, metadata: "Headers") -> None:
+        self._metadata = metadata
+
+    def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        metadata = (*(details.metadata or ()), *self._metadata)
+        return continuation(details._replace(metadata=metadata), request)
+
+
 def _shared(opened: dict[tuple, Any], key: tuple, open_new: Callable[[], Any]) -> Any:
     connection = opened.get(key)
     if connection is None:
@@ -150,21 +171,37 @@ def _open(endpoint: Endpoint, kind: Any) -> Any:
         ("grpc.max_send_message_length", MAX_MESSAGE),
         ("grpc.max_receive_message_length", MAX_MESSAGE),
     ]
-    if endpoint.no_proxy or is_loopback(endpoint.grpc.rpartition(":")[0]):
+    host = endpoint.grpc.rpartition(":")[0]
+    if endpoint.no_proxy or is_loopback(host):
         options.append(("grpc.enable_http_proxy", 0))
     if endpoint.retries:
         options += _retry_options(endpoint.retries)
-    if not endpoint.tls:
-        if endpoint.user:
-            raise BadInput(_TLS_ONLY)
-        return kind.insecure_channel(endpoint.grpc, options=options)
-    credentials = grpc.ssl_channel_credentials(root_certificates=_read_ca_file(endpoint.ca_file))
+    opened: Any
+    if endpoint.tls:
+        opened = functools.partial(kind.secure_channel, endpoint.grpc, _credentials(endpoint))
+    elif endpoint.user:
+        raise BadInput(_TLS_ONLY)
+    elif endpoint.headers and not is_loopback(host):
+        raise BadInput(_HEADERS_TLS_ONLY)
+    else:
+        opened = functools.partial(kind.insecure_channel, endpoint.grpc)
+    if not endpoint.headers:
+        return opened(options=options)
+    interceptor = _Metadata(tuple((name.lower(), value) for name, value in _headers(endpoint)))
+    if kind is grpc.aio:
+        return opened(options=options, interceptors=[interceptor])
+    return grpc.intercept_channel(opened(options=options), interceptor)
+
+
+def _credentials(endpoint: Endpoint) -> grpc.ChannelCredentials:
+    certificate, key = _read_client_files(endpoint)
+    credentials = grpc.ssl_channel_credentials(_read_ca_file(endpoint.ca_file), key, certificate)
     if endpoint.user:
         plugin = BasicAuthenticationPlugin(endpoint.user, endpoint.password)
         credentials = grpc.composite_channel_credentials(
             credentials, grpc.metadata_call_credentials(plugin)
         )
-    return kind.secure_channel(endpoint.grpc, credentials, options=options)
+    return credentials
 
 
 def _retry_options(retries: int) -> list[tuple[str, Any]]:
@@ -196,19 +233,37 @@ def _open_session(endpoint: Endpoint) -> "requests.Session":
     from helpers.sessions import Session  # only here: gRPC needs none of it
 
     secure = endpoint.rest.startswith("https://")
+    local = is_loopback(host_of_url(endpoint.rest))
     if endpoint.user and not secure:
         raise BadInput(_TLS_ONLY)
+    if endpoint.headers and not (secure or local):
+        raise BadInput(_HEADERS_TLS_ONLY)
     new = Session(MAX_MESSAGE)
-    new.trust_env = not (endpoint.no_proxy or is_loopback(host_of_url(endpoint.rest)))
+    new.trust_env = not (endpoint.no_proxy or local)
     if secure and endpoint.ca_file:
         _read_ca_file(endpoint.ca_file)  # says what is wrong with it
         new.verify = os.path.expanduser(endpoint.ca_file)
     if not endpoint.verify:
         new.verify = False
-    if endpoint.user and endpoint.kind != "modelarts":
+    if secure and endpoint.cert_file:
+        _read_client_files(endpoint)
+        files = (endpoint.cert_file, endpoint.key_file or endpoint.cert_file)
+        new.cert = tuple(map(os.path.expanduser, files))  # type: ignore[assignment]
+    if endpoint.sends_user:
         # As bytes, or requests would write them in Latin-1.
         new.auth = (endpoint.user.encode(), endpoint.password.encode())  # type: ignore[assignment]
+    elif endpoint.headers:
+        new.auth = lambda request: request  # or a .netrc would replace Authorization
+    new.headers.update(_headers(endpoint))
     return new
+
+
+def _headers(endpoint: Endpoint) -> "Headers":
+    if not endpoint.headers:
+        return ()
+    from helpers.endpoints import headers  # optional: most endpoints have none
+
+    return headers.filled(headers.check(endpoint.headers))
 
 
 def _key(endpoint: Endpoint) -> tuple:
@@ -220,20 +275,52 @@ def _key(endpoint: Endpoint) -> tuple:
         endpoint.no_proxy,
         endpoint.user,
         endpoint.password,
+        endpoint.cert_file,
+        endpoint.key_file,
+        _headers(endpoint),
     )
 
 
 def _read_ca_file(ca_file: str) -> bytes | None:
     if not ca_file:
         return None
-    try:
-        with open(os.path.expanduser(ca_file), "rb") as file:
-            pem = file.read()
-    except OSError as error:
-        raise BadInput(f"The CA file {ca_file} cannot be read: {error.strerror}.") from error
+    pem = _read(ca_file, "CA file")
     if b"-----BEGIN CERTIFICATE-----" not in pem:
         raise BadInput(f"The CA file {ca_file} holds no certificate in PEM form.")
     return pem
+
+
+def _read_client_files(endpoint: Endpoint) -> tuple[bytes | None, bytes | None]:
+    """Return certificate and key, if there are any; BadInput when they cannot be used."""
+    if not endpoint.cert_file:
+        return None, None
+    import ssl  # optional: few servers ask for one
+
+    certificate = _read(endpoint.cert_file, "client certificate")
+    key_file = endpoint.key_file or endpoint.cert_file
+    key = _read(key_file, "client key")
+    if b"ENCRYPTED" in key:  # OpenSSL would ask for it on the terminal
+        raise BadInput(
+            f"The client key {key_file} has a password. Take it off: "
+            f"openssl pkey -in {key_file} -out key.pem"
+        )
+    try:
+        files = map(os.path.expanduser, (endpoint.cert_file, key_file))
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(*files)
+    except ssl.SSLError as error:
+        raise BadInput(
+            f"{endpoint.cert_file} and {key_file} are no certificate and its key in PEM form: "
+            f"{error.reason}."
+        ) from error
+    return certificate, key
+
+
+def _read(path: str, what: str) -> bytes:
+    try:
+        with open(os.path.expanduser(path), "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise BadInput(f"The {what} {path} cannot be read: {error.strerror}.") from error
 
 
 @atexit.register

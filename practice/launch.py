@@ -15,7 +15,6 @@ from typing import Any
 
 import psutil
 
-from helpers import endpoints
 from helpers.endpoints import Endpoint
 from helpers.interrupts import Interrupts
 from practice import processes, state
@@ -144,7 +143,7 @@ class Launch:
         # From the repository, so that a random.py beside somebody's notebook is not imported.
         with Interrupts() as interrupts:
             self.process = interrupts.finish(processes.spawn, command, self.log, cwd=ROOT)
-        public = {profile: endpoints.public(one) for profile, one in self.endpoints.items()}
+        public = {profile: one.public() for profile, one in self.endpoints.items()}
         health = f"{addresses[self.service.health]}{HEALTH_PATH}"
         self.entry = {**addresses, "endpoints": public, "health": health}
         with contextlib.suppress(psutil.NoSuchProcess):  # is_up() says that it ended, and why

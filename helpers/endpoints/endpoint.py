@@ -2,12 +2,17 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from helpers.errors import BadInput
 
+if TYPE_CHECKING:
+    from helpers.endpoints.headers import Headers
+
+SECRETS = ("password", "token")  # fields that are never shown and never written to a file
 KINDS = {"tfserving": "TensorFlow Serving", "ccai": "CCAI", "modelarts": "ModelArts"}
 _OWN_PATHS = {"tfserving": "/v1/models", "ccai": "/cgi-bin"}  # which the calls add themselves
+_OF_MODELARTS = {"x-auth-token", "x-apig-appcode", "x-sdk-date"}  # headers, set by its calls
 _TEXT = (str,), "text"
 _KINDS_OF_VALUES: dict[type, tuple[tuple[type, ...], str]] = {  # by the type of a field's default
     bool: ((bool,), "true or false"),
@@ -36,6 +41,9 @@ class Endpoint:
     ca_file : str
         PEM file of the authority that signed the server's certificate; empty for the
         well-known ones. Setting it sets `tls`.
+    cert_file, key_file : str
+        PEM files of your own certificate and its key, for a server that asks callers for one
+        (mutual TLS); the key may stand in the certificate's file. Setting it sets `tls`.
     verify : bool
         Whether a certificate has to be one to trust. False is for a look at what a server
         answers over REST, never for a password that counts.
@@ -52,6 +60,12 @@ class Endpoint:
         the SK) or `appcode` (password is the AppCode).
     iam, domain, project : str
         Of ModelArts, where tokens come from and for which account and project.
+    token : str
+        Of ModelArts, a token that you have already: none is fetched. A secret as the password is.
+    headers : mapping of str to str
+        Sent with every call: as headers over REST, as metadata (in small letters) over gRPC. Their
+        values are secrets, and go over TLS or to this machine only. `Bearer ${OTW_TOKEN}` is
+        filled in from the environment when a call is made. Kept as pairs.
     no_proxy : bool
         Whether calls go past the proxies that the environment names. To this machine they
         always do.
@@ -66,6 +80,8 @@ class Endpoint:
     >>> here = Endpoint("tfserving", grpc="127.0.0.1:8500", model="digits")
     >>> here.replace(version=2)
     Endpoint(kind='tfserving', grpc='127.0.0.1:8500', model='digits', version=2)
+    >>> Endpoint("tfserving", headers={"X-Api-Key": "s3cr3t"})
+    Endpoint(kind='tfserving', headers={'X-Api-Key': '${OTW_HEADER_X_API_KEY}'})
     """
 
     kind: str
@@ -73,6 +89,8 @@ class Endpoint:
     grpc: str = ""
     tls: bool = False
     ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
     verify: bool = True
     model: str = ""
     version: int | None = None
@@ -84,18 +102,18 @@ class Endpoint:
     iam: str = ""
     domain: str = ""
     project: str = ""
+    token: str = ""
+    headers: "Mapping[str, str] | Headers" = ()
     no_proxy: bool = False
     retries: int = 0
     models: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_types(vars(self), "This endpoint")
+        _check_types(vars(self))
         if self.kind not in KINDS:
             raise BadInput(f"Unknown kind {self.kind!r}. Known: {', '.join(KINDS)}.")
         if not 0 <= self.retries <= 4:
             raise BadInput("retries is from 0 to 4: gRPC tries a call five times at most.")
-        if self.auth not in ("", "signature", "appcode"):
-            raise BadInput(f"auth is signature, appcode or empty, not {self.auth!r}.")
         if self.rest:
             own_path = _OWN_PATHS.get(self.kind, "")
             _check_url(self.rest, own_path=own_path)
@@ -107,40 +125,97 @@ class Endpoint:
             _check_address(self.grpc)
         if self.version is not None and self.version_label:
             raise BadInput("Give a version or a version label, not both.")
-        if self.ca_file:
+        if self.ca_file or self.cert_file:
             object.__setattr__(self, "tls", True)
+        self._check_caller()
+
+    def _check_caller(self) -> None:
+        if self.auth not in ("", "signature", "appcode"):
+            raise BadInput(f"auth is signature, appcode or empty, not {self.auth!r}.")
+        if self.key_file and not self.cert_file:
+            raise BadInput(
+                "A client key is for a certificate. Give its file, too: "
+                "endpoint.replace(cert_file=...)."
+            )
+        if self.token and self.kind != "modelarts":
+            raise BadInput(
+                "A token is for ModelArts. Give another one as a header: "
+                "endpoint.replace(headers={'Authorization': 'Bearer ...'})."
+            )
+        if self.headers == ():
+            return
+        from helpers.endpoints import headers  # optional: most endpoints have none
+
+        pairs = headers.check(self.headers)
+        object.__setattr__(self, "headers", pairs)
+        names = {name.lower() for name, _value in pairs}
+        if "authorization" in names and (self.auth == "signature" or self.sends_user):
+            raise BadInput("The header Authorization is made of user and password. Leave one out.")
+        if self.kind == "modelarts" and (own := names & _OF_MODELARTS):
+            raise BadInput(
+                f"The header {own.pop()} is sent by itself. Give what is in it: "
+                "endpoint.replace(token=...)."
+            )
 
     @property
     def service(self) -> str:
         """The service's full name, for sentences."""
         return KINDS[self.kind]
 
+    @property
+    def sends_user(self) -> bool:
+        """Whether user and password go along with a call, as HTTP's Basic authentication."""
+        return bool(self.user) and self.kind != "modelarts"
+
+    def at(self, url: str) -> "Endpoint":
+        """Return a copy for another REST address; the headers stay within one server."""
+        from urllib.parse import urlsplit  # as in _check_url
+
+        same = urlsplit(url)[:2] == urlsplit(self.rest)[:2]
+        return self.replace(rest=url, headers=self.headers if same else ())
+
     def replace(self, **changes: Any) -> "Endpoint":
         """Return a copy with some fields changed."""
         return from_mapping(dataclasses.asdict(self) | changes, "This endpoint")
 
+    def public(self) -> dict[str, Any]:
+        """Return the fields that are not as a new endpoint has them, without a secret."""
+        fields = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in SECRETS and getattr(self, field.name) != field.default
+        }
+        if self.headers:
+            from helpers.endpoints import headers  # as in _check_caller
+
+            fields["headers"] = headers.without_secrets(headers.check(self.headers))
+        return fields
+
     def __repr__(self) -> str:
-        fields = (f for f in dataclasses.fields(self) if f.name != "password")
-        shown = (f for f in fields if getattr(self, f.name) != f.default)
-        return f"Endpoint({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in shown)})"
+        return (
+            f"Endpoint({', '.join(f'{name}={value!r}' for name, value in self.public().items())})"
+        )
 
 
 def from_mapping(values: Mapping[str, Any], what: str) -> Endpoint:
     """Make an endpoint of fields by name, or raise BadInput that says what is wrong in `what`."""
     if isinstance(values.get("models"), list):
         values = {**values, "models": tuple(values["models"])}
-    _check_types(values, what)
+    names = [field.name for field in dataclasses.fields(Endpoint)]
+    for name in values:
+        if name not in names:
+            raise BadInput(f"{what} has no field {name!r}. Fields: {', '.join(names)}.")
     return Endpoint(**values)
 
 
-def _check_types(values: Mapping[str, Any], what: str) -> None:
-    defaults = {field.name: field.default for field in dataclasses.fields(Endpoint)}
-    for name, value in values.items():
-        if name not in defaults:
-            raise BadInput(f"{what} has no field {name!r}. Fields: {', '.join(defaults)}.")
-        types, wanted = _KINDS_OF_VALUES.get(type(defaults[name]), _TEXT)
+def _check_types(values: Mapping[str, Any]) -> None:
+    for field in dataclasses.fields(Endpoint):
+        value = values[field.name]
+        types, wanted = _KINDS_OF_VALUES.get(type(field.default), _TEXT)
+        if field.name == "headers":
+            types, wanted = (dict, tuple), "a value for each name"
         if type(value) not in types:  # isinstance would take True for a number
-            raise BadInput(f"{what}: {name!r} is {wanted}, not {type(value).__name__}.")
+            raise BadInput(f"{field.name!r} is {wanted}, not {type(value).__name__}.")
 
 
 def is_loopback(host: str) -> bool:

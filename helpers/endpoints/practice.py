@@ -1,6 +1,5 @@
 """Where the practice services of this machine are, as their manager wrote it down."""
 
-import dataclasses
 import os
 import time
 from typing import Any
@@ -8,10 +7,17 @@ from typing import Any
 from helpers.endpoints.endpoint import KINDS, Endpoint, from_mapping
 from helpers.errors import BadInput, ConnectionFailed
 
+_MODELARTS = {
+    "ca_file": "OTW_CA",
+    "cert_file": "OTW_MODELARTS_CERT",
+    "key_file": "OTW_MODELARTS_KEY",
+    "headers": "OTW_MODELARTS_HEADERS",
+}
 _TOKEN = {
+    **_MODELARTS,
+    "token": "OTW_MODELARTS_TOKEN",
     "user": "OTW_MODELARTS_USER",
     "password": "OTW_MODELARTS_PASSWORD",
-    "ca_file": "OTW_CA",
     "iam": "OTW_MODELARTS_IAM",
     "domain": "OTW_MODELARTS_DOMAIN",
     "project": "OTW_MODELARTS_PROJECT",
@@ -24,6 +30,10 @@ PROFILES: dict[str, dict[str, dict[str, str]]] = {
             "rest": "OTW_TFSERVING_REST",
             "user": "OTW_TFSERVING_USER",
             "password": "OTW_TFSERVING_PASSWORD",
+            "ca_file": "OTW_TFSERVING_CA",
+            "cert_file": "OTW_TFSERVING_CERT",
+            "key_file": "OTW_TFSERVING_KEY",
+            "headers": "OTW_TFSERVING_HEADERS",
         },
         "practice-tf": {"grpc": "OTW_TFSERVING_TF_GRPC", "rest": "OTW_TFSERVING_TF_REST"},
     },
@@ -35,6 +45,9 @@ PROFILES: dict[str, dict[str, dict[str, str]]] = {
             "user": "OTW_CCAI_USER",
             "password": "OTW_CCAI_PASSWORD",
             "ca_file": "OTW_CA",
+            "cert_file": "OTW_CCAI_CERT",
+            "key_file": "OTW_CCAI_KEY",
+            "headers": "OTW_CCAI_HEADERS",
         },
     },
     "modelarts": {
@@ -45,22 +58,31 @@ PROFILES: dict[str, dict[str, dict[str, str]]] = {
             "rest": "OTW_MODELARTS_IRIS",
             "user": "OTW_MODELARTS_AK",
             "password": "OTW_MODELARTS_SK",
-            "ca_file": "OTW_CA",
+            **_MODELARTS,
         },
         "practice-appcode": {
             "rest": "OTW_MODELARTS_APP_IRIS",
             "password": "OTW_MODELARTS_APPCODE",
-            "ca_file": "OTW_CA",
+            **_MODELARTS,
         },
     },
 }
 AUTH = {"practice-signature": "signature", "practice-appcode": "appcode"}
 
 
-def environment(kind: str, profile: str = "practice") -> dict[str, str]:
-    """Return what the environment says of an endpoint: `OTW_TFSERVING_GRPC`, `_USER`, ..."""
+def environment(kind: str, profile: str = "practice") -> dict[str, Any]:
+    """Return what the environment says of an endpoint: `OTW_TFSERVING_GRPC`, `_USER`, ...
+
+    Headers stand there as HTTP has them: `Name: value`, one a line.
+    """
     names = PROFILES[kind][profile]
-    return {field: os.environ[name] for field, name in names.items() if os.environ.get(name)}
+    fields: dict[str, Any]
+    fields = {field: os.environ[name] for field, name in names.items() if os.environ.get(name)}
+    if "headers" in fields:
+        from helpers.endpoints import headers  # optional: most endpoints have none
+
+        fields["headers"] = headers.from_lines(fields["headers"].splitlines())
+    return fields
 
 
 def variables(endpoint: Endpoint, profile: str) -> dict[str, str]:
@@ -107,15 +129,6 @@ def running(kind: str, profile: str = "practice") -> Endpoint:
             f"practice.ready({service!r}) in Python or `otw practice up {service}` in a terminal.",
             service=KINDS[kind],
         ) from error
-
-
-def public(endpoint: Endpoint) -> dict[str, Any]:
-    """Return an endpoint's fields for a file: without the password, and without defaults."""
-    return {
-        field.name: getattr(endpoint, field.name)
-        for field in dataclasses.fields(endpoint)
-        if field.name != "password" and getattr(endpoint, field.name) != field.default
-    }
 
 
 def read_services() -> dict[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from helpers.endpoints.endpoint import Endpoint, from_mapping
-from helpers.endpoints.practice import PROFILES, public
+from helpers.endpoints.practice import PROFILES
 from helpers.errors import BadInput
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -44,12 +44,10 @@ def read() -> tuple[dict[str, Endpoint], list[str]]:
     for name, table in tables.items():
         try:
             if not isinstance(table, Mapping):
-                raise BadInput(f"{name!r} in {_file()} belongs to no profile.")
-            profiles[name] = from_mapping(
-                {"kind": "tfserving", **table}, f"Profile {name!r} in {_file()}"
-            )
+                raise BadInput("this belongs to no profile.")
+            profiles[name] = from_mapping({"kind": "tfserving", **table}, "it")
         except BadInput as error:
-            problems.append(str(error))
+            problems.append(f"Profile {name!r} in {_file()}: {error}")
     return profiles, problems
 
 
@@ -72,7 +70,8 @@ def save(name: str, endpoint: Endpoint) -> None:
     name : str
         Letters, digits, `-` and `_`. A profile of that name is replaced.
     endpoint : Endpoint
-        Its password is not written.
+        Its secrets are not written: of headers their names, and the environment variables that
+        have their values.
 
     Raises
     ------
@@ -94,7 +93,12 @@ def save(name: str, endpoint: Endpoint) -> None:
             if os.path.exists(path()):
                 with open(path(), encoding="utf-8") as file:
                     document = tomlkit.parse(file.read())
-            document[name] = public(endpoint)
+            fields = endpoint.public()
+            if "headers" in fields:  # in one line: a table of their own would be read as a profile
+                inline = tomlkit.inline_table()
+                inline.update(fields["headers"])
+                fields["headers"] = inline
+            document[name] = fields
             _replace(tomlkit.dumps(document))
     except (OSError, ValueError) as error:  # tomlkit's errors are ValueErrors
         raise BadInput(f"{_file()} was left as it is: {error}.") from error

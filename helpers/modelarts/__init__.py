@@ -15,6 +15,7 @@ from helpers import errors, transport
 from helpers.endpoints import Endpoint
 from helpers.errors import libraries
 from helpers.images import Image, file_bytes
+from helpers.language import _
 from helpers.modelarts.answers import CallsFailed, answer, lifetime
 from helpers.modelarts.signing import sign
 from helpers.progress import bar
@@ -35,6 +36,12 @@ __all__ = [
 ]
 
 TIMEOUT = 45.0  # seconds; ModelArts itself gives up after 40
+# What an endpoint needs for each `auth`, with the value's name where it has another one here.
+_PROOFS = {
+    "": {"iam": "...", "user": "...", "password": "...", "domain": "...", "project": "..."},
+    "signature": {"user": "AK", "password": "SK"},
+    "appcode": {"password": "APPCODE"},
+}
 _MARGIN = 600.0  # seconds before a token's end at which a new one is fetched
 
 
@@ -247,7 +254,7 @@ def services(
     """
     host = address.rstrip("/") or endpoint.rest.partition("/v1/")[0]
     url = f"{host}/v1/{get_token(endpoint, timeout=timeout).project_id}/services"
-    with_token = endpoint.replace(rest=url, auth="")
+    with_token = endpoint.at(url).replace(auth="")
 
     def get(asked: Endpoint) -> Any:
         return answer(asked, _send(asked, timeout, method="GET"))
@@ -270,6 +277,26 @@ def check(endpoint: Endpoint, *, timeout: float = TIMEOUT) -> None:
         # Whoever complains about the empty request has let it in.
 
 
+def check_caller(endpoint: Endpoint) -> None:
+    """Raise BadInput when an endpoint does not have what proves who is calling, and say what."""
+    proof = _PROOFS[endpoint.auth]
+    missing = {field: text for field, text in proof.items() if not getattr(endpoint, field)}
+    if not missing or (endpoint.token and not endpoint.auth):
+        return
+    give = f"endpoint.replace({', '.join(f'{field}={text}' for field, text in missing.items())})"
+    if endpoint.auth == "signature":
+        raise errors.BadInput(_("A signature needs an access key. Missing: {give}.", give=give))
+    if endpoint.auth == "appcode":
+        raise errors.BadInput(_("The AppCode is missing: {give}.", give=give))
+    raise errors.BadInput(
+        _(
+            "ModelArts asks who is calling. Give a token: endpoint.replace(token=...). Or, for a "
+            "token to be fetched with user and password, what is missing: {give}.",
+            give=give,
+        )
+    )
+
+
 def _post(endpoint: Endpoint, timeout: float, **content: Any) -> Any:
     if not endpoint.rest.startswith("https://"):
         raise errors.BadInput(
@@ -279,7 +306,9 @@ def _post(endpoint: Endpoint, timeout: float, **content: Any) -> Any:
     deadline = time.monotonic() + timeout
     response = _send(endpoint, timeout, **content)
     used = response.request.headers.get("X-Auth-Token")
-    if response.status_code == 401 and used:  # over before its time: get another one, once
+    if (
+        response.status_code == 401 and used and not endpoint.token
+    ):  # over before its time: get another one, once
         response = _send(endpoint, deadline - time.monotonic(), stale=used, **content)
     return answer(endpoint, response)
 
@@ -288,7 +317,11 @@ def _send(
     endpoint: Endpoint, timeout: float, *, method: str = "POST", stale: str = "", **content: Any
 ) -> Any:
     deadline = time.monotonic() + timeout
-    token = "" if endpoint.auth else _token(endpoint, timeout, stale).value
+    token = endpoint.token
+    if endpoint.auth:
+        check_caller(endpoint)
+    elif not token:
+        token = _token(endpoint, timeout, stale).value
 
     def prove(request: "requests.PreparedRequest") -> "requests.PreparedRequest":
         if endpoint.auth == "signature":
@@ -321,16 +354,12 @@ def _account(endpoint: Endpoint) -> tuple[str, ...]:
 
 
 def _fetch(endpoint: Endpoint, timeout: float) -> Token:
-    if not (endpoint.iam and endpoint.user and endpoint.domain and endpoint.project):
-        raise errors.BadInput(
-            "A token needs IAM's address, the user, the user's domain (the account's name) and "
-            "the project: endpoint.replace(iam=..., user=..., domain=..., project=...)."
-        )
+    check_caller(endpoint.replace(token=""))
     domain = {"name": endpoint.domain}
     user = {"name": endpoint.user, "password": endpoint.password, "domain": domain}
     identity = {"methods": ["password"], "password": {"user": user}}
     scope = {"project": {"name": endpoint.project}}
-    iam = endpoint.replace(rest=endpoint.iam + "/v3/auth/tokens")
+    iam = endpoint.at(endpoint.iam + "/v3/auth/tokens")
     asked = time.monotonic()
     response = _request(
         iam,

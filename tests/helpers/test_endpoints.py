@@ -86,7 +86,7 @@ def test_without_a_practice_service_it_says_how_to_start_one(state: Path, conten
     [
         (None, "no good profile 'mine' of kind 'tfserving'. Profiles: none"),
         ("[other]\n", "no good profile 'mine' .*Profiles: other"),
-        ("mine = 1\n", "'mine' in endpoints.toml belongs to no profile"),
+        ("mine = 1\n", "'mine' in endpoints.toml: this belongs to no profile"),
         ("[mine\n", "is broken: .*line 1"),
         ('[mine]\nport = "x"\n', "no field 'port'. Fields: kind, rest, grpc"),
         ('[mine]\nkind = "magic"\n', "Unknown kind 'magic'"),

@@ -257,7 +257,7 @@ FAILURES: list[tuple[Callable[[Endpoint], Any], type[errors.CallError], str]] = 
     (
         lambda e: modelarts.infer_json(e.replace(iam=""), BODY),
         errors.BadInput,
-        "A token needs IAM's address",
+        "what is missing: endpoint.replace.iam=",
     ),
     (lambda e: modelarts.infer_json(e.replace(rest=""), BODY), errors.BadInput, "HTTPS only"),
     (
@@ -565,3 +565,59 @@ def test_the_environment_goes_before_the_files(
     for profile in endpoints.PROFILES["modelarts"]:
         modelarts.check(endpoints.load("modelarts", profile))
     assert endpoints.load("modelarts") == endpoint
+
+
+def test_a_ready_token_is_used_and_none_is_fetched(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = modelarts.get_token(endpoint).value
+    bare = Endpoint("modelarts", rest=endpoint.rest, ca_file=endpoint.ca_file)
+    modelarts._tokens.clear()
+    assert modelarts.infer_json(bare.replace(token=token), BODY)["data"]["resp_data"]
+    modelarts.check(bare.replace(token=token))
+    assert not modelarts._tokens
+    monkeypatch.setenv("OTW_MODELARTS_REST", endpoint.rest)
+    monkeypatch.setenv("OTW_MODELARTS_TOKEN", token)
+    assert endpoints.load("modelarts").token == token
+    over = bare.replace(token=f"{token[:-4]}AAAA", user="ada", password="x")
+    with pytest.raises(errors.NotAuthenticated):
+        modelarts.infer_json(over, BODY)
+
+
+@pytest.mark.parametrize(
+    ("fields", "missing"),
+    [
+        ({}, "iam=..., user=..., password=..., domain=..., project=..."),
+        ({"iam": "https://iam", "user": "ada", "password": "x"}, "domain=..., project=..."),
+        ({"auth": "signature", "user": "AK"}, "access key. Missing: endpoint.replace(password=SK)"),
+        ({"auth": "signature"}, "endpoint.replace(user=AK, password=SK)"),
+        ({"auth": "appcode"}, "The AppCode is missing: endpoint.replace(password=APPCODE)"),
+    ],
+)
+def test_what_is_missing_is_told_before_a_call(fields: dict[str, str], missing: str) -> None:
+    here = endpoints.from_mapping({"kind": "modelarts", "rest": SERVICE, **fields}, "a test")
+    with pytest.raises(errors.BadInput) as caught:
+        modelarts.infer_json(here, BODY)
+    assert missing in str(caught.value)
+    assert ("endpoint.replace(token=...)" in str(caught.value)) is (not here.auth)
+
+
+def test_headers_go_to_the_service_and_not_to_another_iam(
+    endpoint: Endpoint, tls_server: Callable[[Any], str], tmp_path: Path
+) -> None:
+    asked: list[bytes] = []
+
+    def answer(connection: Any) -> None:
+        asked.append(received(connection))
+
+    ca_file = str(tmp_path / "ca.pem")
+    iam, service = (f"https://{tls_server(answer)}" for _ in range(2))
+    here = endpoint.replace(
+        iam=iam, rest=f"{service}/v1/infers/x", ca_file=ca_file, headers={"X-Team": "s3cr3t"}
+    )
+    with pytest.raises(errors.CallError):
+        modelarts.get_token(here)
+    assert b"s3cr3t" not in asked[-1]
+    with pytest.raises(errors.CallError):
+        modelarts.infer_json(here.replace(token="x"), BODY)
+    assert b"X-Team: s3cr3t" in asked[-1]
