@@ -177,4 +177,6 @@ def _advice(operation: str) -> str:
 def _failure(error: Exception) -> Failure:
     if isinstance(error, tf.errors.OpError):
         return Failure(_CODES[error.error_code], error.message)
+    if isinstance(error, UnicodeDecodeError):  # TensorFlow's text quotes bytes of the input
+        return invalid(error.object.decode(errors="replace"))
     return invalid(str(error))

@@ -224,6 +224,17 @@ def test_a_graph_of_tensorflow_1_parses_examples(tf: ModuleType) -> None:
     assert answer["classes"][1].tolist() == [b"setosa", b"versicolor", b"virginica"]
 
 
+@pytest.mark.parametrize("value", [b"no example", b"\xff\xfe no text"])
+def test_bytes_that_are_no_example_are_refused_with_tensorflows_text(
+    tf: ModuleType, value: bytes
+) -> None:
+    model = SavedModel(str(MODELS / "iris_examples" / "1"))
+    failure = failed(lambda: run(model, "classify", inputs=np.array([value], object)))
+    assert failure.code == "INVALID_ARGUMENT"
+    shown = value.decode(errors="replace")
+    assert failure.text.startswith(f"Could not parse example input, value: '{shown}'\n\t [[")
+
+
 def test_a_keras_export_answers_like_the_model(tf: ModuleType, tmp_path: Path) -> None:
     net = tf.keras.Sequential(
         [tf.keras.Input((4,)), tf.keras.layers.Dense(8, "relu"), tf.keras.layers.Dense(2)]
