@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from helpers import serving_api
 from helpers.errors import BadInput
 
+_KINDS = {int: "int64_list", float: "float_list", bytes: "bytes_list"}  # fields of a Feature
 Features = Mapping[str, list]
 Examples = Sequence[Features]
 
@@ -45,6 +47,39 @@ def features_of(example: Mapping[str, Any]) -> dict[str, list]:
             raise BadInput(f"Feature {name!r} mixes kinds; make all ints, floats or text.")
         features[name] = values
     return features
+
+
+def fill(message: Any, features: Features) -> None:
+    """Fill a `tf.train.Example` message with what `features_of` gives."""
+    for name, values in features.items():
+        feature = message.features.feature[name]
+        if values:
+            getattr(feature, _KINDS[type(values[0])]).value.extend(values)
+
+
+def serialized(example: Mapping[str, Any]) -> bytes:
+    """Write an example as the bytes that a string input takes whose model parses them.
+
+    Parameters
+    ----------
+    example : mapping of str to number, str, bytes or a list of them
+
+    Raises
+    ------
+    BadInput
+        As `features_of` does, and for a whole number of over 64 bits.
+
+    Examples
+    --------
+    >>> serialized({"n": 1}).hex()
+    '0a0c0a0a0a016e12051a030a0101'
+    """
+    message = serving_api.example_pb2.Example()
+    try:
+        fill(message, features_of(example))
+    except ValueError as error:
+        raise BadInput(f"The example cannot be written as tf.train.Example: {error}.") from error
+    return message.SerializeToString(deterministic=True)
 
 
 def _plain(name: str, value: Any) -> int | float | bytes:

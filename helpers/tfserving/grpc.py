@@ -11,7 +11,7 @@ from helpers import channels, serving_api, transport
 from helpers.endpoints import Endpoint
 from helpers.errors import ServiceFailed
 from helpers.tfserving import codec
-from helpers.tfserving.features import Examples, Features
+from helpers.tfserving.features import Examples, Features, fill
 from helpers.tfserving.signatures import Signatures, from_signature_defs
 
 if TYPE_CHECKING:
@@ -133,16 +133,8 @@ def _spec(call: "Call", signature_name: str = "") -> Any:
 def _fill_input(target: Any, examples: Examples, context: Features) -> None:
     if context:
         listed = target.example_list_with_context
-        _fill(listed.context, context)
+        fill(listed.context, context)
     else:
         listed = target.example_list
     for example in examples:
-        _fill(listed.examples.add(), example)
-
-
-def _fill(example: Any, features: Features) -> None:
-    kinds = {int: "int64_list", float: "float_list", bytes: "bytes_list"}
-    for name, values in features.items():
-        feature = example.features.feature[name]
-        if values:
-            getattr(feature, kinds[type(values[0])]).value.extend(values)
+        fill(listed.examples.add(), example)

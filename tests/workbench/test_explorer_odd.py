@@ -30,7 +30,7 @@ from workbench.answers import listings
 from workbench.code.previews import CURL, GRPC, JSON, REQUESTS, TITLES, Preview
 from workbench.code.tfserving import TfServingWriter, method
 from workbench.explorer import Explorer, catalog
-from workbench.explorer.editors import Editor
+from workbench.explorer.editors import RANDOM, Editor
 from workbench.values import reading as values
 
 Arrays = dict[str, np.ndarray]
@@ -391,12 +391,41 @@ def explorer(
     made.close()
 
 
+def write_sizes(explorer: Explorer) -> None:
+    """Write the sizes that a form does not choose by itself."""
+    for editor in getattr(explorer.form, "editors", {}).values():
+        for field in editor.fields.get(RANDOM, []):
+            if field.description == "Shape":
+                field.value = "2, 1, 3"
+            elif field.description.startswith("Size") and not field.value:
+                field.value = 2
+    explorer.wait()
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("of shape: several", "of any size in 2 dimensions. Write the sizes 2, 3."),
+        ("float32 any", "takes any shape. Write one, such as 1, 28, 28."),
+    ],
+)
+def test_a_size_that_may_be_any_is_asked_for(explorer: Explorer, name: str, sentence: str) -> None:
+    explorer.choose("odd", name)
+    [editor] = explorer.form.editors.values()
+    assert sentence in html.unescape(editor.status.value)
+    assert explorer.send_button.disabled
+    write_sizes(explorer)
+    assert "●" in editor.status.value
+    assert not explorer.send_button.disabled
+
+
 def test_every_signature_has_a_form_whose_values_come_back(
     explorer: Explorer, signatures: Signatures
 ) -> None:
     asked = {}
     for name, signature in signatures.items():
         explorer.choose("odd", name)
+        write_sizes(explorer)
         try:
             outputs = explorer.send()
         except BadInput as error:

@@ -201,7 +201,7 @@ def test_random_values_follow_their_size_and_seed(explorer: Explorer) -> None:
     explorer.choose("iris")
     editor = explorer.form.editors["features"]
     assert editor.source.value == editors.RANDOM
-    count, seed = editor.fields[editors.RANDOM]
+    count, seed, _ = editor.fields[editors.RANDOM]
     count.value = 5
     explorer.wait()
     assert "float32 [5, 4]" in editor.status.value
@@ -243,10 +243,10 @@ def test_what_changes_while_it_is_read_is_read_again(
     explorer.wait()
     begun, go, read = threading.Event(), threading.Event(), editors.values.from_text
 
-    def slowly(*of: Any) -> np.ndarray:
+    def slowly(*of: Any, **options: Any) -> np.ndarray:
         begun.set()
         assert go.wait(20)
-        return read(*of)
+        return read(*of, **options)
 
     monkeypatch.setattr(editors.values, "from_text", slowly)
     text = editor.fields[editors.TYPED][0]

@@ -12,21 +12,25 @@ from numpy.typing import NDArray
 
 from helpers.errors import BadInput, CallError
 from helpers.images import file_bytes
+from helpers.language import _, plural
 from helpers.tfserving.signatures import TensorSpec
 from workbench.explorer.preprocessing import PreprocessingFields
 from workbench.explorer.uploads import Upload
 from workbench.fields import Fields, status
-from workbench.values import pictures
+from workbench.values import examples, pictures, strings
 from workbench.values import reading as values
-from workbench.values.arrays import fit, is_batched, summary
+from workbench.values.arrays import fit, is_batched, kind, summary
 
 TYPED = "typed"
+EXAMPLES = "tf.Examples"
 PASTED = "pasted table"
 UPLOADED = "file"
 RANDOM = "random"
 FROM_CELL = "given by a cell"
 LEFT_OUT = "left out"
 _LARGEST = 1_000_000  # of a size
+_NOTED = 3  # notes beside an input; of more files, the first ones tell enough
+_Reading = NDArray | CallError | None
 
 
 class Editor(w.VBox):
@@ -60,32 +64,55 @@ class Editor(w.VBox):
         self._changed = changed
         self._from_cell: Any = None
         self._changes = 0  # counted in the main thread, while another one may be reading
-        self._reading: tuple[int, NDArray | CallError | None] = (-1, None)  # of so many changes
+        self._reading: tuple[int, _Reading] = (-1, None)  # of so many changes
+        self._notes: dict[str, None] = {}  # what was taken for what in the last reading
         self.source = fields(
             w.Dropdown,
             name[:60],
             f"{name} takes {spec}",
             changed=self._show_source,
-            options=_sources(spec, optional),
+            options=_sources(name, spec, optional),
         )
         self.status = fields.status()
-        super().__init__(layout=fields.box)
-        self._show_source()
+        self._shown_source = self.source.value
+        self.fields[self._shown_source] = self._fields_of(self._shown_source)
+        # With its children from the start: to change them takes one more message to the browser.
+        self._shown = (self.source, *self.fields[self._shown_source], self.status)
+        super().__init__(self._shown, layout=fields.box)
+        self._touched()
 
     @functools.cached_property
     def upload(self) -> Upload:
         """The button for files."""
         return Upload(self.name, self._touched, multiple=True)
 
+    @functools.cached_property
+    def texts(self) -> w.Dropdown:
+        """How several lines become strings; shown where there are several."""
+        return self._field(
+            w.Dropdown,
+            _("Lines"),
+            _("Whether a line is a text, or all of them are one"),
+            changed=self._touched,
+            options=[
+                (_("one text a line"), strings.LINES),
+                (_("one text a line, below a heading"), strings.HEADING),
+                (_("one text, with its line breaks"), strings.WHOLE),
+            ],
+        )
+
     def fill(self, value: Any) -> None:
         """Take a value from a cell.
 
         Parameters
         ----------
-        value : array-like, bytes or path
-            Bytes are those of a file, as those at a path are. Everything else, text too, is the
-            input's value.
+        value : array-like, bytes, path, or list of dict
+            Bytes are those of a file, as those at a path are. A list of dict is examples, where
+            the input takes those. Everything else, text too, is the input's value.
         """
+        if EXAMPLES in self.source.options and _are_examples(value):
+            self._fill_examples(value)
+            return
         if isinstance(value, bytes | os.PathLike):
             name = os.path.basename(value) if isinstance(value, os.PathLike) else "a cell"
             self.upload.files = [(str(name), file_bytes(value))]
@@ -102,11 +129,17 @@ class Editor(w.VBox):
         else:
             self.source.value = source
 
+    def _fill_examples(self, value: Any) -> None:
+        text = examples.write(value)
+        self.source.value = EXAMPLES
+        self.fields[EXAMPLES][0].value = text
+
     def read(self) -> NDArray | None:
         """Return the array, or None when the input is left out; BadInput when there is none."""
         changes, value = self._reading
         if changes != self._changes:
             changes = self._changes  # it may change meanwhile: then this is not the last reading
+            self._notes = {}
             try:
                 value = self._read()
             except CallError as error:
@@ -131,10 +164,13 @@ class Editor(w.VBox):
             words = str(error)
         uploaded = self.source.value == UPLOADED and bool(self.upload.files)
         if uploaded and colour == "green":
-            words += f" of {', '.join(name for name, _ in self.upload.files)[:200]}"
+            words += f" of {', '.join(file[0] for file in self.upload.files)[:200]}"
+        if colour == "green":
+            words = "; ".join([words, *list(self._notes)[:_NOTED]])
         if self.preprocessing:
             is_picture = uploaded and pictures.is_picture(self.upload.files[0][1])
             self.preprocessing.show(array if is_picture else None)
+        self._show_fields()
         self.status.value = status(colour, words)
         return colour != "red"
 
@@ -145,17 +181,50 @@ class Editor(w.VBox):
         if source == FROM_CELL:
             return fit(self.name, self._from_cell, self.spec)
         if source == RANDOM:
-            *sizes, seed = (field.value for field in self.fields[source])
-            if self.spec.shape is None:
-                sizes = _shape(sizes[0])
-            return values.at_random(self.spec, sizes, seed)
+            return self._random()
+        if source == EXAMPLES:
+            return self._from_text(self.fields[source][0].value, strings.EXAMPLES)
         if source != UPLOADED:
-            return values.from_text(self.name, self.fields[source][0].value, self.spec)
+            texts = self.texts.value if self._has_lines() else ""
+            return self._from_text(self.fields[source][0].value, texts)
         if not self.upload.files:
             raise _no_file(self.name)
         how = self.preprocessing.preprocessing if self.preprocessing else None
-        arrays = [values.from_file(self.name, *file, self.spec, how) for file in self.upload.files]
+        texts = self.texts.value if self._has_lines() else ""
+        arrays = [
+            values.from_file(self.name, *file, self.spec, how, texts=texts, note=self._note)
+            for file in self.upload.files
+        ]
         return arrays[0] if len(arrays) == 1 else self._batch(arrays)
+
+    def _from_text(self, text: str, texts: str) -> NDArray:
+        return values.from_text(self.name, text, self.spec, texts=texts, note=self._note)
+
+    def _random(self) -> NDArray:
+        fields = [field.value for field in self.fields[RANDOM]]
+        has_bounds = values.usual_bounds(self.spec.dtype) is not None
+        bounds = _range(fields.pop(), self.spec) if has_bounds else None
+        *sizes, seed = fields
+        if self.spec.shape is None:
+            sizes = _shape(self.name, sizes[0])
+        else:
+            _check_sizes(self.name, self.spec, sizes)
+        return values.at_random(self.spec, sizes, seed, bounds)
+
+    def _note(self, sentence: str) -> None:
+        self._notes[sentence] = None
+
+    def _has_lines(self) -> bool:
+        """Whether what is pasted or uploaded has several lines that can be a text each."""
+        if self.spec.dtype.kind != "O" or not strings.takes_several(self.spec):
+            return False
+        if self._shown_source == UPLOADED:
+            return any(
+                values.usual_texts(name, self.spec) == strings.LINES and b"\n" in content.strip()
+                for name, content in self.upload.files
+            )
+        text = self.fields[self._shown_source][0].value if self._shown_source == PASTED else ""
+        return strings.is_several(text) and not strings.is_list(text)
 
     def _batch(self, arrays: list[NDArray]) -> NDArray:
         if not is_batched(self.spec):
@@ -177,28 +246,25 @@ class Editor(w.VBox):
         if source not in self.fields:
             self.fields[source] = self._fields_of(source)
         self._shown_source = source  # its fields are there now
-        self.children = [self.source, *self.fields[source], self.status]
+        self._show_fields()
         self._touched()
+
+    def _show_fields(self) -> None:
+        """Show the fields of the source, and below them what several lines are."""
+        lines = [self.texts] if self._has_lines() else []
+        shown = (self.source, *self.fields[self._shown_source], *lines, self.status)
+        if shown != self._shown:
+            self._shown = shown
+            self.children = shown
 
     def _fields_of(self, source: str) -> list[w.Widget]:
         field = functools.partial(self._field, changed=self._touched)
         if source in (FROM_CELL, LEFT_OUT):
             return []
         if source == RANDOM:
-            sizes = [
-                field(
-                    w.BoundedIntText,
-                    f"Size {axis}",
-                    f"Of dimension {axis}, which may be any",
-                    value=1,
-                    max=_LARGEST,
-                )
-                for axis in values.ask_sizes(self.spec)
-            ]
-            if self.spec.shape is None:
-                sizes = [field(w.Text, "Shape", "Any, such as 1, 28, 28", value="1")]
-            tooltip = "The same seed gives the same numbers"
-            return [*sizes, field(w.BoundedIntText, "Seed", tooltip, max=2**31)]
+            return self._random_fields(field)
+        if source == EXAMPLES:
+            return [examples_field(field)]
         if source == UPLOADED:
             if suggested := pictures.suggest(self.spec):
                 self.preprocessing = PreprocessingFields(suggested, self._field, self._touched)
@@ -210,9 +276,39 @@ class Editor(w.VBox):
             example = "rows, with commas or tabs"
         return [field(kind, "Value", f"{self.name} takes {self.spec}", placeholder=example)]
 
+    def _random_fields(self, field: Callable[..., w.Widget]) -> list[w.Widget]:
+        fields = [
+            field(
+                w.BoundedIntText,
+                f"Size {axis}",
+                f"Of dimension {axis}, which may be any",
+                value=_usual_size(self.spec, axis),
+                max=_LARGEST,
+            )
+            for axis in values.ask_sizes(self.spec)
+        ]
+        if self.spec.shape is None:
+            fields = [field(w.Text, "Shape", "Any", placeholder="such as 1, 28, 28")]
+        tooltip = "The same seed gives the same numbers"
+        fields.append(field(w.BoundedIntText, "Seed", tooltip, max=2**31))
+        if bounds := values.usual_bounds(self.spec.dtype):
+            tooltip = _("The least and the largest number, such as -1..1")
+            fields.append(field(w.Text, _("Range"), tooltip, value=f"{bounds[0]:g}..{bounds[1]:g}"))
+        return fields
+
     def _touched(self) -> None:
         self._changes += 1
         self._changed()
+
+
+def examples_field(field: Callable[..., Any]) -> Any:
+    """Make the field in which `tf.train.Example`s are written."""
+    return field(
+        w.Textarea,
+        "Examples",
+        "A list of examples, each with its features",
+        placeholder='[{"height": 1.5, "name": "a"}]: numbers, texts, or lists of them',
+    )
 
 
 def untouched(name: str, spec: TensorSpec, *, optional: bool = False) -> NDArray | None:
@@ -221,40 +317,98 @@ def untouched(name: str, spec: TensorSpec, *, optional: bool = False) -> NDArray
     Raises
     ------
     BadInput
-        Where nothing can be given unasked, as for pictures.
+        Where nothing can be given unasked, as for pictures, examples, and sizes that may be any.
 
     Examples
     --------
     >>> untouched("x", TensorSpec(np.dtype("float32"), (-1, 3))).shape
     (1, 3)
     """
-    usual = _sources(spec, optional)[0]
+    usual = _sources(name, spec, optional)[0]
     if usual == LEFT_OUT:
         return None
     if usual == UPLOADED:
         raise _no_file(name)
     if usual == RANDOM:
-        axes = values.ask_sizes(spec) if spec.shape is not None else [0]
-        return values.at_random(spec, [1] * len(axes))
-    return values.from_text(name, "", spec)
+        if spec.shape is None:
+            _shape(name, "")
+        sizes = [_usual_size(spec, axis) for axis in values.ask_sizes(spec)]
+        _check_sizes(name, spec, sizes)
+        return values.at_random(spec, sizes)
+    return values.from_text(name, "", spec, texts=strings.EXAMPLES if usual == EXAMPLES else "")
 
 
-def _sources(spec: TensorSpec, optional: bool) -> list[str]:
+def _sources(name: str, spec: TensorSpec, optional: bool) -> list[str]:
     """List where an input's value may come from, the usual one first."""
     if pictures.suggest(spec):
         sources = [UPLOADED, RANDOM, PASTED]
     elif spec.dtype.kind == "O":
         sources = [TYPED, PASTED, UPLOADED, RANDOM]
+        if examples.can_be(spec):
+            sources.insert(0 if "example" in name.lower() else 1, EXAMPLES)
     else:
         sources = [RANDOM, TYPED, PASTED, UPLOADED]
     return [LEFT_OUT, *sources] if optional else sources
+
+
+def _are_examples(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(example, dict) for example in value)
+    )
+
+
+def _usual_size(spec: TensorSpec, axis: int) -> int:
+    """Return 1 for a batch, and for other axes 0: which size is meant nobody has said yet."""
+    return 1 if axis == 0 and is_batched(spec) else 0
+
+
+def _check_sizes(name: str, spec: TensorSpec, sizes: list[int]) -> None:
+    missing = [
+        str(axis)
+        for axis, size in zip(values.ask_sizes(spec), sizes, strict=True)
+        if not size and not _usual_size(spec, axis)
+    ]
+    if missing:
+        raise BadInput(
+            plural(
+                "Input {name!r} takes {spec}, of any size in one dimension. Write size {axes}.",
+                "Input {name!r} takes {spec}, of any size in {count} dimensions. Write the sizes "
+                "{axes}.",
+                len(missing),
+                name=name,
+                spec=spec,
+                axes=", ".join(missing),
+            )
+        )
+
+
+def _range(text: str, spec: TensorSpec) -> tuple[float, float]:
+    number = int if kind(spec.dtype) == "i" else float
+    try:
+        low, high = map(number, text.split(".."))
+    except ValueError as error:
+        example = "0..255" if number is int else "-1..1"
+        raise BadInput(
+            _(
+                "A range is two numbers, such as {example}, not {text!r}.",
+                example=example,
+                text=text,
+            )
+        ) from error
+    return low, high
 
 
 def _no_file(name: str) -> BadInput:
     return BadInput(f"Input {name!r} has no file yet. Choose one.")
 
 
-def _shape(text: str) -> list[int]:
+def _shape(name: str, text: str) -> list[int]:
+    if not text.strip():
+        raise BadInput(
+            _("Input {name!r} takes any shape. Write one, such as 1, 28, 28.", name=name)
+        )
     sizes = text.replace("[", " ").replace("]", " ").replace(",", " ").split()
     if not all(size.isascii() and size.isdigit() for size in sizes):
         raise BadInput(f"A shape is whole numbers, such as 1, 28, 28, not {text!r}.")

@@ -11,11 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from helpers.errors import BadInput
+from helpers.language import _, plural
 from workbench.fields import Fields
 from workbench.values import pictures
 from workbench.values.pictures import Preprocessing
 
 _LONGEST = 16_384  # pixels of a side, of the longest picture that `suggest` finds
+_LARGE = 8  # pictures that are shown large
+_MOST = 100  # pictures that are shown
 _SHOWN = 512  # pixels of a side that are converted; a large picture has up to twice as many
 _RESIZES = (
     ("stretch to this size", "stretch"),
@@ -26,8 +30,8 @@ _RESIZES = (
 _CHANNELS = (("grey", 1), ("RGB", 3), ("RGB and alpha", 4))
 _FIELDS: dict[str, tuple[str, str, Any]] = {  # label, tooltip, and options, or none for a number
     "resize": ("Resize", "How its size is changed", _RESIZES),
-    "height": ("Height", "In pixels", None),
-    "width": ("Width", "In pixels", None),
+    "height": ("Height", "In pixels; 0 where the input takes any, and none is chosen", None),
+    "width": ("Width", "In pixels; 0 where the input takes any, and none is chosen", None),
     "channels": ("Colours", "What each pixel has", _CHANNELS),
     "scale": ("Scale", "What black and white become", pictures.SCALES),
     "layout": ("Layout", "The order of height, width and channels", pictures.LAYOUTS),
@@ -53,8 +57,8 @@ class PreprocessingFields(w.VBox):
         for name, (label, tooltip, options) in _FIELDS.items():
             value = getattr(suggested, name)
             kind = w.Dropdown if options else w.BoundedIntText
-            more = {"options": options} if options else {"min": 1, "max": _LONGEST}
-            value = value if options else max(value, 1)
+            more = {"options": options} if options else {"min": 0, "max": _LONGEST}
+            value = value if options else max(value, 0)
             self.fields[name] = fields(kind, label, tooltip, changed=changed, value=value, **more)
         self.picture = w.HTML()
         self._array: NDArray | None = None
@@ -66,10 +70,17 @@ class PreprocessingFields(w.VBox):
         values = {name: field.value for name, field in self.fields.items()}
         if values["resize"] == "none":
             values |= {"height": -1, "width": -1}
+        elif not (values["height"] and values["width"]):
+            raise BadInput(
+                _(
+                    "Write the height and the width that pictures are to get, or choose at Resize "
+                    "to leave them as they are."
+                )
+            )
         return Preprocessing(**values)
 
     def show(self, array: NDArray | None) -> None:
-        """Show the first picture as it will be sent, or nothing."""
+        """Show the pictures as they will be sent, or nothing."""
         if array is self._array:
             return
         self._array = array
@@ -77,14 +88,30 @@ class PreprocessingFields(w.VBox):
             self.picture.value = ""
             return
         layout = self.fields["layout"].value
-        picture = array[0] if array.ndim > len(layout) else array
-        png = _png(picture, layout, self.fields["scale"].value)
-        self.picture.value = (
-            f"<figure style='margin:0 0 0 9em'><img alt='The picture as it will be sent, "
-            f"{escape(str(list(picture.shape)))}' width='128' style='image-rendering:pixelated' "
-            f"src='data:image/png;base64,{base64.b64encode(png).decode()}'>"
-            "<figcaption>as it will be sent</figcaption></figure>"
+        scale = self.fields["scale"].value
+        batch = array if array.ndim > len(layout) else array[np.newaxis]
+        side = 128 if len(batch) <= _LARGE else 64
+        shown = "".join(_img(picture, layout, scale, side) for picture in batch[:_MOST])
+        words = plural(
+            "as it will be sent",
+            "as they will be sent, the first {shown} of {count}"
+            if len(batch) > _MOST
+            else "as they will be sent",
+            len(batch),
+            shown=_MOST,
         )
+        self.picture.value = (
+            f"<figure style='margin:0 0 0 9em'>{shown}<figcaption>{words}</figcaption></figure>"
+        )
+
+
+def _img(picture: NDArray, layout: str, scale: str, side: int) -> str:
+    words = _("The picture as it will be sent, {shape}", shape=list(picture.shape))
+    png = base64.b64encode(_png(picture, layout, scale)).decode()
+    return (
+        f"<img alt='{escape(words)}' width='{side}' style='image-rendering:pixelated' "
+        f"src='data:image/png;base64,{png}'> "
+    )
 
 
 def _png(picture: NDArray, layout: str, scale: str) -> bytes:

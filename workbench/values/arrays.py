@@ -1,15 +1,17 @@
 """Numbers and text as the array that an input takes: cast without loss, with its batch axis."""
 
+import base64
 import cmath
 import io
 import math
 import numbers
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from helpers.errors import BadInput
+from helpers.language import _
 from helpers.tensors import as_array, of_ml_dtypes
 from helpers.tfserving.signatures import (
     DEFAULT_SIGNATURE,
@@ -80,6 +82,27 @@ def one(value: str | bytes, spec: TensorSpec) -> NDArray:
     array[()] = value
     ones = (1,) * len(spec.shape or ())
     return array.reshape(ones) if spec.takes(ones) else array
+
+
+def of_base64(value: Any) -> Any:
+    """Return JSON's lists and values with bytes for each `{"b64": ...}`, as REST writes them.
+
+    Examples
+    --------
+    >>> of_base64(["a", {"b64": "/w=="}])
+    ['a', b'\\xff']
+    """
+    if isinstance(value, list):
+        return [of_base64(item) for item in value]
+    if not isinstance(value, dict) or set(value) != {"b64"} or not isinstance(value["b64"], str):
+        return value
+    try:
+        return base64.b64decode(value["b64"], validate=True)
+    except ValueError as error:
+        shown = value["b64"][:40]
+        raise BadInput(
+            _('{{"b64": "{text}"}} holds no base64: {error}.', text=shown, error=error)
+        ) from error
 
 
 def from_npy(name: str, content: bytes, spec: TensorSpec) -> NDArray:

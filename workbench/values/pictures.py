@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from helpers.errors import BadInput
+from helpers.language import _
 from helpers.tfserving.signatures import TensorSpec
 from workbench.values.arrays import kind
 
@@ -21,6 +22,7 @@ RESIZES = ("stretch", "fit", "crop", "none")
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 _SMALLEST = 8  # pixels on a side; features and classes are often fewer
 _LONGEST = 4  # times the other side; embeddings are often longer
+_ORIENTATION = 0x0112  # EXIF's tag; from 5 on, a camera's picture lies on its side
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
@@ -141,6 +143,33 @@ def apply(content: bytes, spec: TensorSpec, preprocessing: Preprocessing) -> NDA
             "Change its size, channels or layout."
         )
     return array
+
+
+def described(content: bytes, spec: TensorSpec, preprocessing: Preprocessing) -> str:
+    """Say what `apply` does to a picture, and what of it no signature tells."""
+    with _open(content) as image:
+        is_turned = image.getexif().get(_ORIENTATION, 1) > 4
+        width, height = reversed(image.size) if is_turned else image.size
+    sizes = {
+        "width": width,
+        "height": height,
+        "to_width": preprocessing.width,
+        "to_height": preprocessing.height,
+    }
+    match preprocessing.resize:
+        case "none":
+            size = _("{width} x {height} pixels as they are", **sizes)
+        case "fit":
+            size = _("{width} x {height} pixels fitted into {to_width} x {to_height}", **sizes)
+        case "crop":
+            size = _("{width} x {height} pixels, cut to fill {to_width} x {to_height}", **sizes)
+        case _other:
+            size = _("{width} x {height} pixels stretched to {to_width} x {to_height}", **sizes)
+    colours = {1: _("grey"), 3: _("RGB"), 4: _("RGB and alpha")}[preprocessing.channels]
+    parts = [size, colours, preprocessing.layout, preprocessing.scale]
+    if kind(spec.dtype) == "f":
+        parts[-1] = _("{scale} (no signature tells the scale)", scale=preprocessing.scale)
+    return ", ".join(parts)
 
 
 def is_picture(content: bytes) -> bool:

@@ -6,7 +6,7 @@ Whatever comes from here, `signatures.check_inputs` accepts.
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ml_dtypes
@@ -15,18 +15,26 @@ from numpy.typing import NDArray
 
 from helpers.channels import MAX_MESSAGE
 from helpers.errors import BadInput
+from helpers.language import _
 from helpers.tfserving.signatures import TensorSpec
-from workbench.values import pictures, tables
+from workbench.values import pictures, sounds, strings, tables
 from workbench.values.arrays import NPY, finite, fit, from_npy, kind, one
 
+Note = Callable[[str], object]
 _PICTURES = {"png", "jpg", "jpeg", "gif", "bmp", "tif", "tiff", "webp", "ppm", "pgm"}
-_TEXTS = {"csv", "tsv", "txt"}
-_FILES = "Give .npy, .csv, .tsv, .txt, .json or a picture."
+_TEXTS = {"csv": ",", "tsv": "\t", "txt": ""}  # and what their columns are separated by
+_FILES = "Give .npy, .csv, .tsv, .txt, .json, .wav or a picture."
 _LARGEST_INTEGER = 9  # made by chance
 _WORDS = "wire tensor channel stub model label batch score signal ocean river garden".split()
 
 
-def from_text(name: str, text: str, spec: TensorSpec) -> NDArray:
+def _unheard(sentence: str) -> None:
+    """Drop a note."""
+
+
+def from_text(
+    name: str, text: str, spec: TensorSpec, *, texts: str = "", note: Note = _unheard
+) -> NDArray:
     """Read what was typed or pasted.
 
     Parameters
@@ -35,9 +43,13 @@ def from_text(name: str, text: str, spec: TensorSpec) -> NDArray:
         The input's, for sentences.
     text : str
         A number, `true`, a list as JSON, or a table whose cells are separated by tabs,
-        semicolons, commas or spaces. For string inputs it is the text itself, or JSON: a string
-        or a list of them.
+        semicolons, commas or spaces. For string inputs it is the text itself, or JSON: a string,
+        `{"b64": ...}` for bytes, or a list of them.
     spec : TensorSpec
+    texts : str, optional
+        For string inputs: one of `strings.TEXTS`.
+    note : callable, optional
+        Called with a sentence that says what was taken for what, where it can be meant otherwise.
 
     Returns
     -------
@@ -55,11 +67,11 @@ def from_text(name: str, text: str, spec: TensorSpec) -> NDArray:
     array([[5.1, 3.5]], dtype=float32)
     """
     if spec.dtype.kind == "O":
-        return fit(name, _text(text, spec), spec)
+        return fit(name, strings.read(name, text, spec, texts, note), spec)
     text = text.removeprefix("\ufeff").strip()
     if not text:
         raise BadInput(f"Input {name!r} is empty; expected {spec}.")
-    value = _json(name, text, spec) if text[0] in "[{" else tables.parse(name, text, spec)
+    value = _json(name, text, spec) if text[0] in "[{" else tables.parse(name, text, spec, note)
     return fit(name, value, spec)
 
 
@@ -69,6 +81,9 @@ def from_file(
     content: bytes,
     spec: TensorSpec,
     preprocessing: pictures.Preprocessing | None = None,
+    *,
+    texts: str = "",
+    note: Note = _unheard,
 ) -> NDArray:
     """Read a file; its extension says what it is, or else its first bytes do.
 
@@ -79,11 +94,14 @@ def from_file(
     filename : str
         May be empty, as of standard input.
     content : bytes
-        `.npy`, a picture, or text in UTF-8 as for `from_text`. For string inputs any file but
-        `.npy` and `.json` is one string: its bytes.
+        `.npy`, a picture, a sound, or text in UTF-8 as for `from_text`. For string inputs `.csv`,
+        `.tsv` and `.txt` are a string for each line, where the input takes several; any other file
+        but `.npy` and `.json` is one string: its bytes.
     spec : TensorSpec
     preprocessing : Preprocessing, optional
         Of a picture; without it `pictures.suggest` decides.
+    texts, note
+        As for `from_text`.
 
     Returns
     -------
@@ -100,12 +118,14 @@ def from_file(
     form = _form(filename, content)
     if form == "npy":
         return fit(name, from_npy(name, content, spec), spec)
-    if spec.dtype.kind == "O" and form != "json":
-        return fit(name, one(content, spec), spec)
+    if spec.dtype.kind == "O":
+        return fit(name, _strings(name, filename, content, spec, texts, note), spec)
     if form == "picture":
-        return fit(name, _picture(name, content, spec, preprocessing), spec)
+        return fit(name, _picture(name, content, spec, preprocessing, note), spec)
+    if form == "sound":
+        return fit(name, sounds.read(name, content, spec, note), spec)
     try:
-        return from_text(name, content.decode("utf-8-sig"), spec)
+        return from_text(name, content.decode("utf-8-sig"), spec, note=note)
     except UnicodeDecodeError as error:
         raise BadInput(
             f"Input {name!r}: {filename or 'this'} is no array, no picture, and no text in UTF-8. "
@@ -113,17 +133,24 @@ def from_file(
         ) from error
 
 
-def at_random(spec: TensorSpec, sizes: Sequence[int] = (), seed: int = 0) -> NDArray:
+def at_random(
+    spec: TensorSpec,
+    sizes: Sequence[int] = (),
+    seed: int = 0,
+    bounds: tuple[float, float] | None = None,
+) -> NDArray:
     """Make values by chance, the same ones for the same seed.
 
     Parameters
     ----------
     spec : TensorSpec
-        Floats are from 0 to 1, integers from 0 to 9 or what the dtype holds; strings are words.
+        Of numbers, or strings, which are words.
     sizes : sequence of int
         One for each of `ask_sizes`, in order; where the rank may be any, the whole shape.
     seed : int
         From 0 on.
+    bounds : tuple of two numbers, optional
+        The least and the largest number; without them, what `usual_bounds` says.
 
     Returns
     -------
@@ -133,7 +160,8 @@ def at_random(spec: TensorSpec, sizes: Sequence[int] = (), seed: int = 0) -> NDA
     Raises
     ------
     BadInput
-        When the sizes are not as many as asked for, and when the array would be too large.
+        When the sizes are not as many as asked for, when the array would be too large, and when
+        the dtype does not hold the bounds.
 
     Examples
     --------
@@ -151,7 +179,8 @@ def at_random(spec: TensorSpec, sizes: Sequence[int] = (), seed: int = 0) -> NDA
     wide = max(spec.dtype.itemsize, 8)  # as they are made, and as strings are held
     if len(shape) > 32 or math.prod(max(size, 1) for size in shape) * wide > MAX_MESSAGE:
         raise BadInput(f"An array of shape {shape} is too large to be made here.")
-    made = _random(np.random.default_rng(seed), shape, spec.dtype)
+    low, high = _bounds(spec, bounds)
+    made = _random(np.random.default_rng(seed), shape, spec.dtype, low, high)
     return np.asarray(made, spec.dtype)  # NumPy makes a scalar where the shape is empty
 
 
@@ -166,21 +195,39 @@ def ask_sizes(spec: TensorSpec) -> list[int]:
     return [axis for axis, size in enumerate(spec.shape or ()) if size == -1]
 
 
-def _text(text: str, spec: TensorSpec) -> Any:
-    value: Any = text
-    if spec.shape != () and text.lstrip()[:1] in ("[", '"'):
-        try:
-            read = json.loads(text)
-            value = read if _is_text(read) else text
-        except (ValueError, RecursionError):
-            pass  # no JSON, so it is the text itself
-    return one(value, spec) if isinstance(value, str) else value
+def usual_texts(filename: str, spec: TensorSpec) -> str:
+    """Return which of `strings.TEXTS` a file is for a string input, unless somebody says it.
+
+    Examples
+    --------
+    >>> usual_texts("reviews.txt", TensorSpec(np.dtype(object), (-1,)))
+    'lines'
+    """
+    if _extension(filename) == "json":
+        return ""
+    is_list = _extension(filename) in _TEXTS and strings.takes_several(spec)
+    return strings.LINES if is_list else strings.WHOLE
 
 
-def _is_text(value: Any) -> bool:
-    if isinstance(value, list):
-        return bool(value) and all(map(_is_text, value))
-    return isinstance(value, str)
+def _strings(
+    name: str, filename: str, content: bytes, spec: TensorSpec, texts: str, note: Note
+) -> NDArray:
+    texts = texts or usual_texts(filename, spec)
+    if texts == strings.WHOLE:
+        return one(content, spec)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadInput(
+            _(
+                "Input {name!r}: {file} is no text in UTF-8, so its lines cannot be told apart. "
+                "Save it in UTF-8, or give all of it as one text.",
+                name=name,
+                file=filename or "this",
+            )
+        ) from error
+    delimiter = _TEXTS.get(_extension(filename), "")
+    return strings.read(name, text, spec, texts, note, delimiter=delimiter)
 
 
 def _json(name: str, text: str, spec: TensorSpec) -> Any:
@@ -203,18 +250,28 @@ def _json(name: str, text: str, spec: TensorSpec) -> Any:
 
 
 def _form(filename: str, content: bytes) -> str:
-    extension = os.path.splitext(filename)[1].lower().removeprefix(".")
+    extension = _extension(filename)
     if extension in ("npy", "json"):
         return extension
     if extension in _TEXTS:
         return "text"
     if extension in _PICTURES or pictures.is_picture(content):
         return "picture"
+    if sounds.is_sound(content):
+        return "sound"
     return "npy" if content.startswith(NPY) else "text"
 
 
+def _extension(filename: str) -> str:
+    return os.path.splitext(filename)[1].lower().removeprefix(".")
+
+
 def _picture(
-    name: str, content: bytes, spec: TensorSpec, preprocessing: pictures.Preprocessing | None
+    name: str,
+    content: bytes,
+    spec: TensorSpec,
+    preprocessing: pictures.Preprocessing | None,
+    note: Note,
 ) -> NDArray:
     preprocessing = preprocessing or pictures.suggest(spec)
     if preprocessing is None:
@@ -223,20 +280,70 @@ def _picture(
             "say how the picture becomes them."
         )
     try:
-        return pictures.apply(content, spec, preprocessing)
+        array = pictures.apply(content, spec, preprocessing)
     except BadInput as error:
         raise BadInput(f"Input {name!r}: {error}") from error
+    note(pictures.described(content, spec, preprocessing))
+    return array
 
 
-def _random(generator: np.random.Generator, shape: list[int], dtype: np.dtype) -> Any:
+def usual_bounds(dtype: np.dtype) -> tuple[float, float] | None:
+    """Return the least and the largest of random numbers; None for what has no range.
+
+    Examples
+    --------
+    >>> usual_bounds(np.dtype("float32")), usual_bounds(np.dtype("uint8"))
+    ((0.0, 1.0), (0, 9))
+    """
+    match kind(dtype):
+        case "f" | "c":
+            return 0.0, 1.0
+        case "i":
+            return 0, min(_LARGEST_INTEGER, int(_limits(dtype).max))
+    return None
+
+
+def _limits(dtype: np.dtype) -> Any:
+    if kind(dtype) == "i":
+        return ml_dtypes.iinfo(dtype) if dtype.kind == "V" else np.iinfo(dtype)
+    return ml_dtypes.finfo(dtype)
+
+
+def _bounds(spec: TensorSpec, bounds: tuple[float, float] | None) -> tuple[float, float]:
+    usual = usual_bounds(spec.dtype)
+    if usual is None or bounds is None:
+        return usual or (0, 0)
+    low, high = bounds
+    if not low <= high:
+        raise BadInput(
+            _(
+                "Random numbers are from the smaller to the larger: not {low} to {high}.",
+                low=low,
+                high=high,
+            )
+        )
+    limits = _limits(spec.dtype if kind(spec.dtype) != "c" else spec.dtype.type(0).real.dtype)
+    number = int if kind(spec.dtype) == "i" else float
+    if low < number(limits.min) or high > number(limits.max):
+        raise BadInput(
+            _("{dtype} does not hold {low} to {high}.", dtype=spec.dtype, low=low, high=high)
+        )
+    return low, high
+
+
+def _random(
+    generator: np.random.Generator, shape: list[int], dtype: np.dtype, low: float, high: float
+) -> Any:
     match kind(dtype):
         case "O":
             return np.array(_WORDS, object)[generator.integers(0, len(_WORDS), shape)]
         case "b":
             return generator.integers(0, 2, shape)
         case "i":
-            limits = ml_dtypes.iinfo(dtype) if dtype.kind == "V" else np.iinfo(dtype)
-            return generator.integers(0, min(_LARGEST_INTEGER, limits.max) + 1, shape)
+            wide = np.uint64 if high > np.iinfo(np.int64).max else np.int64
+            return generator.integers(int(low), int(high), shape, wide, endpoint=True)
         case "c":
-            return generator.random(shape) + 1j * generator.random(shape)
-    return generator.random(shape, np.float32)
+            real, imaginary = generator.random(shape), generator.random(shape)
+            return low + (high - low) * real + 1j * (low + (high - low) * imaginary)
+    numbers = generator.random(shape, np.float32)
+    return numbers if (low, high) == (0, 1) else low + (high - low) * numbers.astype(float)

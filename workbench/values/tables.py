@@ -1,13 +1,15 @@
 """A pasted table, or one of a CSV file, as rows of values."""
 
 import csv
+import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from helpers.errors import BadInput
+from helpers.language import _
 from helpers.tfserving.signatures import TensorSpec
 from workbench.values.arrays import finite, kind
 
@@ -22,7 +24,9 @@ _READ: dict[str, Callable[[str], Any]] = {
 _WORDS = {"b": "true or false", "i": "whole number", "f": "number", "c": "number"}
 
 
-def parse(name: str, text: str, spec: TensorSpec) -> Any:
+def parse(
+    name: str, text: str, spec: TensorSpec, note: Callable[[str], object] = lambda _: None
+) -> Any:
     """Read a table.
 
     Parameters
@@ -34,6 +38,8 @@ def parse(name: str, text: str, spec: TensorSpec) -> Any:
         first in this order. A first row without a value is a heading, and left out.
     spec : TensorSpec
         Of numbers or booleans.
+    note : callable
+        Called with a sentence when a heading was left out.
 
     Returns
     -------
@@ -57,6 +63,7 @@ def parse(name: str, text: str, spec: TensorSpec) -> Any:
     delimiter = next((mark for mark in "\t;," if mark in lines[-1]), " ")
     rows = _rows(name, lines, delimiter)
     if len(rows) > 1 and _is_heading(rows[0], delimiter, spec.dtype):
+        note(_("below the heading {first!r}", first=", ".join(rows[0])[:40]))
         rows = rows[1:]
         lines = lines[-len(rows) :]  # a heading's cells may have several
     if delimiter == "," and kind(spec.dtype) in "fc" and all(map(_PAIR.fullmatch, lines)):
@@ -73,15 +80,40 @@ def parse(name: str, text: str, spec: TensorSpec) -> Any:
     return _with_axes(values, spec)
 
 
+def texts(name: str, text: str, delimiter: str = "") -> list[list[str]]:
+    """Read a table of texts; its cells stay as they are, and blank rows are left out.
+
+    Parameters
+    ----------
+    name : str
+        The input's, for sentences.
+    text : str
+    delimiter : str, optional
+        Without it, tab, semicolon or comma: whichever the first line has first in this order.
+
+    Raises
+    ------
+    BadInput
+        For quotes that stay open.
+    """
+    first = text.strip().partition("\n")[0]
+    delimiter = delimiter or next((mark for mark in "\t;," if mark in first), ",")
+    rows = _csv(name, io.StringIO(text, newline=""), delimiter)
+    return [row for row in rows if any(cell.strip() for cell in row)]
+
+
 def _rows(name: str, lines: list[str], delimiter: str) -> list[list[str]]:
     if delimiter == " ":
         return [line.split() for line in lines]
+    return [[cell.strip() for cell in row] for row in _csv(name, lines, delimiter)]
+
+
+def _csv(name: str, lines: Iterable[str], delimiter: str) -> list[list[str]]:
     try:
         # Strict: an open quote would take all lines after it into one cell.
-        rows = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True))
+        return list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True))
     except csv.Error as error:
         raise BadInput(f"Input {name!r} is no table: {error}. Is a quote left open?") from error
-    return [[cell.strip() for cell in row] for row in rows]
 
 
 def _is_heading(cells: list[str], delimiter: str, dtype: np.dtype) -> bool:

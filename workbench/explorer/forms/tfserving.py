@@ -1,6 +1,5 @@
 """The forms of TensorFlow Serving's signatures: an editor for each input, or examples as JSON."""
 
-import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -12,13 +11,13 @@ from numpy.typing import NDArray
 from helpers import tfserving
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput
-from helpers.tfserving.features import features_of
 from workbench import timing
 from workbench.code.tfserving import TfServingWriter, method, not_in_json
 from workbench.explorer.calls import Request
-from workbench.explorer.editors import Editor, untouched
-from workbench.explorer.forms.form import Form, read_json
+from workbench.explorer.editors import Editor, examples_field, untouched
+from workbench.explorer.forms.form import Form
 from workbench.fields import version_text
+from workbench.values import examples
 from workbench.values.arrays import is_batched
 
 _PAGE = 20  # editors shown at once: each of them costs a browser milliseconds
@@ -159,85 +158,41 @@ class ExamplesForm(SignatureForm):
     def make(self) -> None:
         """Make the field for the examples."""
         super().make()
-        self.examples = self.field(
-            w.Textarea,
-            "Examples",
-            "A list of examples, each with its features",
-            placeholder='[{"height": 1.5, "name": "a"}]: numbers, texts, or lists of them',
-        )
+        self.examples = examples_field(self.field)
         self.children = [self.examples, self.status, self.timeout]
 
     def fill(self, value: list[dict[str, Any]]) -> None:
         """Give the examples from a cell; BadInput when JSON cannot hold them."""
-        try:
-            self.examples.value = json.dumps(value, default=_plain)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise BadInput(f"The examples cannot be written as JSON: {error}.") from error
+        self.examples.value = examples.write(value)
 
     def summary(self) -> str:
         """Say how many examples there are; BadInput when they are none."""
-        return f"{len(self._read())} examples"
+        return examples.described(examples.read(self.examples.value))
 
     def requests(self) -> list[Request]:
         """Return the request; BadInput when it cannot be made."""
-        examples = self._read()
+        given = examples.read(self.examples.value)
         timeout = self.timeout.value
         infer = _regress if method(self.signature) == "regress" else _classify
-        call = partial(infer, self.endpoint, examples, timeout)
+        call = partial(infer, self.endpoint, given, timeout)
         writer = TfServingWriter(
-            self.endpoint, "", self.signature, {}, examples=examples, timeout=timeout
+            self.endpoint, "", self.signature, {}, examples=given, timeout=timeout
         )
-        return [self.request(examples, call, writer)]
-
-    def _read(self) -> list[dict[str, Any]]:
-        text = self.examples.value.strip()
-        examples = read_json(text, "The examples are") if text else []
-        if isinstance(examples, dict):
-            examples = [examples]
-        if not isinstance(examples, list) or not all(isinstance(e, dict) for e in examples):
-            raise BadInput('Examples are a list of objects, such as [{"height": 1.5}].')
-        if not examples:
-            raise BadInput('There is no example yet. Write one, such as [{"height": 1.5}].')
-        try:
-            for example in examples:
-                features_of(example)  # raises for what is no feature
-        except UnicodeEncodeError as error:
-            raise BadInput(
-                "The examples hold half a character (a lone surrogate), which UTF-8 cannot write."
-            ) from error
-        return examples
-
-
-def _plain(value: Any) -> Any:
-    """Return what JSON has for values that only `features_of` takes."""
-    if isinstance(value, np.ndarray | np.generic) and not isinstance(value, np.longdouble):
-        return value.tolist()
-    if not isinstance(value, bytes):
-        raise BadInput(
-            f"An example has a {type(value).__name__}; tf.train.Example has ints, floats and "
-            "text or bytes."
-        )
-    try:
-        return value.decode()
-    except UnicodeDecodeError as error:
-        raise BadInput(
-            "An example has bytes that are no text, which cannot be written in this form. "
-            "Send it from a cell, with tfserving.classify or tfserving.regress."
-        ) from error
+        return [self.request(given, call, writer)]
 
 
 def _regress(
-    endpoint: Endpoint, examples: list[dict[str, Any]], timeout: float, protocol: str
+    endpoint: Endpoint, given: list[dict[str, Any]], timeout: float, protocol: str
 ) -> dict[str, NDArray]:
-    values = tfserving.regress(endpoint, examples, timeout=timeout, protocol=protocol)
+    values = tfserving.regress(endpoint, given, timeout=timeout, protocol=protocol)
     return {"value": values}
 
 
 def _classify(
-    endpoint: Endpoint, examples: list[dict[str, Any]], timeout: float, protocol: str
+    endpoint: Endpoint, given: list[dict[str, Any]], timeout: float, protocol: str
 ) -> dict[str, NDArray]:
     """Return classes and scores as arrays, with room for the longest row."""
-    rows = tfserving.classify(endpoint, examples, timeout=timeout, protocol=protocol)
+    rows = tfserving.classify(endpoint, given, timeout=timeout, protocol=protocol)
     shape = (len(rows), max(map(len, rows), default=0))
     classes = np.full(shape, "", object)
     scores = np.zeros(shape, np.float32)
