@@ -11,6 +11,7 @@ from helpers.endpoints import Endpoint
 
 LAMPS = {"grey": "○", "green": "●", "red": "✕"}  # beside the colour, for who sees none
 _COLOURS = {"grey": "#595959", "green": "#1a7f37", "red": "#b3261e"}
+_COLOUR = "color-mix(in srgb, {} 65%, var(--jp-ui-font-color0, black))"  # for dark themes, too
 
 
 class Fields:
@@ -141,5 +142,5 @@ def status(colour: str, words: str) -> str:
     words : str
         Plain text.
     """
-    sign = f"<span style='color:{_COLOURS[colour]}'>{LAMPS[colour]}</span>"
+    sign = f"<span style='color:{_COLOUR.format(_COLOURS[colour])}'>{LAMPS[colour]}</span>"
     return f"<span role='status'>{sign} {escape(words)}</span>"

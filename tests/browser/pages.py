@@ -44,7 +44,7 @@ def saved(page: Page, lab: Lab, notebook: str) -> str:
     return (lab.root / "notebooks" / notebook).read_text(encoding="utf-8")
 
 
-def picture(page: Page, name: str, heading: str) -> None:
+def picture(page: Page, name: str, heading: str | re.Pattern[str]) -> None:
     """Take a screenshot from a heading on; `UPDATE_SCREENSHOTS=1` makes it the documentation's."""
     page.keyboard.press("Control+b")  # the file browser away
     page.get_by_role("heading", name=heading).first.evaluate("e => e.scrollIntoView()")

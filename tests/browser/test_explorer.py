@@ -49,6 +49,14 @@ MARK = """
 each => { const style = getComputedStyle(each);
           return [style.outline, style.boxShadow, style.borderColor].join() }
 """
+# Whether all of something is in the window, and nothing is before it.
+IN_SIGHT = """
+part => {
+    const { left, right, top, bottom } = part.getBoundingClientRect();
+    const shown = (x, y) => part.contains(document.elementFromPoint(x, y))
+    return shown(left + 3, top + 3) && shown(right - 3, bottom - 3);
+}
+"""
 # What reaches beyond the cell's output, but for what keys can scroll.
 TOO_WIDE = """
 part => {
@@ -85,6 +93,9 @@ class Explorer:
 
     def button(self, name: str) -> Locator:
         return self.part.get_by_role("button", name=name, exact=True)
+
+    def open(self, tab: str) -> None:
+        self.part.get_by_role("tab", name=tab, exact=True).click()
 
     def told(self, words: str) -> Locator:
         return self.part.get_by_role("status").filter(has_text=words)
@@ -276,7 +287,7 @@ def test_chapter_09_runs_and_its_explorer_finds_the_digits(page: Page, lab: Lab)
     expect(explorer.told("of digits-08.png")).to_be_visible()
     explorer.send()
     assert np.allclose(explorer.boxes(), true_boxes("digits-08.png"), atol=3)
-    picture(page, "chapter-09", "Answer")
+    picture(page, "chapter-09", re.compile("TensorFlow Serving ·"))
 
 
 def test_a_picture_is_uploaded_and_its_boxes_are_read_from_the_page(explorer: Explorer) -> None:
@@ -428,6 +439,7 @@ def test_a_password_opens_a_service_and_is_not_in_the_file(page: Page, lab: Lab)
     page.get_by_label("Password").fill(known["OTW_CCAI_PASSWORD"])
     page.get_by_label("Password").press("Tab")
     explorer = Explorer(page)
+    explorer.open("Code")
     explorer.field("The same call as").select_option("Python with requests")
     explorer.button("Look again").click()
     expect(explorer.code).to_contain_text("https://")
@@ -482,10 +494,10 @@ def test_the_tab_key_reaches_everything_in_the_order_of_reading_and_shows_where_
     explorer.part.get_by_text("As JSON").click()
     stops = explorer.part.evaluate_handle(STOPS)
     names = stops.evaluate(f"stops => stops.map({NAME})")
-    assert {"Models", "Send", "As JSON", "Calls", "Export CSV"} <= set(names)
+    assert {"Look again", "Models", "Send", "Answer", "As JSON"} <= set(names)
     explorer.page.mouse.move(0, 0)  # a mark is not that of the mouse
     unmarked = stops.evaluate(f"stops => stops.map({MARK})")
-    explorer.field("Models").focus()
+    explorer.button("Look again").focus()
     reached, marked = list[str](), list[str]()
     for _ in names:
         here = explorer.page.locator("*:focus").last
@@ -497,12 +509,75 @@ def test_the_tab_key_reaches_everything_in_the_order_of_reading_and_shows_where_
     assert not [name for name, before, after in pairs if before == after]
 
 
-def test_it_fits_in_windows_of_1280_and_of_900_pixels(explorer: Explorer) -> None:
+def test_the_keys_go_from_tab_to_tab(explorer: Explorer) -> None:
+    explorer.part.get_by_role("tab", name="Answer").focus()
+    explorer.page.keyboard.press("ArrowRight")
+    explorer.page.keyboard.press("Enter")
+    expect(explorer.code).to_be_visible()
+    explorer.page.keyboard.press("ArrowRight")
+    explorer.page.keyboard.press("Enter")
+    expect(explorer.field("Calls")).to_be_visible()
+
+
+def test_a_flower_is_filled_in_sent_and_answered_without_scrolling(explorer: Explorer) -> None:
+    explorer.page.set_viewport_size({"width": 1280, "height": 720})
+    explorer.part.evaluate("part => part.scrollIntoView()")
+    explorer.field("features").select_option("typed")
+    explorer.field("Value").fill("5.1 3.5 1.4 0.2")
+    explorer.send()
+    scores = explorer.part.get_by_role("table", name="probabilities")
+    for place in (explorer.field("Model"), explorer.field("Value"), scores):
+        assert place.evaluate(IN_SIGHT)
+    assert explorer.button("Send").evaluate(IN_SIGHT)
+    assert left(scores) > left(explorer.button("Send"))
+
+
+def test_there_is_one_column_in_600_pixels_and_send_stays_in_sight(explorer: Explorer) -> None:
+    explorer.page.set_viewport_size({"width": 600, "height": 720})
+    explorer.choose("digits_detector", "images")
+    explorer.upload(IMAGES / "digits-09.png")
+    explorer.send()
+    picture = explorer.part.get_by_alt_text("detection_boxes")
+    assert left(picture) < 150
+    for place in (explorer.field("Model"), explorer.field("images"), picture):
+        place.scroll_into_view_if_needed()
+        assert explorer.button("Send").evaluate(IN_SIGHT)
+
+
+def left(place: Locator) -> float:
+    """Return where something begins, in pixels from the explorer's own edge."""
+    return place.evaluate("e => e.getBoundingClientRect().x") - place.page.locator(
+        ".otw-explorer"
+    ).first.evaluate("e => e.getBoundingClientRect().x")
+
+
+@pytest.mark.parametrize("keys", ["Control+Enter", "Shift+Enter"])
+def test_the_keys_send_what_was_typed_to_the_last_letter(explorer: Explorer, keys: str) -> None:
+    number = explorer.calls.count() + 1
+    cells = explorer.page.locator(".jp-CodeCell")
+    before = cells.last.locator(".jp-InputPrompt").all_inner_texts()
+    explorer.field("features").select_option("typed")
+    explorer.field("Value").press_sequentially("[[5.1, 3.5, 1.4, 0.2], [6.3, 3.3, 6.0, 2.5]]")
+    explorer.page.keyboard.press(keys)
+    explorer.has_ended(number, "OK")
+    expect(explorer.part.get_by_role("table", name="probabilities, example 1")).to_be_visible()
+    assert cells.last.locator(".jp-InputPrompt").all_inner_texts() == before, "no cell ran"
+
+
+def test_the_keys_send_from_a_number_that_is_being_changed(explorer: Explorer) -> None:
+    number = explorer.calls.count() + 1
+    explorer.field("Size 0").fill("3")
+    explorer.page.keyboard.press("Control+Enter")
+    explorer.has_ended(number, "OK")
+    expect(explorer.part.get_by_role("table", name="probabilities, example 2")).to_be_visible()
+
+
+def test_it_fits_in_windows_of_1280_900_and_600_pixels(explorer: Explorer) -> None:
     explorer.choose("digits_detector", "images")
     explorer.upload(IMAGES / "digits-09.png")
     explorer.send()
     explorer.part.get_by_text("As JSON").click()
-    for width in (1280, 900):
+    for width in (1280, 900, 600):
         explorer.page.set_viewport_size({"width": width, "height": 800})
         assert explorer.part.evaluate(TOO_WIDE) == []
         assert explorer.part.evaluate(BROKEN_WORDS) == []

@@ -12,6 +12,7 @@ import ipywidgets as w
 
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput, CallError, explain
+from helpers.language import _, plural
 from helpers.tfserving.signatures import DEFAULT_SIGNATURE
 from workbench.answers import listings
 from workbench.explorer import catalog
@@ -70,13 +71,15 @@ class Chooser(w.VBox):
         )
         self.config = Upload("a model config file, as --model_config_file takes it", self._take)
         self.config.description = "Config file"
-        self.config.layout = w.Layout(width="12em")
-        self.look = button("Look again", "Ask what is served now", self.refresh)
+        self.config.layout = w.Layout(width="10em")
+        self.look = button(_("Look again"), _("Ask what is served now"), self.refresh)
+        self.title = w.HTML()
         self.status = w.HTML()
+        self.head = w.HBox([self.title, self.status, self.look], layout={"flex_flow": "row wrap"})
+        self.head.add_class("otw-head")
         self.card = w.HTML()
-        self._buttons = fields.row(self.config, self.look)
-        self._look_alone = fields.row(self.look)
-
+        self._named = w.HBox([self.names, self.config])
+        self._named.add_class("otw-names")
         self.entry = self._dropdown("Model", "What is served there", self._choose)
         self.version = self._dropdown("Version", "A version or a label", self._choose_version)
         self.signature = self._dropdown("Signature", "One way to call the model", chosen)
@@ -123,17 +126,16 @@ class Chooser(w.VBox):
         usual = None
         self.status.value = status("grey", "asking ...")
         self.card.value = ""
-        # Until it is known what to ask for.
-        self.children = [self._look_alone, self.status, self.card]
+        self.children = [self.card]  # until it is known what to ask for
         try:
             endpoint = self._endpoint()
             self._show_fields(endpoint)
             entries = self._answer(look, lambda: self._entries(endpoint))
             self._asked = endpoint
             count = sum(entry.error is None for entry in entries)
-            words = f"{count} found" if entries else "Name a model, or give the config file"
-            colour = "green" if count else "grey"
-            self.status.value = status(colour, f"{endpoint.grpc or endpoint.rest}: {words}.")
+            unnamed = _("Name a model, or give the config file.")
+            words = plural("{count} found", "{count} found", count) if entries else unnamed
+            self.status.value = status("green" if count else "grey", words)
             usual = self._usual(entries, endpoint)
         except _GivenUp:
             return
@@ -185,13 +187,15 @@ class Chooser(w.VBox):
     def _show_fields(self, endpoint: Endpoint) -> None:
         if endpoint.kind == "tfserving":
             self.entry.description = "Model"
-            first = [self.names, self._buttons]
+            first = [self._named]
             last = [self.version, self.signature, self.tree]
         else:
             self.entry.description = "Service"
-            first = [self._look_alone]
+            first = []
             last = [self.tree]
-        self.children = [*first, self.status, self.card, self.entry, *last]
+        address = escape(endpoint.grpc or endpoint.rest)
+        self.title.value = f"<h2>{escape(endpoint.service)} · {address}</h2>"
+        self.children = [*first, self.card, self.entry, *last]
 
     def _choose(self) -> None:
         entry = self.meant

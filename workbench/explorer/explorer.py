@@ -11,11 +11,13 @@ import ipywidgets as w
 
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput, CallError, DeadlineExceeded
+from helpers.language import _
 from workbench.code.previews import PROTOCOLS, TITLES, Preview
 from workbench.explorer import addresses, forms
 from workbench.explorer.calls import Record, Request, Sending
 from workbench.explorer.chooser import Chooser
 from workbench.explorer.forms.form import Form
+from workbench.explorer.frame import Frame
 from workbench.explorer.panes import AnswerPane, HistoryPane, PreviewPane
 from workbench.fields import Fields, button, close, close_parts, status
 
@@ -55,11 +57,15 @@ class Explorer(w.VBox):
         self.chooser = Chooser(self._endpoint, names, fields, self._later, self._show_form, timeout)
         self._form_box = w.VBox()
         self.preview = PreviewPane(fields)
-        self.protocol = fields(w.Dropdown, "Protocol", "gRPC, REST, or both after one another")
+        self.protocol = w.Dropdown(
+            description=_("Protocol"),
+            tooltip=_("gRPC, REST, or both after one another"),
+            style={"description_width": "initial"},
+        )
         self.send_button = button(
-            "Send",
-            "Make the call",
-            lambda: self._later(self._send),
+            _("Send"),
+            _("Make the call: Ctrl+Enter, or Shift+Enter in a field"),
+            lambda: self._later(self._call),
             button_style="primary",
             disabled=True,
         )
@@ -69,21 +75,27 @@ class Explorer(w.VBox):
         self.status = w.HTML()
         self.answer = AnswerPane()
         self.history = HistoryPane(fields, self._look_back, self._send_again)
-        parts = {
-            "What is served": [self.chooser],
-            "Inputs": [self._form_box],
-            "Call": [
-                self.preview,
-                self.protocol,
-                fields.row(self.send_button, self.cancel_button, self.status),
-            ],
-            "Answer": [self.answer],
-            "History": [self.history],
-        }
-        children = []
-        for title, widgets in parts.items():
-            children += [w.HTML(f"<h3 style='margin:0.5em 0 0'>{title}</h3>"), *widgets]
-        super().__init__(children)
+        served = w.HTML(f"<h3>{_('What is served')}</h3>")
+        inputs = w.HTML(f"<h3>{_('Inputs')}</h3>")
+        column = _classed(w.VBox([served, self.chooser, inputs, self._form_box]), "otw-inputs")
+        call = w.HBox(
+            [self.protocol, self.send_button, self.cancel_button, self.status],
+            layout={"flex_flow": "row wrap"},
+        )
+        self.tabs = w.Tab(
+            [self.answer, self.preview, self.history],
+            titles=[_("Answer"), _("Code"), _("History")],
+            selected_index=0,
+        )
+        columns = [column, _classed(call, "otw-send"), _classed(self.tabs, "otw-answers")]
+        super().__init__(
+            [
+                Frame(lambda: self._later(self._call)),
+                self.chooser.head,
+                _classed(w.VBox(columns), "otw-columns"),
+            ]
+        )
+        self.add_class("otw-explorer")
         self.chooser.refresh()
 
     @property
@@ -227,7 +239,7 @@ class Explorer(w.VBox):
             preview = Preview({}, dict.fromkeys(TITLES, str(error)), {})
         self.preview.show(preview, count)
 
-    def _send(self) -> None:
+    def _call(self) -> None:
         self._start(self._requests(), self.protocol.value)
 
     def _requests(self) -> list[Request]:
@@ -251,8 +263,9 @@ class Explorer(w.VBox):
         self.sending = Sending(requests, protocols, self._notify)
         self.send_button.disabled = True
         self.cancel_button.disabled = False
-        self.status.value = status("grey", "waiting ...")
+        self.status.value = status("grey", _("waiting ..."))
         self.answer.html.value = ""
+        self.tabs.selected_index = 0
         self._begin()
         self.sending.start()
 
@@ -296,6 +309,7 @@ class Explorer(w.VBox):
             do()
         except Exception as error:  # whatever it is, the reader should see it, not the log
             self.answer.fail(error)
+            self.tabs.selected_index = 0
         finally:
             self._end()
 
@@ -307,6 +321,12 @@ class Explorer(w.VBox):
         with self._idle:
             self._open -= 1
             self._idle.notify_all()
+
+
+def _classed(widget: w.DOMWidget, name: str) -> w.DOMWidget:
+    """Give a widget the name that the style has for it."""
+    widget.add_class(name)
+    return widget
 
 
 def _outcome(sending: Sending) -> str:

@@ -12,6 +12,7 @@ import ipywidgets as w
 import numpy as np
 
 from helpers.errors import BadInput, explain
+from helpers.language import _
 from workbench import answers
 from workbench.answers import drawings
 from workbench.code.previews import PROTOCOLS, TITLES, Preview
@@ -161,7 +162,9 @@ def _shown(payload: Any, answer: Any) -> list[str]:
             parts.append(f"<h4 style='margin:0'>{escape(part.title)}</h4>")
         parts.append(part.html)
     if are_arrays(answer):
-        parts.append(answers.table(answer))
+        opened = "" if parts else " open"
+        summary = f"<summary>{_('Arrays')}</summary>"
+        parts.append(f"<details{opened}>{summary}{answers.table(answer)}</details>")
     try:
         json = answers.raw(answer)
     except Exception as error:  # a server may send anything
