@@ -16,7 +16,9 @@ from practice.host import limits
 # these, the oldest is cut off.
 HALF_SENT = 128
 _COMPRESSED = (b"\x1f\x8b", b"\x78")  # gzip and deflate; no message here begins with these
+UNREAD = 4 * limits.LARGEST  # bytes of answers that nobody has read yet; of more, as above
 _WEIGHT = 4  # times its bytes: a message is parsed, unpacked, and its answer packed
+_SOON_READ = 64 * 1024  # bytes; the system takes that much off our hands at once
 _PATIENCE_MS = int(1000 * limits.PATIENCE)
 
 
@@ -29,7 +31,11 @@ def options() -> list[tuple[str, int]]:
         ("grpc.max_allowed_incoming_connections", limits.connections()),
         ("grpc.max_connection_idle_ms", _PATIENCE_MS),  # the client opens another one by itself
         ("grpc.server_handshake_timeout_ms", _PATIENCE_MS // 3),
-        ("grpc.keepalive_time_ms", _PATIENCE_MS),  # who has gone without a word is noticed
+        # Who has gone without a word, or takes in nothing at all, is gone after both. Nothing else
+        # ends the call of whoever does not even read from the connection: a `cancel` waits behind
+        # what is being written.
+        ("grpc.keepalive_time_ms", _PATIENCE_MS // 3),
+        ("grpc.keepalive_timeout_ms", _PATIENCE_MS - _PATIENCE_MS // 3),
     ]
 
 
@@ -48,7 +54,7 @@ class Calls(grpc.ServerInterceptor):
     def __init__(self, working: int) -> None:
         self._slots = threading.BoundedSemaphore(working)
         self._half_sent = _Waiting(HALF_SENT)
-        self._unread = _Waiting()
+        self._unread = _Waiting(UNREAD)
 
     def cut_off(self) -> None:
         """End the calls whose message does not come, and those whose answer nobody takes."""
@@ -85,16 +91,17 @@ class Calls(grpc.ServerInterceptor):
             limits.messages.give_back(taken)
             raise
 
-        if taken or response.ByteSize() > limits.SMALL:
-            self._wait_for_reader(context, taken)
+        size = response.ByteSize()
+        if taken or size > _SOON_READ:
+            self._wait_for_reader(context, size, taken)
         return response
 
-    def _wait_for_reader(self, context: grpc.ServicerContext, taken: int) -> None:
+    def _wait_for_reader(self, context: grpc.ServicerContext, size: int, taken: int) -> None:
         def sent() -> None:
             self._unread.remove(context)
             limits.messages.give_back(taken)
 
-        self._unread.add(context)
+        self._unread.add(context, size)
         if not context.add_callback(sent):  # it has ended already
             sent()
 
@@ -127,35 +134,47 @@ class _Waiting:
 
     Parameters
     ----------
-    most : int, optional
-        Of more, the oldest is cut off.
+    most : int
+        What they may come to together. Of more, the oldest are cut off.
     """
 
-    def __init__(self, most: int | None = None) -> None:
+    def __init__(self, most: int) -> None:
         self._most = most
-        self._since: dict[grpc.ServicerContext, float] = {}
+        self._total = 0
+        self._waiting: dict[grpc.ServicerContext, tuple[float, int]] = {}
         self._lock = threading.Lock()
 
-    def add(self, context: grpc.ServicerContext) -> None:
+    def add(self, context: grpc.ServicerContext, size: int = 1) -> None:
         """Begin to wait."""
-        oldest = None
         with self._lock:
-            self._since[context] = time.monotonic()
-            if self._most and len(self._since) > self._most:
-                oldest = next(iter(self._since))
-        if oldest:
+            self._waiting[context] = time.monotonic(), size
+            self._total += size
+            ended = self._too_many() if self._total > self._most else []
+        for oldest in ended:
             oldest.cancel()
 
     def remove(self, context: grpc.ServicerContext) -> None:
         """Wait no longer."""
         with self._lock:
-            self._since.pop(context, None)
+            _, size = self._waiting.pop(context, (0.0, 0))
+            self._total -= size
+
+    def _too_many(self) -> list[grpc.ServicerContext]:
+        *older, _ = self._waiting.items()
+        excess = self._total - self._most
+        ended = []
+        for context, (_, size) in older:
+            if excess <= 0:
+                break
+            ended.append(context)
+            excess -= size
+        return ended
 
     def cut_off(self) -> None:
         """Cut off who has taken too long."""
         latest = time.monotonic() - limits.PATIENCE
         with self._lock:
-            late = [context for context, since in self._since.items() if since < latest]
+            late = [context for context, (since, _) in self._waiting.items() if since < latest]
         for context in late:
             context.cancel()
 

@@ -1,7 +1,9 @@
 """gRPC calls that are half sent, packed small, or whose answer nobody reads: others are served."""
 
+import contextlib
+import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import grpc
@@ -12,17 +14,23 @@ from practice import processes
 from practice.host import calls, limits, server
 
 PATIENCE = 1.0
+OPTIONS = [("grpc.max_receive_message_length", -1)]
 METHOD = "/practice.Test/Size"
+ECHO = "/practice.Test/Echo"
 
 
 class _Handlers(grpc.GenericRpcHandler):
-    """One method: how many bytes came."""
+    """Two methods: how many bytes came, and the same bytes again."""
 
     def service(self, handler_call_details: Any) -> Any:
         message = wrappers_pb2.BytesValue
+        answer = self._echo if handler_call_details.method == ECHO else self._answer
         return grpc.unary_unary_rpc_method_handler(
-            self._answer, message.FromString, message.SerializeToString
+            answer, message.FromString, message.SerializeToString
         )
+
+    def _echo(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return request
 
     def _answer(self, request: Any, context: grpc.ServicerContext) -> Any:
         return wrappers_pb2.BytesValue(value=str(len(request.value)).encode())
@@ -31,14 +39,15 @@ class _Handlers(grpc.GenericRpcHandler):
 class Running:
     """A gRPC server in this process, with one thread to work."""
 
-    def __init__(self) -> None:
+    def __init__(self, options: Sequence[tuple[str, int]] = ()) -> None:
         self.ended = threading.Event()
         self.port = processes.choose_port()
-        self.server = server.GrpcServer(server.Activity(), None, self.port, threads=1)
+        activity = server.Activity()
+        self.server = server.GrpcServer(activity, None, self.port, threads=1, options=options)
         self.server.grpc.add_generic_rpc_handlers([_Handlers()])
         self.server.grpc.add_insecure_port(f"127.0.0.1:{self.port}")
         self.server.start()
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{self.port}")
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{self.port}", OPTIONS)
 
     def ask(self, value: bytes = b"", **more: Any) -> bytes:
         content = wrappers_pb2.BytesValue(value=value).SerializeToString()
@@ -54,15 +63,25 @@ class Running:
 
         return self.channel.stream_unary(METHOD).future(nothing())
 
+    def leave_unread(self, size: int) -> grpc.Call:
+        """Ask for so many bytes, wait until they are sent, and read none of them."""
+        content = wrappers_pb2.BytesValue(value=bytes(size)).SerializeToString()
+        unread = self.channel.unary_stream(ECHO)(content, timeout=60)
+        unread.initial_metadata()
+        return unread
+
+    def end(self) -> None:
+        self.ended.set()
+        self.channel.close()
+        self.server.stop()
+
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
     monkeypatch.setattr(limits, "PATIENCE", PATIENCE)
     running = Running()
     yield running
-    running.ended.set()
-    running.channel.close()
-    running.server.stop()
+    running.end()
 
 
 def code(call: Callable | grpc.Future, *arguments: Any, **more: Any) -> str:
@@ -133,3 +152,49 @@ def test_a_large_message_waits_for_room_and_a_small_one_does_not(here: Running) 
     finally:
         limits.messages.give_back(taken)
     assert here.ask(bytes(2 * limits.SMALL)) == str(2 * limits.SMALL).encode()
+
+
+def test_a_call_whose_answer_is_not_read_is_ended(here: Running) -> None:
+    unread = here.leave_unread(8 * limits.SMALL)
+    with limits.messages.holding(10**12, seconds=20):
+        assert code(next, unread) == "CANCELLED"
+
+
+def test_of_too_many_unread_bytes_the_oldest_are_given_up_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(calls, "UNREAD", 20 * limits.SMALL)
+    here = Running()
+    first, second, third = (here.leave_unread(8 * limits.SMALL) for _ in range(3))
+    assert code(next, first) == "CANCELLED"
+    assert len(next(second)) == len(next(third)) > 8 * limits.SMALL
+    here.end()
+
+
+def test_who_reads_nothing_at_all_is_gone_after_the_time_that_a_message_may_take(
+    tcp_server: Callable[[Callable[[socket.socket], None]], str],
+) -> None:
+    keepalive = {name: ms for name, ms in calls.options() if name.startswith("grpc.keepalive")}
+    assert sum(keepalive.values()) == 1000 * limits.PATIENCE
+    here = Running([(name, ms // 30) for name, ms in keepalive.items()])
+
+    def stuck(client: socket.socket) -> None:
+        with socket.create_connection(("127.0.0.1", here.port)) as service:
+            forward = threading.Thread(target=_forward, args=(client, service), daemon=True)
+            forward.start()
+            for _ in range(100):  # enough for the handshake
+                client.sendall(service.recv(300))
+            forward.join()
+
+    with grpc.insecure_channel(tcp_server(stuck), OPTIONS) as channel:
+        content = wrappers_pb2.BytesValue(value=bytes(16 * limits.SMALL)).SerializeToString()
+        unread = channel.unary_unary(ECHO).future(content, timeout=60)
+        with limits.messages.holding(10**12, seconds=60):
+            assert not unread.done()
+    here.end()
+
+
+def _forward(client: socket.socket, service: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while part := client.recv(65536):
+            service.sendall(part)
