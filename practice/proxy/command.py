@@ -3,11 +3,12 @@
 import argparse
 import contextlib
 import logging
+import threading
 from fractions import Fraction
 
 from practice import credentials
 from practice.host import flags as shared
-from practice.host import server
+from practice.host import limits, server
 from practice.ports import DEFAULT as PORTS
 from practice.proxy.faults import Faults
 
@@ -45,6 +46,7 @@ def _open(flags: argparse.Namespace, activity: server.Activity) -> server.Server
             faults=Faults(shares),
             record=log.Record(folder),
             activity=activity,
+            places=threading.BoundedSemaphore(limits.connections() // 2),  # each has two sockets
         )
     )
 

@@ -49,6 +49,8 @@ class Settings:
     record : Record
     activity : Activity
         Told of all that passes.
+    places : Semaphore
+        One for each request or tunnel that may be under way.
     """
 
     port: int
@@ -58,6 +60,7 @@ class Settings:
     faults: Faults
     record: log.Record
     activity: server.Activity
+    places: threading.Semaphore
 
     def admits(self, request: HttpParser, name: bytes) -> bool:
         """Whether a header has the right user and password."""
@@ -90,9 +93,15 @@ class Connection:
     ----------
     client : socket
     settings : Settings
+
+    Attributes
+    ----------
+    has_place : bool
+        Whether it had one of `Settings.places`; until then nothing is lost with it.
     """
 
     def __init__(self, client: socket.socket, settings: Settings) -> None:
+        self.has_place = False
         self._client = client
         self._settings = settings
         self._upstream: socket.socket | None = None
@@ -173,10 +182,7 @@ class Connection:
         exchange = settings.record.begin(method, target)
         try:
             self._check(request, exchange)
-            if exchange.fault == "stalled":
-                self._drain(None)
-            else:
-                self._pass(request, rest, exchange)
+            self._carry(request, rest, exchange)
         except Refusal as refusal:
             exchange.status = refusal.status
             raise
@@ -196,6 +202,22 @@ class Connection:
         exchange.fault = settings.faults.next()
         if exchange.fault == "refused":
             raise Refusal(503, "The proxy refuses this request, on purpose.\n")
+
+    def _carry(self, request: HttpParser, rest: bytes, exchange: log.Exchange) -> None:
+        """Pass on what either side sends, or stall, if there is a place."""
+        if not self._settings.places.acquire(blocking=False):
+            text = (
+                "The proxy carries as many connections as it may. Try again when one has ended.\n"
+            )
+            raise Refusal(503, text)
+        self.has_place = True
+        try:
+            if exchange.fault == "stalled":
+                self._drain(None)
+            else:
+                self._pass(request, rest, exchange)
+        finally:
+            self._settings.places.release()
 
     def _pass(self, request: HttpParser, rest: bytes, exchange: log.Exchange) -> None:
         """Pass on what either side sends, until the server ends it, or a fault does."""

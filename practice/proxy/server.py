@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 
-from practice.host import server
+from practice.host import limits, server
 from practice.proxy.connection import Connection, Settings
 
 
@@ -54,6 +54,7 @@ class ProxyServer:
                 server.log.warning("A connection cannot be accepted: %s", error)
                 self._ending.wait(0.1)
                 continue
+            self._make_place()
             connection = Connection(client, self._settings)
             thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
             self._connections[connection] = thread
@@ -63,6 +64,12 @@ class ProxyServer:
                 server.log.warning("A connection cannot be served: %s", error)
                 del self._connections[connection]
                 connection.stop()
+
+    def _make_place(self) -> None:
+        """End the connection that has asked for nothing for the longest time, if there are many."""
+        idle = [one for one in list(self._connections) if not one.has_place]
+        if len(idle) >= limits.connections() // 2:
+            idle[0].stop()
 
     def _serve(self, connection: Connection) -> None:
         try:

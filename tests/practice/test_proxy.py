@@ -626,19 +626,61 @@ def test_for_who_leaves_the_proxy_does_not_wait(proxy: Proxy, echo: Server) -> N
     assert (entry.status, entry.down) == (0, 0)
 
 
-def test_who_does_not_finish_the_head_is_cut_off(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def with_changed(setting: str) -> list[str]:
+    """Return a command that starts a proxy which has another limit."""
     code = (
-        "import sys; from practice.proxy import command, connection; connection.PATIENCE = 0.5;"
-        "sys.exit(command.main(sys.argv[1:]))"
+        "import sys; from practice.host import limits;"
+        "from practice.proxy import command, connection;"
+        f"{setting}; sys.exit(command.main(sys.argv[1:]))"
     )
+    return [sys.executable, "-c", code]
+
+
+def test_who_does_not_finish_the_head_is_cut_off(tmp_path: Path) -> None:
     port = processes.choose_port()
-    with started([sys.executable, "-c", code], port, tmp_path) as own:
+    with started(with_changed("connection.PATIENCE = 0.5"), port, tmp_path) as own:
         with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
             connection.sendall(b"GET http://")
             assert received(connection) == b""
         assert own.poll() is None
+
+
+def connect(port: int, target: str) -> tuple[socket.socket, str]:
+    """Ask for a tunnel; returns the connection, and the status of the answer."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+    connection.sendall(f"CONNECT {target} HTTP/1.1\r\n\r\n".encode())
+    return connection, connection.recv(1000).split()[1].decode()
+
+
+def test_of_too_many_connections_the_next_gets_503_until_one_has_ended(
+    tmp_path: Path, echo: Server
+) -> None:
+    port = processes.choose_port()
+    with started(with_changed("limits.connections = lambda: 4"), port, tmp_path):
+        first, one = connect(port, echo.address)
+        second, two = connect(port, echo.address)
+        third, three = connect(port, echo.address)
+        assert (one, two, three) == ("200", "200", "503")
+        health = requests.get(f"http://127.0.0.1:{port}{HEALTH_PATH}", timeout=20)
+        assert (health.status_code, health.text) == (200, "")
+        first.close()
+        until(lambda: connect(port, echo.address)[1] == "200")
+        for one_left in (second, third):
+            one_left.close()
+
+
+def test_of_too_many_idle_connections_the_oldest_is_ended_and_no_tunnel(
+    tmp_path: Path, echo: Server
+) -> None:
+    port = processes.choose_port()
+    with started(with_changed("limits.connections = lambda: 8"), port, tmp_path):
+        tunnel, _ = connect(port, echo.address)
+        idle = [socket.create_connection(("127.0.0.1", port), timeout=20) for _ in range(5)]
+        assert received(idle[0]) == b""
+        tunnel.sendall(b"GET / HTTP/1.1\r\nHost: echo\r\n\r\n")
+        assert tunnel.recv(1000).startswith(b"HTTP/1.1 ")
+        for one in (tunnel, *idle):
+            one.close()
 
 
 # Faults on purpose
