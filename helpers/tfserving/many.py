@@ -33,11 +33,12 @@ def in_order(
                 calls.append(begin(batch, interrupts))
                 if len(calls) == in_flight or calls[0].done():
                     yield calls[0].answer(collect_errors)
-                    # Within gRPC's own clearing up after a call, Ctrl-C would be lost.
-                    interrupts.finish(calls.popleft)
+                    # Within gRPC's own clearing up after a call, Ctrl-C would be lost; `popleft`
+                    # would return the call, which then would go after `finish`.
+                    interrupts.finish(calls.__delitem__, 0)
             while calls:
                 yield calls[0].answer(collect_errors)
-                interrupts.finish(calls.popleft)
+                interrupts.finish(calls.__delitem__, 0)
         finally:  # also when the caller stops early, or Ctrl-C is pressed
             for call in calls:
                 call.cancel()

@@ -267,6 +267,29 @@ def test_ctrl_c_ends_it_at_once(iris: Endpoint, answers: int) -> None:
     assert err.decode().rstrip().endswith("KeyboardInterrupt")
 
 
+class Cleared:
+    """A call; Ctrl-C comes while it is cleared up after."""
+
+    def done(self) -> bool:
+        return True
+
+    def cancel(self) -> None:
+        pass
+
+    def answer(self, collect_errors: bool) -> str:
+        return "answer"
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_is_not_lost_while_a_call_is_cleared_up_after() -> None:
+    answers = many.in_order(lambda *_: Cleared(), itertools.repeat({}, 3), 1, False)  # type: ignore[arg-type, return-value]
+    assert next(answers) == "answer"
+    with pytest.raises(KeyboardInterrupt):
+        next(answers)
+
+
 def test_apredict_gives_what_predict_gives(iris: Endpoint) -> None:
     async def all_at_once() -> list[dict[str, np.ndarray]]:
         return await asyncio.gather(*(apredict(iris, each) for each in batches()))
