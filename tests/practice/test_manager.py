@@ -39,8 +39,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         manager.down()
 
 
-def entry() -> dict:
-    return state.read_services()["tfserving"]
+def entry(name: str = "tfserving") -> dict:
+    return state.read_services()[name]
 
 
 def shared() -> list[psutil.Process]:
@@ -198,17 +198,22 @@ def test_a_killed_service_is_started_again_on_its_old_port(port: int) -> None:
 
 
 @ON_POSIX
-def test_a_hung_service_is_ended_and_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["tfserving", "ccai", "modelarts", "proxy"])
+def test_a_hung_service_is_ended_and_started_again(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setattr(manager, "PATIENCE", 0.5)
-    practice.ready("tfserving")
-    hung = entry()["pid"]
+    practice.ready(name)
+    hung = entry(name)["pid"]
     os.kill(hung, signal.SIGSTOP)
     # Its threads stop one after the other: the first request may still be answered.
-    until(lambda: launch.problem(entry(), 0.2) is None)
-    practice.ready("tfserving")
-    assert entry()["pid"] != hung
+    until(lambda: launch.problem(entry(name), 0.2) is None)
+    assert manager.status(name)[name]["problem"] == "does not answer"
+    practice.ready(name)
+    assert entry(name)["pid"] != hung
     assert not psutil.pid_exists(hung)
-    assert "did not answer, twice" in state.log_file("tfserving").read_text(encoding="utf-8")
+    assert "did not answer, twice" in state.log_file(name).read_text(encoding="utf-8")
+    assert manager.status(name)[name]["healthy"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a start's date stays as it is")
