@@ -3,6 +3,7 @@
 import collections
 import concurrent.futures
 import contextlib
+import queue
 from collections.abc import Callable, Generator, Iterable, Sized
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,7 @@ def in_order(
                 interrupts.finish(calls.__delitem__, 0)
         finally:  # also when the caller stops early, or Ctrl-C is pressed
             for call in calls:
-                call.cancel()
+                interrupts.finish(call.cancel)
 
 
 def with_bar(answers: Answers, batches: Iterable) -> Answers:
@@ -54,13 +55,18 @@ def with_bar(answers: Answers, batches: Iterable) -> Answers:
 
 
 class PendingCall:
-    """A call that has begun; what fails before it is sent is raised with its answer."""
+    """A call that has begun; what fails before it is sent is raised with its answer.
+
+    It does not wait inside gRPC: in the wait of a `threading.Condition`, Ctrl-C can come between a
+    lock and its release.
+    """
 
     def __init__(self, call: "Call", batch: "Inputs", check: bool, interrupts: Interrupts) -> None:
         self._call = call
         self._interrupts = interrupts
         self._request = b""
         self._waited_for = False
+        self._settled = queue.SimpleQueue[Any]()
         try:
             inputs = named(batch)
             if check:
@@ -70,6 +76,7 @@ class PendingCall:
         except CallError as error:
             self.future = concurrent.futures.Future()
             self.future.set_exception(error)
+            self._settled.put(self.future)
 
     def answer(self, collect_errors: bool) -> "Arrays | CallError":
         """Wait for the outputs; a CallError is raised, or returned in their place."""
@@ -87,18 +94,23 @@ class PendingCall:
 
     def done(self) -> bool:
         """Whether the answer is there."""
-        return self.future.done()
+        return not self._settled.empty()
 
     def cancel(self) -> None:
         """Give the call up."""
         self.future.cancel()
 
     def _send(self, timeout: float) -> Any:
-        method = GRPC.predict_method(self._call)
-        return self._interrupts.finish(method.future, self._request, timeout=timeout)
+        return self._interrupts.finish(self._begin, GRPC.predict_method(self._call), timeout)
+
+    def _begin(self, method: Any, timeout: float) -> Any:
+        future = method.future(self._request, timeout=timeout)
+        future.add_done_callback(self._settled.put)
+        return future
 
     def _receive(self, request: bytes, timeout: float) -> bytes:
         if self._waited_for:  # its connection broke, and the endpoint has retries
             self.future = self._send(timeout)
         self._waited_for = True
-        return self.future.result()
+        self._settled.get()
+        return self._interrupts.finish(self.future.result)
