@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -77,7 +76,7 @@ def application(backend: Backend, user: User | None = None) -> Callable:
         if body is None:
             return pages.lighttpd(413)
         # In a thread: an engine that is busy holds up nobody who asks another one.
-        return await run_in_threadpool(paths[path], request, body)
+        return await web.in_thread(request, paths[path], request, body)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         response = await respond(Request(scope, receive))

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from practice.host import limits
+from practice.host import limits, waiting
 
 # Calls that may wait for their message at once: each has a thread, which sleeps. Of more than
 # these, the oldest is cut off.
@@ -86,7 +86,8 @@ class Calls(grpc.ServerInterceptor):
             with self._slots:
                 if not context.is_active():  # nobody waits for it any more
                     context.abort(grpc.StatusCode.CANCELLED, "")
-                response = handler.unary_unary(request, context)
+                with waiting.caller(context.is_active):
+                    response = handler.unary_unary(request, context)
         except BaseException:
             limits.messages.give_back(taken)
             raise

@@ -13,6 +13,7 @@ from typing import Any
 
 import h11
 import uvicorn
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
@@ -20,7 +21,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from helpers.endpoints.endpoint import host_of_url
 from practice.credentials import HOSTS, Certificate
-from practice.host import limits, server
+from practice.host import limits, server, waiting
 from practice.host.peers import REFUSAL, Peers
 from practice.ports import HEALTH_PATH
 
@@ -146,6 +147,26 @@ async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
     if size > limit:
         raise TooLarge
     return b"".join(chunks)
+
+
+async def in_thread(request: Request, function: Callable, *arguments: Any) -> Any:
+    """Call a function in a thread, where `waiting.is_over` tells whether the client has gone.
+
+    All of the request's body has to be read.
+    """
+    gone = threading.Event()
+
+    async def listen() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        gone.set()
+
+    listening = asyncio.ensure_future(listen())
+    try:
+        with waiting.caller(lambda: not gone.is_set()):
+            return await run_in_threadpool(function, *arguments)
+    finally:
+        listening.cancel()
 
 
 def _is_foreign(scope: Any, peers: Peers) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from practice.host import waiting
 from practice.tfserving import textproto
 from practice.tfserving.engine import Model, Task, TensorNames
 from practice.tfserving.failures import Failure, as_failure, invalid
@@ -133,6 +134,7 @@ class _Share(NamedTuple):
     inputs: Tensors
     size: int
     deadline: float
+    waits: Callable[[], bool]
 
 
 class _Queue:
@@ -239,7 +241,7 @@ class _Batch:
         self.full = threading.Event()
         self._shares: list[_Share] = []
         self._done = threading.Event()
-        self._answers: list[dict[str, NDArray]] = []
+        self._answers: dict[int, dict[str, NDArray]] = {}
         self._failure: Failure | None = None
 
     def add(self, share: _Share) -> int:
@@ -271,11 +273,18 @@ class _Batch:
             if deadline <= time.monotonic():
                 text = "Run() timeout exceeded while waiting in batching queue"
                 raise Failure("RESOURCE_EXHAUSTED", text)
+            # Who has gone cannot tell that the product would run it with the others.
+            wanted = {place: share for place, share in enumerate(self._shares) if share.waits()}
+            if not wanted:
+                raise Failure("CANCELLED", _GONE)
+            shares = list(wanted.values())
+            size = sum(share.size for share in shares)
             # Without a row there is none to repeat.
-            sizes = allowed_sizes if self.size else ()
-            rows = next((size for size in sizes if size >= self.size), self.size)
-            outputs = call(_merge(self._shares, rows - self.size, pads), deadline)
-            self._answers = _split(outputs, rows, [share.size for share in self._shares])
+            sizes = allowed_sizes if size else ()
+            rows = next((allowed for allowed in sizes if allowed >= size), size)
+            outputs = call(_merge(shares, rows - size, pads), deadline)
+            answers = _split(outputs, rows, [share.size for share in shares])
+            self._answers = dict(zip(wanted, answers, strict=True))
         except Exception as error:
             self._failure = as_failure(error, "A batch")
         finally:
@@ -286,7 +295,12 @@ class _Batch:
         self._done.wait()
         if self._failure:
             raise Failure(self._failure.code, self._failure.text)
+        if place not in self._answers:
+            raise Failure("CANCELLED", _GONE)
         return self._answers[place]
+
+
+_GONE = "Its caller has gone."
 
 
 def _size(inputs: Tensors) -> int:
@@ -302,11 +316,9 @@ def _size(inputs: Tensors) -> int:
 
 
 def _shares(inputs: Tensors, sizes: Sequence[int], deadline: float) -> list[_Share]:
-    if len(sizes) == 1:
-        return [_Share(inputs, sizes[0], deadline)]
-    return [
-        _Share(part, size, deadline) for part, size in zip(_cut(inputs, sizes), sizes, strict=True)
-    ]
+    waits = waiting.question()
+    parts = [inputs] if len(sizes) == 1 else _cut(inputs, sizes)
+    return [_Share(part, size, deadline, waits) for part, size in zip(parts, sizes, strict=True)]
 
 
 def _cut(tensors: Tensors, sizes: Sequence[int]) -> list[dict[str, NDArray]]:

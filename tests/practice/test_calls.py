@@ -11,23 +11,36 @@ import pytest
 from google.protobuf import wrappers_pb2
 
 from practice import processes
-from practice.host import calls, limits, server
+from practice.host import calls, limits, server, waiting
 
 PATIENCE = 1.0
 OPTIONS = [("grpc.max_receive_message_length", -1)]
 METHOD = "/practice.Test/Size"
 ECHO = "/practice.Test/Echo"
+WORK = "/practice.Test/Work"
 
 
 class _Handlers(grpc.GenericRpcHandler):
-    """Two methods: how many bytes came, and the same bytes again."""
+    """How many bytes came; the same bytes again; and work that has no end of its own."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.given_up = threading.Event()
 
     def service(self, handler_call_details: Any) -> Any:
         message = wrappers_pb2.BytesValue
-        answer = self._echo if handler_call_details.method == ECHO else self._answer
+        answers = {ECHO: self._echo, METHOD: self._answer, WORK: self._work}
+        answer = answers[handler_call_details.method]
         return grpc.unary_unary_rpc_method_handler(
             answer, message.FromString, message.SerializeToString
         )
+
+    def _work(self, request: Any, context: grpc.ServicerContext) -> Any:
+        self.begun.set()
+        while not waiting.is_over():
+            self.given_up.wait(0.02)
+        self.given_up.set()
+        return request
 
     def _echo(self, request: Any, context: grpc.ServicerContext) -> Any:
         return request
@@ -44,7 +57,8 @@ class Running:
         self.port = processes.choose_port()
         activity = server.Activity()
         self.server = server.GrpcServer(activity, None, self.port, threads=1, options=options)
-        self.server.grpc.add_generic_rpc_handlers([_Handlers()])
+        self.handlers = _Handlers()
+        self.server.grpc.add_generic_rpc_handlers([self.handlers])
         self.server.grpc.add_insecure_port(f"127.0.0.1:{self.port}")
         self.server.start()
         self.channel = grpc.insecure_channel(f"127.0.0.1:{self.port}", OPTIONS)
@@ -158,6 +172,15 @@ def test_a_call_whose_answer_is_not_read_is_ended(here: Running) -> None:
     unread = here.leave_unread(8 * limits.SMALL)
     with limits.messages.holding(10**12, seconds=20):
         assert code(next, unread) == "CANCELLED"
+
+
+@pytest.mark.parametrize("timeout", [0.5, 60])
+def test_work_can_hear_that_its_caller_has_gone(here: Running, timeout: float) -> None:
+    call = here.channel.unary_unary(WORK).future(b"", timeout=timeout)
+    assert here.handlers.begun.wait(20)
+    if timeout == 60:
+        call.cancel()
+    assert here.handlers.given_up.wait(20)
 
 
 def test_of_too_many_unread_bytes_the_oldest_are_given_up_at_once(

@@ -20,6 +20,7 @@ from practice.ccai.engines.hearing import Listener
 from practice.ccai.engines.landmarks import INDICES, Landmarks
 from practice.ccai.engines.reading import Line, Reader
 from practice.ccai.engines.speaking import Speaker
+from practice.host import waiting
 from tests.ccai import DATA
 
 FRAME = 640  # bytes, 20 ms
@@ -216,6 +217,24 @@ def test_the_characters_of_a_line_are_its_text(lines: list[Line]) -> None:
         assert "".join(character for character, _ in line.characters) == line.text
         assert all(0 <= sure <= 1 for _, sure in line.characters)
         assert len({sure for _, sure in line.characters}) > 1
+
+
+def test_a_page_is_given_up_between_its_lines_when_nobody_waits(
+    reader: Reader, lines: list[Line]
+) -> None:
+    page = np.full((1200, 400, 3), 255, np.uint8)
+    for row in range(30):
+        cv2.putText(page, f"Line {row}", (20, 40 * row + 30), cv2.FONT_HERSHEY_DUPLEX, 0.8, 0)
+    asked = []
+
+    def until_the_third_step() -> bool:
+        asked.append(True)
+        return len(asked) < 3
+
+    with waiting.caller(until_the_third_step), pytest.raises(EngineFailed, match="has gone"):
+        reader.read(page)
+    assert len(asked) == 3
+    assert len(reader.read(page)) == 30
 
 
 def test_one_line_is_read_without_a_search(reader: Reader) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 
+from practice.host import waiting
 from practice.tfserving.batching import Batched, Parameters, read_parameters
 from practice.tfserving.engine import Task
 from practice.tfserving.failures import Failure
@@ -421,6 +422,21 @@ def test_a_batch_has_the_time_of_its_last_deadline(
     answers = pool.map(lambda ends: call(model, "plus_two", ends=ends, x=[[1]]), times)
     assert [answer["y"].tolist() for answer in answers] == [[[3]]] * 3
     assert watched.ends == [now + 90]
+
+
+def test_who_has_gone_while_the_batch_was_waited_for_is_not_in_it(
+    watched: Watched, pool: ThreadPoolExecutor
+) -> None:
+    model = batched(watched, f"max_batch_size {{ value: 3 }} {LONG}")
+
+    def called(waits: bool) -> Any:
+        with waiting.caller(lambda: waits):
+            return call(model, "plus_two", x=[[1]])
+
+    gone, *others = [pool.submit(called, waits) for waits in (False, True, True)]
+    assert failed(gone.result).code == "CANCELLED"
+    assert [other.result(60)["y"].tolist() for other in others] == [[[3]]] * 2
+    assert watched.rows() == [2]
 
 
 def test_an_operations_error_reaches_all_of_its_batch(

@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from practice import credentials, processes
 from practice.credentials import Certificate
-from practice.host import limits, server, web
+from practice.host import limits, server, waiting, web
 from tests import ccai
 
 PATIENCE = 1.0
@@ -33,6 +33,8 @@ class Running:
         self.activity = server.Activity()
         self.begun = threading.Event()  # somebody has been let in
         self.go_on = threading.Event()  # a request for /wait is answered
+        self.working = threading.Event()
+        self.given_up = threading.Event()  # the work for /work is over
         self.lengths: list[int] = []
         self.port = processes.choose_port()
         self.server = web.WebServer(self._application, self.port, self.activity, certificate)
@@ -53,8 +55,16 @@ class Running:
         except web.TooLarge:
             await Response("too large", 413)(scope, receive, send)
             return
+        if request.url.path == "/work":
+            await web.in_thread(request, self._work)
         self.lengths.append(len(body))
         await Response(str(len(body)))(scope, receive, send)
+
+    def _work(self) -> None:
+        self.working.set()
+        while not waiting.is_over() and not self.go_on.is_set():
+            self.given_up.wait(0.02)
+        self.given_up.set()
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
@@ -164,6 +174,20 @@ def test_a_second_request_that_never_ends_is_cut_off(here: Running) -> None:
         assert client.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
         client.sendall(HEADER % 5 + b"1")
         assert is_cut_off(client)
+
+
+def test_work_can_hear_that_its_client_has_gone(here: Running) -> None:
+    with here.connect() as client:
+        client.sendall(b"POST /work HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n{}")
+        assert here.working.wait(20)
+        assert not here.given_up.is_set()
+    assert here.given_up.wait(20)
+
+
+def test_work_goes_on_while_its_client_waits(here: Running) -> None:
+    threading.Timer(0.5, here.go_on.set).start()
+    assert here.ask(b"12345", "/work") == (200, b"5")
+    assert here.ask(b"12345", "/work") == (200, b"5")
 
 
 def test_an_answer_that_nobody_reads_is_cut_off(here: Running) -> None:

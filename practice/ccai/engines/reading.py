@@ -5,11 +5,13 @@ import logging
 import os
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from practice.ccai.engines import EngineFailed
+from practice.host import waiting
 
 _THINNEST = 4  # pixels; nothing can be read in a strip that is thinner
 _LONGEST = 1280  # pixels on the longer side that are searched
@@ -53,7 +55,11 @@ class Reader:
                 "EngineConfig.onnxruntime.inter_op_num_threads": 1,
             }
         )
-        self._engine(np.full((64, 64, 3), 255, np.uint8))  # it loads its models when first used
+        for search in (True, False):  # it loads its models when first used
+            self._engine(np.full((64, 64, 3), 255, np.uint8), use_det=search)
+        steps: Any = self._engine.text_det, self._engine.text_cls, self._engine.text_rec
+        for step in steps:
+            step.session = _unless_over(step.session)
         self._lock = threading.Lock()  # it keeps what it is working on in itself
 
     def read(self, image: Any) -> list[Line]:
@@ -67,7 +73,7 @@ class Reader:
         Raises
         ------
         EngineFailed
-            For an image that is too thin.
+            For an image that is too thin, and when the caller has gone.
         """
         page = self._run(image, whole_page=True)
         if page.boxes is None or page.txts is None:
@@ -97,6 +103,20 @@ class Reader:
                 return_word_box=whole_page,
                 return_single_char_box=whole_page,
             )
+
+
+def _unless_over(session: Callable) -> Callable:
+    """Let a page be given up between its steps, of which a few lines are one, for want of a caller.
+
+    RapidOCR has no means for it.
+    """
+
+    def run(batch: Any) -> Any:
+        if waiting.is_over():
+            raise EngineFailed("its caller has gone")
+        return session(batch)
+
+    return run
 
 
 def _upright(box: Any, image: Any) -> tuple[int, int, int, int]:
