@@ -172,16 +172,22 @@ def variables(name: str) -> dict[str, str]:
 def enter_lab(tick: state.Tick = lambda: None) -> Path:
     """Note that an `otw lab` needs the services until this process ends; returns the lease."""
     with state.lock(tick):
-        lease = state.make_folder(state.folder() / "labs") / f"{os.getpid()}.json"
-        state.write_json(lease, processes.record(os.getpid()))
-        return lease
+        noted = lease(os.getpid())
+        state.make_folder(noted.parent)
+        state.write_json(noted, processes.record(os.getpid()))
+        return noted
 
 
-def leave_lab(lease: Path) -> list[str]:
+def lease(pid: int) -> Path:
+    """Return where the `otw lab` of this process notes that it needs the services."""
+    return state.folder() / "labs" / f"{pid}.json"
+
+
+def leave_lab(own: Path) -> list[str]:
     """Give a lease back; the last one stops the services, and this names those it stopped."""
     with state.lock():
-        lease.unlink(missing_ok=True)
-        for other in lease.parent.glob("*.json"):
+        own.unlink(missing_ok=True)
+        for other in own.parent.glob("*.json"):
             if processes.find(state.read_json(other) or {}):
                 return []
             other.unlink(missing_ok=True)  # of a process that was killed

@@ -193,15 +193,19 @@ def test_lab_opens_the_first_chapter_and_takes_the_services_with_it(
     assert not processes.accepts(port)
 
 
-def test_a_lab_that_is_killed_leaves_no_jupyterlab(folder: Path, tmp_path: Path) -> None:
+def test_a_lab_that_is_killed_leaves_no_jupyterlab_and_no_service(
+    folder: Path, tmp_path: Path
+) -> None:
     log = tmp_path / "lab.log"
     lab, port = start_lab(log)
     try:
         wait_for_lab(port, log)
+        manager.up()
         jupyter = psutil.Process(lab.pid).children()
     finally:
         lab.kill()
     assert [p for p in psutil.wait_procs(jupyter, timeout=60)[1] if p.is_running()] == []
+    assert state.read_services() == {}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
