@@ -5,8 +5,11 @@
 import argparse
 import importlib
 import os
+import re
 import sys
 from typing import Any, TypeAlias
+
+from helpers.language import _
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 # What stands alone works where the practice services do not.
@@ -35,6 +38,9 @@ def _run(argv: list[str] | None) -> int:
     parser, commands = _parser()
     arguments, rest = parser.parse_known_args(argv)
     module, function = arguments.run
+    if "inputs" in arguments:  # argparse takes those that follow MODEL at once, and no others
+        arguments.inputs += [word for word in rest if not word.startswith("-")]
+        rest = [word for word in rest if word.startswith("-")]
     if rest and module != "otw.lab":
         asked = commands.choices[arguments.asked]
         asked.error(f"unknown argument: {rest[0]}. `{asked.prog} --help` tells what there is.")
@@ -132,6 +138,7 @@ def _add_serve(commands: _Commands) -> None:
 
 def _add_calls(commands: _Commands) -> None:
     from otw import statuses  # 13 ms: else to import this module takes twice as long
+    from workbench.values import choices
 
     manner: dict[str, Any] = {
         "epilog": statuses.EPILOG,
@@ -151,19 +158,67 @@ def _add_calls(commands: _Commands) -> None:
         "predict",
         ("otw.terminal", "predict"),
         "call a model at an endpoint",
-        "Call a model. VALUE is a number, a list as JSON, a table, or text for string\n"
-        "inputs; @FILE is a .npy, .csv, .json or text file or a picture, and @- is\n"
-        "standard input. An input given several times makes a call for each.",
+        _(
+            "Call a model. VALUE is a number, a list as JSON, a table, or text for string\n"
+            "inputs; @FILE is a .npy, .csv, .json or text file, a picture or a .wav, and @- is\n"
+            "standard input. An input given several times makes a call for each. What a\n"
+            "picture, a sound or a text was made into is told on standard error."
+        ),
         **manner,
     )
     _add_model(predict, "for programs to read; one line for each call")
+    predict.add_argument(
+        "inputs",
+        metavar="NAME=VALUE",
+        nargs="*",
+        help=_("what the model gets, such as images=@digit.png"),
+    )
     predict.add_argument(
         "--input",
         metavar="NAME=VALUE",
         action="append",
         default=[],
-        help="what the model gets, such as images=@digit.png; --input=NAME=VALUE "
-        "where the name begins with -",
+        help=_("the same; --input=NAME=VALUE where the name begins with -"),
+    )
+    predict.add_argument(
+        "--scale",
+        choices=choices.SCALES,
+        default="",
+        help=_("what black and white of a picture become (default: 0..1, for integers 0..255)"),
+    )
+    # Else argparse takes -1..1 for an option: a negative number has no two points.
+    predict._negative_number_matcher = re.compile(r"-\d")
+    predict.add_argument(
+        "--resize",
+        choices=list(choices.RESIZES),
+        default="",
+        help=_("how a picture gets its size (default: stretch; none where it may have any)"),
+    )
+    predict.add_argument(
+        "--size",
+        type=_size,
+        metavar="WIDTHxHEIGHT",
+        help=_("which size, in pixels (default: the input's)"),
+    )
+    predict.add_argument(
+        "--layout",
+        choices=choices.LAYOUTS,
+        default="",
+        help=_("the order of height, width and channels (default: as the input's shape looks)"),
+    )
+    predict.add_argument(
+        "--text",
+        choices=list(choices.TEXTS),
+        default="",
+        help=_(
+            "what text for a string input is: one text a line (default for .txt, .csv and .tsv), "
+            "the same below a heading, one in all, or tf.Examples as JSON"
+        ),
+    )
+    predict.add_argument(
+        "--strict-json",
+        action="store_true",
+        help=_('as --json, with "NaN" and "Infinity" as texts: bare ones are no JSON to some'),
     )
     predict.add_argument("--signature", default="", help="default: serving_default")
     predict.add_argument(
@@ -247,6 +302,15 @@ def _version(text: str) -> int:
 
 def _port(text: str) -> int:
     return _whole(text, "a port", 1, 65535)
+
+
+def _size(text: str) -> tuple[int, int]:
+    numbers = text.lower().split("x")
+    if len(numbers) != 2 or not all(n.isascii() and n.isdigit() and int(n) for n in numbers):
+        raise argparse.ArgumentTypeError(
+            _("a size is WIDTHxHEIGHT in pixels, such as 224x224, not {text!r}", text=text)
+        )
+    return int(numbers[0]), int(numbers[1])
 
 
 def _whole(text: str, what: str, low: int, high: int) -> int:

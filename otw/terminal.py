@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from helpers import channels, errors
 from helpers.endpoints import Endpoint
 from helpers.errors.explanations import cut
+from helpers.language import _
 from helpers.progress import bar
 from otw import statuses
 from workbench.explorer.addresses import endpoint_at
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from helpers.tfserving.signatures import Signatures, TensorSpec
 
+_LONGEST = 60  # letters of a value that are told
 PASSWORD = "OTW_PASSWORD"  # noqa: S105 the name of a variable
 
 
@@ -154,8 +156,9 @@ def _predict(endpoint: Endpoint, arguments: argparse.Namespace) -> None:
                 if arguments.save:
                     before = f"{done:0{len(str(count))}}-" if several else ""
                     listings.save(arguments.save, before, outputs)
-                if arguments.json:
-                    line = f'{{"call": {done}, "outputs": {listings.as_json(outputs)}}}'
+                if arguments.json or arguments.strict_json:
+                    written = listings.as_json(outputs, strict=arguments.strict_json)
+                    line = f'{{"call": {done}, "outputs": {written}}}'
                 else:
                     head = f"call {done} of {count}\n" if several else ""
                     line = f"{head}{listings.table(outputs)}"
@@ -179,7 +182,9 @@ class _Input(NamedTuple):
 
     name: str
     spec: "TensorSpec"
-    texts: list[str]
+    words: list[str]
+    preprocessing: dict[str, Any]  # what is asked for, of a picture
+    texts: str
 
 
 def _inputs(arguments: argparse.Namespace, signatures: "Signatures") -> tuple[list[_Input], int]:
@@ -190,41 +195,52 @@ def _inputs(arguments: argparse.Namespace, signatures: "Signatures") -> tuple[li
     if (arguments.signature or DEFAULT_SIGNATURE) not in signatures:
         check_inputs(signatures, arguments.signature, {})  # raises, and says which there are
     wanted = signatures[arguments.signature or DEFAULT_SIGNATURE]
-    if sum(word.endswith("=@-") for word in arguments.input) > 1:
+    words = [*arguments.input, *arguments.inputs]
+    if sum(word.endswith("=@-") for word in words) > 1:
         raise AskedWrongly("Standard input can be read once only, so @- is for one input.")
-    texts: dict[str, list[str]] = {}
-    for word in arguments.input:
+    by_name: dict[str, list[str]] = {}
+    for word in words:
         if "=" not in word:
-            raise AskedWrongly(f"--input takes NAME=VALUE or NAME=@FILE, not {word!r}.")
+            raise AskedWrongly(_("An input is NAME=VALUE or NAME=@FILE, not {word!r}.", word=word))
         fitting = [name for name in wanted.inputs if word.startswith(f"{name}=")]
         name = max(fitting, key=len, default=word.partition("=")[0])  # names may have a = in them
         if name not in wanted.inputs:
             raise errors.BadInput(
                 f"The signature has no input {name!r}. {suggest(name, wanted.inputs, 'It takes')}"
             )
-        texts.setdefault(name, []).append(word[len(name) + 1 :])
-    count = max(map(len, texts.values()), default=1)
-    for name, values in texts.items():
+        by_name.setdefault(name, []).append(word[len(name) + 1 :])
+    count = max(map(len, by_name.values()), default=1)
+    for name, values in by_name.items():
         if len(values) not in (1, count):
             raise AskedWrongly(
                 f"Input {name!r} is given {len(values)} times and another one {count} times. "
                 "Give an input once, for all calls, or once for each."
             )
-    return [_Input(name, wanted.inputs[name], values) for name, values in texts.items()], count
+    options = ("scale", "resize", "layout", "size")
+    asked = {option: value for option in options if (value := getattr(arguments, option))}
+    inputs = [
+        _Input(name, wanted.inputs[name], values, asked, arguments.text)
+        for name, values in by_name.items()
+    ]
+    return inputs, count
 
 
 def _batches(inputs: list[_Input], count: int) -> "Iterator[dict[str, NDArray]]":
-    same = {row.name: _read(row, 0) for row in inputs if len(row.texts) == 1}
+    same = {row.name: _read(row, 0) for row in inputs if len(row.words) == 1}
     for number in range(count):
-        yield same | {row.name: _read(row, number) for row in inputs if len(row.texts) > 1}
+        yield same | {row.name: _read(row, number) for row in inputs if len(row.words) > 1}
 
 
 def _read(row: _Input, number: int) -> "NDArray":
     from workbench.values import reading as values  # 0.1 s
 
-    text = row.texts[number]
+    def note(sentence: str) -> None:
+        if number == 0:  # the other calls' are made in the same manner
+            _tell(row, sentence)
+
+    text = row.words[number]
     if not text.startswith("@"):
-        return values.from_text(row.name, text, row.spec)
+        return values.from_text(row.name, text, row.spec, texts=row.texts, note=note)
     path = os.path.expanduser(text[1:])
     if not path:
         raise AskedWrongly(f"--input {row.name}=@ has no file behind the @.")
@@ -232,14 +248,38 @@ def _read(row: _Input, number: int) -> "NDArray":
         if path == "-":
             if sys.stdin is None:
                 raise AskedWrongly("Standard input is closed, so @- cannot be read.")
-            return values.from_file(row.name, "", _content(sys.stdin.buffer), row.spec)
+            return _from_file(row, "", _content(sys.stdin.buffer), note)
         with open(path, "rb") as file:
-            return values.from_file(row.name, path, _content(file), row.spec)
+            return _from_file(row, path, _content(file), note)
     except OSError as error:
         why = error.strerror or error
         raise errors.BadInput(f"Input {row.name!r}: {path} cannot be read: {why}.") from error
     except errors.BadInput as error:
         raise errors.BadInput(f"{text}: {error}") from error
+
+
+def _from_file(row: _Input, path: str, content: bytes, note: Callable[[str], object]) -> "NDArray":
+    # 0.1 s
+    from workbench.values import pictures
+    from workbench.values import reading as values
+
+    preprocessing = None
+    if row.preprocessing and pictures.is_picture(content):
+        preprocessing = pictures.chosen(row.name, row.spec, **row.preprocessing)
+    return values.from_file(
+        row.name, path, content, row.spec, preprocessing, texts=row.texts, note=note
+    )
+
+
+def _tell(row: _Input, sentence: str) -> None:
+    """Say on standard error what was made of an input, or of its first value."""
+    from workbench.answers.listings import printable  # 0.1 s
+
+    word = f"{row.name}={row.words[0][:_LONGEST]}"
+    if len(row.words) > 1:
+        word = _("{word}, the first of {count}", word=word, count=len(row.words))
+    with contextlib.suppress(OSError):
+        print(printable(f"{word}: {sentence}"), file=sys.stderr)
 
 
 def _content(file: BinaryIO) -> bytes:

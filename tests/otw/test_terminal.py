@@ -25,6 +25,8 @@ from tests.http_answers import http_answer
 from tests.practice.test_tfserving_flags import IRIS as IRIS_FLAGS
 from tests.practice.test_tfserving_flags import ssl_config
 from tests.tfserving import Running, make_odd_models, running, write_config
+from workbench.values import pictures
+from workbench.values.pictures import Preprocessing
 
 DATA = MODELS.parent
 DIGIT, PAGE = DATA / "images" / "digit.png", DATA / "images" / "digits-01.png"
@@ -131,6 +133,109 @@ def test_predict_gives_what_the_helper_gives(service: Endpoint, protocol: str) -
         service.replace(model="iris"), {"features": IRIS}, protocol=protocol
     )
     assert (outputs_of(told.stdout)["probabilities"] == expected["probabilities"]).all()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["ADDRESS", "iris", FLOWER, "--json"],
+        ["ADDRESS", "iris", "--json", FLOWER],
+        ["--json", "ADDRESS", "iris", f"--input={FLOWER}"],
+    ],
+)
+def test_inputs_stand_anywhere_behind_the_model(service: Endpoint, words: list[str]) -> None:
+    told = otw("predict", *(service.grpc if word == "ADDRESS" else word for word in words))
+    assert outputs_of(told.stdout)["probabilities"].argmax() == 0, told.stderr
+
+
+def test_a_picture_is_made_as_asked_and_the_terminal_says_how(service: Endpoint) -> None:
+    digits = service.replace(model="digits")
+    words = ("predict", service.grpc, "digits", f"images=@{DIGIT}", "--json")
+    asked = {"--scale": "-1..1", "--resize": "crop", "--layout": "HWC", "--size": "8x8"}
+    told = otw(*words, *(word for option in asked.items() for word in option))
+    done = "96 x 96 pixels, cut to fill 8 x 8, grey, HWC, -1..1 (no signature tells the scale)\n"
+    assert told.stderr == f"images=@{DIGIT}"[:67] + f": {done}"
+    preprocessing = Preprocessing(8, 8, 1, "HWC", "-1..1", "crop")
+    spec = tfserving.signatures(digits)[DEFAULT_SIGNATURE].inputs["images"]
+    expected = tfserving.predict(
+        digits, {"images": pictures.apply(DIGIT.read_bytes(), spec, preprocessing)}
+    )
+    assert (outputs_of(told.stdout)["probabilities"] == expected["probabilities"]).all()
+    assert "stretched to 8 x 8, grey, HWC, 0..1" in otw(*words).stderr
+
+
+def test_of_several_calls_the_first_says_what_was_made(service: Endpoint) -> None:
+    told = otw("predict", service.grpc, "digits", *[f"images=@{DIGIT}"] * 3, "--json")
+    assert told.stdout.count("\n") == 3
+    assert told.stderr.count("96 x 96 pixels") == 1
+    assert ", the first of 3: 96 x 96 pixels" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "sentence"),
+    [
+        (["--size=9"], 2, "a size is WIDTHxHEIGHT in pixels, such as 224x224, not '9'"),
+        (["--size=0x9"], 2, "a size is WIDTHxHEIGHT"),
+        (["--scale", "-1..2"], 2, "invalid choice: '-1..2'"),
+        (["--layout=CHW"], 3, "takes float32 [-1, 8, 8, 1], which is no picture in the layout CHW"),
+    ],
+)
+def test_a_choice_that_is_none_is_told(
+    service: Endpoint, options: list[str], status: int, sentence: str
+) -> None:
+    told = otw("predict", service.grpc, "digits", f"images=@{DIGIT}", *options)
+    assert (told.returncode, told.stdout) == (status, "")
+    assert sentence in told.stderr
+
+
+@pytest.mark.tensorflow
+def test_texts_are_one_a_line_or_as_asked(dtypes: Running, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("text\ngood\nbad\n", encoding="utf-8")
+
+    def sent(*words: str) -> tuple[Any, str]:
+        told = otw("predict", dtypes.grpc, "dtypes", "--signature=string", "--json", *words)
+        return json.loads(told.stdout)["outputs"]["y"]["values"], told.stderr
+
+    file = f"x=@{tmp_path / 'a.txt'}"
+    assert sent(file)[0] == ["text", "good", "bad"]
+    assert "3 texts, one a line: 'text' to 'bad'" in sent(file)[1]
+    assert sent(file, "--text=heading")[0] == ["good", "bad"]
+    assert sent(file, "--text=whole")[0] == "text\ngood\nbad\n"
+    assert "one text of 3 lines" in sent("x=one\ntwo\nthree")[1]
+    assert sent("x=one\ntwo", "--text=lines")[0] == ["one", "two"]
+    assert sent('x={"b64": "/wA="}')[0] == {"b64": "/wA="}
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("protocol", ["grpc", "rest"])
+def test_examples_are_written_as_json(odd: Running, tmp_path: Path, protocol: str) -> None:
+    (tmp_path / "a.json").write_text('[{"v": 2.5}, {}]', encoding="utf-8")
+    address = odd.grpc if protocol == "grpc" else odd.rest
+    words = ("predict", address, "odd", "--signature=predict_value", "--json")
+    told = otw(*words, f"inputs=@{tmp_path / 'a.json'}")
+    assert json.loads(told.stdout)["outputs"]["outputs"]["values"] == [[2.5], [-1.0]]
+    assert "2 tf.Examples: v float" in told.stderr
+    told = otw(*words, "inputs=no example")
+    assert told.returncode == statuses.status_of(errors.BadInput(""))
+    assert "Could not parse example input, value: 'no example'" in told.stderr
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("protocol", ["grpc", "rest"])
+def test_strict_json_is_what_any_parser_takes(dtypes: Running, protocol: str) -> None:
+    address = dtypes.grpc if protocol == "grpc" else dtypes.rest
+    words = ("predict", address, "dtypes", "x=[NaN, Infinity, -Infinity, 0.1]")
+    written = [
+        otw(*words, "--signature=float32", option).stdout for option in ("--json", "--strict-json")
+    ]
+    assert '"values": [NaN, Infinity, -Infinity, 0.1' in written[0]
+
+    def refuse(token: str) -> None:
+        pytest.fail(token)
+
+    strict = json.loads(written[1], parse_constant=refuse)["outputs"]["y"]["values"]
+    assert strict[:3] == ["NaN", "Infinity", "-Infinity"]
+    assert np.isnan(np.array(strict, "float32")[0])
 
 
 def test_predict_shows_a_person_a_table(service: Endpoint) -> None:
@@ -429,7 +534,7 @@ def test_a_wrong_command_line_exits_with_2(words: list[str], sentence: str) -> N
 @pytest.mark.parametrize(
     ("word", "sentence"),
     [
-        ("features", "--input takes NAME=VALUE or NAME=@FILE, not 'features'"),
+        ("features", "An input is NAME=VALUE or NAME=@FILE, not 'features'"),
         ("features=@", "--input features=@ has no file behind the @"),
     ],
 )

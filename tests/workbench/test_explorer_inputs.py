@@ -16,7 +16,7 @@ from helpers.tfserving.signatures import TensorSpec
 from workbench.explorer import editors
 from workbench.explorer.editors import Editor, untouched
 from workbench.fields import Fields
-from workbench.values import examples, strings
+from workbench.values import choices, examples
 from workbench.values import reading as values
 
 TEXTS = TensorSpec(np.dtype(object), (-1,))
@@ -77,9 +77,9 @@ def test_several_lines_are_one_text_or_have_a_heading_where_one_says_so() -> Non
     assert made.texts not in made.children
     made.check()
     assert made.texts in made.children
-    made.texts.value = strings.HEADING
+    made.texts.value = choices.HEADING
     assert sent(made) == ["good", "bad"]
-    made.texts.value = strings.WHOLE
+    made.texts.value = choices.WHOLE
     assert sent(made) == ["review\ngood\nbad"]
     assert "one text" not in shown(pasted("a line"))
 
@@ -181,7 +181,7 @@ def test_objects_are_examples_where_the_inputs_name_says_so(name: str) -> None:
     for array in (
         values.from_text(name, text, TEXTS),
         values.from_file(name, "a.json", text.encode(), TEXTS),
-        values.from_text("x", text, TEXTS, texts=strings.EXAMPLES),
+        values.from_text("x", text, TEXTS, texts=choices.EXAMPLES),
     ):
         assert [features(serialized) for serialized in array] == [{"height": [1.5]}]
     assert values.from_text("x", text, TEXTS).tolist() == [text]

@@ -404,3 +404,47 @@ def test_the_fields_hold_the_longest_side_that_is_suggested() -> None:
     suggested = pictures.suggest(takes("uint8", -1, 16_384, 4_096, 1))
     assert suggested is not None
     assert PreprocessingFields(suggested, Fields(), lambda: None).preprocessing == suggested
+
+
+@pytest.mark.parametrize(
+    ("spec", "asked", "expected"),
+    [
+        (takes("float32", -1, 9, 8, 3), {"scale": "-1..1"}, Preprocessing(9, 8, scale="-1..1")),
+        (takes("float32", -1, 9, 8, 3), {"resize": "crop"}, Preprocessing(9, 8, resize="crop")),
+        (takes("float32", -1, -1, -1, 3), {"size": (8, 9)}, Preprocessing(9, 8)),
+        (
+            takes("uint8", -1, -1, -1, -1),
+            {"layout": "CHW"},
+            Preprocessing(-1, -1, 3, "CHW", "0..255", "none"),
+        ),
+        (
+            takes("float32", -1, 3, -1),
+            {"layout": "HW"},
+            Preprocessing(3, -1, 1, "HW", resize="none"),
+        ),
+        (
+            TensorSpec(np.dtype("float32"), None),
+            {"size": (8, 9), "resize": "fit"},
+            Preprocessing(9, 8, resize="fit"),
+        ),
+    ],
+)
+def test_what_is_asked_for_goes_before_what_is_suggested(
+    spec: TensorSpec, asked: dict[str, Any], expected: Preprocessing
+) -> None:
+    assert pictures.chosen("x", spec, **asked) == expected
+
+
+@pytest.mark.parametrize(
+    ("spec", "asked", "sentence"),
+    [
+        (takes("float32", -1, 8, 8, 1), {"layout": "CHW"}, "no picture in the layout CHW"),
+        (takes("float32", 4), {"scale": "0..1"}, r"takes float32 \[4\], which is no picture"),
+        (takes("float32", -1, -1, -1, 3), {"resize": "fit"}, "Say the size .* WIDTHxHEIGHT"),
+    ],
+)
+def test_what_an_input_cannot_be_is_told(
+    spec: TensorSpec, asked: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        pictures.chosen("x", spec, **asked)

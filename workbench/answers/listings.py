@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +22,7 @@ from workbench.answers.transcripts import plain
 from workbench.code import literals
 from workbench.values.arrays import kind
 
+_NO_JSON = re.compile("-?Infinity|NaN")
 _FIRST = 6  # values of an array that are shown
 _LONGEST = 60  # letters of a string that are shown
 _LONGEST_STEM = 200  # of a file's name, which has 255 at most
@@ -81,10 +83,11 @@ def described(array: NDArray) -> tuple[str, str, str]:
     return _dtype(array.dtype), str(list(array.shape)), "  ".join(map(_shown, first)) + more
 
 
-def as_json(outputs: Mapping[str, NDArray]) -> str:
+def as_json(outputs: Mapping[str, NDArray], *, strict: bool = False) -> str:
     """Write arrays for a program, in one line of JSON.
 
-    NaN and Infinity are written as TensorFlow Serving's REST does. Bytes that are no text are
+    NaN and Infinity are written as TensorFlow Serving's REST does, which is no JSON to some
+    parsers; strictly, they are texts, as in protobuf's JSON. Bytes that are no text are
     `{"b64": ...}`; a complex number is a pair.
 
     Examples
@@ -94,7 +97,7 @@ def as_json(outputs: Mapping[str, NDArray]) -> str:
     """
     parts = (
         f'{json.dumps(name)}: {{"dtype": "{_dtype(array.dtype)}", '
-        f'"shape": {list(array.shape)}, "values": {_values(array)}}}'
+        f'"shape": {list(array.shape)}, "values": {_values(array, strict)}}}'
         for name, array in sorted(outputs.items())
     )
     return f"{{{', '.join(parts)}}}"
@@ -157,10 +160,11 @@ def _shown(value: Any) -> str:
     return f"{value:.6g}" if kind(np.asarray(value).dtype) in "fc" else str(value)
 
 
-def _values(array: NDArray) -> str:
+def _values(array: NDArray, strict: bool) -> str:
     if array.dtype.kind == "O":
         return json.dumps(array.tolist(), default=_text)
-    return to_json(plain(array)).decode()
+    text = to_json(plain(array)).decode()
+    return _NO_JSON.sub(r'"\g<0>"', text) if strict else text
 
 
 def _text(value: bytes) -> Any:

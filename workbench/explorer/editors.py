@@ -17,7 +17,7 @@ from helpers.tfserving.signatures import TensorSpec
 from workbench.explorer.preprocessing import PreprocessingFields
 from workbench.explorer.uploads import Upload
 from workbench.fields import Fields, status
-from workbench.values import examples, pictures, strings
+from workbench.values import choices, examples, pictures, strings
 from workbench.values import reading as values
 from workbench.values.arrays import fit, is_batched, kind, summary
 
@@ -95,9 +95,8 @@ class Editor(w.VBox):
             _("Whether a line is a text, or all of them are one"),
             changed=self._touched,
             options=[
-                (_("one text a line"), strings.LINES),
-                (_("one text a line, below a heading"), strings.HEADING),
-                (_("one text, with its line breaks"), strings.WHOLE),
+                (choices.TEXTS[texts], texts)
+                for texts in (choices.LINES, choices.HEADING, choices.WHOLE)
             ],
         )
 
@@ -183,7 +182,7 @@ class Editor(w.VBox):
         if source == RANDOM:
             return self._random()
         if source == EXAMPLES:
-            return self._from_text(self.fields[source][0].value, strings.EXAMPLES)
+            return self._from_text(self.fields[source][0].value, choices.EXAMPLES)
         if source != UPLOADED:
             texts = self.texts.value if self._has_lines() else ""
             return self._from_text(self.fields[source][0].value, texts)
@@ -220,7 +219,7 @@ class Editor(w.VBox):
             return False
         if self._shown_source == UPLOADED:
             return any(
-                values.usual_texts(name, self.spec) == strings.LINES and b"\n" in content.strip()
+                values.usual_texts(name, self.spec) == choices.LINES and b"\n" in content.strip()
                 for name, content in self.upload.files
             )
         text = self.fields[self._shown_source][0].value if self._shown_source == PASTED else ""
@@ -335,7 +334,7 @@ def untouched(name: str, spec: TensorSpec, *, optional: bool = False) -> NDArray
         sizes = [_usual_size(spec, axis) for axis in values.ask_sizes(spec)]
         _check_sizes(name, spec, sizes)
         return values.at_random(spec, sizes)
-    return values.from_text(name, "", spec, texts=strings.EXAMPLES if usual == EXAMPLES else "")
+    return values.from_text(name, "", spec, texts=choices.EXAMPLES if usual == EXAMPLES else "")
 
 
 def _sources(name: str, spec: TensorSpec, optional: bool) -> list[str]:

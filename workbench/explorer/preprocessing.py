@@ -14,27 +14,22 @@ from PIL import Image
 from helpers.errors import BadInput
 from helpers.language import _, plural
 from workbench.fields import Fields
-from workbench.values import pictures
+from workbench.values import choices
 from workbench.values.pictures import Preprocessing
 
 _LONGEST = 16_384  # pixels of a side, of the longest picture that `suggest` finds
 _LARGE = 8  # pictures that are shown large
 _MOST = 100  # pictures that are shown
 _SHOWN = 512  # pixels of a side that are converted; a large picture has up to twice as many
-_RESIZES = (
-    ("stretch to this size", "stretch"),
-    ("fit in, with black beside", "fit"),
-    ("fill, and cut off", "crop"),
-    ("leave as it is", "none"),
-)
+_RESIZES = tuple((label, value) for value, label in choices.RESIZES.items())
 _CHANNELS = (("grey", 1), ("RGB", 3), ("RGB and alpha", 4))
 _FIELDS: dict[str, tuple[str, str, Any]] = {  # label, tooltip, and options, or none for a number
     "resize": ("Resize", "How its size is changed", _RESIZES),
     "height": ("Height", "In pixels; 0 where the input takes any, and none is chosen", None),
     "width": ("Width", "In pixels; 0 where the input takes any, and none is chosen", None),
     "channels": ("Colours", "What each pixel has", _CHANNELS),
-    "scale": ("Scale", "What black and white become", pictures.SCALES),
-    "layout": ("Layout", "The order of height, width and channels", pictures.LAYOUTS),
+    "scale": ("Scale", "What black and white become", choices.SCALES),
+    "layout": ("Layout", "The order of height, width and channels", choices.LAYOUTS),
 }
 
 

@@ -12,12 +12,10 @@ from helpers.errors import BadInput
 from helpers.language import _
 from helpers.tfserving.signatures import TensorSpec
 from workbench.values.arrays import kind
+from workbench.values.choices import LAYOUTS, RESIZES, SCALES
 
 MAX_PIXELS = 64 * 1024 * 1024  # of a file, before it is decoded, and of what is made of it
 CHANNELS = (1, 3, 4)
-LAYOUTS = ("HWC", "CHW", "HW")
-SCALES = ("0..1", "0..255", "-1..1")
-RESIZES = ("stretch", "fit", "crop", "none")
 # Those that a program of ours decodes: Pillow knows others, and starts Ghostscript for one.
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 _SMALLEST = 8  # pixels on a side; features and classes are often fewer
@@ -108,6 +106,66 @@ def suggest(spec: TensorSpec) -> Preprocessing | None:
             resize = "none" if any_size else "stretch"
             return Preprocessing(height, width, channels, layout, scale, resize)
     return None
+
+
+def chosen(
+    name: str,
+    spec: TensorSpec,
+    *,
+    scale: str = "",
+    resize: str = "",
+    layout: str = "",
+    size: tuple[int, int] | None = None,
+) -> Preprocessing:
+    """Return how a picture fills an input as somebody asks for it, and else as `suggest` does.
+
+    Parameters
+    ----------
+    name : str
+        The input's, for sentences.
+    spec : TensorSpec
+    scale, resize, layout : str, optional
+        Of `choices`.
+    size : tuple of int, optional
+        Width and height in pixels.
+
+    Raises
+    ------
+    BadInput
+        When the input cannot be a picture of this layout, and when pictures are to be resized
+        and neither the input nor anybody else says to which size.
+
+    Examples
+    --------
+    >>> chosen("x", TensorSpec(np.dtype("float32"), (-1, 3, 32, 32)), scale="-1..1")
+    Preprocessing(height=32, width=32, channels=3, layout='CHW', scale='-1..1', resize='stretch')
+    """
+    start = suggest(spec)
+    if start is None or layout not in ("", start.layout):
+        start = _read_as(spec, layout)
+    if start is None:
+        shown = layout or ", ".join(LAYOUTS)
+        raise BadInput(
+            _(
+                "Input {name!r} takes {spec}, which is no picture in the layout {layout}.",
+                name=name,
+                spec=spec,
+                layout=shown,
+            )
+        )
+    width, height = size or (start.width, start.height)
+    resize = resize or ("stretch" if size and start.resize == "none" else start.resize)
+    if resize != "none" and -1 in (width, height):
+        raise BadInput(
+            _(
+                "Input {name!r} takes pictures of any size. Say the size to resize them to, as "
+                "WIDTHxHEIGHT.",
+                name=name,
+            )
+        )
+    return dataclasses.replace(
+        start, width=width, height=height, scale=scale or start.scale, resize=resize
+    )
 
 
 def apply(content: bytes, spec: TensorSpec, preprocessing: Preprocessing) -> NDArray:
@@ -206,6 +264,23 @@ class _TooLarge(BadInput):
             f"The picture is too large: {what} has more than {MAX_PIXELS:,} pixels. "
             "Make it smaller."
         )
+
+
+def _read_as(spec: TensorSpec, layout: str) -> Preprocessing | None:
+    """Return how a picture fills an input that looks like none, but takes its axes."""
+    scale = "0..1" if kind(spec.dtype) == "f" else "0..255"
+    if spec.shape is None:
+        layout = layout or "HWC"
+        return Preprocessing(-1, -1, 1 if layout == "HW" else 3, layout, scale, "none")
+    for reading, _batch, shape in _readings(spec.shape):
+        sizes = dict(zip(reading, shape, strict=True))
+        channels = sizes.get("C", 1)
+        channels = 3 if channels == -1 else channels
+        if layout in ("", reading) and channels in CHANNELS and 0 not in shape:
+            any_size = -1 in (sizes["H"], sizes["W"])
+            resize = "none" if any_size else "stretch"
+            return Preprocessing(sizes["H"], sizes["W"], channels, reading, scale, resize)
+    return None
 
 
 def _readings(shape: tuple[int, ...]) -> list[tuple[str, int, tuple[int, ...]]]:

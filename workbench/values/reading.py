@@ -17,7 +17,7 @@ from helpers.channels import MAX_MESSAGE
 from helpers.errors import BadInput
 from helpers.language import _
 from helpers.tfserving.signatures import TensorSpec
-from workbench.values import pictures, sounds, strings, tables
+from workbench.values import choices, pictures, sounds, strings, tables
 from workbench.values.arrays import NPY, finite, fit, from_npy, kind, one
 
 Note = Callable[[str], object]
@@ -47,7 +47,7 @@ def from_text(
         `{"b64": ...}` for bytes, or a list of them.
     spec : TensorSpec
     texts : str, optional
-        For string inputs: one of `strings.TEXTS`.
+        For string inputs: one of `choices.TEXTS`.
     note : callable, optional
         Called with a sentence that says what was taken for what, where it can be meant otherwise.
 
@@ -196,7 +196,7 @@ def ask_sizes(spec: TensorSpec) -> list[int]:
 
 
 def usual_texts(filename: str, spec: TensorSpec) -> str:
-    """Return which of `strings.TEXTS` a file is for a string input, unless somebody says it.
+    """Return which of `choices.TEXTS` a file is for a string input, unless somebody says it.
 
     Examples
     --------
@@ -206,14 +206,16 @@ def usual_texts(filename: str, spec: TensorSpec) -> str:
     if _extension(filename) == "json":
         return ""
     is_list = _extension(filename) in _TEXTS and strings.takes_several(spec)
-    return strings.LINES if is_list else strings.WHOLE
+    return choices.LINES if is_list else choices.WHOLE
 
 
 def _strings(
     name: str, filename: str, content: bytes, spec: TensorSpec, texts: str, note: Note
 ) -> NDArray:
     texts = texts or usual_texts(filename, spec)
-    if texts == strings.WHOLE:
+    if texts == choices.WHOLE:
+        if b"\n" in content.strip() and b"\0" not in content:
+            strings.note_lines(content.decode(errors="replace"), note)
         return one(content, spec)
     try:
         text = content.decode("utf-8-sig")

@@ -13,12 +13,8 @@ from helpers.language import _, plural
 from helpers.tfserving.signatures import TensorSpec
 from workbench.values import examples, tables
 from workbench.values.arrays import of_base64, one
+from workbench.values.choices import EXAMPLES, HEADING, LINES
 
-LINES = "lines"
-HEADING = "heading"
-WHOLE = "whole"
-EXAMPLES = "examples"
-TEXTS = (LINES, HEADING, WHOLE, EXAMPLES)  # how a text becomes strings
 _SHOWN = 40  # characters of a text in a note
 
 
@@ -40,8 +36,7 @@ def read(
     text : str
     spec : TensorSpec
     texts : str
-        `lines`, `heading` (lines, of which the first is none), `whole` or `examples`. Empty for
-        JSON, or else all of it as one.
+        One of `choices.TEXTS`. Empty for JSON, or else all of it as one.
     note : callable
         Called with a sentence that says what was taken for what.
     delimiter : str, optional
@@ -69,9 +64,14 @@ def read(
     if text.lstrip()[:1] in ("[", "{") and spec.shape != ():
         note(_("one text, as it stands: it is no JSON list of texts"))
     elif is_several(text):
-        count = len(text.strip().splitlines())
-        note(plural("one text of {count} line", "one text of {count} lines", count))
+        note_lines(text, note)
     return one(text, spec)
+
+
+def note_lines(text: str, note: Callable[[str], object]) -> None:
+    """Say that several lines are one text."""
+    count = len(text.strip().splitlines())
+    note(plural("one text of {count} line", "one text of {count} lines", count))
 
 
 def is_several(text: str) -> bool:
