@@ -4,7 +4,7 @@ import math
 import time
 import timeit
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import grpc
 import numpy as np
@@ -152,27 +152,28 @@ def timeline(
     call = Call(endpoint, timeout, "grpc", signature_name)
     channel = channels.channel(endpoint)
     moments = [time.perf_counter()]
-    connect(channel, timeout)
-    moments.append(time.perf_counter())
-    request = GRPC.encode(call, inputs)
-    moments.append(time.perf_counter())
     try:
-        answer, *on_the_wire = _exchange(channel, request, call.remaining)
+        connect(channel, timeout)
+        moments.append(time.perf_counter())
+        request = GRPC.encode(call, inputs)
+        moments.append(time.perf_counter())
+        answer = _exchange(channel, request, call.remaining, moments)
+        _, outputs = GRPC.decode(call, answer)
+        moments.append(time.perf_counter())
     except grpc.RpcError as error:
         if watch and watch.cancelled:  # of a call that had hardly begun, gRPC never tells more
             raise
         raise transport.failed(endpoint, error) from error
-    _, outputs = GRPC.decode(call, answer)
-    moments += [*on_the_wire, time.perf_counter()]
-    if watch:
-        for part, moment in zip(Timeline._fields, moments[1:], strict=False):
-            watch.note(part, moment)
+    finally:
+        if watch:
+            for part, moment in zip(Timeline._fields, moments[1:], strict=False):
+                watch.note(part, moment)
     return Timeline._make([*np.diff(moments).tolist(), outputs])
 
 
-def _exchange(channel: grpc.Channel, request: bytes, seconds: float) -> Any:
-    """Return the answer, and when the request was out, the answer began and had come."""
-    out = []
+def _exchange(channel: grpc.Channel, request: bytes, seconds: float, moments: list[float]) -> bytes:
+    """Return the answer; adds when the request was out, the answer began and had come."""
+    out: list[float] = []
 
     def requests() -> Iterator[bytes]:
         yield request
@@ -184,12 +185,13 @@ def _exchange(channel: grpc.Channel, request: bytes, seconds: float) -> Any:
     try:
         call.initial_metadata()
         began = time.perf_counter()
+        # gRPC asks in a thread, which can be late, or too late, when the answer comes at once.
+        moments += [min([*out, began]), began]
         answer = b"".join(call)  # one message; raises when the status is not OK
-        come = time.perf_counter()
+        moments.append(time.perf_counter())
     finally:
         call.cancel()  # after Ctrl-C, too, nothing goes on
-    # gRPC asks in a thread, which can be late, or too late, when the answer comes at once.
-    return answer, min([*out, began]), began, come
+    return answer
 
 
 def _warm_up(timer: timeit.Timer) -> int:

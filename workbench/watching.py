@@ -15,6 +15,8 @@ from helpers import transport
 if TYPE_CHECKING:
     import requests
 
+PARTS = ("encode", "connect", "send", "wait", "receive", "decode")  # of a call, in order
+_UNARY = tuple(part for part in PARTS if part != "send")  # gRPC does not tell when a call is sent
 _SETTLED = {
     grpc.ChannelConnectivity.READY,
     grpc.ChannelConnectivity.TRANSIENT_FAILURE,  # a call says what it is that failed
@@ -27,6 +29,8 @@ _watched: "weakref.WeakSet[grpc.Channel]" = weakref.WeakSet()
 
 class Watch:
     """Watches the call that is made inside of `with watch:`, in that thread.
+
+    Where the call fails, the last part is the one that it failed in.
 
     Several requests may belong to a call, such as one for a token: the last one's parts are told,
     and all before it is `encode`.
@@ -42,6 +46,7 @@ class Watch:
     def __init__(self) -> None:
         self.cancelled = False
         self.moments: dict[str, float] = {}
+        self._parts: tuple[str, ...] = PARTS
         self._cancel: Callable[[], object] | None = None
 
     def __enter__(self) -> "Watch":
@@ -49,13 +54,13 @@ class Watch:
         self._token = transport.WATCH.set(self)
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.note("decode")
+    def __exit__(self, error: object, *_: object) -> None:
+        self.note(self._under_way() if error else "decode")
         transport.WATCH.reset(self._token)
 
     @property
     def seconds(self) -> dict[str, float]:
-        """How long each part took: `encode`, `connect`, `send`, `wait`, `receive`, `decode`.
+        """How long each of `PARTS` took that the call came to.
 
         Over gRPC, where a call does not tell when it is sent, `send` is in `wait`.
         """
@@ -89,6 +94,7 @@ class Watch:
         self._encoded()
         connect(channel, timeout)
         self.note("connect")
+        self._parts = _UNARY
         call = method.future(request, timeout=max(0.0, deadline - time.monotonic()))
         self.begin(call.cancel)
         call.initial_metadata()  # waits for it
@@ -120,7 +126,12 @@ class Watch:
 
     def _encoded(self) -> None:
         self.moments = {}
+        self._parts = PARTS
         self.note("encode")
+
+    def _under_way(self) -> str:
+        """Return the part that follows those which have ended."""
+        return next((part for part in self._parts if part not in self.moments), self._parts[-1])
 
 
 class _Body(io.BytesIO):

@@ -3,6 +3,8 @@
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import grpc
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 import practice
 from helpers import ccai, modelarts, tfserving, transport
 from helpers.endpoints import Endpoint, load
-from helpers.errors import UnknownModel
+from helpers.errors import BadInput, ConnectionFailed, DeadlineExceeded, UnknownModel
 from practice.instance import PrivateEndpoint
 from tests.http_answers import http_answer, moved, received
 from workbench import timing
@@ -99,6 +101,47 @@ def test_an_error_stays_an_error_of_the_tree(iris: Endpoint) -> None:
         with pytest.raises(UnknownModel, match="irsi"), Watch() as watch:
             tfserving.predict(iris.replace(model="irsi"), FLOWER, protocol=protocol, check=False)
         assert "wait" in watch.seconds
+
+
+@pytest.mark.parametrize(
+    ("call", "part"),
+    [
+        (partial(tfserving.predict, protocol="rest"), "wait"),
+        (partial(tfserving.predict, protocol="grpc"), "wait"),
+        (timing.timeline, "wait"),
+    ],
+)
+def test_the_time_of_a_call_that_waits_in_vain_is_in_the_wait(
+    private: PrivateEndpoint, iris: Endpoint, call: Callable[..., Any], part: str
+) -> None:
+    tfserving.predict(iris, FLOWER)
+    private.trouble(delay=60)
+    with pytest.raises(DeadlineExceeded), Watch() as watch:
+        call(iris, FLOWER, timeout=0.5)
+    assert max(watch.seconds, key=watch.seconds.__getitem__) == part
+    assert "decode" not in watch.seconds
+
+
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+def test_a_call_that_reaches_nobody_fails_in_the_connection(protocol: str) -> None:
+    nobody = Endpoint(
+        "tfserving", rest="http://127.0.0.1:1", grpc="127.0.0.1:1", model="m", retries=0
+    )
+    with pytest.raises(ConnectionFailed), Watch() as watch:
+        tfserving.predict(nobody, FLOWER, protocol=protocol, check=False, timeout=20)
+    if protocol == "rest":
+        assert list(watch.seconds) == ["encode", "connect"]
+    else:
+        assert list(watch.seconds)[:2] == ["encode", "connect"]
+    assert "decode" not in watch.seconds
+
+
+def test_what_fails_before_it_is_sent_fails_in_the_encoding(iris: Endpoint) -> None:
+    for call in (partial(tfserving.predict, check=False), timing.timeline):
+        with pytest.raises(BadInput), Watch() as watch:
+            call(iris, {"features": np.array([object()])})
+        assert "encode" in watch.seconds
+        assert not {"send", "wait", "receive", "decode"} & set(watch.seconds)
 
 
 @pytest.mark.parametrize("call", [tfserving.predict, timing.timeline])

@@ -15,9 +15,7 @@ from helpers.errors import BadInput, CallError
 from workbench.code.previews import PROTOCOLS, Preview
 from workbench.explorer.comparison import are_arrays
 from workbench.values.arrays import summary
-from workbench.watching import Watch
-
-PARTS = ("encode", "connect", "send", "wait", "receive", "decode")
+from workbench.watching import PARTS, Watch
 
 
 class Request(NamedTuple):
@@ -153,15 +151,15 @@ def _begun(request: Request, protocol: str) -> Record:
 
 
 def _make(begun: Record, watch: Watch) -> Record:
-    with watch:
-        try:
+    try:
+        with watch:
             answer = begun.request.call(begun.protocol)
-            record = dataclasses.replace(begun, answer=answer, answered=shapes(answer))
-        except Exception as error:  # whatever it is, the reader should see it, not the log
-            # A library's own message may hold secrets: it stays out of the CSV.
-            message = str(error) if isinstance(error, CallError) else ""
-            kind = type(error).__name__
-            record = dataclasses.replace(begun, error=error, status=kind, message=message)
+        record = dataclasses.replace(begun, answer=answer, answered=shapes(answer))
+    except Exception as error:  # whatever it is, the reader should see it, not the log
+        # A library's own message may hold secrets: it stays out of the CSV.
+        message = str(error) if isinstance(error, CallError) else ""
+        kind = type(error).__name__
+        record = dataclasses.replace(begun, error=error, status=kind, message=message)
     return dataclasses.replace(record, seconds=watch.seconds)
 
 

@@ -16,9 +16,10 @@ from helpers.language import _
 from workbench import answers
 from workbench.answers import drawings
 from workbench.code.previews import PROTOCOLS, TITLES, Preview
-from workbench.explorer.calls import PARTS, Record, joined, to_csv
+from workbench.explorer.calls import Record, joined, to_csv
 from workbench.explorer.comparison import are_arrays, difference
 from workbench.fields import Fields, button, scrolling, status
+from workbench.watching import PARTS
 
 KEPT = 256 * 1024 * 1024  # bytes of what was sent and answered; of older calls only their row
 _NUMBER = 8  # bytes, about
