@@ -274,6 +274,22 @@ def test_all_pictures_that_are_chosen_are_shown() -> None:
 
 
 @pytest.mark.parametrize(
+    ("spec", "name", "expected"),
+    [
+        (takes("float32", -1, 4), "x", "float32 [1, 4]"),
+        (takes("float32", -1, -1, -1, 3), "x", "float32 [1, 64, 64, 3]"),
+        (TensorSpec(np.dtype("int8"), None), "x", "int8 [1]"),
+        (TEXTS, "x", "string [1]"),
+        (TEXTS, "examples", "string [1]; 1 tf.Example: no features"),
+    ],
+)
+def test_something_can_be_sent_at_once(spec: TensorSpec, name: str, expected: str) -> None:
+    made = editor(spec, name=name)
+    made.fill_at_random()
+    assert shown(made) == f" ● {expected}".strip()
+
+
+@pytest.mark.parametrize(
     ("spec", "shape"),
     [
         (takes("float32", -1), (800,)),
@@ -295,8 +311,8 @@ def test_a_sound_is_samples_at_its_own_rate(spec: TensorSpec, shape: tuple[int, 
 @pytest.mark.parametrize(
     ("spec", "content", "sentence"),
     [
-        (takes("float32", -1, 900), SOUND.wav(), "takes float32 [-1, 900], and the sound is 800"),
-        (takes("int16", -1, -1), SOUND.wav(), "A sound is for an input of floats"),
+        (takes("float32", -1, 900), SOUND.wav(), "takes float32 [-1, 900]; the sound becomes 800"),
+        (takes("int16", -1, -1), SOUND.wav(), "the sound becomes 800 floats, one for each"),
         (takes("float32", -1), SOUND.wav()[:20], "no WAV file of one channel"),
     ],
 )

@@ -29,6 +29,7 @@ RANDOM = "random"
 FROM_CELL = "given by a cell"
 LEFT_OUT = "left out"
 _LARGEST = 1_000_000  # of a size
+_SOME = 64  # of a size that may be any, for random values
 _NOTED = 3  # notes beside an input; of more files, the first ones tell enough
 _Reading = NDArray | CallError | None
 
@@ -132,6 +133,18 @@ class Editor(w.VBox):
         text = examples.write(value)
         self.source.value = EXAMPLES
         self.fields[EXAMPLES][0].value = text
+
+    def fill_at_random(self) -> None:
+        """Fill in something that can be sent: random values, or an example without features."""
+        if "example" in self.name.lower() and EXAMPLES in self.source.options:
+            self._fill_examples([{}])
+            return
+        self.source.value = RANDOM
+        for field in self.fields[RANDOM]:
+            if field.description.startswith("Size"):
+                field.value = field.value or _SOME
+            elif field.description == "Shape":
+                field.value = field.value or "1"
 
     def read(self) -> NDArray | None:
         """Return the array, or None when the input is left out; BadInput when there is none."""

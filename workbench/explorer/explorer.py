@@ -119,6 +119,16 @@ class Explorer(w.VBox):
         """
         self._now(lambda: self._filled().fill(*value, **inputs))
 
+    def fill_at_random(self) -> None:
+        """Fill in the form from a cell with something that can be sent, for a first look.
+
+        Raises
+        ------
+        BadInput
+            Where the service does not tell what it takes, as ModelArts and CCAI do not.
+        """
+        self._now(lambda: self._filled().fill_at_random())
+
     def code(self, title: str) -> str:
         """Return the call as code, from a cell: one of `previews.TITLES`, such as `curl`."""
         self.wait()

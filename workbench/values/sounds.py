@@ -47,23 +47,24 @@ def read(name: str, content: bytes, spec: TensorSpec, note: Callable[[str], obje
     except BadInput as error:
         raise BadInput(_("Input {name!r}: {reason}", name=name, reason=error)) from error
     count = len(speech.samples)
-    said = _(
-        "{count:,} samples, {seconds:.2f} s at {rate:,} Hz as in the file, scaled to -1..1",
-        count=count,
-        seconds=speech.seconds,
-        rate=speech.rate,
-    )
     shapes = ((count,), (1, count), (1, count, 1), (count, 1), (1, 1, count))
     shape = next(filter(spec.takes, shapes), None)
     if kind(spec.dtype) != "f" or shape is None:
         raise BadInput(
             _(
-                "Input {name!r} takes {spec}, and the sound is {sound}. A sound is for an input of "
-                "floats, with as many samples; give others as a .npy file.",
+                "Input {name!r} takes {spec}; the sound becomes {count:,} floats, one for each "
+                "sample. Give one that fits, or other numbers as a .npy file.",
                 name=name,
                 spec=spec,
-                sound=said,
+                count=count,
             )
         )
-    note(said)
+    note(
+        _(
+            "{count:,} samples, {seconds:.2f} s at {rate:,} Hz as in the file, scaled to -1..1",
+            count=count,
+            seconds=speech.seconds,
+            rate=speech.rate,
+        )
+    )
     return np.asarray(speech.samples.reshape(shape), spec.dtype)

@@ -7,6 +7,7 @@ from typing import Any
 import ipywidgets as w
 
 from helpers.errors import BadInput, CallError
+from helpers.language import _
 from workbench.code.previews import Writer
 from workbench.explorer.calls import Request
 from workbench.explorer.catalog import Entry
@@ -37,6 +38,7 @@ class Form(w.VBox):
         self.target = entry.name
         self.signature_name = signature_name
         self.signature: Any = entry.signatures.get(signature_name) if entry.signatures else None
+        self.editors: dict[str, Any] = {}  # of inputs, by name; none where one thing is sent
         self._fields = fields
         self._changed = changed
         self.status = fields.status()
@@ -47,6 +49,16 @@ class Form(w.VBox):
     def make(self) -> None:
         """Make the fields and show them."""
         raise NotImplementedError
+
+    def fill_at_random(self) -> None:
+        """Fill in something that can be sent; BadInput where nobody tells what that is."""
+        raise BadInput(
+            _(
+                "{target} does not tell what it takes, so nothing can be made up. Fill in the "
+                "form: the service's own page says with what.",
+                target=self.target,
+            )
+        )
 
     def summary(self) -> str:
         """Say what would be sent; BadInput when nothing can be."""

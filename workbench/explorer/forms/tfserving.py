@@ -68,6 +68,11 @@ class PredictForm(SignatureForm):
                 raise BadInput(f"There is no input {name!r}; there are {names}.")
             self.editors[name].fill(value)
 
+    def fill_at_random(self) -> None:
+        """Fill in every input by chance."""
+        for name in self.signature.inputs:
+            self.editors[name].fill_at_random()
+
     def check(self) -> bool:
         """Show beside each input whether it fits; returns whether all do."""
         fit = [editor.check() for editor in list(self.editors.values())]
@@ -164,6 +169,10 @@ class ExamplesForm(SignatureForm):
     def fill(self, value: list[dict[str, Any]]) -> None:
         """Give the examples from a cell; BadInput when JSON cannot hold them."""
         self.examples.value = examples.write(value)
+
+    def fill_at_random(self) -> None:
+        """Fill in an example without features: the service says which ones it misses."""
+        self.fill([{}])
 
     def summary(self) -> str:
         """Say how many examples there are; BadInput when they are none."""
