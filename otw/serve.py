@@ -13,7 +13,7 @@ from helpers.endpoints import Endpoint, profiles
 from helpers.interrupts import Stop
 from helpers.tables import printable
 from helpers.tfserving import VersionStatus
-from helpers.tfserving.signatures import DEFAULT_SIGNATURE, Signatures
+from helpers.tfserving.signatures import DEFAULT_SIGNATURE, Signature, Signatures
 from otw import features, modelfiles
 from otw.modelfiles import ModelFiles
 from practice import instance, launch, processes, services, state
@@ -22,6 +22,7 @@ from protos import official
 from workbench.code import curl
 from workbench.code.previews import CURL, GRPC, JSON, REQUESTS, Preview
 from workbench.code.tfserving import TfServingWriter, method, stand_ins
+from workbench.values import examples
 
 PORTS = {"grpc": 8520, "rest": 8521}  # any others when these are taken
 # A version that is just being copied in fails at first: it is tried again, each second.
@@ -191,14 +192,19 @@ def show_call(endpoint: Endpoint, files: ModelFiles, signatures: Signatures) -> 
     name = DEFAULT_SIGNATURE if DEFAULT_SIGNATURE in signatures else next(iter(signatures))
     signature = signatures[name]
     kind = method(signature)
-    specs = {} if kind == "predict" else features.read(files.saved_model)
-    inputs, examples = stand_ins(signature, specs)
-    shown = TfServingWriter(endpoint, name, signature, inputs, examples=examples).preview()
+    parsing = [n for n, spec in signature.inputs.items() if examples.are_likely(n, spec)]
+    specs = features.read(files.saved_model) if kind != "predict" or parsing else {}
+    inputs, given = stand_ins(signature, specs)
+    if specs and kind == "predict":  # as TFX exports models, which parse their examples themselves
+        values = stand_ins(Signature(specs, {}))[0].items()
+        example = {feature: array.ravel().tolist() for feature, array in values}
+        inputs |= dict.fromkeys(parsing, examples.serialized([example]))
+    shown = TfServingWriter(endpoint, name, signature, inputs, examples=given).preview()
     print(f"\n{to_paste(shown)}", end="")
     protocol = "rest" if REQUESTS in shown.code else "grpc"
     call = getattr(tfserving, kind)
     try:
-        call(endpoint, examples or inputs, signature_name=name, protocol=protocol)
+        call(endpoint, given or inputs, signature_name=name, protocol=protocol)
     except errors.CallError as error:
         problem = error.details or error
         print(f"\nThe values are stand-ins. To them, the model answers: {problem}")

@@ -20,6 +20,7 @@ import pytest
 
 from helpers import endpoints
 from helpers.endpoints import Endpoint
+from helpers.errors import BadInput
 from helpers.serving_api import saved_model_pb2
 from helpers.tfserving import VersionStatus
 from helpers.tfserving.signatures import (
@@ -37,7 +38,7 @@ from practice.state import PracticeError
 from tests.explorer import before
 from tests.tfserving import make_odd_models, on_tensorflow
 from workbench.code.tfserving import TfServingWriter, method, stand_ins
-from workbench.explorer import addresses, catalog
+from workbench.explorer import Explorer, addresses, catalog
 
 HERE = Endpoint("tfserving", grpc="127.0.0.1:8500", rest="http://127.0.0.1:8501", model="m")
 READY = "Ctrl-C stops it."
@@ -236,6 +237,30 @@ def test_the_curl_command_that_is_shown_runs(served: Served) -> None:
     )
     assert called.returncode == 0, called.stdout + called.stderr
     assert json.loads(called.stdout).keys() <= {"outputs", "results"}
+
+
+@pytest.mark.tensorflow
+def test_a_model_that_parses_examples_in_predict_is_shown_one(tmp_path: Path) -> None:
+    folder = shutil.copytree(MODELS / "iris_examples" / "1", tmp_path / "tfx")
+    path = folder / "saved_model.pb"
+    saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    signature = saved_model.meta_graphs[0].signature_def["serving_default"]
+    signature.method_name = "tensorflow/serving/predict"  # as TFX exports it
+    signature.inputs["examples"].CopyFrom(signature.inputs.pop("inputs"))
+    path.write_bytes(saved_model.SerializeToString())
+    with serving(folder, tmp_path) as running:
+        assert "stand-ins" not in running.told, "the call that is shown was answered"
+        assert "virginica" in running.run_python()
+        explorer = Explorer(running.rest, names=["tfx"])
+        explorer.wait()
+        assert explorer.form.editors["examples"].source.value == "tf.Examples"
+        explorer.fill_at_random()
+        with pytest.raises(BadInput, match=r"Feature: \w+ \(data type: float\) is required"):
+            explorer.send()
+        features = ("sepal_length", "sepal_width", "petal_length", "petal_width")
+        explorer.fill(examples=[dict(zip(features, [5.1, 3.5, 1.4, 0.2], strict=True))])
+        assert explorer.send()["scores"].argmax() == 0
+        explorer.close()
 
 
 def test_the_profile_leads_there(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
