@@ -109,7 +109,7 @@ def from_npy(name: str, content: bytes, spec: TensorSpec) -> NDArray:
     """Read a `.npy` file; its header is not believed before it agrees with the file's size."""
     file = io.BytesIO(content)
     try:
-        shape, _, dtype = _READ_HEADER[np.lib.format.read_magic(file)](file)
+        shape, _order, dtype = _READ_HEADER[np.lib.format.read_magic(file)](file)
     except Exception as error:  # NumPy evaluates the header, which fails in its own ways
         raise BadInput(
             f"Input {name!r}: this is no .npy file with numbers. Write one with numpy.save."

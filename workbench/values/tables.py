@@ -25,7 +25,7 @@ _WORDS = {"b": "true or false", "i": "whole number", "f": "number", "c": "number
 
 
 def parse(
-    name: str, text: str, spec: TensorSpec, note: Callable[[str], object] = lambda _: None
+    name: str, text: str, spec: TensorSpec, note: Callable[[str], object] = lambda sentence: None
 ) -> Any:
     """Read a table.
 
