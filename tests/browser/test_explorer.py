@@ -302,7 +302,7 @@ def test_a_picture_is_uploaded_and_its_boxes_are_read_from_the_page(explorer: Ex
 def test_what_is_no_picture_is_told_beside_the_input_and_not_sent(explorer: Explorer) -> None:
     explorer.choose("digits_detector", "images")
     for file, words in (
-        (ROOT / "data" / "audio" / "go-forward.wav", "is no array, no picture, and no text"),
+        (ROOT / "data" / "audio" / "go-forward.wav", "the sound becomes 44,580 floats"),
         (payload("broken.png", b"\x89PNG\r\n\x1a\n and no more"), "no picture that can be read"),
         (payload("empty.png", b""), "is empty"),
     ):

@@ -81,7 +81,8 @@ def test_several_lines_are_one_text_or_have_a_heading_where_one_says_so() -> Non
     assert sent(made) == ["good", "bad"]
     made.texts.value = choices.WHOLE
     assert sent(made) == ["review\ngood\nbad"]
-    assert "one text" not in shown(pasted("a line"))
+    assert shown(pasted("a line")) == "● string [1]"
+    assert shown(pasted("")) == "● string [1]; one empty text"
 
 
 @pytest.mark.parametrize("text", ["a line", ' ["a",\n "b"]'])

@@ -706,6 +706,9 @@ def test_ccai_and_modelarts_have_forms_of_their_own() -> None:
     spoken.choose("fcgi_meminfo")
     assert spoken.send()
     secured = Explorer(endpoints.load("modelarts", "practice-digits"))
+    for each in (spoken, secured):
+        with pytest.raises(BadInput, match="does not tell what it takes"):
+            each.fill_at_random()
     secured.fill(DATA / "images" / "digit.png")
     assert secured.send()["predicted_label"] == "4"
     secret = endpoints.load("modelarts").password
@@ -731,6 +734,10 @@ def test_classify_and_regress_take_examples() -> None:
         explorer.choose("iris_examples", "regress")
         explorer.fill([lengths])
         assert explorer.send("rest")["value"].shape == (1,)
+        assert explorer.form.status.value.count("sepal_length float") == 1
+        explorer.fill_at_random()
+        with pytest.raises(BadInput, match=r"Feature: \w+ \(data type: float\) is required"):
+            explorer.send()
         explorer.form.examples.value = "[1]"
         explorer.wait()
         assert "list of objects" in explorer.form.status.value

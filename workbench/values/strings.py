@@ -65,6 +65,8 @@ def read(
         note(_("one text, as it stands: it is no JSON list of texts"))
     elif is_several(text):
         note_lines(text, note)
+    elif not text:
+        note(_("one empty text"))
     return one(text, spec)
 
 
