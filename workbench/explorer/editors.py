@@ -4,6 +4,7 @@ import copy
 import functools
 import os
 from collections.abc import Callable
+from html import escape
 from typing import Any
 
 import ipywidgets as w
@@ -74,11 +75,13 @@ class Editor(w.VBox):
             changed=self._show_source,
             options=_sources(name, spec, optional),
         )
+        self.head = w.HBox([self.source, w.HTML(f"<code>{escape(str(spec))}</code>")])
+        self.head.add_class("otw-beside")
         self.status = fields.status()
         self._shown_source = self.source.value
         self.fields[self._shown_source] = self._fields_of(self._shown_source)
         # With its children from the start: to change them takes one more message to the browser.
-        self._shown = (self.source, *self.fields[self._shown_source], self.status)
+        self._shown = (self.head, *self.fields[self._shown_source], self.status)
         super().__init__(self._shown, layout=fields.box)
         self._touched()
 
@@ -169,7 +172,8 @@ class Editor(w.VBox):
         try:
             array = self.read()
             if array is not None:
-                colour = "green"
+                # Random numbers can be sent, but nobody has said that they are meant.
+                colour = "grey" if self.source.value == RANDOM else "green"
                 words = summary(array)
         except CallError as error:
             colour = "red"
@@ -264,7 +268,7 @@ class Editor(w.VBox):
     def _show_fields(self) -> None:
         """Show the fields of the source, and below them what several lines are."""
         lines = [self.texts] if self._has_lines() else []
-        shown = (self.source, *self.fields[self._shown_source], *lines, self.status)
+        shown = (self.head, *self.fields[self._shown_source], *lines, self.status)
         if shown != self._shown:
             self._shown = shown
             self.children = shown
