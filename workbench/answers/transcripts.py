@@ -19,28 +19,29 @@ _DEEPEST = 50  # lists in lists
 _WIDTH = 80  # characters of lists in lists that still go on one line
 
 
-def raw(answer: Any) -> str:
+def raw(answer: Any, length: int = _LENGTH) -> str:
     """Write an answer as JSON.
 
     Parameters
     ----------
     answer : mapping of str to ndarray, ndarray, str, JSON, or what `helpers.ccai` returns
+    length : int
+        Characters, more or less, from which on lists and texts end early.
 
     Returns
     -------
     str
         A row of numbers on each line, or all on one if they are few. NaN and Infinity are written
         as TensorFlow Serving's REST does, bytes that are no text as `{"b64": ...}`, a complex
-        number as a pair. Of what is longer than about 100,000 characters, lists and texts end
-        early, and a line below the JSON says how much is left out and how to get it. This is
-        text, not HTML.
+        number as a pair. Of what is too long, a line below the JSON says how much is left out and
+        how to get it. This is text, not HTML.
 
     Examples
     --------
     >>> print(raw({"scores": np.array([[0.9, 0.1]], np.float32), "n": np.array(2)}))
     {"scores": [[0.9, 0.1]], "n": 2}
     """
-    writer = _Writer(_LENGTH)
+    writer = _Writer(length)
     text = writer.write(answer)
     counts = {"values": writer.values, "characters of text": writer.characters}
     left_out = " and ".join(f"{count:,} {name}" for name, count in counts.items() if count)

@@ -79,7 +79,7 @@ class Chooser(w.VBox):
         self.head.add_class("otw-head")
         self.card = w.HTML()
         self._named = w.HBox([self.names, self.config])
-        self._named.add_class("otw-names")
+        self._named.add_class("otw-beside")
         self.entry = self._dropdown("Model", "What is served there", self._choose)
         self.version = self._dropdown("Version", "A version or a label", self._choose_version)
         self.signature = self._dropdown("Signature", "One way to call the model", chosen)
@@ -118,6 +118,20 @@ class Chooser(w.VBox):
             if signature not in self.signature.options:
                 raise BadInput(f"{name} has the signatures {list(self.signature.options)}.")
             self.signature.value = signature
+
+    def choose_again(self, endpoint: Endpoint, target: str) -> bool:
+        """Mean what an earlier call went to, its version and signature too, if it is there."""
+        name = endpoint.model if endpoint.kind == "tfserving" else target
+        entry = self.entries.get(name)
+        if entry is None or _of_any_version(entry.endpoint) != _of_any_version(endpoint):
+            return False
+        if version_text(entry.endpoint) == version_text(endpoint):
+            self.entries[name] = dataclasses.replace(entry, endpoint=endpoint)
+        else:
+            self.entries[name] = catalog.entry(endpoint, timeout=self._timeout)
+        self._fields.offer(self.entry, list(self.entries), name)
+        self._choose()
+        return self.entries[name].error is None
 
     def _find(self, look: int) -> None:
         if look != self._looks:  # another look comes after this one
@@ -251,6 +265,10 @@ class Chooser(w.VBox):
             self._explain(error)
             return
         self.names.value = ", ".join(dict.fromkeys([*self._names(), *names]))
+
+
+def _of_any_version(endpoint: Endpoint) -> Endpoint:
+    return endpoint.replace(version=None, version_label="", signature_name="")
 
 
 class _GivenUp(Exception):

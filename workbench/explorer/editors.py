@@ -15,6 +15,7 @@ from helpers.errors import BadInput, CallError
 from helpers.images import file_bytes
 from helpers.language import _, plural
 from helpers.tfserving.signatures import TensorSpec
+from workbench import answers
 from workbench.explorer.preprocessing import PreprocessingFields
 from workbench.explorer.uploads import Upload
 from workbench.fields import Fields, status
@@ -27,12 +28,13 @@ EXAMPLES = "tf.Examples"
 PASTED = "pasted table"
 UPLOADED = "file"
 RANDOM = "random"
-FROM_CELL = "given by a cell"
+FROM_CELL = "from a cell or an earlier call"
 LEFT_OUT = "left out"
 _LARGEST = 1_000_000  # of a size
 _SOME = 64  # of a size that may be any, for random values
 _NOTED = 3  # notes beside an input; of more files, the first ones tell enough
 _Reading = NDArray | CallError | None
+_SHORT = 100  # values; fewer are brought back as text, to be read and changed
 
 
 class Editor(w.VBox):
@@ -148,6 +150,25 @@ class Editor(w.VBox):
                 field.value = field.value or _SOME
             elif field.description == "Shape":
                 field.value = field.value or "1"
+
+    def fill_again(self, array: NDArray | None) -> None:
+        """Take what was sent before: as text, where it is short and reads as the same."""
+        if array is None:
+            self.source.value = LEFT_OUT
+        elif TYPED in self.source.options and (text := self._text(array)):
+            self.source.value = TYPED
+            self.fields[TYPED][0].value = text
+        else:
+            self.fill(array)
+
+    def _text(self, array: NDArray) -> str:
+        if array.size > _SHORT:
+            return ""
+        text = answers.raw(array)
+        try:
+            return text if answers.raw(values.from_text(self.name, text, self.spec)) == text else ""
+        except CallError:
+            return ""
 
     def read(self) -> NDArray | None:
         """Return the array, or None when the input is left out; BadInput when there is none."""

@@ -1,5 +1,6 @@
 """The explorer: what is served, a form for it, the call as code, its answer, all calls so far."""
 
+import contextlib
 import functools
 import threading
 import time
@@ -74,7 +75,7 @@ class Explorer(w.VBox):
         )
         self.status = w.HTML()
         self.answer = AnswerPane()
-        self.history = HistoryPane(fields, self._look_back, self._send_again)
+        self.history = HistoryPane(fields, self._later, self._look_back, self._send_again)
         served = w.HTML(f"<h3>{_('What is served')}</h3>")
         inputs = w.HTML(f"<h3>{_('Inputs')}</h3>")
         column = _classed(w.VBox([served, self.chooser, inputs, self._form_box]), "otw-inputs")
@@ -262,10 +263,19 @@ class Explorer(w.VBox):
         return form.requests()
 
     def _look_back(self, record: Record) -> None:
-        self._later(lambda: self.answer.show([record]))
+        self._fill_again(record.request)
+        self.answer.show([record])
+        self.tabs.selected_index = 0
 
     def _send_again(self, record: Record) -> None:
-        self._later(lambda: self._start([record.request], (record.protocol,)))
+        self._fill_again(record.request)
+        self._start([record.request], (record.protocol,))
+
+    def _fill_again(self, request: Request) -> None:
+        """Fill in what was sent, if what it was sent to is still there."""
+        if self.chooser.choose_again(request.endpoint, request.target):
+            with contextlib.suppress(BadInput):  # a form that cannot take all of it back
+                self._filled().fill_again(request.payload)
 
     def _start(self, requests: Sequence[Request], protocols: Sequence[str]) -> None:
         if self.sending:

@@ -1,7 +1,7 @@
 """What is below the form: the call as code, the answer, and the calls so far."""
 
-import base64
 import dataclasses
+import datetime
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
@@ -16,7 +16,8 @@ from helpers.language import _
 from workbench import answers
 from workbench.answers import drawings
 from workbench.code.previews import PROTOCOLS, TITLES, Preview
-from workbench.explorer.calls import Record, joined, to_csv
+from workbench.explorer import export
+from workbench.explorer.calls import Record, joined
 from workbench.explorer.comparison import are_arrays, difference
 from workbench.fields import Fields, button, scrolling, status
 from workbench.watching import PARTS
@@ -191,30 +192,44 @@ def _times(by_protocol: Mapping[str, Sequence[Record]]) -> str:
 
 
 class HistoryPane(w.VBox):
-    """Every call so far: look at its answer, send it again, export all as CSV.
+    """Every call so far: bring its inputs and answer back, send it again, export all as files.
 
     Parameters
     ----------
     fields : Fields
+    later : callable
+        Given a function, calls it off the kernel's main thread.
     look : callable
-        Given a record, shows its answer.
+        Given a record, shows its inputs and its answer.
     send : callable
         Given a record, sends its request again.
     """
 
     def __init__(
-        self, fields: Fields, look: Callable[[Record], None], send: Callable[[Record], None]
+        self,
+        fields: Fields,
+        later: Callable[[Callable[[], None]], None],
+        look: Callable[[Record], None],
+        send: Callable[[Record], None],
     ) -> None:
         self.records: list[Record] = []
         self._sizes: list[int] = []
-        self.calls = fields(w.Dropdown, "Calls", "The calls so far, the last one first")
+        self.calls = fields(w.Dropdown, "Calls", _("The calls so far, the last one first"))
         self.show = button(
-            "Show answer", "Show what came of this call", lambda: self._with_chosen(look)
+            _("Show"),
+            _("Fill in what was sent, and show what came of it"),
+            lambda: later(lambda: self._with_chosen(look)),
         )
         self.again = button(
-            "Send again", "The same inputs to the same place", lambda: self._with_chosen(send)
+            _("Send again"),
+            _("The same inputs to the same place"),
+            lambda: later(lambda: self._with_chosen(send)),
         )
-        self.export = button("Export CSV", "All calls, without their arrays", self._export)
+        self.export = button(
+            _("Export"),
+            _("Write all inputs and outputs as files, and a table of the calls"),
+            lambda: later(self._export),
+        )
         self.status = w.HTML()
         super().__init__([self.calls, fields.row(self.show, self.again, self.export), self.status])
 
@@ -239,22 +254,26 @@ class HistoryPane(w.VBox):
     def _with_chosen(self, do: Callable[[Record], None]) -> None:
         record = self.records[self.calls.value - 1] if self.records else None
         if record is None:
-            self.status.value = status("grey", "No call has been made yet.")
+            self.status.value = status("grey", _("No call has been made yet."))
         elif record.request.payload is None:
-            self.status.value = status("grey", "Its arrays were dropped, to save memory.")
+            self.status.value = status("grey", _("Its arrays were dropped, to save memory."))
         else:
             self.status.value = ""
             do(record)
 
     def _export(self) -> None:
         if not self.records:
-            self.status.value = status("grey", "No call has been made yet.")
+            self.status.value = status("grey", _("No call has been made yet."))
             return
-        content = base64.b64encode(to_csv(self.records).encode("utf-8-sig")).decode()
-        self.status.value = (
-            f"<a download='calls.csv' href='data:text/csv;base64,{content}'>"
-            f"Download calls.csv, {len(self.records)} calls</a>"
-        )
+        folder = Path(f"calls-{datetime.datetime.now():%Y%m%d-%H%M%S}")
+        try:
+            count = export.write(folder, self.records)
+        except OSError as error:
+            words = _("The calls are not written: {why}.", why=error.strerror)
+            self.status.value = status("red", words)
+            return
+        words = _("{count} files are in the folder {folder}.", count=count, folder=folder.resolve())
+        self.status.value = status("green", words)
 
 
 def _line(number: int, record: Record) -> str:

@@ -30,6 +30,7 @@ class Form(w.VBox):
 
     TIMEOUT = 10.0  # seconds, to begin with
     protocols: tuple[str, ...]  # over which it can be called
+    fill: Any  # from a cell: a method, whose arguments are the form's own
 
     def __init__(
         self, entry: Entry, signature_name: str, fields: Fields, changed: Callable[[], object]
@@ -67,6 +68,10 @@ class Form(w.VBox):
     def requests(self) -> list[Request]:
         """Return what is to be sent, one request for each call; BadInput when it cannot be."""
         raise NotImplementedError
+
+    def fill_again(self, payload: Any) -> None:
+        """Fill in what an earlier request sent."""
+        self.fill(payload)
 
     def check(self) -> bool:
         """Show what would be sent, or why nothing can be; returns which of both."""

@@ -73,6 +73,11 @@ class PredictForm(SignatureForm):
         for name in self.signature.inputs:
             self.editors[name].fill_at_random()
 
+    def fill_again(self, payload: Mapping[str, NDArray]) -> None:
+        """Fill in what an earlier request sent; what it left out is left out again."""
+        for name in self.signature.inputs:
+            self.editors[name].fill_again(payload.get(name))
+
     def check(self) -> bool:
         """Show beside each input whether it fits; returns whether all do."""
         fit = [editor.check() for editor in list(self.editors.values())]
