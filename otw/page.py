@@ -8,13 +8,17 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import nbformat
+import tornado.web
+from jupyter_core.utils import ensure_async
 from jupyter_server.log import log_request
 from tornado.httpserver import HTTPServer
 from traitlets.config import Config
 from voila.app import Voila
+from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
+from voila.tornado.handler import TornadoVoilaHandler
 
 from helpers.channels import MAX_MESSAGE
 from helpers.endpoints import Endpoint
@@ -23,7 +27,7 @@ from otw.terminal import PASSWORD
 # Bytes of a file on its way from the browser: more than a message, so that a form can still say
 # that it is too large.
 MAX_UPLOAD = 2 * MAX_MESSAGE
-IDLE = 60  # seconds without a page until a kernel is ended
+IDLE = 600  # seconds without a page until its kernel is ended, and what was done there is gone
 # Voila's page names style sheets elsewhere, and widgets may: the browser is to ask for none.
 # And no page from elsewhere is to show this one in a frame, where a click on it is a click here.
 _FROM_HERE_ONLY = (
@@ -73,8 +77,52 @@ def voila(notebook: nbformat.NotebookNode, folder: Path, token: str) -> Voila:
     return made
 
 
+class _Page(TornadoVoilaHandler):
+    """One page, for all who have the token: loaded again, it has its kernel, and all that is there.
+
+    Voila would start a kernel each time, and end it when a tab is closed or loaded again.
+    """
+
+    made = asyncio.Lock()  # one at a time; a second tab waits for it
+    html: ClassVar[list[str]] = []
+    kernel = ""
+    theme = ""
+
+    @tornado.web.authenticated
+    async def get(self, path: str | None = None) -> None:
+        """Send the page that is there; else, or in another theme, make one."""
+        cls = type(self)
+        theme = self.get_argument("theme", "")
+        async with self.made:
+            if theme == self.theme and await self._is_alive():
+                self.set_header("Cache-Control", "no-store")
+                self.write("".join(self.html))
+                return
+            others = set(self.kernel_manager.list_kernel_ids())
+            html = []
+            async for part in self.get_generator(path=path):
+                html.append(part)
+                self.write(part)
+                self.flush()  # not awaited: who has gone meanwhile finds it when coming back
+            cls.html = html
+            cls.theme = theme
+            cls.kernel = next(iter(set(self.kernel_manager.list_kernel_ids()) - others), "")
+
+    async def _is_alive(self) -> bool:
+        kernels = self.kernel_manager
+        return self.kernel in kernels and await ensure_async(kernels.is_alive(self.kernel))
+
+
 class _Voila(Voila):
-    """Voila in an event loop that is not its own."""
+    """Voila in an event loop that is not its own, with a page that stays."""
+
+    def init_handlers(self) -> list:
+        """Return Voila's handlers, with our page, and without the end of a kernel with its tab."""
+        return [
+            (address, _Page if handler is TornadoVoilaHandler else handler, *more)
+            for address, handler, *more in super().init_handlers()
+            if handler is not VoilaShutdownKernelHandler
+        ]
 
     def listen(self) -> None:
         """Leave this, and the end, to `serve`: Voila's own leaves a file behind."""
@@ -96,16 +144,11 @@ def _config(path: Path, token: str) -> Config:
             "token": token,
             "tornado_settings": tornado,
         },
-        VoilaConfiguration={"prelaunch_hook": _set_xsrf_cookie},
         VoilaExecutor={"allow_errors": True},  # they are shown as cards
-        # A tab that is closed ends its kernel; this is for browsers that could not tell so.
         MappingKernelManager={"cull_idle_timeout": IDLE, "cull_interval": max(1, IDLE // 4)},
-        KernelManager={"transport_encryption": "auto"},
+        # A kernel that was started again would know of no explorer.
+        KernelManager={"transport_encryption": "auto", "autorestart": False},
     )
-
-
-def _set_xsrf_cookie(handler: Any, **of: Any) -> None:
-    _ = handler.xsrf_token  # without it, Voila refuses what its page says when it is closed
 
 
 async def serve(

@@ -416,6 +416,7 @@ def test_saved_closed_and_opened_again_it_is_there_without_what_was_uploaded(
     assert len(saved(page, lab, name)) < 500_000
     open_chapter(page, lab, name)  # its kernel runs on
     assert explorer.boxes() == boxes
+    expect(explorer.calls).to_have_count(1)
     explorer.upload(IMAGES / "digits-09.png")
     expect(explorer.told("of digits-09.png")).to_be_visible()
     explorer.send()
@@ -426,6 +427,26 @@ def test_saved_closed_and_opened_again_it_is_there_without_what_was_uploaded(
     open_chapter(page, lab, name)  # another kernel, which knows of no explorer
     assert explorer.boxes() == boxes
     expect(page.get_by_text("Error displaying widget")).to_have_count(0)
+
+
+def test_a_page_that_is_loaded_again_has_its_form_answer_and_history(
+    page: Page, service: PrivateEndpoint
+) -> None:
+    with in_voila(page, service) as explorer:
+        explorer.field("features").select_option("typed")
+        explorer.field("Value").fill("5.1 3.5 1.4 0.2")
+        explorer.send()
+        explorer.field("Value").fill("6.3 3.3 6.0 2.5")
+        explorer.send()
+        page.reload()
+        expect(explorer.field("Value")).to_have_value("6.3 3.3 6.0 2.5")
+        expect(explorer.calls).to_have_count(2)
+        explorer.open("History")
+        explorer.field("Calls").select_option(index=1)
+        explorer.button("Show").click()
+        expect(explorer.part.get_by_role("table", name="probabilities")).to_be_visible()
+        expect(explorer.field("Value")).to_have_value("[[5.1, 3.5, 1.4, 0.2]]")
+        explorer.send()
 
 
 def test_a_password_opens_a_service_and_is_not_in_the_file(page: Page, lab: Lab) -> None:

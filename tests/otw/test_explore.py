@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -272,29 +274,44 @@ def test_a_large_upload_reaches_the_kernel(page: Page) -> None:
     assert kernel.send_back(LARGE) == hashlib.sha256(LARGE).hexdigest()
 
 
-def test_a_tab_that_is_closed_ends_its_kernel_alone(page: Page) -> None:
-    before = set(page.kernels())  # of other tests: they may end meanwhile
-    kernel = page.kernel_id(page.open())
-    (closed,) = set(page.kernels()) - before
+def test_a_page_that_is_loaded_again_has_its_kernel_and_what_was_done_there(page: Page) -> None:
+    text = page.open()
+    kernel = page.kernel(text)
+    states = json.loads(kernel.states("names, with commas"))["data"]["states"]
+    [models] = [each for each in states if states[each]["state"].get("value") == "digits"]
+    update = {"method": "update", "state": {"value": "typed here"}, "buffer_paths": []}
+    kernel.done(kernel.tell("comm_msg", {"comm_id": models, "data": update}))
+    before = page.kernels()
+    answer = page.http.post(f"{page.address}/voila/api/shutdown/{page.kernel_id(text)}", timeout=30)
+    assert answer.status_code == 403, "what Voila's page says when a tab is closed"
+    assert page.open() == text
+    assert page.kernels() == before
+    page.kernel(text).states("typed here")
+
+
+def test_a_page_whose_kernel_has_died_is_made_anew(start: Callable[..., Page]) -> None:
+    page = start("127.0.0.1:1", "--model", "digits")
     page.open()
-    (other,) = set(page.kernels()) - before - {closed}
-    answer = page.http.post(
-        f"{page.address}/voila/api/shutdown/{kernel}",
-        data={"_xsrf": page.http.cookies["_xsrf"]},
-        timeout=30,
-    )
-    assert answer.status_code == 204
-    assert not closed.is_running()
-    assert other.is_running()
+    for kernel in page.kernels():
+        kernel.kill()
+    page.kernel(page.open()).states("What it usually means")
+
+
+def test_two_tabs_at_once_have_one_kernel(start: Callable[..., Page]) -> None:
+    page = start("127.0.0.1:1", "--model", "digits")
+    with ThreadPoolExecutor() as tabs:
+        one, other = tabs.map(lambda _: page.open(), range(2))
+    assert one == other
+    assert len(page.kernels()) == 1
 
 
 def test_a_kernel_that_no_page_is_connected_to_ends(start: Callable[..., Page]) -> None:
-    assert explore_page.IDLE == 60
+    assert explore_page.IDLE == 600
     page = start("127.0.0.1:1", first="from otw import page; page.IDLE = 3; ")
     page.open()
     (lost,) = page.kernels()
-    kept = page.kernel(page.open())
     lost.wait(timeout=120)
+    kept = page.kernel(page.open())
     kept.done(kept.tell("kernel_info_request", {}))
 
 
