@@ -40,7 +40,7 @@ def _explore(endpoint: Endpoint, arguments: argparse.Namespace) -> None:
 
         token = secrets.token_hex(24)
         notebook = page.notebook(f"Explorer · {address}", endpoint, names, arguments.timeout)
-        os.environ.update(page.environment(folder))
+        os.environ.update(page.environment(folder) | page.secrets(endpoint))
         voila = page.voila(notebook, folder, token)
 
         def ready() -> None:

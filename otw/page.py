@@ -21,9 +21,10 @@ from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
 from voila.tornado.handler import TornadoVoilaHandler
 
 from helpers.channels import MAX_MESSAGE
-from helpers.endpoints import Endpoint
+from helpers.endpoints import Endpoint, headers
 from otw.terminal import PASSWORD
 
+_VARIABLES = {"password": PASSWORD, "token": "OTW_MODELARTS_TOKEN"}
 # Bytes of a file on its way from the browser: more than a message, so that a form can still say
 # that it is too large.
 MAX_UPLOAD = 2 * MAX_MESSAGE
@@ -41,8 +42,10 @@ def notebook(
     """Make the notebook that shows the explorer; the password stays in the environment."""
     code = f"""%load_ext workbench
 import os
-from helpers.endpoints import Endpoint
+from helpers.endpoints import Endpoint, headers
+from helpers.errors import places
 from workbench.explorer import Explorer
+places.here = places.TERMINAL
 os.chdir({os.getcwd()!r})
 Explorer({_as_code(endpoint)}, names={list(names)!r}, timeout={timeout!r})"""
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -52,11 +55,20 @@ Explorer({_as_code(endpoint)}, names={list(names)!r}, timeout={timeout!r})"""
 
 
 def _as_code(endpoint: Endpoint) -> str:
-    if endpoint.user:
-        return f"{endpoint!r}.replace(password=os.environ[{PASSWORD!r}])"
-    if endpoint.tls:
-        return repr(endpoint)
-    return repr(endpoint.rest or endpoint.grpc)  # there may be a profile that knows more of it
+    if endpoint.public().keys() <= {"kind", "grpc", "rest", "model", "models"}:
+        return repr(endpoint.grpc or endpoint.rest)  # a profile may know more of it by then
+    secret = [field for field in _VARIABLES if getattr(endpoint, field)]
+    read = ", ".join(f"{field}=os.environ[{_VARIABLES[field]!r}]" for field in secret)
+    return f"{endpoint!r}.replace({read})"
+
+
+def secrets(endpoint: Endpoint) -> dict[str, str]:
+    """Return the environment that has an endpoint's secrets, as its notebook reads them."""
+    values = {name: getattr(endpoint, field) for field, name in _VARIABLES.items()}
+    public = endpoint.public().get("headers", {})
+    given = dict(endpoint.headers).items()
+    values |= {headers.variable(name): value for name, value in given if public[name] != value}
+    return {name: value for name, value in values.items() if value}
 
 
 def environment(folder: Path) -> dict[str, str]:

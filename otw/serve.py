@@ -167,13 +167,22 @@ def save_profile(endpoint: Endpoint) -> str:
     """Save the profile, but not over somebody's profile of something else; says what was done."""
     name = endpoint.model
     path = profiles.path()
-    old = profiles.read()[0].get(name)
+    saved, _problems = profiles.read()
+    old = saved.get(name)
     if old and not (
         old.kind == "tfserving" and old.model == name and old.grpc.startswith(f"{processes.HOST}:")
     ):
         return f"No profile was saved: {path} has another one called {name}. --name gives a name."
+    # Of models that were served at this port before, and are no longer.
+    before = [
+        other
+        for other, profile in saved.items()
+        if {profile.grpc, profile.rest} & {endpoint.grpc, endpoint.rest}
+        and profile
+        == endpoint.replace(grpc=profile.grpc, rest=profile.rest, model=other, models=[other])
+    ]
     try:
-        profiles.save(name, endpoint)
+        profiles.save(name, endpoint, instead_of=before)
     except errors.BadInput as error:
         return f"No profile was saved: {error}"
     return f"Saved as profile {name} in {path}."

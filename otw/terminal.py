@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from helpers import channels, errors
 from helpers.endpoints import Endpoint
+from helpers.errors import places
 from helpers.errors.explanations import cut
 from helpers.language import _
 from helpers.progress import bar
 from otw import statuses
-from workbench.explorer.addresses import endpoint_at
+from workbench.explorer.addresses import endpoint_at, is_modelarts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,6 +48,7 @@ def guarded(
 ) -> int:
     """Run a command on the endpoint that the arguments name; returns the exit status."""
     try:
+        places.here = places.TERMINAL
         if sys.stdout is None:
             raise AskedWrongly("Standard output is closed.")
         command(_endpoint(arguments), arguments)
@@ -68,14 +70,12 @@ def _fail(text: str, status: int) -> int:
     from workbench.answers.listings import printable  # 0.1 s
 
     with contextlib.suppress(OSError):
-        print(f"otw: {printable(text)}", file=sys.stderr)
+        print(f"otw: {printable(places.worded(text))}", file=sys.stderr)
     return status
 
 
 def _hint(error: errors.CallError, arguments: argparse.Namespace) -> str:
-    if isinstance(error, errors.DeadlineExceeded):
-        return " Here it is --timeout."
-    if not isinstance(error, errors.NotThisProtocol):
+    if not isinstance(error, errors.NotThisProtocol) or is_modelarts(arguments.address):
         return ""
     bare = arguments.address.rpartition("//")[2]
     if _is_rest(arguments):
@@ -90,39 +90,96 @@ def _is_rest(arguments: argparse.Namespace) -> bool:
 def _endpoint(arguments: argparse.Namespace) -> Endpoint:
     """Make the endpoint, and open its channel or session: nothing is sent yet."""
     address = arguments.address.strip().rstrip("/")
+    tls = arguments.tls or arguments.ca_file or arguments.cert
     if "://" not in address and arguments.protocol == "rest":
-        address = f"{'https' if arguments.tls or arguments.ca_file else 'http'}://{address}"
+        address = f"{'https' if tls else 'http'}://{address}"
     if "://" in address:
         if arguments.protocol == "grpc" or address.startswith("grpc"):
             raise AskedWrongly(
                 "gRPC takes HOST:PORT, without http:// or grpc://, and has its own port."
             )
-        if address.startswith("http://") and (arguments.tls or arguments.ca_file):
+        if address.startswith("http://") and tls:
             raise AskedWrongly("http:// is not encrypted. Write https://, or leave TLS out.")
-    if arguments.user and PASSWORD not in os.environ:
-        raise AskedWrongly(f"--user needs a password in the environment variable {PASSWORD}.")
     try:
         profile = endpoint_at(address)
-        endpoint = Endpoint(
-            "tfserving",
-            rest=profile.rest if "://" in address else "",
-            grpc="" if "://" in address else profile.grpc,
-            tls=arguments.tls,
-            ca_file=arguments.ca_file,
-            model=arguments.model,
-            models=tuple(dict.fromkeys(filter(None, (profile.model, *profile.models)))),
-            version=arguments.version,
-            version_label=arguments.label,
-            user=arguments.user,
-            password=os.environ[PASSWORD] if arguments.user else "",
-        )
+        given = _given(arguments, profile)
+        if arguments.asked != "explore":  # which shows both protocols
+            given["rest" if profile.grpc == address else "grpc"] = ""
+        endpoint = profile.replace(**given)
+        if endpoint.sends_user and not endpoint.password:
+            raise AskedWrongly(
+                _(
+                    "{user} needs a password in the environment variable {variable}.",
+                    user="--user" if arguments.user else endpoint.user,
+                    variable=PASSWORD,
+                )
+            )
+        if endpoint.kind == "modelarts":
+            from helpers import modelarts  # others need none of it
+
+            modelarts.check_caller(endpoint)
         (channels.session if endpoint.rest else channels.channel)(endpoint)
     except errors.BadInput as error:
         raise AskedWrongly(str(error)) from error
     return endpoint
 
 
+def _given(arguments: argparse.Namespace, profile: Endpoint) -> dict[str, Any]:
+    """Return the fields that the command line has; others stay as the profile has them."""
+    service = profile.kind == "modelarts"
+    if service and arguments.model:
+        raise AskedWrongly(
+            _("The address of a ModelArts service names what is called. Leave MODEL out.")
+        )
+    if arguments.model is None and not service:
+        raise AskedWrongly(_("Name the model, behind the address: MODEL."))
+    fields = {
+        "tls": arguments.tls,
+        "ca_file": arguments.ca_file,
+        "cert_file": arguments.cert,
+        "key_file": arguments.key,
+        "headers": _headers(arguments.header, profile),
+        "token": "".join(_lines(arguments.token_file)).strip() if arguments.token_file else "",
+        "user": arguments.user,
+        "password": os.environ.get(PASSWORD, "") if arguments.user or profile.sends_user else "",
+    }
+    called = {
+        "model": arguments.model or "",
+        "version": arguments.version,
+        "version_label": arguments.label,
+    }
+    return {field: value for field, value in fields.items() if value} | called
+
+
+def _headers(words: list[str], profile: Endpoint) -> dict[str, str]:
+    if not words:
+        return {}
+    from helpers.endpoints import headers  # most have none
+
+    lines = [line for word in words for line in (_lines(word[1:]) if word[:1] == "@" else [word])]
+    given = headers.from_lines(lines)
+    names = {name.lower() for name in given}
+    kept = {
+        name: value for name, value in dict(profile.headers).items() if name.lower() not in names
+    }
+    return kept | given
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        with open(os.path.expanduser(path), encoding="utf-8") as file:
+            return file.read(1_000_000).splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or _("it is no text")
+        raise AskedWrongly(_("{path} cannot be read: {why}.", path=path, why=why)) from error
+
+
 def _describe(endpoint: Endpoint, arguments: argparse.Namespace) -> None:
+    if endpoint.kind == "modelarts":
+        from otw import services  # 0.1 s
+
+        services.describe(endpoint, arguments)
+        return
     # 0.1 s
     from helpers import tfserving
     from workbench.answers import listings
@@ -137,12 +194,17 @@ def _describe(endpoint: Endpoint, arguments: argparse.Namespace) -> None:
 
 
 def _predict(endpoint: Endpoint, arguments: argparse.Namespace) -> None:
+    if arguments.save:
+        _make_folder(arguments.save)
+    if endpoint.kind == "modelarts":
+        from otw import services  # 0.1 s
+
+        services.infer(endpoint, arguments)
+        return
     # 0.1 s
     from helpers import tfserving
     from workbench.answers import listings
 
-    if arguments.save:
-        _make_folder(arguments.save)
     signatures = tfserving.signatures(endpoint, timeout=arguments.timeout)
     inputs, count = _inputs(arguments, signatures)
     several = count > 1
@@ -195,7 +257,7 @@ def _inputs(arguments: argparse.Namespace, signatures: "Signatures") -> tuple[li
     if (arguments.signature or DEFAULT_SIGNATURE) not in signatures:
         check_inputs(signatures, arguments.signature, {})  # raises, and says which there are
     wanted = signatures[arguments.signature or DEFAULT_SIGNATURE]
-    words = [*arguments.input, *arguments.inputs]
+    words = arguments.input
     if sum(word.endswith("=@-") for word in words) > 1:
         raise AskedWrongly("Standard input can be read once only, so @- is for one input.")
     by_name: dict[str, list[str]] = {}
@@ -248,9 +310,9 @@ def _read(row: _Input, number: int) -> "NDArray":
         if path == "-":
             if sys.stdin is None:
                 raise AskedWrongly("Standard input is closed, so @- cannot be read.")
-            return _from_file(row, "", _content(sys.stdin.buffer), note)
+            return _from_file(row, "", content(sys.stdin.buffer), note)
         with open(path, "rb") as file:
-            return _from_file(row, path, _content(file), note)
+            return _from_file(row, path, content(file), note)
     except OSError as error:
         why = error.strerror or error
         raise errors.BadInput(f"Input {row.name!r}: {path} cannot be read: {why}.") from error
@@ -258,16 +320,16 @@ def _read(row: _Input, number: int) -> "NDArray":
         raise errors.BadInput(f"{text}: {error}") from error
 
 
-def _from_file(row: _Input, path: str, content: bytes, note: Callable[[str], object]) -> "NDArray":
+def _from_file(row: _Input, path: str, read: bytes, note: Callable[[str], object]) -> "NDArray":
     # 0.1 s
     from workbench.values import pictures
     from workbench.values import reading as values
 
     preprocessing = None
-    if row.preprocessing and pictures.is_picture(content):
+    if row.preprocessing and pictures.is_picture(read):
         preprocessing = pictures.chosen(row.name, row.spec, **row.preprocessing)
     return values.from_file(
-        row.name, path, content, row.spec, preprocessing, texts=row.texts, note=note
+        row.name, path, read, row.spec, preprocessing, texts=row.texts, note=note
     )
 
 
@@ -282,7 +344,8 @@ def _tell(row: _Input, sentence: str) -> None:
         print(printable(f"{word}: {sentence}"), file=sys.stderr)
 
 
-def _content(file: BinaryIO) -> bytes:
+def content(file: BinaryIO) -> bytes:
+    """Read a file, but not much more than a message may have."""
     return file.read(channels.MAX_MESSAGE + 1)  # one more, so that it is seen to be too large
 
 

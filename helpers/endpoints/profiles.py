@@ -4,7 +4,7 @@ import os
 import re
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from helpers.endpoints.endpoint import Endpoint, from_mapping
@@ -62,7 +62,7 @@ def get(kind: str, name: str) -> Endpoint:
     raise BadInput(" ".join([missing, listed, *problems]))
 
 
-def save(name: str, endpoint: Endpoint) -> None:
+def save(name: str, endpoint: Endpoint, *, instead_of: Iterable[str] = ()) -> None:
     """Write a profile, and keep whatever else is in the file.
 
     Parameters
@@ -72,6 +72,8 @@ def save(name: str, endpoint: Endpoint) -> None:
     endpoint : Endpoint
         Its secrets are not written: of headers their names, and the environment variables that
         have their values.
+    instead_of : iterable of str
+        Profiles that are taken out.
 
     Raises
     ------
@@ -98,6 +100,8 @@ def save(name: str, endpoint: Endpoint) -> None:
                 inline = tomlkit.inline_table()
                 inline.update(fields["headers"])
                 fields["headers"] = inline
+            for replaced in instead_of:
+                document.pop(replaced, None)
             document[name] = fields
             _replace(tomlkit.dumps(document))
     except (OSError, ValueError) as error:  # tomlkit's errors are ValueErrors

@@ -104,13 +104,15 @@ class ServiceFailed(CallError):
     """The service took the request and failed on its own side."""
 
 
-def explain(error: BaseException) -> "Explanation":
+def explain(error: BaseException, place: str = "") -> "Explanation":
     """Say what happened, what it usually means and what to check.
 
     Parameters
     ----------
     error : BaseException
         Of this tree, or as grpc, requests, urllib3, ssl, socket and json raise it.
+    place : str, optional
+        One of `places`: what to give is said as Python, as a form's fields or as flags.
 
     Returns
     -------
@@ -124,4 +126,4 @@ def explain(error: BaseException) -> "Explanation":
     """
     from helpers.errors import explanations  # optional: calls that succeed need none of it
 
-    return explanations.explain(error)
+    return explanations.explain(error, place)

@@ -1,12 +1,13 @@
 """What an error means and what to check: `errors.explain` in words, and as a card in a notebook."""
 
 import dataclasses
+import functools
 import re
 from collections.abc import Iterator
 from html import escape
 from typing import Any
 
-from helpers.errors import meanings
+from helpers.errors import meanings, places
 
 _LONGEST = 400  # letters of a message; more is somebody's whole page
 _DEEPEST = 12  # exceptions in a chain that are looked at
@@ -58,7 +59,7 @@ class Explanation:
         )
 
 
-def explain(error: BaseException) -> Explanation:
+def explain(error: BaseException, place: str = "") -> Explanation:
     """Explain an exception of this project, or one as grpc, requests, ssl, ... raise it."""
     chain = list(_chain(error))
     text = "\n".join(map(_text, chain))
@@ -68,7 +69,9 @@ def explain(error: BaseException) -> Explanation:
     host = address.rpartition(":")[0] or address
     checks = row.check.replace("{address}", address).replace("{host}", host)
     message = str(error) if _is_ours(error) else _text(error)
-    return Explanation(_title(error), cut(message), row.means, tuple(checks.split(" ;; ")))
+    worded = functools.partial(places.worded, place=place)
+    sentences = tuple(map(worded, checks.split(" ;; ")))
+    return Explanation(_title(error), worded(cut(message)), row.means, sentences)
 
 
 def cut(text: str) -> str:

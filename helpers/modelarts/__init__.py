@@ -291,7 +291,8 @@ def check_caller(endpoint: Endpoint) -> None:
     raise errors.BadInput(
         _(
             "ModelArts asks who is calling. Give a token: endpoint.replace(token=...). Or, for a "
-            "token to be fetched with user and password, what is missing: {give}.",
+            "token to be fetched with user and password, what is missing: {give}. Or an access "
+            "key: endpoint.replace(auth='signature', user=AK, password=SK).",
             give=give,
         )
     )

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from helpers import endpoints
-from helpers.endpoints import Endpoint
+from helpers.endpoints import Endpoint, profiles
 from helpers.errors import BadInput
 from helpers.serving_api import saved_model_pb2
 from helpers.tfserving import VersionStatus
@@ -650,3 +650,28 @@ def test_a_profile_of_this_machine_counts_as_ones_own(
     assert serve.save_profile(old).startswith("Saved")
     assert serve.save_profile(old.replace(grpc="127.0.0.1:8520")).startswith("Saved")
     assert "127.0.0.1:8520" in (tmp_path / "endpoints.toml").read_text(encoding="utf-8")
+
+
+def test_a_second_model_at_a_port_replaces_the_first_ones_profile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTW_ENDPOINTS", str(tmp_path / "endpoints.toml"))
+
+    def of(name: str, port: int = 8520, rest: int = 8521, signature: str = "") -> Endpoint:
+        return Endpoint(
+            "tfserving",
+            grpc=f"127.0.0.1:{port}",
+            rest=f"http://127.0.0.1:{rest}",
+            model=name,
+            models=(name,),
+            signature_name=signature,
+        )
+
+    serve.save_profile(of("elsewhere", 8530, 8531))
+    serve.save_profile(of("alpha"))
+    profiles.save("mine", of("alpha", signature="mine"))
+    serve.save_profile(of("beta", rest=8541))
+    assert list(profiles.read()[0]) == ["elsewhere", "mine", "beta"]
+    profiles.save("alpha", of("alpha"))  # as an earlier version left it
+    there = addresses.endpoint_at("127.0.0.1:8520")
+    assert there.models == ("alpha", "beta")

@@ -438,7 +438,7 @@ def test_no_answer_in_time(service: Any) -> None:
 def test_no_time_at_all_is_no_answer_in_time(service: Endpoint, command: str) -> None:
     told = otw(command, service.rest, "iris", "--timeout=0.000001")
     assert (told.returncode, told.stdout) == (7, "")
-    assert "Here it is --timeout." in told.stderr
+    assert "(--timeout SECONDS)" in told.stderr
 
 
 def test_a_profile_of_the_address_knows_the_models(service: Endpoint, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What is served at an endpoint: models with their versions and signatures, or services."""
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ from helpers.errors import (
     DeadlineExceeded,
     NotAuthenticated,
     NotThisProtocol,
+    UnknownModel,
 )
 from helpers.images import file_bytes
 from helpers.tfserving import VersionStatus
@@ -111,7 +113,12 @@ def _services(endpoint: Endpoint, timeout: float) -> list[Entry]:
     here = Entry(endpoint.rest.rpartition("/")[2], endpoint, note="this endpoint")
     if endpoint.auth:  # only a token may list
         return [here]
-    services = modelarts.services(endpoint, timeout=timeout)
+    services = []
+    if not endpoint.token:  # which does not say of which project it is
+        with contextlib.suppress(UnknownModel, NotThisProtocol):  # its management is elsewhere
+            services = modelarts.services(endpoint, timeout=timeout)
+    if not services:
+        modelarts.check(endpoint, timeout=timeout)
     return [_service(endpoint, service) for service in services] or [here]
 
 
@@ -121,7 +128,7 @@ def _service(endpoint: Endpoint, service: Any) -> Entry:
     note = str(fields.get("status", ""))
     try:
         address = fields.get("access_address") or ""  # of those that run only
-        return Entry(name, endpoint.replace(rest=address), note=note)
+        return Entry(name, endpoint.at(address), note=note)
     except BadInput as error:  # of this one, and the others are there
         return Entry(name, endpoint, note=note, error=error)
 
