@@ -2,14 +2,17 @@
 
 import concurrent.futures
 import time
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
 import ipywidgets as w
 
 from helpers import ccai, endpoints, modelarts, tfserving
-from helpers.endpoints import Endpoint, profiles
-from helpers.errors import BadInput, CallError, explain
+from helpers.endpoints import Endpoint, headers, profiles
+from helpers.endpoints.endpoint import SECRETS
+from helpers.errors import BadInput, CallError, explain, places
+from helpers.language import _
 from workbench import proxies
 from workbench.fields import LAMPS, Fields, button, read_version, status, version_text
 
@@ -20,7 +23,8 @@ _AUTH = [
     ("AppCode, as the password", "appcode"),
 ]
 # Of an endpoint: what a field here has, under the same name, and what of a profile has none.
-_FIELDS = ("rest", "grpc", "tls", "ca_file", "user", "auth", "iam", "domain", "project")
+_FILES = ("ca_file", "cert_file", "key_file")
+_FIELDS = ("rest", "grpc", "tls", *_FILES, "user", "auth", "iam", "domain", "project")
 _KEPT = ("models", "verify", "no_proxy", "retries")
 TIMEOUT = 5.0  # seconds for a test of the connection
 _PAUSE = 0.4  # seconds without a key after which what was typed is tried
@@ -39,7 +43,8 @@ class EndpointPanel(w.VBox):
     model, signature_name : str
         Chosen at the beginning; of kind `tfserving` only.
 
-    The password is neither in the notebook, nor in its widgets' state, nor in a profile.
+    Password, token and the headers' values are neither in the notebook, nor in its widgets'
+    state, nor in a profile.
 
     Examples
     --------
@@ -53,7 +58,8 @@ class EndpointPanel(w.VBox):
     ) -> None:
         Endpoint(kind)  # or BadInput says which kinds there are
         self._kind = kind
-        self._password = ""
+        self._secrets = dict.fromkeys(SECRETS, "")
+        self._headers: dict[str, str] = {}
         self._fields = Fields()
         self._kept: dict[str, Any] = {}
         # One thread: answers arrive in the order of the questions, and never block the kernel.
@@ -70,7 +76,8 @@ class EndpointPanel(w.VBox):
         values = {n: v.strip() if isinstance(v, str) else v for n, v in values.items()}
         values |= {
             "kind": self._kind,
-            "password": self._password,
+            **self._secrets,
+            "headers": self._headers,
             "signature_name": self.signature.value or "",
             **read_version(self.version.value.strip(), _NEWEST),
             **self._kept,
@@ -96,13 +103,37 @@ class EndpointPanel(w.VBox):
         self.tls = field(w.Checkbox, "TLS", "Whether the connection is encrypted", indent=True)
         self.ca_file = field(w.Text, "CA file", "PEM file of your own authority, if it has one")
         self.user = field(w.Text, "User", "Who you are there; empty if nobody asks")
-        self.password = field(
-            w.Password,
-            "Password",
-            "Kept in this kernel's memory only",
-            changed=self._take_password,
+        kept = _("Kept in this kernel's memory only")
+
+        def secret(label: str, tooltip: str, taken: Callable[[], None]) -> w.Password:
+            options = {"changed": taken, "continuous_update": False}
+            return field(w.Password, label, tooltip, **options)
+
+        self.password = secret("Password", kept, lambda: self._take("password"))
+        self.token = secret(
+            _("Token"),
+            _("One that you have already: none is fetched. Kept in this kernel's memory only"),
+            lambda: self._take("token"),
+        )
+        self.header = self._fields(
+            w.Combobox,
+            _("Header"),
+            _("Its name, such as Authorization; over gRPC it is metadata"),
             continuous_update=False,
         )
+        self.header_value = secret(
+            _("Header's value"),
+            _("Such as Bearer ..., kept in this kernel's memory only; ${NAME} is a variable"),
+            self._take_header,
+        )
+        self.forget_header = button(
+            _("Remove header"), _("Send it no more"), self._forget_header, disabled=True
+        )
+        self.headers = self._fields(w.HTML, " ", "")
+        self.cert_file = field(
+            w.Text, _("Client certificate"), _("PEM file of your own, if the server asks for one")
+        )
+        self.key_file = field(w.Text, _("Client key"), _("PEM file of its key"))
         self.auth = field(w.Dropdown, "Way in", "How you prove who you are", options=_AUTH)
         self.iam = field(w.Text, "IAM address", "https://host: where tokens come from")
         self.domain = field(w.Text, "Domain", "The name of the account that the user belongs to")
@@ -119,17 +150,21 @@ class EndpointPanel(w.VBox):
         self.lamp = w.HTML()
         self.why = w.HTML()
         self.name = self._fields(w.Text, "Save as", "A name for this profile", placeholder="mine")
-        self.save = button("Save profile", "All fields but the password", self._save)
+        self.save = button("Save profile", _("All fields but secrets"), self._save)
         self.saved = w.HTML()
         self._show("grey", "not tested")
 
     def _rows(self) -> list[w.Widget]:
         caller = [self.ca_file, self.user, self.password]
+        value = self._fields.row(self.forget_header)
+        gateway = [self.header, self.header_value, value, self.cert_file, self.key_file]
+        folded = w.Accordion([w.VBox(gateway)], titles=[_("Headers and client certificate")])
+        more = [folded, self.headers, self.proxy]
         if self._kind == "modelarts":
             names = [self.domain, self.project]
-            own = [self.rest, self.hint, self.auth, self.iam, *caller, *names, self.proxy]
+            own = [self.rest, self.hint, self.auth, self.token, self.iam, *caller, *names, *more]
         else:
-            own = [self.rest, self.grpc, self.hint, self.tls, *caller, self.proxy]
+            own = [self.rest, self.grpc, self.hint, self.tls, *caller, *more]
         if self._kind == "tfserving":
             own += [self.model, self.version, self.signature]
         wrap = w.Layout(flex_flow="row wrap")
@@ -160,7 +195,9 @@ class EndpointPanel(w.VBox):
             endpoint = Endpoint(self._kind)
             self._show("red", str(error))
         self._kept = {field: getattr(endpoint, field) for field in _KEPT}
-        self._password = endpoint.password
+        self._secrets = {name: getattr(endpoint, name) for name in SECRETS}
+        self._headers = dict(endpoint.headers)
+        self._show_headers()
         fields = {name: getattr(self, name) for name in _FIELDS}
         with self._fields.quiet(*fields.values(), self.model, self.version):
             for name, field in fields.items():
@@ -173,12 +210,53 @@ class EndpointPanel(w.VBox):
         if endpoint.grpc or endpoint.rest:
             self._changed(typing=False)
 
-    def _take_password(self) -> None:
-        if self.password.value:
-            self._password = self.password.value
-            self.password.value = ""  # what a widget shows is stored with the notebook
-            self.password.placeholder = "kept in memory"
+    def _take(self, name: str) -> None:
+        field = getattr(self, name)
+        if field.value:
+            self._secrets[name] = _emptied(field)
             self._changed()
+
+    def _take_header(self) -> None:
+        if not self.header_value.value:
+            return
+        value = _emptied(self.header_value)
+        name = self.header.value.strip()
+        headers = {**self._without(name), name: value.strip()}
+        try:
+            endpoints.from_mapping({"kind": self._kind, "headers": headers}, "The panel")
+        except BadInput as error:
+            self._show_headers(_worded(error))
+            return
+        self._headers = headers
+        self.header.value = ""
+        self._show_headers()
+        self._changed()
+
+    def _forget_header(self) -> None:
+        self._headers = self._without(self.header.value.strip())
+        self.header.value = ""
+        self._show_headers()
+        self._changed()
+
+    def _without(self, name: str) -> dict[str, str]:
+        low = name.lower()
+        return {other: value for other, value in self._headers.items() if other.lower() != low}
+
+    def _show_headers(self, problem: str = "") -> None:
+        """Show the names, and which variable to set where a value is not there yet."""
+        unset = headers.missing(tuple(self._headers.items()))
+        lines = [
+            _("{name}: set {variable} before the kernel starts, or type its value", **one)
+            for one in ({"name": name, "variable": variable} for name, variable in unset.items())
+        ]
+        if problem:
+            lines.append(problem)
+        kept = [name for name in self._headers if name not in unset]
+        if kept:
+            lines.insert(0, _("Sent with each call: {names}", names=", ".join(kept)))
+        self.headers.value = "<br>".join(map(escape, lines))
+        self.header.options = tuple(self._headers)
+        self.forget_header.disabled = not self._headers
 
     def _changed(self, typing: bool = True) -> None:
         try:
@@ -187,20 +265,20 @@ class EndpointPanel(w.VBox):
             proxy = proxies.proxy(endpoint)
             words = f"The call goes through {proxy}." if proxy else "No proxy on the way."
             self.proxy.value = escape(words)
-            if typing and (endpoint.user or endpoint.password):
-                # No password goes to a half-typed address.
+            if typing and (endpoint.user or any(self._secrets.values()) or self._headers):
+                # No secret goes to a half-typed address.
                 self._show("grey", "press Test connection")
             else:
                 self._ask(_PAUSE if typing else 0.0)
         except BadInput as error:
-            self.hint.value = escape(f"{LAMPS['red']} {error}")
+            self.hint.value = escape(f"{LAMPS['red']} {_worded(error)}")
             self._show("grey", "not tested")
 
     def _ask(self, pause: float = 0.0) -> None:
         try:
             endpoint = self.endpoint
         except BadInput as error:
-            self._show("red", str(error))
+            self._show("red", _worded(error))
             return
         self._show("grey", "asking ...")
         self._asked = endpoint
@@ -213,8 +291,8 @@ class EndpointPanel(w.VBox):
         try:
             words = self._ask_service(endpoint)
         except Exception as error:  # whatever it is, the reader should see it, not the log
-            self._show("red", str(error) or type(error).__name__)
-            self.why.value = explain(error)._repr_html_()
+            self._show("red", _worded(error) or type(error).__name__)
+            self.why.value = explain(error, places.FORM)._repr_html_()
             return
         self._show("green", words)
 
@@ -234,7 +312,7 @@ class EndpointPanel(w.VBox):
             versions = tfserving.status(every, timeout=TIMEOUT)
             self.version.options = [_NEWEST, *map(str, versions)]
             self._fields.offer(self.signature, list(signatures), self.signature.value)
-        if self._kind == "modelarts" and not endpoint.auth:
+        if self._kind == "modelarts" and not (endpoint.auth or endpoint.token):
             minutes = int(modelarts.get_token(endpoint, timeout=TIMEOUT).remaining / 60)
             words += f"; the token lives another {minutes // 60} h {minutes % 60} min"
         return words
@@ -246,7 +324,7 @@ class EndpointPanel(w.VBox):
         except BadInput as error:
             self.saved.value = escape(f"{LAMPS['red']} {error}")
             return
-        self.saved.value = "Saved in endpoints.toml, without the password."
+        self.saved.value = escape(_saved(self.endpoint))
         names = list(dict.fromkeys([*self.profile.options, name]))
         self._fields.offer(self.profile, names, self.profile.value)
 
@@ -254,3 +332,30 @@ class EndpointPanel(w.VBox):
         self.why.value = ""
         state = {"green": "Ready", "red": "Failed", "grey": "Unknown"}[colour]
         self.lamp.value = status(colour, f"{state}: {words}")
+
+
+def _emptied(field: w.Password) -> str:
+    """Return what was typed, and empty the box: what a widget shows is stored with the notebook."""
+    value = field.value
+    field.value = ""
+    field.placeholder = _("kept in memory")
+    return value
+
+
+def _worded(error: Exception) -> str:
+    return places.worded(str(error), places.FORM)
+
+
+def _saved(endpoint: Endpoint) -> str:
+    """Say which variables have to be set for a profile, in place of the secrets it lacks."""
+    variables = [
+        endpoints.variable(endpoint, field) for field in SECRETS if getattr(endpoint, field)
+    ]
+    written = endpoint.public().get("headers", {}).values()
+    variables += [name for value in written for name in headers.VARIABLE.findall(value)]
+    if not variables:
+        return _("Saved in endpoints.toml.")
+    return _(
+        "Saved in endpoints.toml, without secrets. The next session reads them from {variables}.",
+        variables=", ".join(variables),
+    )

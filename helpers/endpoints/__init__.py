@@ -8,6 +8,7 @@ from helpers.endpoints.practice import (
     read_services,
     running,
     state_dir,
+    variable,
     variables,
 )
 from helpers.errors import BadInput
@@ -22,6 +23,7 @@ __all__ = [
     "read_services",
     "running",
     "state_dir",
+    "variable",
     "variables",
 ]
 

@@ -142,6 +142,8 @@ class Endpoint:
                 "A token is for ModelArts. Give another one as a header: "
                 "endpoint.replace(headers={'Authorization': 'Bearer ...'})."
             )
+        if self.token and self.auth:
+            raise BadInput(f"Give a token, or auth={self.auth!r}: one of them proves who calls.")
         if self.headers == ():
             return
         from helpers.endpoints import headers  # optional: most endpoints have none

@@ -92,6 +92,13 @@ def variables(endpoint: Endpoint, profile: str) -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 
+def variable(endpoint: Endpoint, field: str) -> str:
+    """Return the environment variable for a field, as `otw practice env` calls it."""
+    profiles = PROFILES[endpoint.kind]
+    like = f"practice-{endpoint.auth or ('secure' if endpoint.kind == 'ccai' else '')}"
+    return profiles.get(like, profiles["practice"])[field]
+
+
 def state_dir() -> str:
     """Return the folder in which the practice services keep their state.
 

@@ -162,7 +162,7 @@ def test_saved_closed_and_opened_again_nothing_is_lost_and_no_secret_is_kept(
     start.get_by_label("Model", exact=True).fill("iris")
     start.get_by_label("Save as").fill("mine")
     start.get_by_role("button", name="Save profile").click()
-    expect(panel(start)).to_contain_text("Saved in endpoints.toml, without the password.")
+    expect(panel(start)).to_contain_text("Saved in endpoints.toml")
     stored = saved(start, lab, "00-start-here.ipynb")
     for text in (stored, lab.profiles.read_text(encoding="utf-8")):
         assert "s3cr3t-word" not in text

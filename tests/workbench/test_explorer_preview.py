@@ -50,7 +50,7 @@ from workbench.code import curl as curl_code
 from workbench.code import literals
 from workbench.code.ccai import CcaiWriter
 from workbench.code.modelarts import ModelArtsWriter
-from workbench.code.previews import CURL, GRPC, JSON, REQUESTS, TITLES, Preview, variable
+from workbench.code.previews import CURL, GRPC, JSON, REQUESTS, TITLES, Preview
 from workbench.code.tfserving import TfServingWriter, least_json_size
 from workbench.explorer import catalog
 
@@ -766,7 +766,7 @@ def user_of(endpoint: Endpoint, found: Preview) -> dict[str, str]:
     assert_no_secret(found, endpoint)
     fields = ("user", "password", "domain", "project")
     known = {field: getattr(endpoint, field) for field in fields if getattr(endpoint, field)}
-    return {variable(endpoint, field): value for field, value in known.items()}
+    return {endpoints.variable(endpoint, field): value for field, value in known.items()}
 
 
 def form(content: bytes) -> dict[str, str]:

@@ -11,9 +11,10 @@ import pytest
 from ipywidgets import Widget
 
 import practice
-from helpers import ccai, endpoints, errors, modelarts, tfserving
+from helpers import ccai, channels, endpoints, errors, modelarts, tfserving
 from helpers.endpoints import Endpoint, profiles
 from practice import manager
+from tests.fronts import TOKEN, rest_front
 from workbench.panel import EndpointPanel
 
 
@@ -230,7 +231,7 @@ def test_a_service_that_dies_while_the_panel_waits(monkeypatch: pytest.MonkeyPat
 def test_every_field_has_a_label_and_a_tooltip(panel: EndpointPanel) -> None:
     fields = [each for each in all_widgets(panel) if "description" in each.keys]
     named = [each for each in fields if type(each).__name__ != "HTML"]
-    assert len(named) == 13
+    assert len(named) == 18
     assert all(each.description and each.tooltip for each in named)
 
 
@@ -377,3 +378,80 @@ def test_a_modelarts_profile_is_saved_without_its_secret(
         modelarts_panel.name.value = taken
         modelarts_panel.save.click()
         assert "cannot name a profile" in modelarts_panel.saved.value
+
+
+def give(panel: EndpointPanel, name: str, value: str) -> None:
+    panel.header.value = name
+    panel.header_value.value = value
+
+
+def test_headers_and_a_certificate_open_a_front(tmp_path: Path) -> None:
+    manager.up("tfserving")
+    service = endpoints.load("tfserving")
+    with rest_front(service.rest, tmp_path, client_certificate=True) as front:
+        panel = EndpointPanel("tfserving", model="iris")
+        panel.wait()
+        panel.grpc.value = ""
+        panel.ca_file.value, panel.rest.value = front.ca_file, front.address
+        panel.cert_file.value, panel.key_file.value = front.cert_file, front.key_file
+        panel.test.click()
+        panel.wait()
+        assert "asks who you are" in panel.lamp.value
+        assert "the field Header" in panel.lamp.value
+        assert "endpoint." not in panel.lamp.value + panel.why.value
+        give(panel, "Authorization", f"Bearer {TOKEN}")
+        assert "press Test connection" in panel.lamp.value
+        panel.test.click()
+        panel.wait()
+        assert "Ready: answered in" in panel.lamp.value
+        assert panel.headers.value == "Sent with each call: Authorization"
+        assert TOKEN not in state_of(panel) + repr(panel.endpoint)
+    channels.close()
+
+
+def test_a_saved_header_asks_for_what_is_missing_only(
+    panel: EndpointPanel, profile_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give(panel, "X-Key", "s3cr3t")
+    give(panel, "Authorization", "Bearer ${TEAM_TOKEN}")
+    panel.name.value = "team"
+    panel.save.click()
+    assert "OTW_HEADER_X_KEY, TEAM_TOKEN" in panel.saved.value
+    assert "s3cr3t" not in profile_file.read_text(encoding="utf-8") + state_of(panel)
+    monkeypatch.setenv("TEAM_TOKEN", "x")
+    again = EndpointPanel("tfserving", profile="team")
+    assert "Sent with each call: Authorization" in again.headers.value
+    assert "X-Key: set OTW_HEADER_X_KEY before" in again.headers.value
+    again.wait()
+    assert "OTW_HEADER_X_KEY, which is not set" in again.lamp.value
+    give(again, "x-key", "s3cr3t")
+    again.test.click()
+    again.wait()
+    assert "Ready" in again.lamp.value
+    again.header.value = "X-KEY"
+    again.forget_header.click()
+    assert dict(again.endpoint.headers) == {"Authorization": "Bearer ${TEAM_TOKEN}"}
+
+
+def test_a_header_that_cannot_be_sent_is_told_and_not_kept(panel: EndpointPanel) -> None:
+    give(panel, "Host", "s3cr3t")
+    assert "is set by the connection itself" in panel.headers.value
+    assert panel.endpoint.headers == ()
+    assert "s3cr3t" not in state_of(panel)
+
+
+def test_a_ready_token_is_enough_for_modelarts(
+    modelarts_panel: EndpointPanel, profile_file: Path
+) -> None:
+    token = modelarts.get_token(modelarts_panel.endpoint).value
+    for field in (modelarts_panel.user, modelarts_panel.iam, modelarts_panel.domain):
+        field.value = ""
+    modelarts_panel.token.value = token
+    modelarts_panel.test.click()
+    modelarts_panel.wait()
+    assert "Ready: answered in" in modelarts_panel.lamp.value
+    modelarts_panel.name.value = "cloud"
+    modelarts_panel.save.click()
+    assert "OTW_MODELARTS_TOKEN" in modelarts_panel.saved.value
+    text = profile_file.read_text(encoding="utf-8")
+    assert token not in state_of(modelarts_panel) + text + repr(modelarts_panel.endpoint)

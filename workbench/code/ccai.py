@@ -103,7 +103,7 @@ class CcaiWriter(Writer):
                 before = self._encoded(self.add_file(value, name))
             else:
                 words += ["--data-urlencode", f"{field}={text}"]
-        return before + curl.command([*words, url], self.shell, self.curl_user())
+        return before + curl.command([*words, url], self.shell, self.curl_caller())
 
     def json(self) -> str:
         raise NoCode("CCAI takes a form, not JSON.")

@@ -17,6 +17,7 @@ _SIGN = either(
     ["from signing import sign"],
     "without Over the Wire: Save files in the Explorer writes signing.py",
 )
+_FETCHED = 'response.headers["X-Subject-Token"]'
 _REDIRECTS = "allow_redirects=False"  # the proof would go along
 
 
@@ -66,7 +67,7 @@ class ModelArtsWriter(Writer):
         self._check_https()
         signature = self.endpoint.auth == "signature"
         argument, sent = self._sent()
-        headers = [] if signature else ["headers"]
+        headers = ["headers"] if self._headers() else []
         if argument == "data=body":
             headers.append("kind")
         arguments = ["url", argument]
@@ -98,6 +99,7 @@ class ModelArtsWriter(Writer):
                 "Use Python, or an endpoint with a token or an AppCode."
             )
         before, header = self._curl_header()
+        header = " ".join(filter(None, [header, self.curl_caller()]))
         options = self.curl_options()
         if self.content:
             if not self.name or "=" in self.name:
@@ -135,10 +137,13 @@ class ModelArtsWriter(Writer):
 
     def _headers(self) -> list[str]:
         """Write what makes the headers that prove who calls."""
+        headers = self.headers()
         if self.endpoint.auth == "signature":
-            return []
-        if self.endpoint.auth == "appcode":
-            return [f'headers = {{"X-Apig-AppCode": {self.environment("password")}}}']
+            return [f"headers = {literals.mapping(headers)}"] if headers else []
+        proof = self._proof()
+        if proof:
+            name, field = proof
+            return [f"headers = {literals.mapping({name: self.environment(field)} | headers)}"]
         user, password, domain, project = map(self.environment, _IDENTITY)
         caller = {"name": user, "password": password, "domain": "domain"}
         return [
@@ -148,13 +153,20 @@ class ModelArtsWriter(Writer):
             f'scope = {{"project": {{"name": {project}}}}}',
             'who = {"auth": {"identity": identity, "scope": scope}}',
             *self.requests_call([literals.python(self._token_url()), "json=who", _REDIRECTS]),
-            'headers = {"X-Auth-Token": response.headers["X-Subject-Token"]}',
+            f"headers = {literals.mapping({'X-Auth-Token': _FETCHED} | headers)}",
         ]
+
+    def _proof(self) -> tuple[str, str] | None:
+        """Return the header and the field that prove who calls, without another call before."""
+        if self.endpoint.auth == "appcode":
+            return "X-Apig-AppCode", "password"
+        return ("X-Auth-Token", "token") if self.endpoint.token else None
 
     def _curl_header(self) -> tuple[str, str]:
         """Return a command that has to come first, and the option that proves who calls."""
-        if self.endpoint.auth == "appcode":
-            return "", f'-H "X-Apig-AppCode: {self.shell_variable("password")}"'
+        if proof := self._proof():
+            name, field = proof
+            return "", f'-H "{name}: {self.shell_variable(field)}"'
         nowhere = "NUL" if self.shell == "powershell" else "/dev/null"
         words = [*self.curl_options(), "--silent", "--show-error", "--dump-header", "-"]
         words += ["--output", nowhere, "-H", "Content-Type: application/json", "-d", "@-"]

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from helpers import endpoints
 from helpers.endpoints import Endpoint
 from helpers.endpoints.endpoint import is_loopback
+from helpers.language import _
 from workbench.code import literals
 
 GRPC = "Python with grpc"
@@ -49,7 +50,7 @@ class Writer:
     Parameters
     ----------
     endpoint : Endpoint
-        User, password and the like become environment variables.
+        User, password, token and the headers' values become environment variables.
     timeout : float, by keyword
         Seconds.
     shell : str, by keyword
@@ -105,6 +106,11 @@ class Writer:
         secure = self.endpoint.tls if protocol == "grpc" else address.startswith("https:")
         if self.endpoint.user and not secure:
             raise NoCode("User and password are sent over TLS only, and this address is without.")
+        host = urlsplit(address if protocol == "rest" else f"//{address}").hostname or ""
+        if self.endpoint.headers and not (secure or is_loopback(host)):
+            raise NoCode(
+                _("Headers go to another machine over TLS only, and this address is without.")
+            )
 
     def script(self, *parts: list[str], imports: Sequence[str] = ()) -> str:
         """Join parts of a program, each a list of lines, under the imports that they need.
@@ -127,15 +133,19 @@ class Writer:
         arguments = f"request, timeout={self.timeout:g}"
         if endpoint.tls:
             opened = f"grpc.secure_channel({literals.python(endpoint.grpc)}, credentials, options)"
-            authority = f"Path({self._ca_file()}).read_bytes()" if endpoint.ca_file else ""
-            lines.append(f"credentials = grpc.ssl_channel_credentials({authority})")
+            lines += self._credentials()
+        metadata = {name.lower(): value for name, value in self.headers().items()}
         if endpoint.tls and endpoint.user:
             user, password = map(self.environment, ("user", "password"))
             lines += [
                 f'user_password = {user} + ":" + {password}',
                 'basic = "Basic " + base64.b64encode(user_password.encode()).decode()',
             ]
-            arguments += ', metadata=[("authorization", basic)]'
+            metadata["authorization"] = "basic"
+        if metadata:
+            pairs = [f"    ({literals.python(name)}, {value})," for name, value in metadata.items()]
+            lines += ["metadata = [", *pairs, "]"]
+            arguments += ", metadata=metadata"
         return [
             *lines,
             f"with {opened} as channel:",
@@ -146,10 +156,16 @@ class Writer:
     def requests_call(self, arguments: list[str], function: str = "requests.post") -> list[str]:
         """Write a call with these arguments, and those for the user, the authority and proxies."""
         endpoint = self.endpoint
+        before = []
         more = []
         if endpoint.user and endpoint.kind != "modelarts":  # which has headers for it
             pair = (f"{self.environment(field)}.encode()" for field in ("user", "password"))
             more.append(f"auth=({', '.join(pair)})")
+        if endpoint.headers and endpoint.kind != "modelarts":  # which has more of them
+            before.append(f"headers = {literals.mapping(self.headers())}")
+            more.append("headers=headers")
+        if endpoint.cert_file and endpoint.rest.startswith("https:"):
+            more.append(f"cert=({', '.join(map(literals.python, self._client_files()))})")
         if not endpoint.verify:
             more.append("verify=False")
         elif endpoint.ca_file and endpoint.rest.startswith("https:"):
@@ -160,7 +176,7 @@ class Writer:
         call = [f"response = {function}({', '.join(arguments)})"]
         if len(call[0]) > 100 or "\n" in call[0]:
             call = [f"response = {function}(", *(f"    {word}," for word in arguments), ")"]
-        return [*call, "if not response.ok:", "    raise SystemExit(response.text)"]
+        return [*before, *call, "if not response.ok:", "    raise SystemExit(response.text)"]
 
     def curl_options(self) -> list[str]:
         """Return curl's options for the authority and proxies."""
@@ -170,23 +186,43 @@ class Writer:
             options.append("--insecure")
         elif endpoint.ca_file and endpoint.rest.startswith("https:"):
             options += ["--cacert", _absolute(endpoint.ca_file)]
+        if endpoint.cert_file and endpoint.rest.startswith("https:"):
+            certificate, key = self._client_files()
+            options += ["--cert", certificate, "--key", key]
         if self._past_proxies():
             options += ["--noproxy", urlsplit(endpoint.rest).hostname or ""]
         return options
 
-    def curl_user(self) -> str:
-        """Return curl's option for the user, with the shell's variables."""
-        if not self.endpoint.user:
-            return ""
-        return f'--user "{self.shell_variable("user")}:{self.shell_variable("password")}"'
+    def curl_caller(self) -> str:
+        """Return curl's options for user and headers, with the shell's variables."""
+        words = []
+        if self.endpoint.sends_user:
+            user, password = map(self.shell_variable, ("user", "password"))
+            words.append(f'--user "{user}:{password}"')
+        before = "env:" if self.shell == "powershell" else ""
+        for name, value in self._headers_without_secrets().items():
+            words.append(f'-H "{name}: {value.replace("${", f"${{{before}")}"')
+        return " ".join(words)
+
+    def headers(self) -> dict[str, str]:
+        """Return Python that reads each header's value from the environment, by its name."""
+        written = {}
+        for name, value in self._headers_without_secrets().items():
+            scheme, _brace, variable = value.partition("${")
+            read = f'os.environ["{variable.rstrip("}")}"]'
+            written[name] = f"{literals.python(scheme)} + {read}" if scheme else read
+        return written
+
+    def _headers_without_secrets(self) -> dict[str, str]:
+        return self.endpoint.public().get("headers", {})
 
     def environment(self, field: str) -> str:
         """Write Python that reads an endpoint's field from the environment."""
-        return f'os.environ["{variable(self.endpoint, field)}"]'
+        return f'os.environ["{endpoints.variable(self.endpoint, field)}"]'
 
     def shell_variable(self, field: str) -> str:
         """Write the same within a shell's double quotes."""
-        name = variable(self.endpoint, field)
+        name = endpoints.variable(self.endpoint, field)
         return f"${{env:{name}}}" if self.shell == "powershell" else f"${{{name}}}"
 
     def file_bytes(self, content: bytes, name: str) -> str:
@@ -212,15 +248,26 @@ class Writer:
             return True
         return bool(urllib.request.getproxies()) and not urllib.request.proxy_bypass(host)
 
+    def _credentials(self) -> list[str]:
+        endpoint = self.endpoint
+        authority = f"Path({self._ca_file()}).read_bytes()" if endpoint.ca_file else ""
+        if not endpoint.cert_file:
+            return [f"credentials = grpc.ssl_channel_credentials({authority})"]
+        certificate, key = map(literals.python, self._client_files())
+        return [
+            "credentials = grpc.ssl_channel_credentials(",
+            f"    {authority or None},",
+            f"    Path({key}).read_bytes(),",
+            f"    Path({certificate}).read_bytes(),",
+            ")",
+        ]
+
+    def _client_files(self) -> tuple[str, str]:
+        certificate = self.endpoint.cert_file
+        return _absolute(certificate), _absolute(self.endpoint.key_file or certificate)
+
     def _ca_file(self) -> str:
         return literals.python(_absolute(self.endpoint.ca_file))
-
-
-def variable(endpoint: Endpoint, field: str) -> str:
-    """Return the environment variable for a field, as `otw practice env` calls it."""
-    profiles = endpoints.PROFILES[endpoint.kind]
-    like = f"practice-{endpoint.auth or ('secure' if endpoint.kind == 'ccai' else '')}"
-    return profiles.get(like, profiles["practice"])[field]
 
 
 def either(official: Sequence[str], own: Sequence[str], reason: str) -> list[str]:

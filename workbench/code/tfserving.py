@@ -106,7 +106,7 @@ class TfServingWriter(Writer):
         if not 0 < len(text) <= ON_INPUT:
             self.files[BODY] = lambda: self._body().encode()
             text = f"@{BODY}"
-        return curl.post(url, text, self.shell, self.curl_options(), self.curl_user())
+        return curl.post(url, text, self.shell, self.curl_options(), self.curl_caller())
 
     def json(self) -> str:
         self._url()
