@@ -4,31 +4,30 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from google.protobuf.message import DecodeError
-
-from helpers.serving_api import saved_model_pb2
 from helpers.tensors import to_dtype
 from helpers.tfserving.signatures import TensorSpec
+from practice.tfserving import savedmodel
+from practice.tfserving.failures import Failure
 
 
-def read(path: Path) -> dict[str, TensorSpec]:
+def read(folder: Path) -> dict[str, TensorSpec]:
     """Return the dense features of all `ParseExample` operations, by name.
 
     Parameters
     ----------
-    path : Path
-        A `saved_model.pb`.
+    folder : Path
+        Of a SavedModel.
 
     Returns
     -------
     dict of str to TensorSpec
-        Empty when there are none, or when the file cannot be read.
+        Empty when there are none, or when the model cannot be read.
 
     See tensorflow/core/ops/parsing_ops.cc.
     """
     try:
-        saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    except (OSError, DecodeError):
+        saved_model = savedmodel.parse(folder)
+    except Failure:
         return {}
     specs: dict[str, TensorSpec] = {}
     for meta_graph in saved_model.meta_graphs:

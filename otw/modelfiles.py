@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from google.protobuf.message import DecodeError
-
-from helpers.serving_api import saved_model_pb2
+from helpers.language import _
 from practice import state
 from practice.state import PracticeError
+from practice.tfserving import savedmodel
+from practice.tfserving.failures import Failure
 
 SERVE = "serve"  # the tag of what a SavedModel holds for serving
 _SAVED = ("saved_model.pb", "saved_model.pbtxt")
@@ -57,9 +57,31 @@ class ModelFiles(NamedTuple):
         return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")[:100] or "model"
 
     @property
-    def saved_model(self) -> Path:
-        """The file that TensorFlow reads."""
-        return (self.newest or self.path) / _SAVED[0]
+    def loaded(self) -> Path:
+        """What is loaded: the folder that TensorFlow reads, or the TFLite file."""
+        path = self.newest or self.path
+        return path / _LITE if self.light and self.newest else path
+
+    @property
+    def versions(self) -> dict[int, Path]:
+        """The versions' folders, newest first; none of a model that is in no folder of versions."""
+        folders = (
+            {int(folder.name): folder for folder in _versions(self.path)} if self.newest else {}
+        )
+        return dict(sorted(folders.items(), reverse=True))
+
+    def of_version(self, number: int) -> "ModelFiles":
+        """Return the same model with this version as its newest; PracticeError without it."""
+        if number in self.versions:
+            return _with_versions(self.path, self.versions[number])
+        raise PracticeError(
+            _(
+                "{path} has no version {number}. Versions there: {versions}.",
+                path=self.path,
+                number=number,
+                versions=", ".join(map(str, self.versions)) or _("none"),
+            )
+        )
 
     def tags(self, wanted: str = "") -> str:
         """Return which of the SavedModel's graphs to serve, by its tags with commas between.
@@ -75,8 +97,8 @@ class ModelFiles(NamedTuple):
             When there is no such graph, or one of several would have to be chosen.
         """
         try:
-            saved_model = saved_model_pb2.SavedModel.FromString(self.saved_model.read_bytes())
-        except (OSError, DecodeError):  # the service says what is wrong with it
+            saved_model = savedmodel.parse(self.loaded)
+        except Failure:  # the service says what is wrong with it
             return wanted or SERVE
         there = {frozenset(graph.meta_info_def.tags) for graph in saved_model.meta_graphs}
         chosen = frozenset((wanted or SERVE).split(","))
@@ -131,11 +153,9 @@ def _in_folder(folder: Path) -> ModelFiles:
     if _has_saved_model(folder):
         return ModelFiles(folder, None, light=False)
     entries = sorted(folder.iterdir())
-    versions = [entry for entry in entries if _is_version(entry)]
+    versions = _versions(folder)
     if any(_has_saved_model(version) or (version / _LITE).is_file() for version in versions):
-        newest = max(versions, key=lambda version: int(version.name))
-        light = (newest / _LITE).is_file() and not _has_saved_model(newest)
-        return ModelFiles(folder, newest, light)
+        return _with_versions(folder, max(versions, key=lambda version: int(version.name)))
     files = [path for path in entries if path.suffix.lower() == ".tflite" and path.is_file()]
     if len(files) == 1:
         return ModelFiles(files[0], None, light=True)
@@ -156,12 +176,23 @@ def _in_folder(folder: Path) -> ModelFiles:
     )
 
 
-def _is_version(path: Path) -> bool:
-    return path.name.isascii() and path.name.isdigit() and path.is_dir()
+def _with_versions(folder: Path, chosen: Path) -> ModelFiles:
+    light = (chosen / _LITE).is_file() and not _has_saved_model(chosen)
+    return ModelFiles(folder, chosen, light)
+
+
+def _versions(folder: Path) -> list[Path]:
+    names = (entry for entry in sorted(folder.iterdir()) if entry.name.isascii())
+    return [entry for entry in names if entry.name.isdigit() and entry.is_dir()]
+
+
+def saved(folder: Path) -> list[Path]:
+    """Return what a SavedModel's graph may be called, the one that is read first."""
+    return [folder / name for name in _SAVED]
 
 
 def _has_saved_model(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in _SAVED)
+    return any(path.is_file() for path in saved(folder))
 
 
 def _unfit(what: str, names: Iterable[str]) -> PracticeError:

@@ -202,7 +202,7 @@ def show_call(endpoint: Endpoint, files: ModelFiles, signatures: Signatures) -> 
     signature = signatures[name]
     kind = method(signature)
     parsing = [n for n, spec in signature.inputs.items() if examples.are_likely(n, spec)]
-    specs = features.read(files.saved_model) if kind != "predict" or parsing else {}
+    specs = features.read(files.loaded) if kind != "predict" or parsing else {}
     inputs, given = stand_ins(signature, specs)
     if specs and kind == "predict":  # as TFX exports models, which parse their examples themselves
         values = stand_ins(Signature(specs, {}))[0].items()

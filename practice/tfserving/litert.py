@@ -11,15 +11,20 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from flatbuffers import encode, flexbuffers, number_types, packer
 from flatbuffers.table import Table
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from helpers.serving_api import meta_graph_pb2
 from helpers.tensors import to_data_type, to_dtype
+from practice.tfserving import operations
 from practice.tfserving.engine import DEFAULT_SIGNATURE, PREDICT_METHOD, Task
 from practice.tfserving.failures import Failure, invalid
 
 _LARGEST_KEPT = 1024 * 1024  # bytes of inputs, after which an interpreter is kept
 _METADATA = b"signature_defs_metadata"  # the buffer's name
+_CUSTOM_CODE = 1  # the field's number; empty in what is no custom operation
+# Custom operations that LiteRT brings along, see tensorflow/lite/core/kernels/register.cc.
+_OF_LITERT = {"", "AudioSpectrogram", "Mfcc", "NumericVerify", "TFLite_Detection_PostProcess"}
 
 
 class LiteRTModel:
@@ -44,15 +49,15 @@ class LiteRTModel:
         with open(path, "rb") as file:
             self._content = file.read()
         first = _Runner(self._content)
-        first.interpreter.allocate_tensors()  # a missing operation is told here, not at each call
+        try:
+            first.interpreter.allocate_tensors()  # a missing operation is told here, not at a call
+        except RuntimeError as error:
+            raise ValueError(refusal(self._content) or str(error)) from error
         self._idle = [first]
         self._free = queue.SimpleQueue[None]()
         for _ in range(interpreters or os.cpu_count() or 1):
             self._free.put(None)
-        self.signatures = _from_metadata(self._content, first.interpreter)
-        self._from_table = not self.signatures and bool(first.interpreter.get_signature_list())
-        if not self.signatures:
-            self.signatures = _from_table(first.interpreter) or _from_tensors(first.interpreter)
+        self.signatures, self._from_table = signatures(self._content, first.interpreter)
         self._plans = {name: _Plan(signature) for name, signature in self.signatures.items()}
 
     def run(
@@ -148,6 +153,49 @@ class _Runner:
         return {alias: self.interpreter.get_tensor(index) for alias, index in indexes.items()}
 
 
+def signatures(content: bytes, interpreter: Interpreter) -> tuple[dict[str, Any], bool]:
+    """Return a model's SignatureDefs by name, and whether they are those of LiteRT's own table.
+
+    Raises
+    ------
+    ValueError
+        When the metadata cannot be read, or names a tensor that is not there.
+    """
+    if named := _from_metadata(content, interpreter):
+        return named, False
+    if listed := _from_table(interpreter):
+        return listed, True
+    return _from_tensors(interpreter), False
+
+
+def refusal(content: bytes) -> str:
+    """Say which operations keep a model from being run; empty where none does.
+
+    Parameters
+    ----------
+    content : bytes
+        A file that an `Interpreter` has been made of, which checks how it is put together.
+    """
+    model = _model(content)
+    custom = {entry.text(_CUSTOM_CODE).decode(errors="replace") for entry in model.tables(1)}
+    # Of neither a pip install of TensorFlow 2.21 nor the product is the Flex delegate a part.
+    if selected := sorted(name for name in custom if name.startswith("Flex")):
+        names = ", ".join(name.removeprefix("Flex") for name in selected)
+        return (
+            f"it has operations of TensorFlow itself (Select TensorFlow ops: {names}), which "
+            "neither LiteRT nor TensorFlow Serving runs in a .tflite file. Convert it without "
+            "them, or serve its SavedModel."
+        )
+    if others := sorted(custom - _OF_LITERT):
+        packages = sorted({operations.package(name) for name in others} - {""})
+        install = f" with {' and '.join(packages)} installed" if packages else ""
+        return (
+            f"it has the custom operations {', '.join(others)}, which are in no library here. "
+            f"Convert the model without them, or serve its SavedModel{install}."
+        )
+    return ""
+
+
 def _from_metadata(content: bytes, interpreter: Interpreter) -> dict[str, Any]:
     """Read the SignatureDefs that the model's metadata has; none when it has none."""
     if _METADATA not in content:
@@ -160,7 +208,10 @@ def _from_metadata(content: bytes, interpreter: Interpreter) -> dict[str, Any]:
     signatures = {}
     for key, value in zip(table.Keys, table.Values, strict=True):
         name = key.AsKey
-        signature = meta_graph_pb2.SignatureDef.FromString(value.AsStringBytes)
+        try:
+            signature = meta_graph_pb2.SignatureDef.FromString(value.AsStringBytes)
+        except DecodeError as error:
+            raise ValueError(f"signature {name} is no SignatureDef: {error}") from error
         for info in (*signature.inputs.values(), *signature.outputs.values()):
             if _bare(info.name) not in tensors:
                 raise ValueError(f"signature {name} names a tensor that is not there: {info.name}")
@@ -173,12 +224,16 @@ def _metadata_buffer(content: bytes) -> bytes | None:
 
     LiteRT's generated reader would do, and takes as long to import as a model to load.
     """
-    model = _Table(content, encode.Get(packer.uoffset, content, 0))
+    model = _model(content)
     for entry in model.tables(6):
         if entry.text(0) == _METADATA:
             index = entry.Get(number_types.Uint32Flags, entry.Pos + entry.Offset(6))
             return model.tables(4)[index].text(0)
     return None
+
+
+def _model(content: bytes) -> "_Table":
+    return _Table(content, encode.Get(packer.uoffset, content, 0))
 
 
 class _Table(Table):

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import re
 
 from practice.tfserving import batching
 from practice.tfserving.engine import Model
@@ -56,7 +55,7 @@ class Loader:
                 count = flags.num_tflite_pools * flags.num_tflite_interpreters_per_pool
                 return LiteRTModel(path, count)
             except (ValueError, RuntimeError, OSError) as error:
-                raise invalid(f"{path} cannot be loaded: {_reason(error)}") from error
+                raise invalid(f"{path} cannot be loaded: {error}") from error
         if flags.op_library and official.has_tensorflow():
             from practice.tfserving import session  # 3 s: TensorFlow
 
@@ -68,18 +67,3 @@ class Loader:
             intra_op=flags.tensorflow_intra_op_parallelism or both,
             inter_op=flags.tensorflow_inter_op_parallelism or both,
         )
-
-
-def _reason(error: Exception) -> str:
-    text = str(error)
-    if "Select TensorFlow op" in text:
-        return (
-            "it has operations of TensorFlow itself (Select TensorFlow ops), which LiteRT does not "
-            "run. Convert it without them, or serve its SavedModel."
-        )
-    if custom := re.search(r"unresolved custom op: (\S+?)\.", text):
-        return (
-            f"it has the operation {custom[1]}, which is in no library here. Convert the model "
-            "without it, or serve its SavedModel."
-        )
-    return text

@@ -107,7 +107,7 @@ class SavedModel:
 
 def _read(folder: str, tags: Sequence[str]) -> Any:
     """Return the MetaGraphDef of these tags."""
-    saved_model = _parse(folder)
+    saved_model = parse(folder)
     for meta_graph in saved_model.meta_graphs:
         if set(meta_graph.meta_info_def.tags) == set(tags):
             return meta_graph
@@ -119,7 +119,8 @@ def _read(folder: str, tags: Sequence[str]) -> Any:
     )
 
 
-def _parse(folder: str) -> Any:
+def parse(folder: str | os.PathLike[str]) -> Any:
+    """Read the SavedModel message of a folder; Failure, in the product's words, where none is."""
     binary, text = (os.path.join(folder, f"saved_model.{kind}") for kind in ("pb", "pbtxt"))
     try:
         if os.path.exists(binary):
@@ -130,7 +131,7 @@ def _parse(folder: str) -> Any:
                 return text_format.Parse(file.read(), saved_model_pb2.SavedModel())
     except DecodeError as error:
         raise Failure("DATA_LOSS", f"Can't parse {binary} as binary proto") from error
-    except (text_format.ParseError, UnicodeDecodeError) as error:
+    except (text_format.ParseError, UnicodeDecodeError, RecursionError) as error:
         raise Failure("DATA_LOSS", f"Can't parse {text} as text proto") from error
     except OSError as error:
         raise Failure("UNKNOWN", f"{error.filename}; {error.strerror}") from error

@@ -16,6 +16,7 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
+from practice.tfserving import operations
 from practice.tfserving.failures import Failure, invalid
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its notes would fill the log
@@ -28,17 +29,6 @@ from tensorflow.python.framework import op_def_registry
 
 _CODES = {code.value[0]: code.name for code in grpc.StatusCode}
 _REFUSALS = (tf.errors.OpError, ValueError, TypeError, RuntimeError)
-
-# Packages with operations of their own, which the product has linked in or users add to it, and
-# how the names of these begin.
-_PACKAGES = {
-    "tensorflow_text": (
-        *("TFText>", "CaseFoldUTF8", "NormalizeUTF8", "WordpieceTokenize", "WhitespaceTokenize"),
-        *("UnicodeScriptTokenize", "Sentencepiece", "SplitMerge", "RegexSplit", "FastWordpiece"),
-        *("FastBertNormalize", "SentenceFragments", "ConstrainedSequence", "RougeL", "Ngrams"),
-    ),
-    "tensorflow_decision_forests": ("SimpleML",),
-}
 
 
 class Session:
@@ -153,22 +143,16 @@ def load_library(path: str) -> None:
 
 def _missing_operations(graph_def: Any) -> list[str]:
     """Return the operations that nobody registers, not even an installed package of operations."""
-    bodies = (graph_def.node, *(function.node_def for function in graph_def.library.function))
-    used = {node.op for nodes in bodies for node in nodes}
-    used -= {function.signature.name for function in graph_def.library.function}
-    missing = sorted(name for name in used if op_def_registry.get(name) is None)
-    for package in {_package(name) for name in missing} - {""}:
+    used = operations.used(graph_def)
+    missing = [name for name in used if op_def_registry.get(name) is None]
+    for package in {operations.package(name) for name in missing} - {""}:
         if importlib.util.find_spec(package):
             importlib.import_module(package)
     return [name for name in missing if op_def_registry.get(name) is None]
 
 
-def _package(operation: str) -> str:
-    return next((name for name, begin in _PACKAGES.items() if operation.startswith(begin)), "")
-
-
 def _advice(operation: str) -> str:
-    if package := _package(operation):
+    if package := operations.package(operation):
         name = f"{package.replace('_', '-')}, in the version for TensorFlow {tf.__version__}"
         return f"{operation} is an operation of a package. Install {name}."
     return f"Where a library of your own has {operation}, name its file: --op_library."

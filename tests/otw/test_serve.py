@@ -580,10 +580,10 @@ def test_a_folder_without_versions_is_copied_where_there_are_no_links(
 
 
 def test_features_are_those_that_the_graph_parses() -> None:
-    found = features.read(MODELS / "iris_examples" / "1" / "saved_model.pb")
+    found = features.read(MODELS / "iris_examples" / "1")
     names = {"sepal_length", "sepal_width", "petal_length", "petal_width"}
     assert found == dict.fromkeys(names, TensorSpec(np.dtype("float32"), ()))
-    assert features.read(MODELS / "iris" / "1" / "saved_model.pb") == {}
+    assert features.read(MODELS / "iris" / "1") == {}
     assert features.read(MODELS / "gone") == {}
 
 

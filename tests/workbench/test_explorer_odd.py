@@ -353,7 +353,7 @@ def test_the_stand_ins_of_otw_serve_are_answered_for_every_signature(
     endpoint: Endpoint, signatures: Signatures, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found, covered = modelfiles.find(str(model)), set()
-    assert set(features.read(found.saved_model)) == {"a number", "ein Wört"}
+    assert set(features.read(found.loaded)) == {"a number", "ein Wört"}
     for name, signature in signatures.items():
         serve.show_call(endpoint, found, Signatures(endpoint.model, 1, {name: signature}))
         told = capsys.readouterr().out
