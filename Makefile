@@ -81,7 +81,7 @@ notebooks: $(WITH)test $(WITH)tensorflow  ## run the notebooks in place: outputs
 
 protos: $(WITH)test  ## generate the message classes, and CCAI's stubs, from the .proto files
 	$(PY) -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. protos/inference_service.proto
-	$(PY) -m grpc_tools.protoc -I. --python_out=. --pyi_out=. protos/server_files.proto
+	$(PY) -m grpc_tools.protoc -I. --python_out=. --pyi_out=. protos/server_files.proto protos/warmup.proto
 	$(PY) -m grpc_tools.protoc -Iprotos -Iprotos/tensorflow/compiler --python_out=protos $(wildcard protos/tensorflow/core/*/*.proto)
 	$(PY) -m grpc_tools.protoc -Iprotos/tensorflow/compiler --python_out=protos/tensorflow/compiler xla/tsl/protobuf/error_codes.proto
 	$(PY) -c "import pathlib; path = pathlib.Path('protos/tensorflow/core/protobuf/error_codes_pb2.py'); path.write_text(path.read_text('utf-8').replace('from xla.', 'from tensorflow.compiler.xla.'), 'utf-8', newline='\n')"

@@ -19,7 +19,11 @@ from protos import official
 
 ROOT = Path(__file__).parent.parent
 MESSAGES = ("python", "pyi")
-SOURCES = {"inference_service": (*MESSAGES, "grpc_python"), "server_files": MESSAGES}
+SOURCES = {
+    "inference_service": (*MESSAGES, "grpc_python"),
+    "server_files": MESSAGES,
+    "warmup": MESSAGES,
+}
 
 
 @pytest.mark.parametrize("name", SOURCES)
