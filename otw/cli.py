@@ -166,12 +166,15 @@ def _add_calls(commands: _Commands) -> None:
         commands,
         "describe",
         ("otw.terminal", "describe"),
-        "tell what a model at an endpoint takes and gives",
-        "Tell the state of a model's versions, and its signatures; of a service of\n"
-        "ModelArts, https://HOST/v1/infers/ID, whether it answers you.",
+        _("tell what a model takes and gives: at an endpoint, or in a folder"),
+        _(
+            "Tell the state of a model's versions, and its signatures; of a service of\n"
+            "ModelArts, https://HOST/v1/infers/ID, whether it answers you; of a folder or a\n"
+            ".tflite file on this machine, what is in it, without a service."
+        ),
         **manner,
     )
-    _add_model(describe, "for programs to read")
+    _add_model(describe, "for programs to read", or_folder=True)
     predict = _add(
         commands,
         "predict",
@@ -283,28 +286,32 @@ def _add_explore(commands: _Commands) -> None:
     )
 
 
-def _add_model(command: argparse.ArgumentParser, json_help: str) -> None:
-    _add_endpoint(command)
-    command.add_argument(
-        "model",
-        type=_name,
-        nargs="?",
-        help="the model's name; of a ModelArts service there is none",
-        metavar="MODEL",
-    )
+def _add_model(
+    command: argparse.ArgumentParser, json_help: str, *, or_folder: bool = False
+) -> None:
+    _add_endpoint(command, or_folder=or_folder)
+    nameless = _("the model's name; of a ModelArts service there is none")
+    if or_folder:
+        nameless = _("the model's name; of a folder, and of a ModelArts service, there is none")
+    command.add_argument("model", type=_name, nargs="?", help=nameless, metavar="MODEL")
     which = command.add_mutually_exclusive_group()
     which.add_argument("--version", type=_version, help="default: what the service chooses")
     which.add_argument("--label", default="", help="a version label, such as stable")
     command.add_argument("--json", action="store_true", help=json_help)
 
 
-def _add_endpoint(command: argparse.ArgumentParser) -> None:
+def _add_endpoint(command: argparse.ArgumentParser, *, or_folder: bool = False) -> None:
     add = command.add_argument
+    address = _(
+        "the gRPC port, or for REST http://HOST:PORT, https://HOST/PREFIX; of a ModelArts service "
+        "https://HOST/v1/infers/ID"
+    )
+    if or_folder:
+        address += "; " + _("or a SavedModel, a folder of its versions or a .tflite file")
     add(
         "address",
-        help="the gRPC port, or for REST http://HOST:PORT, https://HOST/PREFIX; of a ModelArts "
-        "service https://HOST/v1/infers/ID",
-        metavar="HOST:PORT",
+        help=address,
+        metavar="HOST:PORT|FOLDER" if or_folder else "HOST:PORT",
     )
     add(
         "--protocol",

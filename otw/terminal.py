@@ -30,7 +30,12 @@ PASSWORD = "OTW_PASSWORD"  # noqa: S105 the name of a variable
 
 
 def describe(arguments: argparse.Namespace) -> int:
-    """Show the states of a model's versions, and its signatures; returns the exit status."""
+    """Show what a model takes, at an endpoint or in a folder; returns the exit status."""
+    if not arguments.model and not is_modelarts(arguments.address):
+        return _describe_folder(arguments)
+    if os.path.exists(arguments.address):
+        text = _("{path} is on this machine, and takes no MODEL.", path=arguments.address)
+        return _fail(text, statuses.ASKED_WRONGLY)
     return guarded(_describe, arguments)
 
 
@@ -191,6 +196,21 @@ def _describe(endpoint: Endpoint, arguments: argparse.Namespace) -> None:
         return
     print(f"{listings.printable(endpoint.model)} at {arguments.address}")
     print(listings.tree(states, signatures))
+
+
+def _describe_folder(arguments: argparse.Namespace) -> int:
+    if not os.path.exists(os.path.expanduser(arguments.address)) and ":" in arguments.address:
+        text = _("MODEL is missing: otw describe {address} MODEL.", address=arguments.address)
+        return _fail(text, statuses.ASKED_WRONGLY)
+    # Only here: describing an endpoint needs none of the practice services.
+    from otw import contents
+    from practice.state import PracticeError
+
+    try:
+        print(contents.describe(arguments))
+        return 0
+    except PracticeError as error:
+        return _fail(str(error), statuses.FAILED)
 
 
 def _predict(endpoint: Endpoint, arguments: argparse.Namespace) -> None:

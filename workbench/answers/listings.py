@@ -35,13 +35,21 @@ def tree(states: Mapping[int, VersionStatus], signatures: Signatures) -> str:
         why = f"  {printable(version.message)}" if version.message else ""
         lines.append(f"  version {number}  {version.state}{why}")
     lines.append(f"signatures of version {signatures.version}")
+    return "\n".join([*lines, *signature_lines(signatures)])
+
+
+def signature_lines(signatures: Signatures) -> list[str]:
+    """Write signatures below their heading; a method other than predict stands behind the name."""
+    lines = []
     for name, signature in signatures.items():
-        lines += [f"  {printable(name)}", "    inputs"]
+        method = signature.method_name.removeprefix("tensorflow/serving/")
+        shown = f"  ({printable(method)})" if method not in ("", "predict") else ""
+        lines += [f"  {printable(name)}{shown}", "    inputs"]
         lines += _specs(signature.inputs, signature.optional)
         lines += ["    outputs", *_specs(signature.outputs)]
     for name, reason in signatures.uncallable.items():
         lines += [f"  {printable(name)}", f"    {printable(reason)}"]
-    return "\n".join(lines)
+    return lines
 
 
 def tree_as_json(states: Mapping[int, VersionStatus], signatures: Signatures) -> str:
@@ -51,10 +59,17 @@ def tree_as_json(states: Mapping[int, VersionStatus], signatures: Signatures) ->
             "model": signatures.model,
             "version": signatures.version,
             "versions": [{"version": n, **state._asdict()} for n, state in states.items()],
-            "signatures": {name: _as_json(signature) for name, signature in signatures.items()},
-            "uncallable": signatures.uncallable,
+            **signatures_for_json(signatures),
         }
     )
+
+
+def signatures_for_json(signatures: Signatures) -> dict[str, Any]:
+    """Return signatures, and why others cannot be called, as what JSON holds."""
+    return {
+        "signatures": {name: _as_json(signature) for name, signature in signatures.items()},
+        "uncallable": signatures.uncallable,
+    }
 
 
 def table(outputs: Mapping[str, NDArray]) -> str:
