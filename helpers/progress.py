@@ -1,6 +1,7 @@
 """Progress bars that show when something takes over two seconds, and leave nothing behind."""
 
 import contextlib
+import math
 import os
 import sys
 import time
@@ -35,15 +36,17 @@ def bar(total: int | None, unit: str, shown: bool = True) -> Iterator[Callable[[
 @contextlib.contextmanager
 def waiting(
     text: str, limit: float, patience: float = 2.0, shown: bool = True
-) -> Iterator[Callable[[], None]]:
+) -> Iterator[Callable[..., None]]:
     """Give a function to call again and again while waiting; it draws the time gone by.
+
+    What the function is called with, if anything, is shown as what is done at the moment.
 
     Parameters
     ----------
     text : str
         What is being waited for.
     limit : float
-        Seconds that fill the bar.
+        Seconds that it usually takes. Later the bar grows on, ever more slowly.
     patience : float
         Seconds before it appears.
     shown : bool
@@ -52,7 +55,7 @@ def waiting(
     began = time.monotonic()
     drawn: Any = None
 
-    def tick() -> None:
+    def tick(phase: str = "") -> None:
         nonlocal drawn
         elapsed = time.monotonic() - began
         if elapsed < patience or not shown:
@@ -60,9 +63,11 @@ def waiting(
         if drawn is None:
             from tqdm.auto import tqdm  # 30 ms, and most waits take less than the patience
 
-            form = "{desc}: {bar}"  # no numbers: nobody knows how long it really takes
-            drawn = tqdm(desc=text, total=limit, leave=False, bar_format=form)
-        drawn.update(min(elapsed, limit) - drawn.n)
+            form = "{desc}: {bar} {elapsed_s:.0f} s"  # nobody knows how long it really takes
+            drawn = tqdm(total=1.0, leave=False, bar_format=form, mininterval=0.5, miniters=0)
+            drawn.start_t -= elapsed
+        drawn.set_description_str(f"{text}, {phase}" if phase else text, refresh=False)
+        drawn.update(1 - math.exp(-2 * elapsed / limit) - drawn.n)
 
     try:
         yield tick

@@ -36,14 +36,14 @@ class Graph(NamedTuple):
     packages : dict of str to str
         Operations that TensorFlow lacks, and the package of each as pip knows it; empty where
         that is not one of the well-known ones.
-    refusal : str
-        Why a TFLite file cannot be run; empty when nothing is in its way.
+    problem : str
+        Why it cannot be served, or not called; empty when nothing is in its way.
     """
 
     tags: list[str]
     signatures: Signatures
     packages: dict[str, str]
-    refusal: str
+    problem: str
 
 
 class Contents(NamedTuple):
@@ -102,7 +102,11 @@ def read(files: ModelFiles) -> Contents:
             graph = next(file for file in modelfiles.saved(path) if file.is_file())
             sizes = {"graph": _checked(graph)}
             sizes |= {kind: _size(path / kind) for kind in ("variables", "assets")}
-            graphs = [_graph(one, name, version or 0) for one in savedmodel.parse(path).meta_graphs]
+            problem = files.problem()
+            graphs = [
+                _graph(meta_graph, name, version or 0, problem)
+                for meta_graph in savedmodel.parse(path).meta_graphs
+            ]
         documents = [*_documents(folder), *(_documents(files.path) if files.newest else ())]
     except OSError as error:
         raise PracticeError(
@@ -113,7 +117,7 @@ def read(files: ModelFiles) -> Contents:
     return Contents(files, version, sizes, graphs, _examples(folder), documents)
 
 
-def _graph(meta_graph: Any, name: str, version: int) -> Graph:
+def _graph(meta_graph: Any, name: str, version: int, problem: str) -> Graph:
     packages = {
         operation: operations.package(operation).replace("_", "-")
         for operation in operations.used(meta_graph.graph_def)
@@ -121,7 +125,7 @@ def _graph(meta_graph: Any, name: str, version: int) -> Graph:
     # A > is how libraries set their operations apart from TensorFlow's.
     packages = {name: package for name, package in packages.items() if package or ">" in name}
     signatures = from_signature_defs(name, version, meta_graph.signature_def)
-    return Graph(sorted(meta_graph.meta_info_def.tags), signatures, packages, "")
+    return Graph(sorted(meta_graph.meta_info_def.tags), signatures, packages, problem)
 
 
 def _lite_graph(path: Path, name: str, version: int) -> Graph:
@@ -130,7 +134,9 @@ def _lite_graph(path: Path, name: str, version: int) -> Graph:
         interpreter = Interpreter(model_content=content)  # it is made, and nothing is run
         definitions, _table = litert.signatures(content, interpreter)
         signatures = from_signature_defs(name, version, definitions)
-        return Graph([], signatures, {}, litert.refusal(content))
+        refusal = litert.refusal(content)
+        problem = _("It cannot be served: {reason}", reason=refusal) if refusal else ""
+        return Graph([], signatures, {}, problem)
     except Exception as error:  # the libraries below fail in their own ways at a damaged file
         why = _("{path} is no TFLite model that LiteRT reads: {why}", path=path, why=error)
         raise PracticeError(why) from error
@@ -189,11 +195,11 @@ def _as_text(contents: Contents) -> str:
         lines.append(_("signatures with the tags {tags}", tags=tags) if tags else _("signatures"))
         lines += listings.signature_lines(graph.signatures)
         if not (graph.signatures or graph.signatures.uncallable):
-            lines.append(f"  {_('none: no call reaches this model')}")
+            lines.append(f"  {modelfiles.without_signatures()}")
         if graph.packages:
             lines += [_("operations that TensorFlow lacks"), *_needs(graph.packages)]
-        if graph.refusal:
-            lines.append(_("It cannot be served: {reason}", reason=graph.refusal))
+        if graph.problem:
+            lines.append(graph.problem)
     if contents.examples:
         lines.append(
             plural("{count} example input", "{count} example inputs", len(contents.examples))
@@ -228,7 +234,7 @@ def _as_json(contents: Contents) -> str:
                     "tags": graph.tags,
                     **listings.signatures_for_json(graph.signatures),
                     "packages": graph.packages,
-                    "refusal": graph.refusal,
+                    "problem": graph.problem,
                 }
                 for graph in contents.graphs
             ],

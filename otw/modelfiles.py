@@ -5,17 +5,18 @@ import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from helpers.language import _
 from practice import state
 from practice.state import PracticeError
-from practice.tfserving import savedmodel
+from practice.tfserving import operations, savedmodel
 from practice.tfserving.failures import Failure
 
 SERVE = "serve"  # the tag of what a SavedModel holds for serving
 _SAVED = ("saved_model.pb", "saved_model.pbtxt")
 _LITE = "model.tflite"
+_VARIABLES = frozenset(["VarHandleOp", "Variable", "VariableV2"])  # operations
 _KERAS = "{} is a Keras model. Export it: keras.models.load_model({!r}).export('exported')"
 _TORCH = "{} is a PyTorch model. Convert it to TFLite, for instance with the package litert-torch."
 _ONNX = "{} is an ONNX model. Convert it to a SavedModel, for instance with the package onnx2tf."
@@ -112,18 +113,41 @@ class ModelFiles(NamedTuple):
             )
         return ",".join(sorted(chosen))
 
+    def problem(self) -> str:
+        """Say that a SavedModel's variables are missing; it loads without, and its calls fail."""
+        if self.light or (self.loaded / "variables" / "variables.index").exists():
+            return ""
+        try:
+            graphs = savedmodel.parse(self.loaded).meta_graphs
+        except Failure:  # the service says what is wrong with it
+            return ""
+        if not any(graph.saver_def.restore_op_name and _has_variables(graph) for graph in graphs):
+            return ""
+        return _(
+            "{path} has no variables/variables.index: calls that need the model's variables fail. "
+            "Copy the model whole.",
+            path=self.loaded,
+        )
+
     def lay_out(self, folder: Path) -> Path:
         """Return a folder of versions: the model's own, or `folder` with this as version 1."""
         if self.newest:
             return self.path
-        version = folder / "1"
-        target = version if self.path.is_dir() else version / _LITE
+        target = self._target(folder)
         try:
             target.parent.mkdir(parents=True)
             _link(self.path, target)
         except OSError as error:
             raise state.unwritable(target, error) from error
         return folder
+
+    def in_own_words(self, text: str, folder: Path) -> str:
+        """Return a text about what is laid out in a folder with the path that a person named."""
+        return text if self.newest else text.replace(str(self._target(folder)), str(self.path))
+
+    def _target(self, folder: Path) -> Path:
+        version = folder / "1"
+        return version if self.path.is_dir() else version / _LITE
 
 
 def find(name: str) -> ModelFiles:
@@ -153,9 +177,18 @@ def _in_folder(folder: Path) -> ModelFiles:
     if _has_saved_model(folder):
         return ModelFiles(folder, None, light=False)
     entries = sorted(folder.iterdir())
-    versions = _versions(folder)
-    if any(_has_saved_model(version) or (version / _LITE).is_file() for version in versions):
-        return _with_versions(folder, max(versions, key=lambda version: int(version.name)))
+    versions = sorted(_versions(folder), key=lambda version: int(version.name))
+    if whole := [version for version in versions if _has_model(version)]:
+        if whole[-1] != versions[-1]:
+            raise PracticeError(
+                _(
+                    "{path} is the newest version, and holds no model; {name} does. Complete it, "
+                    "or remove it.",
+                    path=versions[-1],
+                    name=whole[-1].name,
+                )
+            )
+        return _with_versions(folder, whole[-1])
     files = [path for path in entries if path.suffix.lower() == ".tflite" and path.is_file()]
     if len(files) == 1:
         return ModelFiles(files[0], None, light=True)
@@ -163,7 +196,7 @@ def _in_folder(folder: Path) -> ModelFiles:
         listed = ", ".join(file.name for file in files)
         raise PracticeError(f"{folder} has several TFLite files: {listed}. Name one of them.")
     for entry in entries:
-        if _has_saved_model(entry) or (entry / _LITE).is_file():
+        if _has_model(entry):
             raise PracticeError(
                 f"{folder} has a model in {entry.name}, which is no number. A version is a folder "
                 f"named by its number: rename {entry.name} to 1, or serve {entry} alone."
@@ -176,6 +209,10 @@ def _in_folder(folder: Path) -> ModelFiles:
     )
 
 
+def _has_variables(meta_graph: Any) -> bool:
+    return not _VARIABLES.isdisjoint(operations.used(meta_graph.graph_def))
+
+
 def _with_versions(folder: Path, chosen: Path) -> ModelFiles:
     light = (chosen / _LITE).is_file() and not _has_saved_model(chosen)
     return ModelFiles(folder, chosen, light)
@@ -186,9 +223,21 @@ def _versions(folder: Path) -> list[Path]:
     return [entry for entry in names if entry.name.isdigit() and entry.is_dir()]
 
 
+def without_signatures() -> str:
+    """Say what is wrong with a model that nobody can call."""
+    return _(
+        "It has no signatures, so no call reaches it. Export it with one: "
+        "tf.saved_model.save(model, folder, signatures=...), or model.export(folder) of Keras."
+    )
+
+
 def saved(folder: Path) -> list[Path]:
     """Return what a SavedModel's graph may be called, the one that is read first."""
     return [folder / name for name in _SAVED]
+
+
+def _has_model(folder: Path) -> bool:
+    return _has_saved_model(folder) or (folder / _LITE).is_file()
 
 
 def _has_saved_model(folder: Path) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from helpers import endpoints, errors, progress, tfserving
 from helpers.endpoints import Endpoint, profiles
 from helpers.interrupts import Stop
+from helpers.language import _
 from helpers.tables import printable
 from helpers.tfserving import VersionStatus
 from helpers.tfserving.signatures import DEFAULT_SIGNATURE, Signature, Signatures
@@ -64,6 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
         own.wishes = PORTS
         stack.callback(own.end)
         with contextlib.suppress(KeyboardInterrupt):
+            if problem := files.problem():
+                print(problem)
             _start(own, files, stop)
             _describe(own, files)
             _watch(own, stop)
@@ -114,26 +117,53 @@ def _start(own: launch.Launch, files: ModelFiles, stop: Stop) -> None:
     engine = "LiteRT" if files.light else "TensorFlow"
     print(f"{files.path} is started as {name}. It runs on {engine}.", flush=True)
     seconds = 2.0 if files.light else 12.0
-    with progress.waiting(f"Starting {name}", seconds, patience=0.5) as tick:
+    with progress.waiting(_("Starting {name}", name=name), seconds, patience=0.5) as tick:
 
         def look() -> None:
-            tick()
             if stop.is_set():
                 raise KeyboardInterrupt
-            if reason := _reason(own.log):  # it would be tried again, as a new version is
-                raise state.PracticeError(f"{name} cannot be loaded from {files.path}:\n{reason}")
+            log = _read(own.log)
+            if reason := _reason(log):  # it would be tried again, as a new version is
+                reason = files.in_own_words(reason, own.models).replace("op_library", "op-library")
+                raise state.PracticeError(
+                    _(
+                        "{name} cannot be loaded from {path}:\n{reason}",
+                        name=name,
+                        path=files.path,
+                        reason=reason,
+                    )
+                )
+            tick(phase(log))
 
         launch.bring_up([own], tick=look)
 
 
-def _reason(log: Path) -> str:
-    """Return the product's own text when the model was not loaded; it may have several lines."""
+def _read(log: Path) -> str:
     with contextlib.suppress(OSError):
-        text = log.read_text(encoding="utf-8", errors="replace")
-        _, begun, rest = text.partition("Loading servable: ")
-        if begun and rest.endswith("\n"):
-            return "\n".join(map(printable, rest.partition(_FAILED)[2].splitlines()[:10]))
+        return log.read_text(encoding="utf-8", errors="replace")
     return ""
+
+
+def phase(log: str) -> str:
+    """Say what the service does at the moment, by what it has logged."""
+    if "Restoring SavedModel bundle." in log:
+        return _("restoring variables")
+    if "Reading meta graph with tags" in log:
+        return _("building the graph")
+    return _("importing TensorFlow") if "Reading SavedModel from:" in log else ""
+
+
+def _reason(log: str) -> str:
+    """Return the product's text when the model was not loaded, and what to do if that is clear."""
+    _before, begun, rest = log.partition("Loading servable: ")
+    if not (begun and rest.endswith("\n")):
+        return ""
+    lines = rest.partition(_FAILED)[2].splitlines()[:10]
+    reason = "\n".join(printable(line) for line in lines if not line.startswith("\t [["))
+    if reason.startswith(("DATA_LOSS", "OUT_OF_RANGE")):
+        damaged = _("Its files are damaged, or were not copied whole. Copy the model again.")
+        return f"{reason}\n{damaged}"
+    return reason
 
 
 def _describe(own: launch.Launch, files: ModelFiles) -> None:
@@ -146,8 +176,10 @@ def _describe(own: launch.Launch, files: ModelFiles) -> None:
         saved = save_profile(endpoint)
         if signatures:
             show_call(endpoint, files, signatures)
+        elif signatures.uncallable:
+            print(_("None of its signatures can be called from here."))
         else:
-            print("None of its signatures can be called from here.")
+            print(modelfiles.without_signatures())
     except errors.CallError as error:
         _check(own)
         raise state.PracticeError(f"{name} cannot be asked for its signatures: {error}") from error

@@ -210,7 +210,8 @@ def _describe_folder(arguments: argparse.Namespace) -> int:
         print(contents.describe(arguments))
         return 0
     except PracticeError as error:
-        return _fail(str(error), statuses.FAILED)
+        print(f"otw: {error}", file=sys.stderr)
+        return statuses.FAILED
 
 
 def _predict(endpoint: Endpoint, arguments: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import http.client
 import os
+import re
 import ssl
 import subprocess
 import sys
@@ -22,10 +23,18 @@ from practice.ports import HEALTH_PATH
 
 ROOT = Path(__file__).parent.parent
 MODELS = ROOT / "data" / "models"
-LIMIT = 60.0  # seconds a service may take to start
+LIMIT = 60.0  # seconds in which a service that starts does something, or is given up
+_LEAST = 0.01  # of `processes.effort`, for each second: one that only waits does less
 IDLE = 7200  # seconds without a request after which a service ends itself
 TROUBLE = "trouble.json"  # in a private service's folder
 _TRIES = 5  # times another port is tried when somebody was quicker
+
+
+# Of TensorFlow's own log: what it would do with a GPU or another build of it.
+_NOTE = re.compile(
+    r"absl::InitializeLog|To enable the following instructions"
+    r"|(^|: )[IWE](0000)? .*(?i:cuda|cudnn|cublas|cufft|tensorrt|cpu_feature_guard|onednn)",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +127,8 @@ class Launch:
         self.process: subprocess.Popen[bytes] | None = None
         self.entry: state.Record = {}  # what services.json says about it
         self.tries = 0
-        self.began = time.monotonic()
+        self._effort = 0.0  # of its process, when that was last asked
+        self._asked = time.monotonic()
         service.prepare(folder, models)
 
     def _begin(self) -> None:
@@ -170,12 +180,23 @@ class Launch:
             return False
         if ended:
             raise self._failure(f"it ended with status {status}")
-        if time.monotonic() - self.began > LIMIT:
-            raise self._failure(f"it did not answer within {LIMIT:.0f} s")
+        if self._is_stuck(self.process.pid):
+            raise self._failure(f"it did nothing for {LIMIT:.0f} s")
         # Whoever answers may be somebody else, who took the port a moment before us.
         return problem(self.entry, 2.0) == "" and all(
             processes.listens(self.process.pid, port) for port in self.ports.values()
         )
+
+    def _is_stuck(self, pid: int) -> bool:
+        """Whether it waits in vain: a slow machine, or a large model, may take any time."""
+        now = time.monotonic()
+        if now - self._asked < LIMIT:
+            return False
+        before = self._effort
+        self._effort = processes.effort(pid)
+        least = _LEAST * (now - self._asked)
+        self._asked = now
+        return self._effort - before < least
 
     def end(self) -> None:
         """End its process."""
@@ -189,8 +210,9 @@ class Launch:
 
     @property
     def last_lines(self) -> str:
-        """The end of its log, indented."""
-        return "\n".join(f"    {line}" for line in state.last_lines(self.log, 15))
+        """The end of its log, indented, without TensorFlow's notes about what a GPU would need."""
+        lines = [line for line in state.last_lines(self.log, 50) if not _NOTE.search(line)]
+        return "\n".join(f"    {line}" for line in lines[-15:])
 
     def _failure(self, what: str) -> state.PracticeError:
         name = self.service.name

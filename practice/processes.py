@@ -154,6 +154,19 @@ def listens(pid: int, port: int) -> bool:
         return True  # the system does not tell; the caller has other signs
 
 
+def effort(pid: int) -> float:
+    """Return what a process and its children have done until now: seconds of CPU, and MB read."""
+    total = 0.0
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for member in (process, *process.children(recursive=True)):  # see listens
+            times = member.cpu_times()
+            total += times.user + times.system
+            if hasattr(member, "io_counters"):  # macOS has none
+                total += member.io_counters().read_bytes / 1e6
+    return total
+
+
 def choose_port(preferred: int = 0, but_not: Iterable[int] = ()) -> int:
     """Return a port nobody listens on: the preferred one if it is free, else any."""
     if preferred and preferred not in but_not and is_free(preferred):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from helpers.serving_api import meta_graph_pb2, saved_model_pb2
 from practice.tfserving.engine import Task, TensorNames
-from practice.tfserving.failures import Failure
+from practice.tfserving.failures import Failure, log
 from protos import official
 
 _INIT_OP = "__saved_model_init_op"
@@ -47,6 +47,7 @@ class SavedModel:
         intra_op: int = 0,
         inter_op: int = 0,
     ) -> None:
+        log.info("Reading SavedModel from: %s", folder)
         meta_graph = _read(folder, tags)
         if not official.has_tensorflow():
             text = f"{folder} holds a SavedModel, which TensorFlow runs. {official.ABSENT}"
@@ -59,6 +60,7 @@ class SavedModel:
         self._names = {name: TensorNames(s) for name, s in self.signatures.items()}
         from practice.tfserving.session import Session  # 3 s: TensorFlow
 
+        log.info("Reading meta graph with tags { %s }", " ".join(tags))
         self._session = Session(
             meta_graph.graph_def,
             meta_graph.meta_info_def.stripped_op_list,
@@ -94,6 +96,8 @@ class SavedModel:
     def _initialize(self, folder: str, meta_graph: Any) -> None:
         """Restore the variables and fill the tables, see tensorflow/cc/saved_model/loader.cc."""
         from tensorflow.python.saved_model import loader_impl  # the session has imported it
+
+        log.info("Restoring SavedModel bundle.")
 
         assets = loader_impl.get_asset_tensors(folder, meta_graph)
         variables = os.path.join(folder, "variables", "variables")

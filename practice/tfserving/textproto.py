@@ -16,7 +16,14 @@ def read(path: str, message: M) -> M:
     try:
         # A comment may be in any encoding.
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return text_format.Parse(file.read(), message)
+            text = file.read()
+        if text.startswith("\ufeff"):  # text_format.cc reads none either, checked at 2.21
+            log.error(
+                "%s begins with a byte order mark. Save it as UTF-8 without one: the product "
+                "refuses it, too.",
+                path,
+            )
+        return text_format.Parse(text, message)
     except (text_format.ParseError, UnicodeError) as error:
         log.error("Error parsing text-format %s: %s", message.DESCRIPTOR.full_name, error)
         raise invalid(f"Invalid protobuf file: '{path}'") from error

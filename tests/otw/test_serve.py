@@ -445,6 +445,31 @@ def assert_probabilities(served: Served) -> None:
     assert (len(row), sum(row)) == (3, pytest.approx(1))
 
 
+@pytest.mark.tensorflow
+def test_a_model_without_signatures_is_served_and_said_to_have_none(tmp_path: Path) -> None:
+    folder = tmp_path / "mute"
+    folder.mkdir()
+    with_tags(folder, "serve")
+    with serving(folder, tmp_path) as served:
+        assert "It has no signatures, so no call reaches it. Export it with one" in served.told
+        log = next(folders_of("mute")[0].glob("*.log")).read_text(encoding="utf-8")
+    phases = [serve.phase(log[:end]) for end in range(len(log))]
+    assert list(dict.fromkeys(phases)) == [
+        "",
+        "importing TensorFlow",
+        "building the graph",
+        "restoring variables",
+    ]
+
+
+def test_missing_variables_are_told_before_a_call_fails(tmp_path: Path) -> None:
+    shutil.copytree(MODELS / "iris" / "1", tmp_path / "1")
+    (tmp_path / "1" / "model.tflite").unlink()
+    assert modelfiles.find(str(tmp_path)).problem() == ""
+    shutil.rmtree(tmp_path / "1" / "variables")
+    assert "has no variables/variables.index: calls" in modelfiles.find(str(tmp_path)).problem()
+
+
 def empty(folder: Path) -> Path:
     return folder
 
@@ -495,6 +520,11 @@ def two_light(folder: Path) -> Path:
     return with_file("a.tflite")(folder)
 
 
+def newest_empty(folder: Path) -> Path:
+    (folder / "2").mkdir()
+    return with_file("1/model.tflite")(folder)
+
+
 @pytest.mark.parametrize(
     ("make", "options", "words"),
     [
@@ -514,9 +544,12 @@ def two_light(folder: Path) -> Path:
         (lambda folder: with_file("a.tar.gz")(folder) / "a.tar.gz", [], ["is an archive"]),
         (two_light, [], ["several TFLite files: a.tflite, b.tflite"]),
         on_tensorflow(
-            with_file("saved_model.pb"), [], ["cannot be loaded", "Can't parse", "as binary proto"]
+            with_file("saved_model.pb"),
+            [],
+            ["cannot be loaded", "Can't parse", "given/saved_model.pb", "Copy the model again"],
         ),
-        (with_file("a.tflite"), [], ["cannot be loaded", "model.tflite cannot be loaded"]),
+        (with_file("a.tflite"), [], ["cannot be loaded", "given/a.tflite cannot be loaded"]),
+        (newest_empty, [], ["2 is the newest version, and holds no model; 1 does"]),
         (lambda _: MODELS / "iris", ["--name", "a b"], ["'a b' cannot name a model", "letters"]),
         (lambda _: MODELS / "iris", ["--name", "practice"], ["'practice' cannot name", "taken"]),
         (lambda _: MODELS / "iris", ["--name", "../up"], ["'../up' cannot name a model"]),

@@ -91,6 +91,8 @@ def test_a_config_file_names_its_models(tmp_path: Path) -> None:
     content = (tmp_path / "models.config").read_bytes()
     assert catalog.names_of_config(content) == ["ä b", "digits"]
     assert catalog.names_of_config(b"") == []
+    noted = "# 模型\n".encode("gbk") + content
+    assert catalog.names_of_config(noted) == ["ä b", "digits"], "a comment has any encoding"
 
 
 @pytest.mark.parametrize("content", [b"models: []", b"\xff\xfe\x00", b"{", b"\x89PNG\r\n"])

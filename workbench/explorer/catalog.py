@@ -148,9 +148,9 @@ def names_of_config(file: str | os.PathLike[str] | bytes) -> list[str]:
     See tensorflow_serving/config/model_server_config.proto.
     """
     try:
-        text = file_bytes(file).decode()
+        text = file_bytes(file).decode("utf-8-sig", "surrogateescape")  # comments may be in any
         config = text_format.Parse(text, serving_api.model_server_config_pb2.ModelServerConfig())
-    except (UnicodeDecodeError, text_format.ParseError) as error:
+    except (UnicodeError, text_format.ParseError) as error:
         name = "This" if isinstance(file, bytes) else os.fspath(file)
         raise BadInput(
             f"{name} cannot be read as a config file of TensorFlow Serving "
