@@ -279,6 +279,12 @@ def _add_explore(commands: _Commands) -> None:
         "--model_config_file takes it",
     )
     explore.add_argument(
+        "--examples",
+        metavar="FOLDER",
+        default="",
+        help="the SavedModel's folder, whose warm-up requests are offered as example inputs",
+    )
+    explore.add_argument(
         "--port", type=_port, default=0, help="of the page (default: 8866, or a free one)"
     )
     explore.add_argument(

@@ -93,7 +93,6 @@ def read(files: ModelFiles) -> Contents:
     path = files.loaded
     version = int(files.newest.name) if files.newest else None
     name = files.name
-    folder = path.parent if files.light else path
     try:
         if files.light:
             sizes = {"graph": _checked(path)}
@@ -107,14 +106,14 @@ def read(files: ModelFiles) -> Contents:
                 _graph(meta_graph, name, version or 0, problem)
                 for meta_graph in savedmodel.parse(path).meta_graphs
             ]
-        documents = [*_documents(folder), *(_documents(files.path) if files.newest else ())]
+        documents = [*_documents(files.folder), *(_documents(files.path) if files.newest else ())]
     except OSError as error:
         raise PracticeError(
             _("{path} cannot be read: {why}.", path=path, why=error.strerror or error)
         ) from error
     except Failure as error:
         raise PracticeError(_("{path} cannot be read: {why}", path=path, why=error.text)) from error
-    return Contents(files, version, sizes, graphs, _examples(folder), documents)
+    return Contents(files, version, sizes, graphs, _examples(files.folder), documents)
 
 
 def _graph(meta_graph: Any, name: str, version: int, problem: str) -> Graph:

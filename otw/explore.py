@@ -19,6 +19,7 @@ import filelock
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput
 from helpers.interrupts import Stop
+from helpers.language import _
 from otw import terminal
 
 HOST = "127.0.0.1"
@@ -34,12 +35,14 @@ def explore(arguments: argparse.Namespace) -> int:
 
 def _explore(endpoint: Endpoint, arguments: argparse.Namespace) -> None:
     names = [*arguments.models, *_names(arguments.config)]
+    examples = _examples(arguments.examples)
     address = arguments.address.rpartition("//")[2]
     with _listen(arguments.port) as listener, _folder() as folder, Stop() as stop:
         from otw import page  # 0.5 s
 
         token = secrets.token_hex(24)
-        notebook = page.notebook(f"Explorer · {address}", endpoint, names, arguments.timeout)
+        title = f"Explorer · {address}"
+        notebook = page.notebook(title, endpoint, names, arguments.timeout, examples)
         os.environ.update(page.environment(folder) | page.secrets(endpoint))
         voila = page.voila(notebook, folder, token)
 
@@ -82,6 +85,25 @@ def _names(config_file: str) -> list[str]:
         return catalog.names_of_config(config_file)
     except BadInput as error:
         raise terminal.AskedWrongly(str(error)) from error
+
+
+def _examples(folder: str) -> str:
+    if not folder:
+        return ""
+    from workbench.values import warmup  # 0.1 s
+
+    try:
+        if warmup.read(folder):
+            return os.path.abspath(folder)
+    except BadInput as error:
+        raise terminal.AskedWrongly(str(error)) from error
+    raise terminal.AskedWrongly(
+        _(
+            "{folder} has no example inputs: {file} is missing, or empty.",
+            folder=folder,
+            file=warmup.FILE,
+        )
+    )
 
 
 def _listen(port: int) -> socket.socket:

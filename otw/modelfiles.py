@@ -64,6 +64,11 @@ class ModelFiles(NamedTuple):
         return path / _LITE if self.light and self.newest else path
 
     @property
+    def folder(self) -> Path:
+        """The folder of what is loaded, and of what came along with it."""
+        return self.loaded.parent if self.light else self.loaded
+
+    @property
     def versions(self) -> dict[int, Path]:
         """The versions' folders, newest first; none of a model that is in no folder of versions."""
         folders = (

@@ -37,7 +37,7 @@ _FROM_HERE_ONLY = (
 
 
 def notebook(
-    title: str, endpoint: Endpoint, names: Sequence[str], timeout: float
+    title: str, endpoint: Endpoint, names: Sequence[str], timeout: float, examples: str = ""
 ) -> nbformat.NotebookNode:
     """Make the notebook that shows the explorer; the password stays in the environment."""
     code = f"""%load_ext workbench
@@ -47,7 +47,8 @@ from helpers.errors import places
 from workbench.explorer import Explorer
 places.here = places.TERMINAL
 os.chdir({os.getcwd()!r})
-Explorer({_as_code(endpoint)}, names={list(names)!r}, timeout={timeout!r})"""
+Explorer({_as_code(endpoint)}, names={list(names)!r}, timeout={timeout!r},
+    examples={examples!r})"""
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     return nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(code)], metadata={"title": title, "kernelspec": kernel}

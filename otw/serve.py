@@ -4,7 +4,10 @@ import argparse
 import contextlib
 import dataclasses
 import re
+import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -23,7 +26,7 @@ from protos import official
 from workbench.code import curl
 from workbench.code.previews import CURL, GRPC, JSON, REQUESTS, Preview
 from workbench.code.tfserving import TfServingWriter, method, stand_ins
-from workbench.values import examples
+from workbench.values import examples, warmup
 
 PORTS = {"grpc": 8520, "rest": 8521}  # any others when these are taken
 # A version that is just being copied in fails at first: it is tried again, each second.
@@ -186,13 +189,25 @@ def _describe(own: launch.Launch, files: ModelFiles) -> None:
     print(f"\n{saved}")
     if _is_loaded(endpoint):
         print(f'endpoints.load("tfserving", "{name}") finds it in a notebook.')
-    print(f"otw explore {endpoint.grpc} --model={name} opens a form for it.")
+    print(_explore_with(endpoint, files))
     if files.newest:
         print(
             f"A new version in {files.path} is picked up while this runs. Copy it there under a "
             "name of letters, then rename it to its number: half of one may count as whole."
         )
     print("Ctrl-C stops it.", flush=True)
+
+
+def _explore_with(endpoint: Endpoint, files: ModelFiles) -> str:
+    """Say how the explorer is opened, and with which example inputs."""
+    words = ["otw", "explore", endpoint.grpc, f"--model={endpoint.model}"]
+    with contextlib.suppress(errors.BadInput):  # `otw describe` says what is wrong with them
+        if warmup.read(files.folder):
+            words += ["--examples", str(files.folder)]
+    command = subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
+    if "--examples" in words:
+        return _("{command} opens a form for it, with its example inputs.", command=command)
+    return _("{command} opens a form for it.", command=command)
 
 
 def save_profile(endpoint: Endpoint) -> str:

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 import requests
@@ -28,6 +29,7 @@ from practice import processes
 from practice.launch import ROOT
 from tests.explore_page import Kernel, Page, left_behind, starting
 from tests.tfserving import eventually, write_config
+from tests.warmup import predict_record, write_records
 
 PASSWORD = "correct horse"
 LAB = [sys.executable, "-P", "-c", "import sys; from otw.cli import main; sys.exit(main())"]
@@ -59,7 +61,9 @@ def test_the_page_has_the_explorer_and_no_code(
 ) -> None:
     config = tmp_path / "models.config"
     write_config(config, {"name": "iris", "base_path": "anywhere"})
-    page = start(service.grpc, "--model", "digits", "--config", str(config))
+    write_records(tmp_path, predict_record({"images": np.zeros((3, 8, 8, 1))}))
+    words = ["--model", "digits", "--config", str(config), "--examples", str(tmp_path)]
+    page = start(service.grpc, *words)
     text = page.open()
     assert f"<title>Explorer · {service.grpc}</title>" in text
     assert "application/vnd.jupyter.widget-view+json" in text
@@ -68,6 +72,7 @@ def test_the_page_has_the_explorer_and_no_code(
     states = page.kernel(text).states("serving_default")
     assert "digits" in states
     assert "iris" in states
+    assert "1. serving_default: images float32 [3, 8, 8, 1]" in states
     assert not (tmp_path / "state").exists(), "no practice service is needed, and none is started"
 
 
@@ -213,6 +218,7 @@ def test_a_port_is_the_one_asked_for_or_none(
         (["127.0.0.1:1", "--timeout", "0"], "seconds are a number above 0"),
         (["127.0.0.1:1", "--config", "no.config"], "no.config cannot be read: No such file"),
         (["127.0.0.1:1", "--config", __file__], "cannot be read as a config file"),
+        (["127.0.0.1:1", "--examples", "gone"], "gone has no example inputs"),
         (["127.0.0.1:1", "--ca-file", "no.pem"], "no.pem"),
         (["127.0.0.1:1", "--user", "ada"], "OTW_PASSWORD"),
         (["http://127.0.0.1:1", "--protocol", "grpc"], "gRPC takes HOST:PORT, without http://"),

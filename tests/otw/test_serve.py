@@ -37,6 +37,7 @@ from practice.launch import MODELS
 from practice.state import PracticeError
 from tests.explorer import before
 from tests.tfserving import make_odd_models, on_tensorflow
+from tests.warmup import predict_record, write_records
 from workbench.code.tfserving import TfServingWriter, method, stand_ins
 from workbench.explorer import Explorer, addresses, catalog
 
@@ -352,6 +353,14 @@ def test_two_at_once_take_different_ports(light: Path, versions: Path, tmp_path:
         assert "[my-flowers]" in one.endpoints.read_text(encoding="utf-8")
         assert_probabilities(one)
         assert_probabilities(two)
+
+
+def test_example_inputs_that_came_along_are_named(versions: Path, tmp_path: Path) -> None:
+    write_records(versions / "1", predict_record({"features": [[5.1, 3.5, 1.4, 0.2]]}))
+    with serving(versions, tmp_path) as served:
+        words = re.search(r"^otw explore (.+) opens a form for it, with", served.told, re.MULTILINE)
+        assert words, served.told
+        assert f"--examples {versions / '1'}" in words[1]
 
 
 def test_a_new_version_is_picked_up_while_it_runs(versions: Path, tmp_path: Path) -> None:

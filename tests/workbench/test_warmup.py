@@ -8,8 +8,10 @@ import pytest
 
 from helpers.errors import BadInput
 from helpers.serving_api import classification_pb2, predict_pb2, tensor_pb2
+from practice.instance import PrivateEndpoint
 from protos import warmup_pb2
 from tests.warmup import predict_record, write_records
+from workbench.explorer import Explorer
 from workbench.values import warmup
 
 
@@ -91,3 +93,32 @@ def test_no_more_are_read_than_tensorflow_serving_reads(tmp_path: Path) -> None:
     write_records(tmp_path, *[predict_record({"x": [1.0]})] * 1001)
     assert len(warmup.read(tmp_path)) == 1000
     assert np.array_equal(warmup.read(tmp_path)[-1].inputs["x"], [1.0])
+
+
+def test_the_explorer_fills_in_the_one_that_is_chosen(
+    private: PrivateEndpoint, tmp_path: Path
+) -> None:
+    flowers = [[5.1, 3.5, 1.4, 0.2], [6.2, 2.9, 4.3, 1.3]]
+    write_records(tmp_path, predict_record({"x": [1.0]}), predict_record({"features": flowers}))
+    explorer = Explorer(private, examples=str(tmp_path))
+    explorer.choose("digits")
+    assert explorer.examples.children == (), "none fits this model"
+    explorer.choose("iris")
+    assert explorer.examples.children == (explorer.examples.field,)
+    (_, nothing), (title, number) = explorer.examples.field.options
+    assert (nothing, title) == (None, "2. serving_default: features float32 [2, 4]")
+    explorer.examples.field.value = number
+    explorer.wait()
+    assert "float32 [2, 4]" in explorer.form.editors["features"].status.value
+    assert explorer.send()["probabilities"].shape == (2, 3)
+
+
+def test_the_explorer_says_when_they_cannot_be_read(
+    private: PrivateEndpoint, tmp_path: Path
+) -> None:
+    write_records(tmp_path)
+    (tmp_path / warmup.FILE).write_bytes(b"\xff" * 40)
+    explorer = Explorer(private, examples=str(tmp_path))
+    explorer.wait()
+    [problem] = explorer.examples.children
+    assert "is no file of warm-up requests" in problem.value

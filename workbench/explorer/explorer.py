@@ -19,6 +19,7 @@ from workbench.explorer.calls import Record, Request, Sending
 from workbench.explorer.chooser import Chooser
 from workbench.explorer.forms.form import Form
 from workbench.explorer.frame import Frame
+from workbench.explorer.offered import ExampleInputs
 from workbench.explorer.panes import AnswerPane, HistoryPane, PreviewPane
 from workbench.fields import Fields, button, close, close_parts, status
 
@@ -37,13 +38,18 @@ class Explorer(w.VBox):
         Models to look for: TensorFlow Serving cannot list what it serves.
     timeout : float
         Seconds for each question about what is served.
+    examples : str
+        The SavedModel's folder, if it is on this machine: the warm-up requests in it are offered
+        as example inputs.
 
     Examples
     --------
     >>> Explorer("127.0.0.1:8500", names=["digits"])  # doctest: +SKIP
     """
 
-    def __init__(self, source: Any, *, names: Sequence[str] = (), timeout: float = 10.0) -> None:
+    def __init__(
+        self, source: Any, *, names: Sequence[str] = (), timeout: float = 10.0, examples: str = ""
+    ) -> None:
         self._endpoint = addresses.endpoint_getter(source)
         # One thread: what is asked is done in order, and never blocks the kernel.
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="explorer")
@@ -56,6 +62,7 @@ class Explorer(w.VBox):
         self.form: Form | None = None
         fields = self._fields = Fields()
         self.chooser = Chooser(self._endpoint, names, fields, self._later, self._show_form, timeout)
+        self.examples = ExampleInputs(examples, fields, self._later)
         self._form_box = w.VBox()
         self.preview = PreviewPane(fields)
         self.protocol = w.Dropdown(
@@ -78,7 +85,9 @@ class Explorer(w.VBox):
         self.history = HistoryPane(fields, self._later, self._look_back, self._send_again)
         served = w.HTML(f"<h3>{_('What is served')}</h3>")
         inputs = w.HTML(f"<h3>{_('Inputs')}</h3>")
-        column = _classed(w.VBox([served, self.chooser, inputs, self._form_box]), "otw-inputs")
+        column = _classed(
+            w.VBox([served, self.chooser, inputs, self.examples, self._form_box]), "otw-inputs"
+        )
         call = w.HBox(
             [self.protocol, self.send_button, self.cancel_button, self.status],
             layout={"flex_flow": "row wrap"},
@@ -213,6 +222,7 @@ class Explorer(w.VBox):
         before = self.form
         self.form = forms.make(entry, name, self._fields, self._changed) if entry else None
         self._form_box.children = [self.form] if self.form else []
+        self.examples.offer(self.form, name)
         if before:
             close(before)
         if not self.sending:  # the answer of another form would be taken for this one's
