@@ -20,6 +20,7 @@ from PIL import Image
 from helpers import ccai, endpoints, modelarts, tfserving
 from helpers.ccai.answers import Face, Tag, TextItem
 from helpers.ccai.speech import Speech
+from helpers.errors import BadInput
 from helpers.images import png
 from helpers.tfserving import Class
 from helpers.tfserving.signatures import DEFAULT_SIGNATURE
@@ -27,7 +28,7 @@ from practice import manager
 from tests import ccai as shared
 from tests.ccai import DATA
 from workbench import answers
-from workbench.answers import listings, rasters
+from workbench.answers import labels, listings, rasters
 from workbench.answers.drawings import Part
 
 ORANGE = (230, 159, 0)
@@ -988,3 +989,12 @@ def test_the_default_signatures_answer_of_every_shipped_model_is_shown() -> None
             for name, spec in signature.inputs.items()
         }
         assert [p.kind for p in answers.show(tfserving.predict(there, inputs), inputs)] == kinds
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[1, 2]", b"[", b'{"a": "b"}', b'{"a": -1}', b'{"1000000": "a"}', b"\xff", b"{}"],
+)
+def test_what_is_no_label_file_is_told(content: bytes) -> None:
+    with pytest.raises(BadInput, match="one name a line"):
+        labels.read(content)

@@ -3,6 +3,7 @@
 import datetime
 import gc
 import json
+import re
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -690,6 +691,43 @@ def test_a_picture_that_was_sent_is_brought_back_and_one_of_another_place_is_not
     explorer.history.show.click()
     explorer.wait()
     assert "boxes" in explorer.answer.html.value
+
+
+def test_a_slider_says_from_which_score_on_boxes_are_drawn(explorer: Explorer) -> None:
+    explorer.choose("digits_detector")
+    explorer.fill(images=DIGITS)
+    scores = explorer.send()["detection_scores"]
+    assert explorer.answer._scores in explorer.answer.children
+    for sure in (0.05, 0.5, 1.0):
+        explorer.answer.sure.value = sure
+        explorer.wait()
+        count = np.count_nonzero(scores >= sure)
+        assert re.search(
+            rf"\b{count} box(es)? with a score of {sure:g}", explorer.answer.html.value
+        )
+    explorer.choose("iris")
+    explorer.send()
+    assert explorer.answer._scores not in explorer.answer.children, "there are no boxes"
+
+
+def test_a_label_file_names_the_classes_of_this_model_only(explorer: Explorer) -> None:
+    explorer.choose("iris")
+    explorer.fill(features=FLOWER)
+    explorer.send()
+    pane = explorer.answer
+    for content in (b"setosa\nversicolor\nvirginica\n", b'{"setosa": 0, "virginica": 2}'):
+        pane.labels.take([("labels", content)])
+        explorer.wait()
+        assert "setosa (0)" in pane.html.value
+        assert "3 names" in pane.named.value
+    pane.labels.take([("labels", b"\xff\xfe")])
+    explorer.wait()
+    assert "This is no label file" in pane.named.value
+    assert "setosa (0)" in pane.html.value
+    explorer.choose("digits")
+    explorer.form.editors["images"].source.value = editors.RANDOM
+    explorer.send()
+    assert "setosa" not in pane.html.value
 
 
 def test_calls_are_exported_as_files_that_a_person_can_open(

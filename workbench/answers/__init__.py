@@ -15,6 +15,7 @@ from helpers.ccai.answers import Face, Tag, TextItem
 from helpers.ccai.speech import Speech
 from helpers.tfserving import Class
 from workbench.answers import documents, drawings, rasters
+from workbench.answers.detections import SURE
 from workbench.answers.drawings import EXAMPLES, Part, table
 from workbench.answers.outputs import parts
 from workbench.answers.transcripts import raw
@@ -22,7 +23,9 @@ from workbench.answers.transcripts import raw
 __all__ = ["Part", "parts", "raw", "show", "table"]
 
 
-def show(answer: Any, sent: Any = None, labels: Sequence[str] = ()) -> list[Part]:
+def show(
+    answer: Any, sent: Any = None, labels: Sequence[str] = (), sure: float = SURE
+) -> list[Part]:
     """Choose how to look at an answer.
 
     Parameters
@@ -32,6 +35,8 @@ def show(answer: Any, sent: Any = None, labels: Sequence[str] = ()) -> list[Part
         Boxes and points are drawn on the first picture in it.
     labels : sequence of str
         Names of the classes, where scores are.
+    sure : float
+        Boxes of a lower score are not drawn.
 
     Returns
     -------
@@ -43,10 +48,10 @@ def show(answer: Any, sent: Any = None, labels: Sequence[str] = ()) -> list[Part
     >>> [part.kind for part in show([Tag("teapot", 0.8)])]
     ['scores']
     """
-    return drawings.drawn("answer", partial(_shown, answer, sent, labels))
+    return drawings.drawn("answer", partial(_shown, answer, sent, labels, sure))
 
 
-def _shown(answer: Any, sent: Any, labels: Sequence[str]) -> list[Part]:
+def _shown(answer: Any, sent: Any, labels: Sequence[str], sure: float) -> list[Part]:
     if isinstance(sent, bytes):
         sent = {"file": sent}
     inputs = _arrays(sent) if isinstance(sent, Mapping) else {}
@@ -54,8 +59,8 @@ def _shown(answer: Any, sent: Any, labels: Sequence[str]) -> list[Part]:
         case Mapping():
             arrays = _arrays(answer)
             if len(arrays) == len(answer):
-                return parts(arrays, inputs, labels)
-            return documents.parts(answer, inputs, labels)
+                return parts(arrays, inputs, labels, sure)
+            return documents.parts(answer, inputs, labels, sure)
         case np.ndarray():
             return _array(answer, inputs)
         case Speech():

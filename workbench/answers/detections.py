@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from helpers.errors import BadInput
 from workbench.values.arrays import kind
 
-SURE = 0.5  # a box of a lower score is not drawn
+SURE = 0.5  # a box of a lower score is not drawn, unless another one is asked for
 _MOST = 100  # boxes on one picture
 _BOXES = re.compile(r"(?:^|[_.])b?boxes$", re.IGNORECASE)
 # TensorFlow's own names: of its object detection, and of combined_non_max_suppression.
@@ -45,12 +45,15 @@ class Detections(NamedTuple):
     scores : ndarray, float64, shape (n,)
     reading : str
         How the numbers were read.
+    sure : float
+        The score from which on they are.
     """
 
     boxes: NDArray[np.float64]
     classes: list
     scores: NDArray[np.float64]
     reading: str
+    sure: float
 
 
 def find(outputs: Mapping[str, NDArray]) -> Group | None:
@@ -76,9 +79,14 @@ def find(outputs: Mapping[str, NDArray]) -> Group | None:
 
 
 def read(
-    outputs: Mapping[str, NDArray], group: Group, example: int, height: int, width: int
+    outputs: Mapping[str, NDArray],
+    group: Group,
+    example: int,
+    height: int,
+    width: int,
+    sure: float = SURE,
 ) -> Detections:
-    """Read the boxes of one example on a picture.
+    """Read the boxes of one example on a picture, those with that score or a higher one.
 
     Raises
     ------
@@ -90,7 +98,7 @@ def read(
     if not ((scores >= 0) & (scores <= 1)).all():
         raise BadInput(f"The scores, {group.scores!r}, are not all from 0 to 1.")
     best = np.argsort(-scores, kind="stable")[:_MOST]
-    best = best[scores[best] >= SURE]
+    best = best[scores[best] >= sure]
     corners = boxes[best]
     normalised = bool((np.abs(corners) <= 1 + _OUTSIDE).all())
     if not (_TENSORFLOW.search(group.boxes) or (normalised and group.classes is not None)):
@@ -108,6 +116,7 @@ def read(
         [""] * len(best) if group.classes is None else outputs[group.classes][place][best].tolist(),
         scores[best],
         f"Read as ymin, xmin, ymax, xmax {unit}, as TensorFlow has them.",
+        sure,
     )
 
 
@@ -126,4 +135,5 @@ def label(name: Any, labels: Sequence[str]) -> str:
     number = float(name)
     whole = number.is_integer() and abs(number) < _WHOLE
     written = str(int(number)) if whole else f"{number:g}"
-    return f"{labels[int(number)]} ({written})" if whole and 0 <= number < len(labels) else written
+    name = labels[int(number)] if whole and 0 <= number < len(labels) else ""
+    return f"{name} ({written})" if name else written

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.answers import drawings, outputs
+from workbench.answers.detections import SURE
 from workbench.answers.drawings import Part
 
 _WIDEST = 30  # fields of a row
@@ -19,11 +20,13 @@ _DEEPEST = 5  # objects within each other that are looked into
 _FILES = ("iVBORw0KGgo", "/9j/", "UklGR")  # how PNG, JPEG and WAV begin in base64
 
 
-def parts(document: Any, inputs: Mapping[str, NDArray], labels: Sequence[str]) -> list[Part]:
+def parts(
+    document: Any, inputs: Mapping[str, NDArray], labels: Sequence[str], sure: float = SURE
+) -> list[Part]:
     """Choose how to look at JSON; parameters are as for `outputs.parts`."""
     leaves = dict(_leaves(document))
     arrays = {name: array for name, leaf in leaves.items() if (array := _array(leaf)) is not None}
-    shown = outputs.parts(arrays, inputs, labels)
+    shown = outputs.parts(arrays, inputs, labels, sure)
     fields = [(name, _written(leaf)) for name, leaf in leaves.items() if _is_short(leaf)]
     if fields:
         listed = drawings.beginning("Fields", ("name", "value"), fields, len(fields), "fields")

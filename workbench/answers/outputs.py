@@ -36,7 +36,9 @@ _SAMPLES = 400  # that a sound has at least
 _RATES = re.compile(r"(?:^|_)rate$", re.IGNORECASE)
 
 
-def parts(outputs: Arrays, inputs: Arrays, labels: Sequence[str] = ()) -> list[Part]:
+def parts(
+    outputs: Arrays, inputs: Arrays, labels: Sequence[str] = (), sure: float = detections.SURE
+) -> list[Part]:
     """Choose how to look at the outputs of a model.
 
     Parameters
@@ -45,6 +47,8 @@ def parts(outputs: Arrays, inputs: Arrays, labels: Sequence[str] = ()) -> list[P
         Boxes are drawn on the first input that is a picture.
     labels : sequence of str
         Names of the classes, where scores are. An output may have them instead.
+    sure : float
+        Boxes of a lower score are not drawn.
 
     Returns
     -------
@@ -62,7 +66,8 @@ def parts(outputs: Arrays, inputs: Arrays, labels: Sequence[str] = ()) -> list[P
     shown: list[Part] = []
     drawn: frozenset[str] = frozenset()
     if group := detections.find(outputs):
-        shown += drawings.drawn(group.boxes, partial(_boxes, outputs, group, inputs, labels))
+        draw = partial(_boxes, outputs, group, inputs, labels, sure)
+        shown += drawings.drawn(group.boxes, draw)
         drawn = group.others
     classes = {name: _classes(name, outputs) for name in outputs if name not in drawn}
     rate = _rate(outputs | inputs)
@@ -166,7 +171,11 @@ def _highest(row: NDArray, most: int) -> NDArray:
 
 
 def _boxes(
-    outputs: Arrays, group: detections.Group, inputs: Arrays, labels: Sequence[str]
+    outputs: Arrays,
+    group: detections.Group,
+    inputs: Arrays,
+    labels: Sequence[str],
+    sure: float,
 ) -> list[Part]:
     boxes = outputs[group.boxes]
     count = len(boxes) if boxes.ndim == 3 else 1
@@ -177,7 +186,7 @@ def _boxes(
         if sent.total != count:
             raise BadInput(f"They are of {count} pictures, but {sent.total} were sent.")
         detected = [
-            detections.read(outputs, group, number, *pixels.shape[:2])
+            detections.read(outputs, group, number, pixels.shape[0], pixels.shape[1], sure)
             for number, pixels in enumerate(sent.pixels)
         ]
     except BadInput as error:
@@ -209,7 +218,7 @@ def _picture(
         rows.append([str(number), name, f"{score:.3f}", *box])
     head = ("box", "class", "score", "xmin", "ymin", "xmax", "ymax")
     boxes = "1 box" if len(rows) == 1 else f"{len(rows)} boxes"
-    caption = f"{boxes} with a score of {detections.SURE} or more, in pixels"
+    caption = f"{boxes} with a score of {detected.sure:g} or more, in pixels"
     listed = drawings.grid(caption, head, rows)
     note = " ".join(filter(None, [detected.reading, note]))
     return drawings.boxes(title, pixels, corners, marks, listed, note)

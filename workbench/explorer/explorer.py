@@ -81,7 +81,7 @@ class Explorer(w.VBox):
             "Cancel", "Do not wait for the answer", self.cancel, disabled=True
         )
         self.status = w.HTML()
-        self.answer = AnswerPane()
+        self.answer = AnswerPane(fields, self._later)
         self.history = HistoryPane(fields, self._later, self._look_back, self._send_again)
         served = w.HTML(f"<h3>{_('What is served')}</h3>")
         inputs = w.HTML(f"<h3>{_('Inputs')}</h3>")
@@ -226,7 +226,7 @@ class Explorer(w.VBox):
         if before:
             close(before)
         if not self.sending:  # the answer of another form would be taken for this one's
-            self.answer.html.value = ""
+            self.answer.clear()
             self.status.value = ""
         protocols = self.form.protocols if self.form else ()
         options: list[tuple[str, tuple[str, ...]]]

@@ -81,14 +81,14 @@ class Frame(w.HBox):
         self.ask.add_class("otw-ask")
         self.go = button("Send", "", send)
         self.go.add_class("otw-go")
-        style = w.HTML(_style(_LISTEN, _STYLE))
+        style = w.HTML(style_with(_LISTEN, _STYLE))
         super().__init__([style, self.ask, self.go, self._echo], layout={"display": "none"})
 
     def _answer(self) -> None:
         self._asked += 1
-        self._echo.value = _style(_ECHOED, f"/* {self._asked} */")
+        self._echo.value = style_with(_ECHOED, f"/* {self._asked} */")
 
 
-def _style(loaded: str, css: str) -> str:
-    """Write a style, of which a browser says when it is there: scripts in a widget do not run."""
-    return f'<style onload="{escape(loaded)}">{css}</style>'
+def style_with(script: str, css: str = "/* none */") -> str:
+    """Write a style as HTML, and what is run when it is there: a script in a widget is not run."""
+    return f'<style onload="{escape(script)}">{css}</style>'

@@ -12,13 +12,16 @@ import ipywidgets as w
 import numpy as np
 
 from helpers.errors import BadInput, explain
-from helpers.language import _
+from helpers.language import _, plural
 from workbench import answers
-from workbench.answers import drawings
+from workbench.answers import drawings, labels
+from workbench.answers.detections import SURE
 from workbench.code.previews import PROTOCOLS, TITLES, Preview
 from workbench.explorer import export
 from workbench.explorer.calls import Record, joined
 from workbench.explorer.comparison import are_arrays, difference
+from workbench.explorer.frame import style_with
+from workbench.explorer.uploads import Upload
 from workbench.fields import Fields, button, scrolling, status
 from workbench.watching import PARTS
 
@@ -34,6 +37,11 @@ _COPY = (
     " navigator.clipboard.writeText(code.textContent); this.textContent = 'Copied' }"
     "else getSelection().selectAllChildren(code)"
 )
+
+_NAME_SLIDER = """
+const handle = this.closest('.otw-answers').querySelector('[role=slider]');
+handle.setAttribute('aria-label', handle.closest('.widget-slider').textContent.split(/[0-9]/)[0]);
+"""
 
 
 class PreviewPane(w.VBox):
@@ -124,11 +132,45 @@ def _is_other(name: str, content: bytes) -> bool:
 
 
 class AnswerPane(w.VBox):
-    """What was answered, by what it is; or why there is no answer."""
+    """What was answered, by what it is; or why there is no answer.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    fields : Fields
+    later : callable
+        Given a function, calls it off the kernel's main thread.
+    """
+
+    def __init__(self, fields: Fields, later: Callable[[Callable[[], None]], None]) -> None:
+        self._records: Sequence[Record] = ()
+        self._names: list[str] = []
+        self.sure = fields(
+            w.FloatSlider,
+            _("Score"),
+            _("Boxes of a lower score are not drawn"),
+            changed=lambda: later(self._draw),
+            value=SURE,
+            max=1.0,
+            step=0.05,
+            continuous_update=False,
+        )
+        # ipywidgets gives the slider itself no name, and a screen reader would say a number alone.
+        self._scores = w.HBox([self.sure, w.HTML(style_with(_NAME_SLIDER))])
+        self.labels = Upload(_("the classes' names"), lambda: later(self._take_names))
+        self.labels.description = _("Label file")
+        self.labels.layout = w.Layout(width="10em")
+        self.named = w.HTML()
+        self._names_row = fields.row(self.labels, self.named)
         self.html = w.HTML()
         super().__init__([self.html])
+
+    def clear(self) -> None:
+        """Show nothing, and forget the names of the classes: another model has others."""
+        self._records = ()
+        self._names = []
+        self.named.value = ""
+        self.html.value = ""
+        self.children = [self.html]
 
     def fail(self, error: Exception) -> None:
         """Show why there was no call."""
@@ -136,6 +178,11 @@ class AnswerPane(w.VBox):
 
     def show(self, records: Sequence[Record]) -> None:
         """Show what came of calls that belong together: parts of a batch, or both protocols."""
+        self._records = records
+        self._draw()
+
+    def _draw(self) -> None:
+        records = self._records
         by_protocol: dict[str, list[Record]] = {}
         for record in records:
             by_protocol.setdefault(record.protocol, []).append(record)
@@ -151,15 +198,34 @@ class AnswerPane(w.VBox):
         ]
         if len(answered) == 2:
             parts.append(f"<p>{escape(difference(answered[0][1], answered[1][1]))}</p>")
+        kinds = set()
         if answered:
-            parts += _shown(*answered[0])
+            payload, answer = answered[0]
+            shown = answers.show(answer, payload, self._names, self.sure.value)
+            kinds = {part.kind for part in shown}
+            parts += _written(shown, answer)
+        # Faces and pieces of text have boxes without a score: those answers are lists.
+        scored = ["boxes"] if answered and isinstance(answered[0][1], Mapping) else []
+        fields = [self._scores] if kinds.intersection(scored) else []
+        fields += [self._names_row] if kinds.intersection(["scores", *scored]) else []
+        self.children = [*fields, self.html]
         self.html.value = "".join([*parts, _times(by_protocol)])
 
+    def _take_names(self) -> None:
+        try:
+            self._names = labels.read(self.labels.content)
+        except BadInput as error:
+            self.named.value = status("red", str(error))
+            return
+        words = plural("{count} name", "{count} names", len(self._names))
+        self.named.value = status("green", words)
+        self._draw()
 
-def _shown(payload: Any, answer: Any) -> list[str]:
+
+def _written(shown: Sequence[answers.Part], answer: Any) -> list[str]:
     """Write an answer by what it is, then its arrays, then all of it as JSON."""
     parts = []
-    for part in answers.show(answer, payload):
+    for part in shown:
         if part.kind in _UNTITLED:
             parts.append(f"<h4 style='margin:0'>{escape(part.title)}</h4>")
         parts.append(part.html)
