@@ -693,6 +693,19 @@ def test_a_picture_that_was_sent_is_brought_back_and_one_of_another_place_is_not
     assert "boxes" in explorer.answer.html.value
 
 
+def test_all_pictures_that_were_chosen_are_shown(explorer: Explorer) -> None:
+    explorer.choose("digits_detector")
+    picture = (DIGITS.name, DIGITS.read_bytes())
+    upload(explorer, "images", picture, picture)
+    shown = explorer.form.editors["images"].preprocessing.picture.value
+    assert shown.count("<img") == 2
+    assert "2 of 2 pictures, as they will be sent" in shown
+    upload(explorer, "images", *[picture] * 30)
+    shown = explorer.form.editors["images"].preprocessing.picture.value
+    assert shown.count("<img") == 24
+    assert "24 of 30 pictures" in shown
+
+
 def test_a_slider_says_from_which_score_on_boxes_are_drawn(explorer: Explorer) -> None:
     explorer.choose("digits_detector")
     explorer.fill(images=DIGITS)
