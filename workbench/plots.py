@@ -300,6 +300,14 @@ def lines(rows: Iterable[NDArray]) -> Any:
     return axes.figure
 
 
+def histogram(milliseconds: NDArray) -> Any:
+    """Draw how many of the times lie where."""
+    axes = _axes(6.4, 2.6)
+    axes.hist(milliseconds, bins=40, color="#56B4E9", edgecolor="black", lw=0.5)
+    axes.set(xlabel="latency (ms)", ylabel="calls")
+    return axes.figure
+
+
 def png(figure: Any, **options: Any) -> bytes:
     """Return a figure as a PNG file."""
     file = io.BytesIO()

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+import os
 import re
 import subprocess
 import sys
@@ -591,6 +592,20 @@ def test_the_keys_send_from_a_number_that_is_being_changed(explorer: Explorer) -
     explorer.page.keyboard.press("Control+Enter")
     explorer.has_ended(number, "OK")
     expect(explorer.part.get_by_role("table", name="probabilities, example 2")).to_be_visible()
+
+
+def test_a_load_test_says_what_it_will_do_and_shows_what_came_of_it(explorer: Explorer) -> None:
+    explorer.open("Load test")
+    explorer.field("Number of calls").fill("30")
+    explorer.field("Number of calls").press("Tab")
+    explorer.button("Load test").click()
+    expect(explorer.part.get_by_text("This makes 30 calls to iris")).to_be_visible()
+    explorer.button("Begin").click()
+    expect(explorer.told("30 calls were made")).to_be_visible()
+    expect(explorer.part.get_by_alt_text("How many of 30 calls")).to_be_visible()
+    assert not serious_faults(explorer.page, ".otw-explorer")
+    if folder := os.environ.get("SHOTS"):
+        explorer.page.screenshot(path=folder + "/load.png")
 
 
 def test_it_fits_in_windows_of_1280_900_and_600_pixels(explorer: Explorer) -> None:

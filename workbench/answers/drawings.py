@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.ccai.speech import Speech
+from helpers.language import _
 from helpers.tables import Html
 from workbench import plots
 from workbench.answers import listings
@@ -114,6 +115,12 @@ def series(title: str, rows: Sequence[NDArray], count: int) -> Part:
     alt = f"{title}: {len(rows[0]):,} values over their index as a line"
     html = _figure(plots.lines(rows), alt)
     return Part(title, "series", html + notes(of_batch(len(rows), count)))
+
+
+def histogram(milliseconds: NDArray) -> str:
+    """Draw how many calls took how long."""
+    alt = _("How many of {count} calls took how long", count=len(milliseconds))
+    return _figure(plots.histogram(milliseconds), alt)
 
 
 def sounds(title: str, speeches: Sequence[Speech], count: int, note: str = "") -> Part:

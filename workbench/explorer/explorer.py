@@ -19,6 +19,7 @@ from workbench.explorer.calls import Record, Request, Sending
 from workbench.explorer.chooser import Chooser
 from workbench.explorer.forms.form import Form
 from workbench.explorer.frame import Frame
+from workbench.explorer.load import LoadPane
 from workbench.explorer.offered import ExampleInputs
 from workbench.explorer.panes import AnswerPane, HistoryPane, PreviewPane
 from workbench.fields import Fields, button, close, close_parts, status
@@ -83,6 +84,7 @@ class Explorer(w.VBox):
         self.status = w.HTML()
         self.answer = AnswerPane(fields, self._later)
         self.history = HistoryPane(fields, self._later, self._look_back, self._send_again)
+        self.load = LoadPane(fields, self._later, self._first_request)
         served = w.HTML(f"<h3>{_('What is served')}</h3>")
         inputs = w.HTML(f"<h3>{_('Inputs')}</h3>")
         column = _classed(
@@ -93,8 +95,8 @@ class Explorer(w.VBox):
             layout={"flex_flow": "row wrap"},
         )
         self.tabs = w.Tab(
-            [self.answer, self.preview, self.history],
-            titles=[_("Answer"), _("Code"), _("History")],
+            [self.answer, self.preview, self.history, self.load],
+            titles=[_("Answer"), _("Code"), _("History"), _("Load test")],
             selected_index=0,
         )
         columns = [column, _classed(call, "otw-send"), _classed(self.tabs, "otw-answers")]
@@ -196,6 +198,7 @@ class Explorer(w.VBox):
             sending, self.sending = self.sending, None
             if sending:
                 sending.cancel()
+            self.load.give_up()
             self.chooser.give_up()
             self._pool.shutdown(wait=False, cancel_futures=True)
         close_parts(self)
@@ -271,6 +274,9 @@ class Explorer(w.VBox):
                 "where the call would be shown as code."
             )
         return form.requests()
+
+    def _first_request(self) -> tuple[Request, str]:
+        return self._requests()[0], self.protocol.value[0]
 
     def _look_back(self, record: Record) -> None:
         self._fill_again(record.request)
