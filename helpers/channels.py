@@ -15,6 +15,7 @@ import grpc
 from helpers.endpoints import Endpoint
 from helpers.endpoints.endpoint import host_of_url, is_loopback
 from helpers.errors import BadInput, ConnectionFailed
+from helpers.language import _
 
 if TYPE_CHECKING:
     import requests
@@ -30,10 +31,6 @@ _stubs: "weakref.WeakKeyDictionary[grpc.Channel, dict[Any, Any]]" = weakref.Weak
 _lock = threading.Lock()
 _parents_channels: tuple = ()  # of the process that this one was forked from
 _TLS_ONLY = "User and password are sent over TLS only. Use TLS (https for REST), or leave them out."
-_HEADERS_TLS_ONLY = (
-    "To another machine, headers are sent over TLS only: their values are secrets. Use TLS (https "
-    "for REST), or leave them out."
-)
 
 
 def channel(endpoint: Endpoint) -> grpc.Channel:
@@ -182,7 +179,7 @@ def _open(endpoint: Endpoint, kind: Any) -> Any:
     elif endpoint.user:
         raise BadInput(_TLS_ONLY)
     elif endpoint.headers and not is_loopback(host):
-        raise BadInput(_HEADERS_TLS_ONLY)
+        raise _unencrypted_headers()
     else:
         opened = functools.partial(kind.insecure_channel, endpoint.grpc)
     if not endpoint.headers:
@@ -237,7 +234,7 @@ def _open_session(endpoint: Endpoint) -> "requests.Session":
     if endpoint.user and not secure:
         raise BadInput(_TLS_ONLY)
     if endpoint.headers and not (secure or local):
-        raise BadInput(_HEADERS_TLS_ONLY)
+        raise _unencrypted_headers()
     new = Session(MAX_MESSAGE)
     new.trust_env = not (endpoint.no_proxy or local)
     if secure and endpoint.ca_file:
@@ -256,6 +253,15 @@ def _open_session(endpoint: Endpoint) -> "requests.Session":
         new.auth = lambda request: request  # or a .netrc would replace Authorization
     new.headers.update(_headers(endpoint))
     return new
+
+
+def _unencrypted_headers() -> BadInput:
+    return BadInput(
+        _(
+            "To another machine, headers are sent over TLS only: their values are secrets. Use TLS "
+            "(https for REST), or leave them out."
+        )
+    )
 
 
 def _headers(endpoint: Endpoint) -> "Headers":
@@ -284,7 +290,7 @@ def _key(endpoint: Endpoint) -> tuple:
 def _read_ca_file(ca_file: str) -> bytes | None:
     if not ca_file:
         return None
-    pem = _read(ca_file, "CA file")
+    pem = _read(ca_file, _("CA file"))
     if b"-----BEGIN CERTIFICATE-----" not in pem:
         raise BadInput(f"The CA file {ca_file} holds no certificate in PEM form.")
     return pem
@@ -296,21 +302,28 @@ def _read_client_files(endpoint: Endpoint) -> tuple[bytes | None, bytes | None]:
         return None, None
     import ssl  # optional: few servers ask for one
 
-    certificate = _read(endpoint.cert_file, "client certificate")
+    certificate = _read(endpoint.cert_file, _("client certificate"))
     key_file = endpoint.key_file or endpoint.cert_file
-    key = _read(key_file, "client key")
+    key = _read(key_file, _("client key"))
     if b"ENCRYPTED" in key:  # OpenSSL would ask for it on the terminal
         raise BadInput(
-            f"The client key {key_file} has a password. Take it off: "
-            f"openssl pkey -in {key_file} -out key.pem"
+            _(
+                "The client key {path} has a password. Take it off: "
+                "openssl pkey -in {path} -out key.pem",
+                path=key_file,
+            )
         )
     try:
         files = map(os.path.expanduser, (endpoint.cert_file, key_file))
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(*files)
     except ssl.SSLError as error:
         raise BadInput(
-            f"{endpoint.cert_file} and {key_file} are no certificate and its key in PEM form: "
-            f"{error.reason}."
+            _(
+                "{certificate} and {key} are no certificate and its key in PEM form: {reason}.",
+                certificate=endpoint.cert_file,
+                key=key_file,
+                reason=error.reason,
+            )
         ) from error
     return certificate, key
 
@@ -320,7 +333,9 @@ def _read(path: str, what: str) -> bytes:
         with open(os.path.expanduser(path), "rb") as file:
             return file.read()
     except OSError as error:
-        raise BadInput(f"The {what} {path} cannot be read: {error.strerror}.") from error
+        raise BadInput(
+            _("The {what} {path} cannot be read: {why}.", what=what, path=path, why=error.strerror)
+        ) from error
 
 
 @atexit.register

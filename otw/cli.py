@@ -334,26 +334,28 @@ def _add_endpoint(command: argparse.ArgumentParser, *, or_folder: bool = False) 
     )
     add(
         "--cert",
-        help="PEM file of your own certificate, for mutual TLS",
+        help=_("PEM file of your own certificate, for mutual TLS"),
         metavar="FILE",
         default="",
     )
-    add("--key", help="PEM file of its key, if --cert has none", metavar="FILE", default="")
+    add("--key", help=_("PEM file of its key, if --cert has none"), metavar="FILE", default="")
     add("--user", help="the password is in the variable OTW_PASSWORD", default="")
     add(
         "--header",
         metavar="'NAME: VALUE'",
         action="append",
         default=[],
-        help="sent with each call, as metadata over gRPC; several times. Others on this machine "
-        "can read command lines, so let a secret come from the environment, "
-        "'Authorization: Bearer ${TOKEN}', or from a file with such lines, @FILE",
+        help=_(
+            "sent with each call, as metadata over gRPC; several times. Others on this machine "
+            "can read command lines, so let a secret come from the environment, "
+            "'Authorization: Bearer ${TOKEN}', or from a file with such lines, @FILE"
+        ),
     )
     add(
         "--token-file",
         metavar="FILE",
         default="",
-        help="has a token of ModelArts, as does the variable OTW_MODELARTS_TOKEN",
+        help=_("has a token of ModelArts, as does the variable OTW_MODELARTS_TOKEN"),
     )
     add("--timeout", help="seconds for each call (default: 10)", type=_seconds, default=10.0)
 

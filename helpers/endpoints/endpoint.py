@@ -132,31 +132,44 @@ class Endpoint:
     def _check_caller(self) -> None:
         if self.auth not in ("", "signature", "appcode"):
             raise BadInput(f"auth is signature, appcode or empty, not {self.auth!r}.")
+        if self.headers == () and not (self.key_file or self.token):
+            return
+        # Optional: most endpoints have none of these.
+        from helpers.endpoints import headers
+        from helpers.language import _
+
         if self.key_file and not self.cert_file:
             raise BadInput(
-                "A client key is for a certificate. Give its file, too: "
-                "endpoint.replace(cert_file=...)."
+                _(
+                    "A client key is for a certificate. Give its file, too: "
+                    "endpoint.replace(cert_file=...)."
+                )
             )
         if self.token and self.kind != "modelarts":
             raise BadInput(
-                "A token is for ModelArts. Give another one as a header: "
-                "endpoint.replace(headers={'Authorization': 'Bearer ...'})."
+                _(
+                    "A token is for ModelArts. Give another one as a header: "
+                    "endpoint.replace(headers={'Authorization': 'Bearer ...'})."
+                )
             )
         if self.token and self.auth:
-            raise BadInput(f"Give a token, or auth={self.auth!r}: one of them proves who calls.")
-        if self.headers == ():
-            return
-        from helpers.endpoints import headers  # optional: most endpoints have none
-
+            raise BadInput(
+                _("Give a token, or auth={auth}: one proves who calls.", auth=repr(self.auth))
+            )
         pairs = headers.check(self.headers)
         object.__setattr__(self, "headers", pairs)
         names = {name.lower() for name, _value in pairs}
         if "authorization" in names and (self.auth == "signature" or self.sends_user):
-            raise BadInput("The header Authorization is made of user and password. Leave one out.")
+            raise BadInput(
+                _("The header Authorization is made of user and password. Leave one out.")
+            )
         if self.kind == "modelarts" and (own := names & _OF_MODELARTS):
             raise BadInput(
-                f"The header {own.pop()} is sent by itself. Give what is in it: "
-                "endpoint.replace(token=...)."
+                _(
+                    "The header {name} is sent by itself. Give what is in it: "
+                    "endpoint.replace(token=...).",
+                    name=own.pop(),
+                )
             )
 
     @property
