@@ -239,7 +239,8 @@ def _is_loaded(endpoint: Endpoint) -> bool:
     """Whether the profile leads here: the environment goes before it."""
     with contextlib.suppress(errors.CallError):
         loaded = endpoints.load("tfserving", endpoint.model)
-        return endpoint == loaded.replace(user="", password="")
+        fields = ("grpc", "rest", "model")
+        return all(getattr(loaded, name) == getattr(endpoint, name) for name in fields)
     return False
 
 

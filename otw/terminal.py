@@ -152,6 +152,7 @@ def _given(arguments: argparse.Namespace, profile: Endpoint) -> dict[str, Any]:
         "model": arguments.model or "",
         "version": arguments.version,
         "version_label": arguments.label,
+        "signature_name": "",
     }
     return {field: value for field, value in fields.items() if value} | called
 

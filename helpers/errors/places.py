@@ -13,9 +13,6 @@ FORM = "form"
 TERMINAL = "terminal"
 here = PYTHON  # where the readers of this process are; `otw` sets it
 
-_TOKEN = _(
-    "--token-file FILE, or the environment variable {variable}", variable="OTW_MODELARTS_TOKEN"
-)
 # By a field's name, or by what is given to it where that says more.
 _FLAGS = {
     "rest": "HOST:PORT",
@@ -25,7 +22,7 @@ _FLAGS = {
     "cert_file": "--cert FILE",
     "key_file": "--key FILE",
     "headers": "--header 'NAME: VALUE'",
-    "token": _TOKEN,
+    "token": "--token-file FILE",
     "timeout": "--timeout SECONDS",
     "auth": "",  # what stands beside it says which
     "user=AK": "OTW_MODELARTS_AK",

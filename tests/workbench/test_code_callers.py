@@ -56,7 +56,7 @@ def test_code_goes_through_a_front(fronts: tuple[Front, Front]) -> None:
     for shown, title in ((rest, REQUESTS), (rest, CURL), (grpc, GRPC)):
         code = shown.code[title]
         assert "s3cr3t" not in code
-        assert "9998" in run(code, title, TEAM_TOKEN=TOKEN, OTW_HEADER_X_KEY="s3cr3t")
+        assert "e-10" in run(code, title, TEAM_TOKEN=TOKEN, OTW_HEADER_X_KEY="s3cr3t")
     seen = [call for front in fronts for call in front.seen]
     assert {call["x-key"] for call in seen} == {"s3cr3t"}
     assert len(seen) == 3

@@ -9,6 +9,19 @@ from helpers.errors.explanations import cut
 from workbench.wire.rows import Row, is_secret, rest, short
 
 _PART = re.compile(rb'(name="([^"]*)"[^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n)(.*?)(?=\r\n--)', re.DOTALL)
+# What any other header has may be a secret.
+_PLAIN = {
+    "accept",
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "user-agent",
+    "x-apig-mode",
+    "x-sdk-content-sha256",
+    "x-sdk-date",
+}
 
 
 def rows(request: Any) -> tuple[bytes, list[Row]]:
@@ -39,7 +52,7 @@ def rows(request: Any) -> tuple[bytes, list[Row]]:
 
 def _header(name: str, value: str | bytes) -> str:
     text = value.decode("latin-1") if isinstance(value, bytes) else value
-    if not is_secret(name):
+    if name.lower() in _PLAIN and not is_secret(name):
         return cut(text)
     scheme, space, _ = text.partition(" ")
     return f"{scheme} ***" if space else "***"
