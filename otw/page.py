@@ -45,7 +45,7 @@ import os
 from helpers.endpoints import Endpoint, headers
 from helpers.errors import places
 from workbench.explorer import Explorer
-places.here = places.TERMINAL
+places.HERE.set(places.TERMINAL)
 os.chdir({os.getcwd()!r})
 Explorer({_as_code(endpoint)}, names={list(names)!r}, timeout={timeout!r},
     examples={examples!r})"""

@@ -53,7 +53,7 @@ def guarded(
 ) -> int:
     """Run a command on the endpoint that the arguments name; returns the exit status."""
     try:
-        places.here = places.TERMINAL
+        places.HERE.set(places.TERMINAL)
         if sys.stdout is None:
             raise AskedWrongly("Standard output is closed.")
         command(_endpoint(arguments), arguments)

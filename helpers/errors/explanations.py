@@ -16,6 +16,7 @@ _SECRETS = re.compile(
     ( \b(?:basic|bearer)\s+
     | (?:x-auth-token|x-subject-token|x-apig-appcode|apikey)["']?\s*[:=]\s*["']?
     | (?:pass(?:word|wd)?|secret|token|signature|sk|appcode)["']?\s*[:=]\s*["']? )
+    (?! \.\.\.[,)] | SK\) | APPCODE\) )  # what is to be given
     [^\s"'&,;@<>]{3,}
     """
 )

@@ -5,13 +5,14 @@ becomes a flag or a variable, and in a form a field.
 """
 
 import re
+from contextvars import ContextVar
 
 from helpers.language import _
 
 PYTHON = "python"
 FORM = "form"
 TERMINAL = "terminal"
-here = PYTHON  # where the readers of this process are; `otw` sets it
+HERE: ContextVar[str] = ContextVar("here", default=PYTHON)
 
 # By a field's name, or by what is given to it where that says more.
 _FLAGS = {
@@ -61,7 +62,7 @@ _ARGUMENT = re.compile(rf"(\w+)=(?:{_TEXT})")
 
 
 def worded(text: str, place: str = "") -> str:
-    """Return a sentence in the words of a place; without one, of where this process's readers are.
+    """Return a sentence in the words of a place; without one, of the context's.
 
     What a place has no words for stays.
 
@@ -70,7 +71,7 @@ def worded(text: str, place: str = "") -> str:
     >>> worded("Name it: endpoint.replace(ca_file=...). Wait: timeout=60.", TERMINAL)
     'Name it: --ca-file FILE. Wait: --timeout SECONDS.'
     """
-    words = _WORDS[place or here]
+    words = _WORDS[place or HERE.get()]
 
     def give(match: re.Match[str]) -> str:
         arguments = _ARGUMENT.finditer(match[1] or "timeout=.")

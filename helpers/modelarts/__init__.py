@@ -290,10 +290,9 @@ def check_caller(endpoint: Endpoint) -> None:
         raise errors.BadInput(_("The AppCode is missing: {give}.", give=give))
     raise errors.BadInput(
         _(
-            "ModelArts asks who is calling. Give a token: endpoint.replace(token=...), or the "
-            "environment variable OTW_MODELARTS_TOKEN. Or, for a token to be fetched with user "
-            "and password, what is missing: {give}. Or an access key: "
-            "endpoint.replace(auth='signature', user=AK, password=SK).",
+            "ModelArts asks who is calling. Give a token with endpoint.replace(token=...) or "
+            "OTW_MODELARTS_TOKEN. Or what is missing for a token to be fetched: {give}. Or an "
+            "access key: endpoint.replace(auth='signature', user=AK, password=SK).",
             give=give,
         )
     )

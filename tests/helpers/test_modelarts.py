@@ -257,7 +257,7 @@ FAILURES: list[tuple[Callable[[Endpoint], Any], type[errors.CallError], str]] = 
     (
         lambda e: modelarts.infer_json(e.replace(iam=""), BODY),
         errors.BadInput,
-        "what is missing: endpoint.replace.iam=",
+        "missing for a token to be fetched: endpoint.replace.iam=",
     ),
     (lambda e: modelarts.infer_json(e.replace(rest=""), BODY), errors.BadInput, "HTTPS only"),
     (

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from otw import page
 from otw.cli import main
 from practice import manager
 from tests.fronts import TOKEN, Front, grpc_front, rest_front
+from workbench.explorer import Explorer
 
 FLOWER = "features=5.1,3.5,1.4,0.2"
 ROW = {"sepal_length": 3, "sepal_width": 1, "petal_length": 2.2, "petal_width": 4}
@@ -29,7 +31,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in [name for name in os.environ if name.startswith(("OTW_MODELARTS_", "OTW_CA"))]:
         monkeypatch.delenv(name)
     yield
-    places.here = places.PYTHON
+    places.HERE.set(places.PYTHON)
     channels.close()
 
 
@@ -235,6 +237,41 @@ def test_a_call_that_modelarts_cannot_get_is_told(
 ) -> None:
     returned, _, why = otw("predict", service.rest, *words)
     assert (returned, said in why) == (status, True), why
+
+
+def test_the_pages_explorer_calls_modelarts_with_the_token(
+    no_practice: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = modelarts.get_token(no_practice).value
+    ready = Endpoint("modelarts", rest=no_practice.rest, ca_file=no_practice.ca_file, token=token)
+    notebook = page.notebook("title", ready, [], 10.0)
+    for name, value in page.secrets(ready).items():
+        monkeypatch.setenv(name, value)
+    names: dict[str, Any] = {}
+    code = notebook.cells[0]["source"].partition("\n")[2]  # without the magic
+    *before, last = code.splitlines()
+    exec("\n".join([*before, f"explorer = {last}"]), names)
+    explorer = names["explorer"]
+    try:
+        explorer.fill(json.loads(BODY))
+        assert "OTW_MODELARTS_TOKEN" in explorer.code("curl")
+        assert explorer.send()["data"]["resp_data"]
+    finally:
+        explorer.close()
+
+
+def test_an_explorer_at_an_address_says_what_is_missing_where_the_reader_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for place, words in ((places.PYTHON, "endpoint.replace(token"), (places.TERMINAL, "--token-f")):
+        places.HERE.set(place)
+        explorer = Explorer(SERVICE)
+        try:
+            explorer.wait()
+            assert words in explorer.chooser.card.value
+            assert "OTW_MODELARTS_TOKEN" in explorer.chooser.card.value
+        finally:
+            explorer.close()
 
 
 def test_the_page_has_its_secrets_in_the_environment_only() -> None:

@@ -15,6 +15,7 @@ from helpers import ccai, channels, endpoints, errors, modelarts, tfserving
 from helpers.endpoints import Endpoint, profiles
 from practice import manager
 from tests.fronts import TOKEN, rest_front
+from workbench.explorer import Explorer
 from workbench.panel import EndpointPanel
 
 
@@ -455,3 +456,19 @@ def test_a_ready_token_is_enough_for_modelarts(
     assert "OTW_MODELARTS_TOKEN" in modelarts_panel.saved.value
     text = profile_file.read_text(encoding="utf-8")
     assert token not in state_of(modelarts_panel) + text + repr(modelarts_panel.endpoint)
+
+
+def test_an_explorer_of_a_panel_names_the_panels_fields(tmp_path: Path) -> None:
+    manager.up("tfserving")
+    with rest_front(endpoints.load("tfserving").rest, tmp_path) as front:
+        panel = EndpointPanel("tfserving", model="iris")
+        panel.wait()
+        panel.grpc.value, panel.rest.value = "", front.address
+        panel.wait()
+        explorer = Explorer(panel)
+        try:
+            explorer.wait()
+            assert "name its PEM file: the field CA file." in explorer.chooser.card.value
+        finally:
+            explorer.close()
+    channels.close()

@@ -11,7 +11,7 @@ from typing import Any
 import ipywidgets as w
 
 from helpers.endpoints import Endpoint
-from helpers.errors import BadInput, CallError, DeadlineExceeded
+from helpers.errors import BadInput, CallError, DeadlineExceeded, places
 from helpers.language import _
 from workbench.code.previews import PROTOCOLS, TITLES, Preview
 from workbench.explorer import addresses, forms
@@ -52,8 +52,11 @@ class Explorer(w.VBox):
         self, source: Any, *, names: Sequence[str] = (), timeout: float = 10.0, examples: str = ""
     ) -> None:
         self._endpoint = addresses.endpoint_getter(source)
+        place = places.HERE.get() if isinstance(source, str | Endpoint) else places.FORM
         # One thread: what is asked is done in order, and never blocks the kernel.
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="explorer")
+        self._pool = ThreadPoolExecutor(
+            1, thread_name_prefix="explorer", initializer=places.HERE.set, initargs=(place,)
+        )
         self._idle = threading.Condition()
         self._open = 0  # what was asked and is not done yet
         self._changes = 0  # of the form
