@@ -256,13 +256,16 @@ def _add_explore(commands: _Commands) -> None:
         commands,
         "explore",
         ("otw.explore", "explore"),
-        "explore a server's models in the browser, without a notebook",
-        "Open the explorer in the browser: what the models take, a form for it, the "
-        "call as code, the answer. It listens on this machine only, and the address that it "
-        "prints has a token in it. Ctrl-C ends it.",
+        _("explore models in the browser, without a notebook: a server's, or a folder's"),
+        _(
+            "Open the explorer in the browser: what the models take, a form for it, the call as "
+            "code, the answer. A folder or a .tflite file on this machine is served meanwhile. It "
+            "listens on this machine only, and the address that it prints has a token in it. "
+            "Ctrl-C ends it."
+        ),
     )
     explore.set_defaults(model="", version=None, label="")
-    _add_endpoint(explore)
+    _add_endpoint(explore, or_folder=True)
     explore.add_argument(
         "--model",
         dest="models",

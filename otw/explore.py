@@ -17,7 +17,7 @@ from pathlib import Path
 import filelock
 
 from helpers.endpoints import Endpoint
-from helpers.errors import BadInput
+from helpers.errors import BadInput, CallError
 from helpers.interrupts import Stop
 from helpers.language import _
 from otw import terminal
@@ -30,7 +30,28 @@ _LOCK = "lock"
 
 def explore(arguments: argparse.Namespace) -> int:
     """Show the explorer in the browser until Ctrl-C; returns the exit status."""
-    return terminal.guarded(_explore, arguments)
+    if os.path.exists(os.path.expanduser(arguments.address)):
+        return terminal.guarded(lambda: _explore_folder(arguments), arguments)
+    return terminal.guarded(lambda: _explore(terminal.endpoint_of(arguments), arguments), arguments)
+
+
+def _explore_folder(arguments: argparse.Namespace) -> None:
+    """Serve a model's folder for as long as the page is shown."""
+    # Only here: an endpoint is explored also where the practice services do not work.
+    from otw import serve
+    from practice.state import PracticeError
+    from workbench.values import warmup
+
+    try:
+        files = serve.find(arguments.address)
+        name = serve.name_of(files)
+        with contextlib.suppress(BadInput):  # those requests cannot be read
+            if warmup.read(files.folder) and not arguments.examples:
+                arguments.examples = str(files.folder)
+        with Stop() as stop, serve.served(stop, files, name) as own:
+            _explore(own.endpoints[name], arguments)
+    except PracticeError as error:
+        raise CallError(str(error)) from error
 
 
 def _explore(endpoint: Endpoint, arguments: argparse.Namespace) -> None:

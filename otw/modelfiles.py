@@ -76,6 +76,13 @@ class ModelFiles(NamedTuple):
         )
         return dict(sorted(folders.items(), reverse=True))
 
+    def for_litert(self) -> "ModelFiles | None":
+        """Return the same model as its TFLite file, which some have beside the SavedModel's."""
+        file = (self.newest or self.path) / _LITE
+        if self.light or not file.is_file():
+            return self if self.light else None
+        return self._replace(light=True) if self.newest else ModelFiles(file, None, light=True)
+
     def of_version(self, number: int) -> "ModelFiles":
         """Return the same model with this version as its newest; PracticeError without it."""
         if number in self.versions:

@@ -50,34 +50,65 @@ def run(arguments: argparse.Namespace) -> int:
     PracticeError
         When there is nothing to serve, when it cannot be loaded, and when the service dies.
     """
-    files = modelfiles.find(arguments.path)
-    name = _name(files, arguments.name)
-    if not files.light and not official.has_tensorflow():
+    files = find(arguments.path)
+    name = name_of(files, arguments.name)
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        Stop() as stop,
+        served(stop, files, name, arguments.tags, arguments.op_library) as own,
+    ):
+        _describe(own, files)
+        _watch(own, stop)
+    print(f"\n{name} is no longer served.")
+    return 0
+
+
+def find(path: str) -> ModelFiles:
+    """Look at what a person named, and take what can run here; PracticeError when nothing can."""
+    files = modelfiles.find(path)
+    if files.light or official.has_tensorflow():
+        return files
+    lite = files.for_litert()
+    if not lite:
         raise state.PracticeError(f"{files.path} is a SavedModel. {official.ABSENT}")
+    print(_("TensorFlow is not installed. The model's TFLite file is served in its place."))
+    return lite
+
+
+@contextlib.contextmanager
+def served(
+    stop: Stop, files: ModelFiles, name: str, tags: str = "", op_library: str = ""
+) -> Iterator[launch.Launch]:
+    """Serve a model until the block ends.
+
+    Raises
+    ------
+    PracticeError
+        When it cannot be loaded.
+    KeyboardInterrupt
+        When it is stopped while it starts.
+    """
     flags = list(_FLAGS)
     if not files.light:
-        tags = files.tags(arguments.tags)
-        flags += [f"--saved_model_tags={tags}", f"--op_library={arguments.op_library}"]
-        if not arguments.tags and tags != modelfiles.SERVE:
-            print(f"Its only graph has the tags {tags}, and is served.")
-    with Stop() as stop, contextlib.ExitStack() as stack:
+        chosen = files.tags(tags)
+        flags += [f"--saved_model_tags={chosen}", f"--op_library={op_library}"]
+        if not tags and chosen != modelfiles.SERVE:
+            print(_("Its only graph has the tags {tags}, and is served.", tags=chosen))
+    with contextlib.ExitStack() as stack:
         folder = instance.make_folder(name)
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         base = files.lay_out(folder / "models" / name)
         own = launch.Launch(_service(name, files), folder, base, private=True, flags=flags)
         own.wishes = PORTS
         stack.callback(own.end)
-        with contextlib.suppress(KeyboardInterrupt):
-            if problem := files.problem():
-                print(problem)
-            _start(own, files, stop)
-            _describe(own, files)
-            _watch(own, stop)
-    print(f"\n{name} is no longer served.")
-    return 0
+        if problem := files.problem():
+            print(problem)
+        _start(own, files, stop)
+        yield own
 
 
-def _name(files: ModelFiles, wanted: str) -> str:
+def name_of(files: ModelFiles, wanted: str = "") -> str:
+    """Return the model's name: the wanted one, or else its folder's."""
     if not wanted:
         return f"my-{files.name}" if files.name in _TAKEN else files.name
     if not _NAME.fullmatch(wanted) or wanted in _TAKEN:

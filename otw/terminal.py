@@ -36,27 +36,25 @@ def describe(arguments: argparse.Namespace) -> int:
     if os.path.exists(arguments.address):
         text = _("{path} is on this machine, and takes no MODEL.", path=arguments.address)
         return _fail(text, statuses.ASKED_WRONGLY)
-    return guarded(_describe, arguments)
+    return guarded(lambda: _describe(endpoint_of(arguments), arguments), arguments)
 
 
 def predict(arguments: argparse.Namespace) -> int:
     """Call a model, once or for each value of an input; returns the exit status."""
-    return guarded(_predict, arguments)
+    return guarded(lambda: _predict(endpoint_of(arguments), arguments), arguments)
 
 
 class AskedWrongly(Exception):
     """The command line cannot be done, whatever the service says."""
 
 
-def guarded(
-    command: Callable[[Endpoint, argparse.Namespace], None], arguments: argparse.Namespace
-) -> int:
-    """Run a command on the endpoint that the arguments name; returns the exit status."""
+def guarded(command: Callable[[], None], arguments: argparse.Namespace) -> int:
+    """Run a command, and say what goes wrong in words; returns the exit status."""
     try:
         places.HERE.set(places.TERMINAL)
         if sys.stdout is None:
             raise AskedWrongly("Standard output is closed.")
-        command(_endpoint(arguments), arguments)
+        command()
         sys.stdout.flush()
         return 0
     except AskedWrongly as error:
@@ -92,7 +90,7 @@ def _is_rest(arguments: argparse.Namespace) -> bool:
     return "://" in arguments.address or arguments.protocol == "rest"
 
 
-def _endpoint(arguments: argparse.Namespace) -> Endpoint:
+def endpoint_of(arguments: argparse.Namespace) -> Endpoint:
     """Make the endpoint, and open its channel or session: nothing is sent yet."""
     address = arguments.address.strip().rstrip("/")
     tls = arguments.tls or arguments.ca_file or arguments.cert

@@ -23,8 +23,9 @@ from jupyter_server.services.kernels.connection.base import (
     serialize_msg_to_ws_v1,
 )
 
-# What it must do without: the practice services.
-OTW = "import sys; sys.modules['practice'] = None; from otw.cli import main; "
+OTW = "import sys; from otw.cli import main; "
+# What it does without where it is given an address: the practice services.
+ALONE = "sys.modules['practice'] = None; "
 PROTOCOL = "v1.kernel.websocket.jupyter.org"
 PARTS = ("header", "parent_header", "metadata", "content")
 CONTROL = "jupyter.widget.control"
@@ -150,8 +151,11 @@ class Page:
 
 
 @contextlib.contextmanager
-def starting(folder: Path) -> Iterator[Callable[..., Page]]:
-    """Give a function that starts `otw explore` with a home folder of its own."""
+def starting(folder: Path, first: str = ALONE) -> Iterator[Callable[..., Page]]:
+    """Give a function that starts `otw explore` with a home folder of its own.
+
+    Its Python does `first` before.
+    """
     places = {name: folder / name for name in ("home", "temporary", "work")}
     for place in places.values():
         place.mkdir()
@@ -159,7 +163,7 @@ def starting(folder: Path) -> Iterator[Callable[..., Page]]:
     own |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(places["temporary"]))
     with contextlib.ExitStack() as stack:
 
-        def start(*words: str, first: str = "", **variables: str) -> Page:
+        def start(*words: str, first: str = first, **variables: str) -> Page:
             quiet = [] if "BROWSER" in variables else ["--no-browser"]
             process = subprocess.Popen(
                 [
