@@ -33,7 +33,7 @@ def test_a_service_that_reads_a_large_scan_is_not_replaced(
 ) -> None:
     practice.ready("ccai")
     endpoint, before = endpoints.load("ccai"), pid("ccai")
-    monkeypatch.setattr(manager, "PATIENCE", 0.5)
+    monkeypatch.setattr(manager, "PATIENCE", 2.0)
     page = Image.new("L", (1000, 1000), "white")
     draw = ImageDraw.Draw(page)
     for row in range(0, 1000, 60):
