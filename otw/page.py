@@ -56,7 +56,7 @@ Explorer({_as_code(endpoint)}, names={list(names)!r}, timeout={timeout!r},
 
 
 def _as_code(endpoint: Endpoint) -> str:
-    if endpoint.public().keys() <= {"kind", "grpc", "rest", "model", "models"}:
+    if endpoint.public().keys() <= {"kind", "grpc", "rest", "models"}:
         return repr(endpoint.grpc or endpoint.rest)  # a profile may know more of it by then
     secret = [field for field in _VARIABLES if getattr(endpoint, field)]
     read = ", ".join(f"{field}=os.environ[{_VARIABLES[field]!r}]" for field in secret)
