@@ -246,7 +246,7 @@ def test_a_picture_of_any_size_keeps_its_own_until_both_sides_are_written() -> N
 def test_random_pictures_of_any_size_need_one() -> None:
     made = editor(takes("float32", -1, -1, -1, 3), editors.RANDOM)
     assert "Write the sizes 1, 2." in shown(made)
-    batch, height, width, *_ = made.fields[editors.RANDOM]
+    batch, height, width = made.sizes
     assert batch.value == 1
     height.value = width.value = 9
     assert "● float32 [1, 9, 9, 3]" in shown(made)
@@ -340,9 +340,9 @@ def test_the_range_of_random_numbers_is_shown_and_can_be_changed(
     dtype: str, usual: str, text: str, low: float, high: float
 ) -> None:
     made = editor(takes(dtype, 1000), editors.RANDOM)
-    field = made.fields[editors.RANDOM][-1]
-    assert field.value == usual
-    field.value = text
+    assert made.range is not None
+    assert made.range.value == usual
+    made.range.value = text
     array = made.read()
     assert array is not None
     assert array.dtype == dtype
@@ -364,5 +364,6 @@ def test_the_range_of_random_numbers_is_shown_and_can_be_changed(
 )
 def test_a_range_that_is_none_is_told(dtype: str, text: str, sentence: str) -> None:
     made = editor(takes(dtype, 3), editors.RANDOM)
-    made.fields[editors.RANDOM][-1].value = text
+    assert made.range is not None
+    made.range.value = text
     assert sentence in shown(made)

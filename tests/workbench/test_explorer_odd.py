@@ -30,7 +30,7 @@ from workbench.answers import listings
 from workbench.code.previews import CURL, GRPC, JSON, REQUESTS, TITLES, Preview
 from workbench.code.tfserving import TfServingWriter, method
 from workbench.explorer import Explorer, catalog
-from workbench.explorer.editors import RANDOM, Editor
+from workbench.explorer.editors import Editor
 from workbench.values import reading as values
 
 Arrays = dict[str, np.ndarray]
@@ -393,12 +393,9 @@ def explorer(
 
 def write_sizes(explorer: Explorer) -> None:
     """Write the sizes that a form does not choose by itself."""
-    for editor in getattr(explorer.form, "editors", {}).values():
-        for field in editor.fields.get(RANDOM, []):
-            if field.description == "Shape":
-                field.value = "2, 1, 3"
-            elif field.description.startswith("Size") and not field.value:
-                field.value = 2
+    for editor in explorer.form.editors.values():
+        for field in editor.sizes:
+            field.value = field.value or ("2, 1, 3" if editor.spec.shape is None else 2)
     explorer.wait()
 
 

@@ -64,6 +64,8 @@ class Editor(w.VBox):
         self.spec = spec
         self.fields: dict[str, list[w.Widget]] = {}  # by source; made when they are first shown
         self.preprocessing: PreprocessingFields | None = None
+        self.sizes: list[Any] = []  # of random values, or the field of their shape
+        self.range: w.Text | None = None  # of random numbers
         self._field = fields
         self._changed = changed
         self._from_cell: Any = None
@@ -145,11 +147,8 @@ class Editor(w.VBox):
             self._fill_examples([{}])
             return
         self.source.value = RANDOM
-        for field in self.fields[RANDOM]:
-            if field.description.startswith("Size"):
-                field.value = field.value or _SOME
-            elif field.description == "Shape":
-                field.value = field.value or "1"
+        for field in self.sizes:
+            field.value = field.value or ("1" if self.spec.shape is None else _SOME)
 
     def fill_again(self, array: NDArray | None) -> None:
         """Take what was sent before: as text, where it is short and reads as the same."""
@@ -238,15 +237,13 @@ class Editor(w.VBox):
         return values.from_text(self.name, text, self.spec, texts=texts, note=self._note)
 
     def _random(self) -> NDArray:
-        fields = [field.value for field in self.fields[RANDOM]]
-        has_bounds = values.usual_bounds(self.spec.dtype) is not None
-        bounds = _range(fields.pop(), self.spec) if has_bounds else None
-        *sizes, seed = fields
+        sizes = [field.value for field in self.sizes]
         if self.spec.shape is None:
             sizes = _shape(self.name, sizes[0])
         else:
             _check_sizes(self.name, self.spec, sizes)
-        return values.at_random(self.spec, sizes, seed, bounds)
+        bounds = _range(self.range.value, self.spec) if self.range else None
+        return values.at_random(self.spec, sizes, self.seed.value, bounds)
 
     def _note(self, sentence: str) -> None:
         self._notes[sentence] = None
@@ -313,25 +310,28 @@ class Editor(w.VBox):
             example = "rows, with commas or tabs"
         return [field(kind, "Value", f"{self.name} takes {self.spec}", placeholder=example)]
 
-    def _random_fields(self, field: Callable[..., w.Widget]) -> list[w.Widget]:
-        fields = [
-            field(
-                w.BoundedIntText,
-                f"Size {axis}",
-                f"Of dimension {axis}, which may be any",
-                value=_usual_size(self.spec, axis),
-                max=_LARGEST,
-            )
-            for axis in values.ask_sizes(self.spec)
-        ]
+    def _random_fields(self, field: Callable[..., Any]) -> list[w.Widget]:
         if self.spec.shape is None:
-            fields = [field(w.Text, "Shape", "Any", placeholder="such as 1, 28, 28")]
-        tooltip = "The same seed gives the same numbers"
-        fields.append(field(w.BoundedIntText, "Seed", tooltip, max=2**31))
+            hint = _("such as 1, 28, 28")
+            self.sizes = [field(w.Text, _("Shape"), _("Any"), placeholder=hint)]
+        else:
+            self.sizes = [
+                field(
+                    w.BoundedIntText,
+                    _("Size {axis}", axis=axis),
+                    _("Of dimension {axis}, which may be any", axis=axis),
+                    value=_usual_size(self.spec, axis),
+                    max=_LARGEST,
+                )
+                for axis in values.ask_sizes(self.spec)
+            ]
+        tooltip = _("The same seed gives the same numbers")
+        self.seed = field(w.BoundedIntText, _("Seed"), tooltip, max=2**31)
         if bounds := values.usual_bounds(self.spec.dtype):
             tooltip = _("The least and the largest number, such as -1..1")
-            fields.append(field(w.Text, _("Range"), tooltip, value=f"{bounds[0]:g}..{bounds[1]:g}"))
-        return fields
+            usual = f"{bounds[0]:g}..{bounds[1]:g}"
+            self.range = field(w.Text, _("Range"), tooltip, value=usual)
+        return [*self.sizes, self.seed, *filter(None, [self.range])]
 
     def _touched(self) -> None:
         self._changes += 1
@@ -342,9 +342,9 @@ def examples_field(field: Callable[..., Any]) -> Any:
     """Make the field in which `tf.train.Example`s are written."""
     return field(
         w.Textarea,
-        "Examples",
-        "A list of examples, each with its features",
-        placeholder='[{"height": 1.5, "name": "a"}]: numbers, texts, or lists of them',
+        _("Examples"),
+        _("A list of examples, each with its features"),
+        placeholder=_('[{"height": 1.5, "name": "a"}]: numbers, texts, or lists of them'),
     )
 
 
@@ -448,5 +448,5 @@ def _shape(name: str, text: str) -> list[int]:
         )
     sizes = text.replace("[", " ").replace("]", " ").replace(",", " ").split()
     if not all(size.isascii() and size.isdigit() for size in sizes):
-        raise BadInput(f"A shape is whole numbers, such as 1, 28, 28, not {text!r}.")
+        raise BadInput(_("A shape is whole numbers, such as 1, 28, 28, not {text!r}.", text=text))
     return [int(size) for size in sizes]

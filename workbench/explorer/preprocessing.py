@@ -25,8 +25,8 @@ _RESIZES = tuple((label, value) for value, label in choices.RESIZES.items())
 _CHANNELS = (("grey", 1), ("RGB", 3), ("RGB and alpha", 4))
 _FIELDS: dict[str, tuple[str, str, Any]] = {  # label, tooltip, and options, or none for a number
     "resize": ("Resize", "How its size is changed", _RESIZES),
-    "height": ("Height", "In pixels; 0 where the input takes any, and none is chosen", None),
-    "width": ("Width", "In pixels; 0 where the input takes any, and none is chosen", None),
+    "height": (_("Height"), _("In pixels; 0 where any fits and none is chosen yet"), None),
+    "width": (_("Width"), _("In pixels; 0 where any fits and none is chosen yet"), None),
     "channels": ("Colours", "What each pixel has", _CHANNELS),
     "scale": ("Scale", "What black and white become", choices.SCALES),
     "layout": ("Layout", "The order of height, width and channels", choices.LAYOUTS),
