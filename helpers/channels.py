@@ -132,9 +132,10 @@ class BasicAuthenticationPlugin(grpc.AuthMetadataPlugin):
 
 
 class _Metadata(grpc.UnaryUnaryClientInterceptor, grpc.aio.UnaryUnaryClientInterceptor):
-    """Puts metadata into each call of a channel, of `grpc` or of `grpc.aio`, with TLS or without.
+    """Puts metadata into a channel's calls, of `grpc` or of `grpc.aio`, with TLS or without.
 
-    A channel's call credentials would do the same, but over TLS only.
+    They have one request and one answer, as all calls of TensorFlow Serving and CCAI. A channel's
+    call credentials would do the same, but over TLS only.
     """
 
     def __init__(self, metadata: "Headers") -> None:

@@ -151,6 +151,7 @@ def _given(arguments: argparse.Namespace, profile: Endpoint) -> dict[str, Any]:
         "version": arguments.version,
         "version_label": arguments.label,
         "signature_name": "",
+        "auth": "" if arguments.token_file else profile.auth,
     }
     return {field: value for field, value in fields.items() if value} | called
 

@@ -171,6 +171,7 @@ def test_a_ready_token_is_enough(
     file = tmp_path / "token"
     token = modelarts.get_token(no_practice).value
     file.write_text(f"{token}\n")
+    monkeypatch.setenv("OTW_MODELARTS_SK", "the token goes before it")
     assert otw("describe", *where, "--token-file", str(file))[0] == 0
     monkeypatch.setenv("OTW_MODELARTS_TOKEN", token)
     assert otw("predict", *where, "--input", BODY)[0] == 0
