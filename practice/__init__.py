@@ -8,13 +8,15 @@ from protos import official
 if TYPE_CHECKING:
     from practice.exercises import check
     from practice.instance import private
+    from practice.launch import DATA
     from practice.manager import ready
     from practice.proxy.log import proxy_log
     from practice.state import PracticeError
 
-__all__ = ["PracticeError", "check", "private", "proxy_log", "ready"]
+__all__ = ["DATA", "PracticeError", "check", "private", "proxy_log", "ready"]
 
 _HOMES = {
+    "DATA": "practice.launch",
     "PracticeError": "practice.state",
     "check": "practice.exercises",
     "private": "practice.instance",

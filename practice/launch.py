@@ -22,7 +22,8 @@ from practice import processes, state
 from practice.ports import HEALTH_PATH
 
 ROOT = Path(__file__).parent.parent
-MODELS = ROOT / "data" / "models"
+DATA = ROOT / "data"
+MODELS = DATA / "models"
 LIMIT = 60.0  # seconds in which a service that starts does something, or is given up
 _LEAST = 0.01  # of `processes.effort`, for each second: one that only waits does less
 IDLE = 7200  # seconds without a request after which a service ends itself

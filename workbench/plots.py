@@ -238,7 +238,7 @@ def show(image: Any, alt: str) -> "Picture":
     Parameters
     ----------
     image : PIL.Image.Image or array-like, shape (height, width) or (height, width, 1 or 3), uint8
-        A small one is shown enlarged.
+        A small one is shown enlarged. Or a `matplotlib.figure.Figure`.
     alt : str
         What there is to see.
 
@@ -247,8 +247,8 @@ def show(image: Any, alt: str) -> "Picture":
     Picture
         Which a notebook shows as the result of its cell.
     """
-    pixels = np.asarray(image)
-    return Picture(png(_bare(pixels).figure), alt)
+    figure = image if hasattr(image, "savefig") else _bare(np.asarray(image)).figure
+    return Picture(png(figure), alt)
 
 
 class Picture:

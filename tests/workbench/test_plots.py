@@ -122,6 +122,7 @@ def test_a_picture_has_a_text_for_those_who_do_not_see_it() -> None:
     assert '<img alt="A &quot;black&quot; square" src="data:' in shown._repr_html_()
     boxes = draw_boxes(np.zeros((4, 4)), [[0, 0, 1, 1]], [7], title="seven")
     assert boxes.figure.get_label() == "seven: a picture with boxes around: 7."
+    assert 'alt="Seven"' in show(boxes.figure, "Seven")._repr_html_()
     none = draw_boxes(np.zeros((4, 4)), [], [])
     assert none.figure.get_label() == "A picture with boxes around: nothing."
 
