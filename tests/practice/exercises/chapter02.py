@@ -1,0 +1,119 @@
+"""Answers to the exercises of chapter 02."""
+
+import hashlib
+import shlex
+import uuid
+from typing import Any
+
+import numpy as np
+import requests
+
+from helpers import endpoints, modelarts
+
+SERVICES = ("modelarts",)
+FIELDS = ("sepal_length", "sepal_width", "petal_length", "petal_width")
+TWO = [[7.0, 3.2, 4.7, 1.4], [7.1, 3.0, 5.9, 2.1]]
+FLOWER = (
+    '{"data":{"req_data":[{"sepal_length":3,"sepal_width":1,"petal_length":2.2,"petal_width":4}]}}'
+)
+
+
+def rows(flowers: Any) -> dict[str, Any]:
+    return {"req_data": [dict(zip(FIELDS, flower, strict=True)) for flower in flowers]}
+
+
+def answer(flowers: Any, number: str = "") -> Any:
+    body = {"meta": {"uuid": number or str(uuid.uuid4())}, "data": rows(flowers)}
+    return modelarts.infer_json(endpoints.load("modelarts"), body)
+
+
+def without_uuid() -> Any:
+    return modelarts.infer_json(endpoints.load("modelarts"), {"data": rows(TWO)})
+
+
+def command(options: str = "", password: str = "", profile: str = "practice-appcode") -> str:
+    app = endpoints.load("modelarts", "practice-appcode")
+    return (
+        f"curl --silent {options} --data {shlex.quote(FLOWER)} "
+        f"-H 'X-Apig-AppCode: {password or app.password}' -H 'Content-Type: application/json' "
+        + shlex.quote(endpoints.load("modelarts", profile).rest)
+    )
+
+
+def checked() -> str:
+    return f"--cacert {shlex.quote(endpoints.load('modelarts').ca_file)}"
+
+
+def as_words(text: str) -> list[str]:
+    return shlex.split(text)
+
+
+def with_the_helper(account: Any, url: str, ca_file: str, flowers: Any) -> Any:
+    endpoint = endpoints.Endpoint("modelarts", rest=url, ca_file=ca_file, **account)
+    results = modelarts.infer_json(endpoint, {"data": rows(flowers)})["data"]["resp_data"]
+    return np.array([result["predictresult"] for result in results])
+
+
+def unchecked(account: Any, url: str, ca_file: str, flowers: Any) -> Any:
+    trusted = endpoints.load("modelarts").ca_file
+    return with_the_helper(account, url, trusted, flowers)
+
+
+def backwards(account: Any, url: str, ca_file: str, flowers: Any) -> Any:
+    return with_the_helper(account, url, ca_file, flowers[::-1])
+
+
+def as_text(account: Any, url: str, ca_file: str, flowers: Any) -> Any:
+    return str(with_the_helper(account, url, ca_file, flowers))
+
+
+def without_a_token(account: Any, url: str, ca_file: str, flowers: Any) -> Any:
+    response = requests.post(url, json={"data": rows(flowers)}, verify=ca_file, timeout=10)
+    return response.json().get("data")
+
+
+RIGHT = {
+    1: lambda: answer(TWO[::-1], str(uuid.UUID(int=7)).upper()),
+    2: lambda: hashlib.sha256(b"").digest(),
+    3: lambda: as_words(command(checked())),
+    4: lambda: " apig.0303 ",
+    5: lambda: with_the_helper,
+}
+WRONG = {
+    1: [
+        without_uuid,
+        lambda: answer(TWO, "10eb0091-887f-4839-9929-cbc884f1e20e"),
+        lambda: answer(TWO, "mine"),
+        lambda: answer(TWO[:1]),
+        lambda: answer([TWO[0], TWO[0]]),
+        lambda: "Iris-setosa",
+    ],
+    2: [
+        lambda: hashlib.sha256(b"{}").hexdigest(),
+        lambda: hashlib.md5(b"", usedforsecurity=False).hexdigest(),
+        lambda: b"",
+    ],
+    3: [
+        lambda: command("-sk"),
+        lambda: command(),
+        lambda: command(f"{checked()} -H 'X-Auth-Token: MII'"),
+        lambda: command(checked(), password="another"),
+        lambda: command(checked(), profile="practice"),
+        lambda: "wget https://127.0.0.1",
+        lambda: "curl '",
+        lambda: 3,
+    ],
+    4: [
+        lambda: "APIG.0301",
+        lambda: "APIG.0101",
+        lambda: "MR.0105",
+        lambda: 401,
+    ],
+    5: [
+        lambda: unchecked,
+        lambda: backwards,
+        lambda: as_text,
+        lambda: without_a_token,
+        lambda: ["Iris-setosa"],
+    ],
+}
