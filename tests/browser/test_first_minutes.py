@@ -65,11 +65,15 @@ def test_chapter_03_runs_and_only_its_failure_is_an_error(page: Page, lab: Lab) 
     picture(page, "chapter-03", "What the caller saw")
 
 
-def test_chapter_04_runs_and_only_its_three_failures_are_errors(page: Page, lab: Lab) -> None:
+def test_chapter_04_runs_fails_three_times_and_its_slider_has_keys(page: Page, lab: Lab) -> None:
     errors = run_chapter(page, lab, "04-grpc-tensorflow-serving.ipynb", failures=3)
     expect(errors.first).to_contain_text("ConnectionFailed: Nothing answers at 127.0.0.1:1")
     expect(page.get_by_text("Traceback")).to_have_count(0)
     picture(page, "chapter-04", "7. Draw the boxes")
+    expect(page.get_by_text("3 of 10 candidates have a score above 0.50.")).to_be_visible()
+    page.get_by_role("slider").press("End")
+    expect(page.get_by_text("0 of 10 candidates have a score above 1.00.")).to_be_visible()
+    expect(page.get_by_alt_text("The picture with boxes around: nothing.")).to_be_visible()
 
 
 def test_chapter_01_runs_plays_and_only_its_three_failures_are_errors(page: Page, lab: Lab) -> None:
