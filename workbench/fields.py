@@ -20,6 +20,8 @@ class Fields:
     def __init__(self) -> None:
         self.box = w.Layout(margin="0 0 0.5em 0")
         self._row = w.Layout(flex_flow="row wrap", align_items="center", margin="0 0 0 9.3em")
+        self._plain = w.Layout()
+        self._plain_style: Any = None
         self._layout = w.Layout(width="auto", max_width="36em")
         self._styles: dict[type, Any] = {}
         self._quiet: set[w.Widget] = set()
@@ -78,6 +80,17 @@ class Fields:
     def status(self) -> w.HTML:
         """Make the place below fields for what `status` writes."""
         return self(w.HTML, " ", "")
+
+    def html(self, content: str = "") -> w.HTML:
+        """Make a place for HTML without a label."""
+        style = {"style": self._plain_style} if self._plain_style else {}
+        made = w.HTML(content, layout=self._plain, **style)
+        self._plain_style = made.style
+        return made
+
+    def beside(self, field: w.Widget, widget: w.Widget) -> w.HBox:
+        """Put something beside a field, which has the room that is left."""
+        return w.HBox([field, widget], layout=self._plain, _dom_classes=["otw-beside"])
 
     def row(self, *widgets: w.Widget) -> w.HBox:
         """Put widgets side by side below fields."""

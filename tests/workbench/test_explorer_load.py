@@ -21,6 +21,7 @@ def explorer(
     monkeypatch.chdir(tmp_path)
     made = Explorer(private)
     made.choose("iris")
+    made.tabs.selected_index = 3
     yield made
     made.close()
     private.trouble()

@@ -710,7 +710,7 @@ def test_a_slider_says_from_which_score_on_boxes_are_drawn(explorer: Explorer) -
     explorer.choose("digits_detector")
     explorer.fill(images=DIGITS)
     scores = explorer.send()["detection_scores"]
-    assert explorer.answer._scores in explorer.answer.children
+    assert explorer.answer.scores in explorer.answer.children
     for sure in (0.05, 0.5, 1.0):
         explorer.answer.sure.value = sure
         explorer.wait()
@@ -720,7 +720,7 @@ def test_a_slider_says_from_which_score_on_boxes_are_drawn(explorer: Explorer) -
         )
     explorer.choose("iris")
     explorer.send()
-    assert explorer.answer._scores not in explorer.answer.children, "there are no boxes"
+    assert explorer.answer.scores not in explorer.answer.children, "there are no boxes"
 
 
 def test_a_label_file_names_the_classes_of_this_model_only(explorer: Explorer) -> None:

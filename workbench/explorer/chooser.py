@@ -73,17 +73,16 @@ class Chooser(w.VBox):
         self.config.description = "Config file"
         self.config.layout = w.Layout(width="10em")
         self.look = button(_("Look again"), _("Ask what is served now"), self.refresh)
-        self.title = w.HTML()
-        self.status = w.HTML()
+        self.title = fields.html()
+        self.status = fields.html()
         self.head = w.HBox([self.title, self.status, self.look], layout={"flex_flow": "row wrap"})
         self.head.add_class("otw-head")
-        self.card = w.HTML()
-        self._named = w.HBox([self.names, self.config])
-        self._named.add_class("otw-beside")
+        self.card = fields.html()
+        self._named = fields.beside(self.names, self.config)
         self.entry = self._dropdown("Model", "What is served there", self._choose)
         self.version = self._dropdown("Version", "A version or a label", self._choose_version)
         self.signature = self._dropdown("Signature", "One way to call the model", chosen)
-        self.tree = w.HTML()
+        self.tree = fields.html()
         super().__init__()
 
     def _dropdown(self, label: str, tooltip: str, chosen: Callable[[], None]) -> w.Dropdown:

@@ -79,8 +79,7 @@ class Editor(w.VBox):
             changed=self._show_source,
             options=_sources(name, spec, optional),
         )
-        self.head = w.HBox([self.source, w.HTML(f"<code>{escape(str(spec))}</code>")])
-        self.head.add_class("otw-beside")
+        self.head = fields.beside(self.source, fields.html(f"<code>{escape(str(spec))}</code>"))
         self.status = fields.status()
         self._shown_source = self.source.value
         self.fields[self._shown_source] = self._fields_of(self._shown_source)

@@ -84,15 +84,14 @@ class Explorer(w.VBox):
         self.cancel_button = button(
             "Cancel", "Do not wait for the answer", self.cancel, disabled=True
         )
-        self.status = w.HTML()
+        self.status = fields.html()
         self.answer = AnswerPane(fields, self._later)
         self.history = HistoryPane(fields, self._later, self._look_back, self._send_again)
         self.load = LoadPane(fields, self._later, self._first_request)
-        served = w.HTML(f"<h3>{_('What is served')}</h3>")
-        inputs = w.HTML(f"<h3>{_('Inputs')}</h3>")
-        column = _classed(
-            w.VBox([served, self.chooser, inputs, self.examples, self._form_box]), "otw-inputs"
-        )
+        served = fields.html(f"<h3>{_('What is served')}</h3>")
+        inputs = fields.html(f"<h3>{_('Inputs')}</h3>")
+        form = [inputs, self.examples, self._form_box]
+        column = _classed(w.VBox([served, self.chooser, *form]), "otw-inputs")
         call = w.HBox(
             [self.protocol, self.send_button, self.cancel_button, self.status],
             layout={"flex_flow": "row wrap"},
@@ -102,10 +101,11 @@ class Explorer(w.VBox):
             titles=[_("Answer"), _("Code"), _("History"), _("Load test")],
             selected_index=0,
         )
+        self.tabs.observe(self._open_load, "selected_index")
         columns = [column, _classed(call, "otw-send"), _classed(self.tabs, "otw-answers")]
         super().__init__(
             [
-                Frame(lambda: self._later(self._call)),
+                Frame(fields, lambda: self._later(self._call)),
                 self.chooser.head,
                 _classed(w.VBox(columns), "otw-columns"),
             ]
@@ -277,6 +277,10 @@ class Explorer(w.VBox):
                 "where the call would be shown as code."
             )
         return form.requests()
+
+    def _open_load(self, change: dict[str, Any]) -> None:
+        if self.tabs.children[change["new"]] is self.load:
+            self.load.show_fields()
 
     def _first_request(self) -> tuple[Request, str]:
         return self._requests()[0], self.protocol.value[0]

@@ -5,7 +5,7 @@ from html import escape
 
 import ipywidgets as w
 
-from workbench.fields import button
+from workbench.fields import Fields
 
 # The explorer's own width counts, not the window's: JupyterLab may have a panel beside it. It is
 # as high as there is room, so that a long answer moves neither the inputs nor Send out of sight.
@@ -70,18 +70,20 @@ class Frame(w.HBox):
 
     Parameters
     ----------
+    fields : Fields
     send : callable
         Called without arguments when Ctrl+Enter is pressed, or Shift+Enter in a field.
     """
 
-    def __init__(self, send: Callable[[], object]) -> None:
+    def __init__(self, fields: Fields, send: Callable[[], object]) -> None:
         self._asked = 0
-        self._echo = w.HTML()
-        self.ask = button("Echo", "", self._answer)
-        self.ask.add_class("otw-ask")
-        self.go = button("Send", "", send)
-        self.go.add_class("otw-go")
-        style = w.HTML(style_with(_LISTEN, _STYLE))
+        self._echo = fields.html()
+        self.ask = w.Button(description="Echo", _dom_classes=["otw-ask"])
+        self.ask.on_click(lambda _: self._answer())
+        same = {"layout": self.ask.layout, "style": self.ask.style}
+        self.go = w.Button(description="Send", _dom_classes=["otw-go"], **same)
+        self.go.on_click(lambda _: send())
+        style = fields.html(style_with(_LISTEN, _STYLE))
         super().__init__([style, self.ask, self.go, self._echo], layout={"display": "none"})
 
     def _answer(self) -> None:

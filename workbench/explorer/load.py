@@ -146,7 +146,14 @@ class LoadPane(w.VBox):
         self._planned: Load | None = None  # announced, and not begun yet
         self._begun: Load | None = None
         self._shown = 0.0  # when the progress was shown last
-        self.count = fields(
+        self._fields = fields
+        super().__init__()
+
+    def show_fields(self) -> None:
+        """Make the fields, once somebody looks for them."""
+        if hasattr(self, "count"):
+            return
+        self.count = self._fields(
             w.BoundedIntText,
             _("Number of calls"),
             _("In all"),
@@ -155,7 +162,7 @@ class LoadPane(w.VBox):
             min=1,
             max=MOST,
         )
-        self.in_flight = fields(
+        self.in_flight = self._fields(
             w.BoundedIntText,
             _("At once"),
             _("Calls that are under way at the same time"),
@@ -165,16 +172,16 @@ class LoadPane(w.VBox):
             max=MOST_AT_ONCE,
         )
         self.prepare = button(
-            _("Load test"), _("Say what would be done"), lambda: later(self._prepare)
+            _("Load test"), _("Say what would be done"), lambda: self._later(self._prepare)
         )
-        self.begin = button(_("Begin"), _("Do it"), lambda: later(self._start))
+        self.begin = button(_("Begin"), _("Do it"), lambda: self._later(self._start))
         self.begin.button_style = "primary"
         self.stop = button(_("Stop"), _("End it at once"), self.give_up, disabled=True)
         self.begin.disabled = True
-        self.plan = w.HTML()
-        self.result = w.HTML()
-        buttons = fields.row(self.prepare, self.begin, self.stop)
-        super().__init__([self.count, self.in_flight, buttons, self.plan, self.result])
+        self.plan = self._fields.html()
+        self.result = self._fields.html()
+        buttons = self._fields.row(self.prepare, self.begin, self.stop)
+        self.children = [self.count, self.in_flight, buttons, self.plan, self.result]
 
     def give_up(self) -> None:
         """Stop what runs, if anything does."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import functools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
@@ -58,9 +59,9 @@ class PreviewPane(w.VBox):
             changed=self._show,
             options=TITLES,
         )
-        self.code = w.HTML()
+        self.code = fields.html()
         self.save = button("Save files", "Write the files that it reads", self._save)
-        self.saved = w.HTML()
+        self.saved = fields.html()
         super().__init__([self.title, self.code])
 
     def show(self, preview: Preview, count: int = 1) -> None:
@@ -144,31 +145,55 @@ class AnswerPane(w.VBox):
     def __init__(self, fields: Fields, later: Callable[[Callable[[], None]], None]) -> None:
         self._records: Sequence[Record] = ()
         self._names: list[str] = []
-        self.sure = fields(
+        self._fields = fields
+        self._later = later
+        self.html = fields.html()
+        super().__init__([self.html])
+
+    # Made where an answer has use for them: few have.
+    @functools.cached_property
+    def sure(self) -> w.FloatSlider:
+        """From which score on boxes are drawn."""
+        return self._fields(
             w.FloatSlider,
             _("Score"),
             _("Boxes of a lower score are not drawn"),
-            changed=lambda: later(self._draw),
+            changed=lambda: self._later(self._draw),
             value=SURE,
             max=1.0,
             step=0.05,
             continuous_update=False,
         )
-        # ipywidgets gives the slider itself no name, and a screen reader would say a number alone.
-        self._scores = w.HBox([self.sure, w.HTML(style_with(_NAME_SLIDER))])
-        self.labels = Upload(_("the classes' names"), lambda: later(self._take_names))
-        self.labels.description = _("Label file")
-        self.labels.layout = w.Layout(width="10em")
-        self.named = w.HTML()
-        self._names_row = fields.row(self.labels, self.named)
-        self.html = w.HTML()
-        super().__init__([self.html])
+
+    @functools.cached_property
+    def scores(self) -> w.HBox:
+        """The slider, with the name that ipywidgets does not give it: a reader says a number."""
+        return w.HBox([self.sure, self._fields.html(style_with(_NAME_SLIDER))])
+
+    @functools.cached_property
+    def labels(self) -> Upload:
+        """The button for a label file."""
+        made = Upload(_("the classes' names"), lambda: self._later(self._take_names))
+        made.description = _("Label file")
+        made.layout = w.Layout(width="10em")
+        return made
+
+    @functools.cached_property
+    def named(self) -> w.HTML:
+        """What came of the label file."""
+        return self._fields.html()
+
+    @functools.cached_property
+    def names(self) -> w.HBox:
+        """The button, and what came of it."""
+        return self._fields.row(self.labels, self.named)
 
     def clear(self) -> None:
         """Show nothing, and forget the names of the classes: another model has others."""
         self._records = ()
         self._names = []
-        self.named.value = ""
+        if "named" in vars(self):
+            self.named.value = ""
         self.html.value = ""
         self.children = [self.html]
 
@@ -201,13 +226,14 @@ class AnswerPane(w.VBox):
         kinds = set()
         if answered:
             payload, answer = answered[0]
-            shown = answers.show(answer, payload, self._names, self.sure.value)
+            sure = self.sure.value if "sure" in vars(self) else SURE
+            shown = answers.show(answer, payload, self._names, sure)
             kinds = {part.kind for part in shown}
             parts += _written(shown, answer)
         # Faces and pieces of text have boxes without a score: those answers are lists.
         scored = ["boxes"] if answered and isinstance(answered[0][1], Mapping) else []
-        fields = [self._scores] if kinds.intersection(scored) else []
-        fields += [self._names_row] if kinds.intersection(["scores", *scored]) else []
+        fields: list[w.Widget] = [self.scores] if kinds.intersection(scored) else []
+        fields += [self.names] if kinds.intersection(["scores", *scored]) else []
         self.children = [*fields, self.html]
         self.html.value = "".join([*parts, _times(by_protocol)])
 
@@ -296,7 +322,7 @@ class HistoryPane(w.VBox):
             _("Write all inputs and outputs as files, and a table of the calls"),
             lambda: later(self._export),
         )
-        self.status = w.HTML()
+        self.status = fields.html()
         super().__init__([self.calls, fields.row(self.show, self.again, self.export), self.status])
 
     def add(self, records: Sequence[Record]) -> None:
