@@ -79,12 +79,11 @@ class Editor(w.VBox):
             changed=self._show_source,
             options=_sources(name, spec, optional),
         )
-        self.head = fields.beside(self.source, fields.html(f"<code>{escape(str(spec))}</code>"))
         self.status = fields.status()
         self._shown_source = self.source.value
         self.fields[self._shown_source] = self._fields_of(self._shown_source)
         # With its children from the start: to change them takes one more message to the browser.
-        self._shown = (self.head, *self.fields[self._shown_source], self.status)
+        self._shown = (self.source, *self.fields[self._shown_source], self.status)
         super().__init__(self._shown, layout=fields.box)
         self._touched()
 
@@ -206,7 +205,8 @@ class Editor(w.VBox):
             is_picture = uploaded and pictures.is_picture(self.upload.files[0][1])
             self.preprocessing.show(array if is_picture else None)
         self._show_fields()
-        self.status.value = status(colour, words)
+        takes = escape(_("takes {spec}", spec=self.spec))
+        self.status.value = f"{status(colour, words)} <code>{takes}</code>"
         return colour != "red"
 
     def _read(self) -> NDArray | None:
@@ -285,7 +285,7 @@ class Editor(w.VBox):
     def _show_fields(self) -> None:
         """Show the fields of the source, and below them what several lines are."""
         lines = [self.texts] if self._has_lines() else []
-        shown = (self.head, *self.fields[self._shown_source], *lines, self.status)
+        shown = (self.source, *self.fields[self._shown_source], *lines, self.status)
         if shown != self._shown:
             self._shown = shown
             self.children = shown

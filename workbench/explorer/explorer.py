@@ -165,7 +165,7 @@ class Explorer(w.VBox):
         """
         self.wait()
         if protocol:
-            if (protocol,) not in [value for _, value in self.protocol.options]:
+            if (protocol,) not in [option[1] for option in self.protocol.options]:
                 raise BadInput(f"This cannot be called over {protocol!r}.")
             self.protocol.value = (protocol,)
         before = len(self.history.records)

@@ -15,7 +15,6 @@ _STYLE = """
 .otw-explorer h2 { font-size: 1.25em } .otw-explorer h3 { font-size: 1em }
 .otw-head { align-items: baseline; gap: 0 1em }
 .otw-beside { align-items: center } .otw-beside > :first-child { flex: 1 1 0; min-width: 0 }
-.otw-beside > .widget-html { flex: none; max-width: 60% }
 .otw-columns, .otw-inputs { overflow: visible; min-width: 0 }
 .otw-send { position: sticky; top: 0; bottom: 0; z-index: 2; align-items: center;
     background: var(--jp-layout-color0, white); padding: 2px 0 }
