@@ -549,8 +549,8 @@ def test_a_flower_is_filled_in_sent_and_answered_without_scrolling(explorer: Exp
     explorer.send()
     scores = explorer.part.get_by_role("table", name="probabilities")
     for place in (explorer.field("Model"), explorer.field("Value"), scores):
-        assert place.evaluate(IN_SIGHT)
-    assert explorer.button("Send").evaluate(IN_SIGHT)
+        comes_in_sight(place)
+    comes_in_sight(explorer.button("Send"))
     assert left(scores) > left(explorer.button("Send"))
 
 
@@ -563,7 +563,12 @@ def test_there_is_one_column_in_600_pixels_and_send_stays_in_sight(explorer: Exp
     assert left(picture) < 150
     for place in (explorer.field("Model"), explorer.field("images"), picture):
         place.scroll_into_view_if_needed()
-        assert explorer.button("Send").evaluate(IN_SIGHT)
+        comes_in_sight(explorer.button("Send"))
+
+
+def comes_in_sight(place: Locator) -> None:
+    """Wait until a window that has just changed shows it."""
+    place.page.wait_for_function(IN_SIGHT, arg=place.element_handle())
 
 
 def left(place: Locator) -> float:

@@ -16,7 +16,7 @@ _STYLE = """
 .otw-head { align-items: baseline; gap: 0 1em }
 .otw-beside { align-items: center } .otw-beside > :first-child { flex: 1 1 0; min-width: 0 }
 .otw-columns, .otw-inputs { overflow: visible; min-width: 0 }
-.otw-send { position: sticky; top: 0; bottom: 0; z-index: 2; align-items: center;
+.otw-send { position: sticky; top: 0; bottom: 0; z-index: 10; align-items: center;
     background: var(--jp-layout-color0, white); padding: 2px 0 }
 [data-voila] .otw-send { top: -10px; bottom: -10px; background: var(--jp-layout-color1) }
 .otw-send .widget-dropdown { width: auto } .otw-send button { width: 6em }
