@@ -168,7 +168,7 @@ class AnswerPane(w.VBox):
     @functools.cached_property
     def scores(self) -> w.HBox:
         """The slider, with the name that ipywidgets does not give it: a reader says a number."""
-        return w.HBox([self.sure, self._fields.html(style_with(_NAME_SLIDER))])
+        return self._fields.beside(self.sure, self._fields.html(style_with(_NAME_SLIDER)))
 
     @functools.cached_property
     def labels(self) -> Upload:
