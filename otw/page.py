@@ -47,8 +47,7 @@ from helpers.errors import places
 from workbench.explorer import Explorer
 places.HERE.set(places.TERMINAL)
 os.chdir({os.getcwd()!r})
-Explorer({_as_code(endpoint)}, names={list(names)!r}, timeout={timeout!r},
-    examples={examples!r})"""
+Explorer({_as_code(endpoint)}, names={list(names)!r}, timeout={timeout!r}, examples={examples!r})"""
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     return nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(code)], metadata={"title": title, "kernelspec": kernel}

@@ -48,7 +48,9 @@ def uploaded(spec: TensorSpec, *files: tuple[str, bytes]) -> Editor:
 def shown(made: Editor) -> str:
     """Return the lamp and the words beside an input, as a person reads them."""
     made.check()
-    return html.unescape(re.sub("<[^>]*>", "", made.status.value))
+    words, _, takes = made.status.value.rpartition(" <code>")
+    assert takes == f"takes {html.escape(str(made.spec))}</code>"
+    return html.unescape(re.sub("<[^>]*>", "", words))
 
 
 def sent(made: Editor) -> Any:
@@ -249,7 +251,7 @@ def test_random_pictures_of_any_size_need_one() -> None:
     batch, height, width = made.sizes
     assert batch.value == 1
     height.value = width.value = 9
-    assert "● float32 [1, 9, 9, 3]" in shown(made)
+    assert "○ float32 [1, 9, 9, 3]" in shown(made), "nobody has said that they are meant"
 
 
 def test_what_is_done_to_a_picture_is_said_and_what_nobody_tells() -> None:
@@ -277,17 +279,17 @@ def test_all_pictures_that_are_chosen_are_shown() -> None:
 @pytest.mark.parametrize(
     ("spec", "name", "expected"),
     [
-        (takes("float32", -1, 4), "x", "float32 [1, 4]"),
-        (takes("float32", -1, -1, -1, 3), "x", "float32 [1, 64, 64, 3]"),
-        (TensorSpec(np.dtype("int8"), None), "x", "int8 [1]"),
-        (TEXTS, "x", "string [1]"),
-        (TEXTS, "examples", "string [1]; 1 tf.Example: no features"),
+        (takes("float32", -1, 4), "x", "○ float32 [1, 4]"),
+        (takes("float32", -1, -1, -1, 3), "x", "○ float32 [1, 64, 64, 3]"),
+        (TensorSpec(np.dtype("int8"), None), "x", "○ int8 [1]"),
+        (TEXTS, "x", "○ string [1]"),
+        (TEXTS, "examples", "● string [1]; 1 tf.Example: no features"),
     ],
 )
 def test_something_can_be_sent_at_once(spec: TensorSpec, name: str, expected: str) -> None:
     made = editor(spec, name=name)
     made.fill_at_random()
-    assert shown(made) == f" ● {expected}".strip()
+    assert shown(made) == expected
 
 
 @pytest.mark.parametrize(
