@@ -17,13 +17,13 @@ NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
 def test_13_a_chapter_is_run_from_another_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """papermill 316: it needs to be told the chapters' folder, `--cwd notebooks`."""
+    """papermill 316: files beside a notebook are not there; the chapters' data are."""
     monkeypatch.chdir(tmp_path)
     notebook = nbformat.read(NOTEBOOKS / "00-start-here.ipynb", as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     notebook.cells = code[1:2]
-    assert "../data/" in notebook.cells[0].source
-    resources = {"metadata": {"path": str(NOTEBOOKS)}}
+    assert "DATA /" in notebook.cells[0].source
+    resources = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(notebook, timeout=60, resources=resources).execute()
     assert notebook.cells[0].outputs
 

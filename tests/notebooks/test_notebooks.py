@@ -84,6 +84,12 @@ def test_links_to_files_lead_somewhere(notebook: Any) -> None:
             assert (ROOT / "notebooks" / link).exists(), link
 
 
+def test_words_that_are_linked_stand_in_the_glossary(notebook: Any) -> None:
+    glossary = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    terms = {term.lower().replace(" ", "-") for term in re.findall(r"^### (.+)$", glossary, re.M)}
+    assert set(re.findall(r"glossary\.md#([^)]+)\)", json.dumps(notebook))) <= terms
+
+
 def test_readme_and_start_chapter_list_every_chapter() -> None:
     start = nbformat.read(ROOT / "notebooks" / "00-start-here.ipynb", as_version=4)
     listed = "\n".join(cell.source for cell in start.cells)
