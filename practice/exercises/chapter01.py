@@ -1,0 +1,130 @@
+"""Chapter 01: speech, text and faces over REST."""
+
+import csv
+import hashlib
+import tempfile
+import wave
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from helpers import ccai, endpoints
+from helpers.ccai.answers import Tag
+from helpers.ccai.speech import Speech
+from helpers.language import _
+from practice.exercises import Check, Wrong, expect, run
+from practice.launch import DATA
+
+_FIELDS = {"app_id": 1000001, "nonce_str": "abc", "text": "hello world", "time_stamp": 1700000000}
+_KEY = "demo-key"
+_HEALTHY = "healthcheck ok"
+
+
+def _signature(signed: Any) -> None:
+    given = _text(signed)
+    wanted = ccai.sign(_FIELDS, _KEY)
+    expect(given != wanted.lower(), _("the sum is right, but its letters are small."))
+    plain = "&".join(f"{name}={value}" for name, value in _FIELDS.items()) + f"&app_key={_KEY}"
+    expect(
+        given.upper() != hashlib.md5(plain.encode(), usedforsecurity=False).hexdigest().upper(),
+        _("this is the sum of the fields as they are, not as a form writes them."),
+    )
+    expect(given == wanted, _("this is the sum of something else. Print what goes into `md5`."))
+
+
+def _health(bodies: Any) -> None:
+    expect(
+        isinstance(bodies, Iterable) and not isinstance(bodies, (str, bytes, requests.Response)),
+        _("the answer is a list of three bodies."),
+    )
+    given = [_text(body) for body in bodies]
+    expect(
+        len(given) == 3,
+        _("there are {count} bodies in the list; three are asked for.", count=len(given)),
+    )
+    for body in given:
+        expect(
+            body == _HEALTHY,
+            _("{body!r} is no answer to a health check.", body=body[:40]),
+        )
+
+
+def _widths(ratio: Any) -> None:
+    try:
+        given = float(ratio)
+    except (TypeError, ValueError) as error:
+        raise Wrong(_("the answer is a number, not {type}.", type=type(ratio).__name__)) from error
+    endpoint = endpoints.load("ccai")
+    widths = []
+    for dialect in ("py", "cpp"):
+        (face,) = ccai.detect_faces(endpoint, DATA / "photos" / "grace-hopper.jpg", dialect=dialect)
+        widths.append(face.x2 - face.x1)
+    wanted = max(widths) / min(widths)
+    expect(given >= 1, _("that is the smaller one, divided by the larger one."))
+    expect(given < 10, _("that is a number of pixels, not a ratio."))
+    expect(
+        abs(given - wanted) < 0.02,
+        _("the ratio is another one. Take both widths from the same photograph."),
+    )
+
+
+def _tag(tag_name: Any) -> None:
+    given = tag_name.name if isinstance(tag_name, Tag) else tag_name
+    expect(
+        isinstance(given, str) and not given.strip().isdigit(),
+        _("the answer is the name that the service gives, a word."),
+    )
+    expect(
+        given.strip().lower() == "three",
+        _("the service saw another digit. Draw what you have cut out."),
+    )
+
+
+def _client(listen: Any) -> None:
+    address = endpoints.load("ccai").rest
+    with (DATA / "audio" / "transcripts.csv").open(newline="", encoding="utf-8") as file:
+        names = [row["file"] for row in csv.DictReader(file)]
+    for name in (names[0], names[2]):
+        path = DATA / "audio" / name
+        wanted = ccai.speech_to_text(endpoints.load("ccai"), Speech.read(path))
+        returned = run(listen, address, str(path))
+        expect(
+            isinstance(returned, str) and returned.strip() == wanted,
+            _(
+                "for {name} it returned {returned!r}; the service hears something else.",
+                name=name,
+                returned=str(returned)[:100],
+            ),
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        silent = Path(folder) / "empty.wav"
+        with wave.open(str(silent), "wb") as file:
+            file.setparams((1, 2, 16000, 0, "NONE", ""))
+        try:
+            returned = run(listen, address, str(silent))
+        except Wrong:
+            return
+    raise Wrong(
+        _(
+            "for a recording without any sample it returned {returned!r}. "
+            "The service had said that it failed.",
+            returned=str(returned)[:100],
+        )
+    )
+
+
+def _text(answer: Any) -> str:
+    """Return the text of a body, which may still be bytes or in its response."""
+    content = answer.content if isinstance(answer, requests.Response) else answer
+    if isinstance(content, bytes):
+        return content.decode(errors="replace")
+    expect(
+        isinstance(content, str),
+        _("a text is asked for, not {type}.", type=type(answer).__name__),
+    )
+    return content
+
+
+CHECKS: dict[int, Check] = {1: _signature, 2: _health, 3: _widths, 4: _tag, 5: _client}
