@@ -84,6 +84,9 @@ def test_chapter_01_runs_plays_and_only_its_three_failures_are_errors(page: Page
     player.evaluate("sound => { sound.muted = true; return sound.play() }")
     seconds = player.evaluate("sound => sound.duration")
     assert 0.5 < seconds < 1.5
+    page.get_by_label("Text", exact=True).fill("please close the door")
+    page.get_by_label("Text", exact=True).press("Enter")
+    expect(page.get_by_text("Heard: please close the door")).to_be_visible()
     picture(page, "chapter-01", "Find faces")
 
 
