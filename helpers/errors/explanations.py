@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 import re
 from collections.abc import Iterator
 from html import escape
@@ -65,6 +66,8 @@ def explain(error: BaseException, place: str = "") -> Explanation:
     chain = list(_chain(error))
     text = "\n".join(map(_text, chain))
     types = [name for linked in chain for name in meanings.types_of(linked)]
+    if _calls_the_proxy(text):
+        text = f"Unable to connect to proxy\n{text}"
     row = next(meanings.find(text, [*types, "builtins.Exception"]))
     address = _address(chain, text)
     host = address.rpartition(":")[0] or address
@@ -127,6 +130,18 @@ def _title(error: BaseException) -> str:
     module = type(error).__module__.partition(".")[0].lstrip("_")
     name = type(error).__name__.lstrip("_")
     return name if module in ("helpers", "builtins") else f"{module}: {name}"
+
+
+def _calls_the_proxy(text: str) -> bool:
+    """Whether gRPC reached nobody at the proxy's address: it does not say whose address it is."""
+    names = ("grpc_proxy", "https_proxy", "http_proxy")
+    proxy = next((os.environ[name] for name in names if name in os.environ), "")
+    host, _, port = proxy.rpartition("@")[2].rpartition("//")[2].rstrip("/").rpartition(":")
+    called = re.search(r"ipv4:([\d.]+):(\d+): Failed to connect", text)
+    if not called:
+        return False
+    # A proxy's name was looked up: then the port alone tells.
+    return called[2] == port and (called[1] == host or not host[:1].isdigit())
 
 
 def _address(chain: list[BaseException], text: str) -> str:

@@ -162,6 +162,22 @@ def test_a_certificate_of_an_unknown_authority(monkeypatch: pytest.MonkeyPatch) 
     assert "does not know the authority" in errors.explain(caught.value).means
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("variable", ["http_proxy", "https_proxy", "grpc_proxy"])
+def test_a_proxy_that_is_not_there_is_not_taken_for_the_service(
+    host: str, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "no_grpc_proxy", "grpc_proxy", "https_proxy", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with grpc.insecure_channel("127.0.0.1:1") as channel, pytest.raises(grpc.RpcError) as refused:
+        channel.unary_unary("/hello")(b"", timeout=10)
+    monkeypatch.setenv(variable, f"http://ada:secret@{host}:9/")
+    with grpc.insecure_channel("127.0.0.1:1") as channel, pytest.raises(grpc.RpcError) as astray:
+        channel.unary_unary("/hello")(b"", timeout=10)
+    assert "nobody listens on this port" in errors.explain(refused.value).means
+    assert "Your settings name a proxy" in errors.explain(astray.value).means
+
+
 def test_a_services_own_answer_explains_a_bare_http_error() -> None:
     manager.up("modelarts")
     endpoint = endpoints.load("modelarts")
