@@ -1,5 +1,7 @@
 """A dial for the share of calls that fail, and what retries make of it (a widget)."""
 
+import base64
+import html
 import io
 import time
 from collections.abc import Callable
@@ -9,6 +11,7 @@ import ipywidgets as w
 
 from helpers.endpoints import Endpoint
 from helpers.errors import CallError
+from helpers.language import _
 from practice.instance import PrivateEndpoint
 
 CALLS = 25  # for each of the two bars
@@ -44,38 +47,42 @@ class FaultDial(w.VBox):
             0,
             100,
             10,
-            description="calls that fail, in %",
+            description=_("calls that fail, in %"),
             continuous_update=False,
             style={"description_width": "initial"},
             layout=w.Layout(width="30em"),
         )
         self.words = w.HTML()
-        self.plot = w.Image(format="png")
+        self.plot = w.HTML()  # w.Image has no text for those who do not see it
         self.without = self.with_retries = Measured(0.0, [])
         super().__init__([self.rate, self.words, self.plot])
-        self.rate.observe(lambda _: self.measure(), "value")
+        self.rate.observe(lambda change: self.measure(), "value")
         self.measure()
 
     def measure(self) -> None:
         """Make the calls, without and with retries, and draw what came of it."""
-        self.words.value = "Calling ..."
+        self.words.value = _("Calling ...")
         share = self.rate.value / 100
         self.service.trouble(fail="UNAVAILABLE", rate=share)
         self.without = self._measured(self.service)
         self.with_retries = self._measured(self.service.replace(retries=4))
         self.service.trouble()
-        self.plot.value = self._drawn()
-        self.words.value = (
-            f"Without retries {self.without.succeeded:.0%} of {CALLS} calls succeeded, "
-            f"with retries {self.with_retries.succeeded:.0%}."
+        self.words.value = _(
+            "Without retries {without:.0%} of {count} calls succeeded, with retries {with_:.0%}.",
+            without=self.without.succeeded,
+            with_=self.with_retries.succeeded,
+            count=CALLS,
         )
+        data = base64.b64encode(self._drawn()).decode()
+        text = html.escape(self.words.value)
+        self.plot.value = f'<img alt="{text}" src="data:image/png;base64,{data}">'
 
     def __repr__(self) -> str:
         return "FaultDial()"
 
     def _measured(self, endpoint: Endpoint) -> Measured:
         times = []
-        for _ in range(CALLS):
+        for _call in range(CALLS):
             began = time.perf_counter()
             try:
                 self._call(endpoint)
@@ -90,14 +97,16 @@ class FaultDial(w.VBox):
 
         figure = Figure(figsize=(8, 3), layout="constrained")
         shares, latencies = figure.subplots(1, 2)
-        names = ["without retries", "with retries"]
+        names = [_("without retries"), _("with retries")]
         bars = (self.without, self.with_retries)
         shares.bar(names, [100 * bar.succeeded for bar in bars], color=["#d55e00", "#0072b2"])
-        shares.set(title="success", ylabel="calls that succeeded, in %", ylim=(0, 105))
-        milliseconds = [[1000 * seconds for seconds in bar.times] or [0] for bar in bars]
+        shares.set(title=_("success"), ylabel=_("calls that succeeded, in %"), ylim=(0, 105))
+        milliseconds = [[1000 * seconds for seconds in bar.times] for bar in bars]
         latencies.boxplot(milliseconds, tick_labels=names)
         latencies.set(
-            title="latency of the calls that succeeded", ylabel="milliseconds", yscale="log"
+            title=_("latency of the calls that succeeded"),
+            ylabel=_("milliseconds"),
+            yscale="log" if any(milliseconds) else "linear",
         )
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=80)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from helpers.errors import BadInput
+from helpers.errors import BadInput, explain
 from helpers.language import _
 
 Check = Callable[[Any], None]  # raises Wrong
@@ -77,9 +77,11 @@ def run(function: Any, *arguments: Any) -> Any:
     try:
         return function(*arguments)
     except Exception as error:  # whatever it is, it is the reader's, who has to see it
-        kind = type(error).__name__
-        line = (str(error).strip() or kind).splitlines()[0][:300]
-        raise Wrong(_("your function raised {kind}: {line}", kind=kind, line=line)) from error
+        explanation = explain(error)
+        line = (explanation.happened.strip() or explanation.title).splitlines()[0].rstrip(".")
+        raise Wrong(
+            _("your function raised {kind}: {line}.", kind=explanation.title, line=line)
+        ) from error
 
 
 def expect(holds: bool, comment: str) -> None:
