@@ -6,6 +6,7 @@ import nbclient
 import nbformat
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from workbench.plots import draw_boxes, draw_ratios, draw_timeline, show
 from workbench.timing import Timeline
@@ -120,6 +121,7 @@ def test_a_picture_has_a_text_for_those_who_do_not_see_it() -> None:
     shown = show(np.zeros((2, 2, 3), "uint8"), 'A "black" square')
     assert repr(shown) == 'A "black" square'
     assert '<img alt="A &quot;black&quot; square" src="data:' in shown._repr_html_()
+    assert '<img alt="Nothing" src="data:' in show(Figure(), "Nothing")._repr_html_()
     boxes = draw_boxes(np.zeros((4, 4)), [[0, 0, 1, 1]], [7], title="seven")
     assert boxes.figure.get_label() == "seven: a picture with boxes around: 7."
     assert 'alt="Seven"' in show(boxes.figure, "Seven")._repr_html_()
