@@ -126,8 +126,8 @@ def test_chapter_07_runs_shows_cards_and_turns_its_dial(page: Page, lab: Lab) ->
 def test_chapter_08_runs_and_shows_a_message_beside_its_bytes(page: Page, lab: Lab) -> None:
     run_chapter(page, lab, "08-on-the-wire.ipynb", failures=0)
     cards = page.locator(".otw-explanation")
-    expect(cards).to_have_count(4)
-    expect(cards.first).to_contain_text("Received message larger than max")
+    expect(cards).to_have_count(3)
+    expect(cards.first).to_contain_text("INTERNAL")
     expect(cards.last).to_contain_text("Input 'features' has shape [1, 5]")
     messages = page.locator(".otw-wire")
     expect(messages.first).to_contain_text("tensorflow.serving.PredictRequest, 52 bytes")
