@@ -50,15 +50,16 @@ def waiting(
     patience : float
         Seconds before it appears.
     shown : bool
-        Without it, nothing is drawn.
+        Without it, nothing is drawn. TQDM_DISABLE in the environment turns all bars off.
     """
     began = time.monotonic()
     drawn: Any = None
+    quiet = not shown or "TQDM_DISABLE" in os.environ
 
     def tick(phase: str = "") -> None:
         nonlocal drawn
         elapsed = time.monotonic() - began
-        if elapsed < patience or not shown:
+        if elapsed < patience or quiet:
             return
         if drawn is None:
             from tqdm.auto import tqdm  # 30 ms, and most waits take less than the patience

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 import practice
-from helpers import endpoints
+from helpers import endpoints, progress
 from otw.cli import main
 from practice import launch, manager, processes, services, state
 from practice.launch import MODELS
@@ -468,3 +468,12 @@ def test_a_user_without_a_home_folder_is_told_what_to_set(
             patch.delenv(name, raising=False)
         assert main(command.split()) == 1
     assert "Set the environment variable OTW_STATE_DIR" in capsys.readouterr().err
+
+
+def test_a_bar_that_is_turned_off_is_waited_with_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    with progress.waiting("Starting", 60, patience=0) as tick:
+        tick("importing")
+    assert capsys.readouterr().err == ""
