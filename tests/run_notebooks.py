@@ -21,7 +21,7 @@ NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 def main() -> int:
     """Run the notebooks named, or all, with practice services of their own."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("notebooks", nargs="*", type=Path, help="all of notebooks/, with the solutions, if none")
+    parser.add_argument("notebooks", nargs="*", type=Path, help="all if none")
     paths = parser.parse_args().notebooks or sorted(NOTEBOOKS.glob("**/*.ipynb"))
     with tempfile.TemporaryDirectory(prefix="otw-notebooks-") as folder:
         os.environ["OTW_STATE_DIR"] = folder
