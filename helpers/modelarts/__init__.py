@@ -224,7 +224,7 @@ def infer_many(
         futures.wait(calls)
         calls += [pool.submit(call, item) for item in items]
         with bar(len(calls), " calls", progress) as tick:
-            for _ in futures.as_completed(calls):
+            for _done in futures.as_completed(calls):
                 tick()
     finally:  # after Ctrl-C, too: what has not begun never will
         pool.shutdown(cancel_futures=True)

@@ -7,8 +7,9 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from helpers.errors import BadInput
+from helpers.language import _
 from workbench.code import curl, literals
-from workbench.code.previews import UNNAMED, NoCode, Writer, either
+from workbench.code.previews import NoCode, Writer, either, unnamed
 
 # What grpcio-tools makes of a .proto are modules at the top; here they are in a package.
 _IMPORTS = either(
@@ -54,7 +55,7 @@ class CcaiWriter(Writer):
 
     path: str
     form: Mapping[str, Any]
-    _: dataclasses.KW_ONLY
+    __: dataclasses.KW_ONLY
     method: str = ""
     content: bytes = b""
     timeout: float = 30.0
@@ -62,11 +63,11 @@ class CcaiWriter(Writer):
     def __post_init__(self) -> None:
         super().__post_init__()
         if sum(isinstance(value, bytes) for value in self.form.values()) > 1:
-            raise BadInput("One field of a form can be a file, not several.")
+            raise BadInput(_("One field of a form can be a file, not several."))
 
     def grpc(self) -> str:
         if not self.method:
-            raise NoCode(f"CCAI has no gRPC method that does what {self.path} does.")
+            raise NoCode(_("CCAI has no gRPC method that does what {path} does.", path=self.path))
         self.check("grpc")
         return self.script(
             [f"content = {self.file_bytes(self.content, 'content')}"],
@@ -88,7 +89,7 @@ class CcaiWriter(Writer):
     def curl(self) -> str:
         url = self._url()
         if "" in self.form:
-            raise NoCode(UNNAMED)
+            raise unnamed()
         words = self.curl_options()
         if not self.form:
             words += ["--request", "POST"]
@@ -106,11 +107,11 @@ class CcaiWriter(Writer):
         return before + curl.command([*words, url], self.shell, self.curl_caller())
 
     def json(self) -> str:
-        raise NoCode("CCAI takes a form, not JSON.")
+        raise NoCode(_("CCAI takes a form, not JSON."))
 
     def _url(self) -> str:
         if not self.path:
-            raise NoCode(f"CCAI has no path that does what {self.method} does.")
+            raise NoCode(_("CCAI has no path that does what {method} does.", method=self.method))
         self.check("rest")
         return f"{self.endpoint.rest}/cgi-bin/{self.path}"
 

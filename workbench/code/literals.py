@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.errors import BadInput
+from helpers.language import _
 from helpers.tensors import as_bytes, of_ml_dtypes
 from helpers.tfserving.rest import to_json
 
@@ -193,7 +194,13 @@ def _length(array: NDArray) -> int:
 
 def _save(array: NDArray, name: str, files: Files | None) -> str:
     if files is None:
-        raise BadInput(f"{name!r} is too long to be written as code: {array.size} values.")
+        raise BadInput(
+            _(
+                "{name!r} is too long to be written as code: {size} values.",
+                name=name,
+                size=array.size,
+            )
+        )
     file = file_name(file_stem(name), ".npy", files)
     files[file] = lambda: npy(array)
     return file

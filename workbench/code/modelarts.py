@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 from helpers import modelarts
+from helpers.language import _
 from helpers.modelarts import signing
 from workbench.code import curl, literals
-from workbench.code.previews import BODY, MODULE, ON_INPUT, UNNAMED, NoCode, Writer, either
+from workbench.code.previews import BODY, MODULE, ON_INPUT, NoCode, Writer, either, unnamed
 
 _IDENTITY = ("user", "password", "domain", "project")  # of an endpoint, for a token
 _SIGNING = f"signing{MODULE}"
@@ -51,7 +52,7 @@ class ModelArtsWriter(Writer):
     """
 
     body: Any = None
-    _: dataclasses.KW_ONLY
+    __: dataclasses.KW_ONLY
     content: bytes = b""
     name: str = "images"
     timeout: float = 45.0
@@ -61,7 +62,7 @@ class ModelArtsWriter(Writer):
         self.text = modelarts.to_json(self.body)
 
     def grpc(self) -> str:
-        raise NoCode("ModelArts is called over HTTPS only, not over gRPC.")
+        raise NoCode(_("ModelArts is called over HTTPS only, not over gRPC."))
 
     def requests(self) -> str:
         self._check_https()
@@ -95,15 +96,17 @@ class ModelArtsWriter(Writer):
         self._check_https()
         if self.endpoint.auth == "signature":
             raise NoCode(
-                "curl cannot sign as ModelArts asks. "
-                "Use Python, or an endpoint with a token or an AppCode."
+                _(
+                    "curl cannot sign as ModelArts asks. "
+                    "Use Python, or an endpoint with a token or an AppCode."
+                )
             )
         before, header = self._curl_header()
         header = " ".join(filter(None, [header, self.curl_caller()]))
         options = self.curl_options()
         if self.content:
             if not self.name or "=" in self.name:
-                raise NoCode(UNNAMED)
+                raise unnamed()
             file = self.add_file(self.content, self.name)
             words = [*options, "-F", f"{self.name}=@{file}", self.endpoint.rest]
             return before + curl.command(words, self.shell, header)
@@ -116,12 +119,12 @@ class ModelArtsWriter(Writer):
 
     def json(self) -> str:
         if self.content:
-            raise NoCode("This call sends a file, not JSON.")
+            raise NoCode(_("This call sends a file, not JSON."))
         return self.text
 
     def _check_https(self) -> None:
         if not self.endpoint.rest.startswith("https:"):
-            raise NoCode("ModelArts speaks HTTPS only, and this endpoint has no such address.")
+            raise NoCode(_("ModelArts speaks HTTPS only, and this endpoint has no such address."))
 
     def _sent(self) -> tuple[str, list[str]]:
         """Return the argument that has what is sent, and the lines that make it."""

@@ -23,7 +23,6 @@ PROTOCOLS = {"grpc": "gRPC", "rest": "REST"}
 BODY = "body.json"  # the file that has JSON which is too long
 MODULE = ".py"  # the ending of files that are read only where this project is not installed
 ON_INPUT = 16_000  # characters of JSON that a command carries along
-UNNAMED = "curl sends no field whose name is empty, and none of a file with = in it. Use Python."
 _CARRIED = 2_000  # bytes of a file that code carries along
 _ENDINGS = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".wav"}
 
@@ -58,7 +57,7 @@ class Writer:
     """
 
     endpoint: Endpoint
-    _: dataclasses.KW_ONLY
+    __: dataclasses.KW_ONLY
     timeout: float = 10.0
     shell: str = ""
 
@@ -102,10 +101,14 @@ class Writer:
         """Raise NoCode where the endpoint cannot be called by `grpc` or `rest`."""
         address = getattr(self.endpoint, protocol)
         if not address:
-            raise NoCode(f"This endpoint has no {PROTOCOLS[protocol]} address.")
+            raise NoCode(
+                _("This endpoint has no {protocol} address.", protocol=PROTOCOLS[protocol])
+            )
         secure = self.endpoint.tls if protocol == "grpc" else address.startswith("https:")
         if self.endpoint.user and not secure:
-            raise NoCode("User and password are sent over TLS only, and this address is without.")
+            raise NoCode(
+                _("User and password are sent over TLS only, and this address is without.")
+            )
         host = urlsplit(address if protocol == "rest" else f"//{address}").hostname or ""
         if self.endpoint.headers and not (secure or is_loopback(host)):
             raise NoCode(
@@ -280,9 +283,16 @@ def either(official: Sequence[str], own: Sequence[str], reason: str) -> list[str
     ]
 
 
+def unnamed() -> NoCode:
+    """Say of a form that curl cannot send a field of it."""
+    return NoCode(
+        _("curl sends no field whose name is empty, and none of a file with = in it. Use Python.")
+    )
+
+
 def beside(name: str) -> str:
     """Say of a file that it has to be there."""
-    return f"Save {name} from the Explorer first, in the folder in which this runs."
+    return _("Save {name} from the Explorer first, in the folder in which this runs.", name=name)
 
 
 def _absolute(path: str) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.errors import BadInput
+from helpers.language import _
 from helpers.tfserving.features import features_of
 from helpers.tfserving.rest import model_url
 from helpers.tfserving.signatures import DEFAULT_SIGNATURE, Signature, TensorSpec
@@ -65,13 +66,13 @@ class TfServingWriter(Writer):
     signature_name: str
     signature: Signature
     inputs: Mapping[str, NDArray]
-    _: dataclasses.KW_ONLY
+    __: dataclasses.KW_ONLY
     examples: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.endpoint.model:
-            raise BadInput("No model was named. Name one: endpoint.replace(model=...).")
+            raise BadInput(_("No model was named. Name one: endpoint.replace(model=...)."))
         name = self.signature_name or self.endpoint.signature_name
         self.signature_name = "" if name == DEFAULT_SIGNATURE else name
         self.call = method(self.signature) if self.examples else "predict"
@@ -111,7 +112,7 @@ class TfServingWriter(Writer):
     def json(self) -> str:
         self._url()
         if not self._shown_json:
-            raise NoCode(f"The JSON is too long to show. {beside(BODY)}")
+            raise NoCode(_("The JSON is too long to show. {advice}", advice=beside(BODY)))
         return self._shown_json
 
     def _url(self) -> str:
@@ -122,12 +123,19 @@ class TfServingWriter(Writer):
         for name, array in self.inputs.items():
             if 0 in array.shape[:-1]:
                 raise NoCode(
-                    f"JSON cannot tell the shape {list(array.shape)} of input {name!r}. gRPC can."
+                    _(
+                        "JSON cannot tell the shape {shape} of input {name!r}. gRPC can.",
+                        shape=list(array.shape),
+                        name=name,
+                    )
                 )
         missing = [name for name in self.signature.inputs if name not in self.inputs]
         if missing and not self.examples:
             raise NoCode(
-                f"REST wants every input; {missing[0]!r} is left out. Over gRPC it may be."
+                _(
+                    "REST wants every input; {name!r} is left out. Over gRPC it may be.",
+                    name=missing[0],
+                )
             )
         return f"{model_url(self.endpoint)}:{self.call}"
 
