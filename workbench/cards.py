@@ -7,6 +7,7 @@ from typing import Any
 
 from helpers import errors
 from helpers.errors.explanations import cut
+from helpers.language import _
 
 
 def show_uncaught(
@@ -17,8 +18,9 @@ def show_uncaught(
 
     explanation = errors.explain(error)
     frames = "".join(f"{escape(_frame(frame))}\n" for frame in traceback.extract_tb(tb))
+    heading = escape(_("Traceback"))
     folded = (
-        f"<details class='otw-traceback'><summary>Traceback</summary><pre>{frames}</pre></details>"
+        f"<details class='otw-traceback'><summary>{heading}</summary><pre>{frames}</pre></details>"
     )
     text = repr(explanation)
     display({"text/plain": text, "text/html": explanation._repr_html_() + folded}, raw=True)
@@ -28,5 +30,11 @@ def show_uncaught(
 def _frame(frame: traceback.FrameSummary) -> str:
     parts = re.split(r"[\\/]", frame.filename)
     shown = parts[-3:] if parts[-3:-2] == ["helpers"] else parts[-2:]  # with a service's package
-    name = "/".join(shown) if "ipykernel" not in frame.filename else "this notebook"
-    return f"{name}, line {frame.lineno}, in {frame.name}: {cut(frame.line or '')}"
+    name = "/".join(shown) if "ipykernel" not in frame.filename else _("this notebook")
+    return _(
+        "{name}, line {line}, in {function}: {code}",
+        name=name,
+        line=frame.lineno,
+        function=frame.name,
+        code=cut(frame.line or ""),
+    )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from helpers.ccai.answers import Face, Tag, TextItem
 from helpers.ccai.speech import Speech
+from helpers.language import _
 from helpers.tfserving import Class
 from workbench.answers import documents, drawings, rasters
 from workbench.answers.detections import SURE
@@ -64,9 +65,9 @@ def _shown(answer: Any, sent: Any, labels: Sequence[str], sure: float) -> list[P
         case np.ndarray():
             return _array(answer, inputs)
         case Speech():
-            return [drawings.sounds("speech", [answer], 1)]
+            return [drawings.sounds(_("speech"), [answer], 1)]
         case str():
-            return documents.text("text", answer)
+            return documents.text(_("text"), answer)
         case list():
             return _list(answer, inputs, labels)
     return []
@@ -75,19 +76,21 @@ def _shown(answer: Any, sent: Any, labels: Sequence[str], sure: float) -> list[P
 def _list(answer: list, inputs: Mapping[str, NDArray], labels: Sequence[str]) -> list[Part]:
     match answer:
         case []:
-            return [drawings.sentence("answer", "The answer is an empty list: nothing was found.")]
+            return [
+                drawings.sentence(_("answer"), _("The answer is an empty list: nothing was found."))
+            ]
         case [Face(), *_]:
             rows = [tuple(map(str, face)) for face in answer]
-            return [_placed("faces", answer, ("face", *Face._fields), rows, inputs)]
+            return [_placed(_("faces"), answer, (_("face"), *Face._fields), rows, inputs)]
         case [TextItem(), *_]:
             corners = [(x, y, x + w, y + h) for x, y, w, h in (item.box for item in answer)]
-            head = ("number", "text", "x", "y", "width", "height")
+            head = (_("number"), _("text"), "x", "y", _("width"), _("height"))
             rows = [(item.text, *map(str, item.box)) for item in answer]
-            return [_placed("text", corners, head, rows, inputs)]
+            return [_placed(_("text"), corners, head, rows, inputs)]
         case [Tag() | Class(), *_]:
-            return [drawings.scores("classes", [answer], 1)]
+            return [drawings.scores(_("classes"), [answer], 1)]
         case [[Class(), *_], *_]:
-            return [drawings.scores("classes", answer[:EXAMPLES], len(answer))]
+            return [drawings.scores(_("classes"), answer[:EXAMPLES], len(answer))]
     return documents.parts(answer, inputs, labels)
 
 
@@ -100,7 +103,7 @@ def _arrays(values: Mapping[str, Any]) -> dict[str, NDArray]:
 def _array(array: NDArray, inputs: Mapping[str, NDArray]) -> list[Part]:
     pixels = rasters.only_input(inputs)
     if array.ndim == 3 and array.shape[2] == 2 and pixels is not None:
-        return [drawings.points("points", pixels, array.reshape(-1, 2).tolist())]
+        return [drawings.points(_("points"), pixels, array.reshape(-1, 2).tolist())]
     values = {"values": array}
     return parts(values, inputs) or [Part("values", "table", table(values))]
 
@@ -114,8 +117,8 @@ def _placed(
 ) -> Part:
     """Show boxes with their numbers on the picture that was sent, and what they are beside it."""
     numbered = [(str(number), *row) for number, row in enumerate(rows)]
-    caption = f"{title}, {len(corners)} in all, in pixels"
-    listed = drawings.beginning(caption, head, numbered, len(corners), "boxes")
+    caption = _("{title}, {count} in all, in pixels", title=title, count=len(corners))
+    listed = drawings.beginning(caption, head, numbered, len(corners), _("boxes"))
     pixels = rasters.only_input(inputs)
     if pixels is None:
         return Part(title, "table", listed)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.errors import BadInput
+from helpers.language import _
 from workbench.values.arrays import kind
 
 SURE = 0.5  # a box of a lower score is not drawn, unless another one is asked for
@@ -96,26 +97,28 @@ def read(
     place = (example,) if outputs[group.boxes].ndim == 3 else ()
     boxes, scores = (outputs[name][place].astype(float) for name in (group.boxes, group.scores))
     if not ((scores >= 0) & (scores <= 1)).all():
-        raise BadInput(f"The scores, {group.scores!r}, are not all from 0 to 1.")
+        raise BadInput(_("The scores, {scores!r}, are not all from 0 to 1.", scores=group.scores))
     best = np.argsort(-scores, kind="stable")[:_MOST]
     best = best[scores[best] >= sure]
     corners = boxes[best]
     normalised = bool((np.abs(corners) <= 1 + _OUTSIDE).all())
     if not (_TENSORFLOW.search(group.boxes) or (normalised and group.classes is not None)):
-        raise BadInput("Nothing tells whether x or y comes first.")
+        raise BadInput(_("Nothing tells whether x or y comes first."))
     sides = np.array([height, width, height, width])
     fractions = corners if normalised else corners / sides
     if (
         not (np.abs(fractions - 0.5) <= 0.5 + _OUTSIDE).all()
         or (fractions[:, :2] > fractions[:, 2:]).any()
     ):
-        raise BadInput("They are no corners (ymin, xmin, ymax, xmax) within the picture.")
-    unit = "from 0 to 1" if normalised else "in pixels"
+        raise BadInput(_("They are no corners (ymin, xmin, ymax, xmax) within the picture."))
+    reading = _("Read as ymin, xmin, ymax, xmax in pixels, as TensorFlow has them.")
+    if normalised:
+        reading = _("Read as ymin, xmin, ymax, xmax from 0 to 1, as TensorFlow has them.")
     return Detections(
         (fractions * sides)[:, [1, 0, 3, 2]],
         [""] * len(best) if group.classes is None else outputs[group.classes][place][best].tolist(),
         scores[best],
-        f"Read as ymin, xmin, ymax, xmax {unit}, as TensorFlow has them.",
+        reading,
         sure,
     )
 

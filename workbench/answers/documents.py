@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from helpers.language import _
 from workbench.answers import drawings, outputs
 from workbench.answers.detections import SURE
 from workbench.answers.drawings import Part
@@ -29,7 +30,9 @@ def parts(
     shown = outputs.parts(arrays, inputs, labels, sure)
     fields = [(name, _written(leaf)) for name, leaf in leaves.items() if _is_short(leaf)]
     if fields:
-        listed = drawings.beginning("Fields", ("name", "value"), fields, len(fields), "fields")
+        listed = drawings.beginning(
+            _("Fields"), (_("name"), _("value")), fields, len(fields), _("fields")
+        )
         shown.append(Part("fields", "table", listed))
     for name, leaf in leaves.items():
         if isinstance(leaf, str) and not _is_short(leaf):
@@ -94,8 +97,8 @@ def _list(title: str, values: list) -> list[Part]:
         (str(number), *(_written(row.get(name, "")) for name in head))
         for number, row in enumerate(values)
     )
-    listed = drawings.beginning(title, ["number", *head], rows, len(values), "rows")
-    wide = drawings.of_batch(len(head), len(names), "fields")
+    listed = drawings.beginning(title, [_("number"), *head], rows, len(values), _("rows"))
+    wide = drawings.of_batch(len(head), len(names), _("fields"))
     return [Part(title, "table", listed + drawings.notes(wide))]
 
 

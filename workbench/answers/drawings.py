@@ -58,7 +58,7 @@ def drawn(title: str, draw: Callable[[], list[Part]]) -> list[Part]:
         return draw()
     except Exception as error:  # a server may send anything, and the rest is to be shown
         why = f"{type(error).__name__}: {error}".removesuffix(": ")
-        return [sentence(title, f"This cannot be drawn: {title}. ({why})")]
+        return [sentence(title, _("This cannot be drawn: {title}. ({why})", title=title, why=why))]
 
 
 def images(title: str, pictures: Sequence[Pixels], count: int, note: str = "") -> Part:
@@ -66,12 +66,18 @@ def images(title: str, pictures: Sequence[Pixels], count: int, note: str = "") -
     html = ""
     for number, pixels in enumerate(pictures):
         height, width, channels = pixels.shape
-        colours = {1: "grey", 3: "RGB", 4: "RGB with alpha"}[channels]
+        colours = {1: _("grey"), 3: _("RGB"), 4: _("RGB with alpha")}[channels]
         image = plots.reduced(pixels)
         file = io.BytesIO()
         image.save(file, "PNG")
         name = example(title, number, count)
-        alt = f"{name}: picture of {width} x {height} pixels, {colours}"
+        alt = _(
+            "{name}: picture of {width} x {height} pixels, {colours}",
+            name=name,
+            width=width,
+            height=height,
+            colours=colours,
+        )
         html += _img(file.getvalue(), alt, image.width * plots.enlargement(pixels))
     return Part(title, "image", html + notes(note, of_batch(len(pictures), count)))
 
@@ -85,14 +91,18 @@ def boxes(
     note: str = "",
 ) -> Part:
     """Show boxes on a picture; each is xmin, ymin, xmax, ymax in pixels, from edge to edge."""
-    alt = f"{title}: picture with boxes, {len(corners)} in all; the table beside has them"
+    alt = _(
+        "{title}: picture with boxes, {count} in all; the table beside has them",
+        title=title,
+        count=len(corners),
+    )
     html = _figure(plots.with_boxes(pixels, corners, labels), alt)
     return Part(title, "boxes", html + table + notes(note))
 
 
 def points(title: str, pixels: Pixels, places: Sequence[Sequence[float]]) -> Part:
     """Show points on a picture; each is x and y in pixels."""
-    alt = f"{title}: picture with {len(places)} points"
+    alt = _("{title}: picture with {count} points", title=title, count=len(places))
     return Part(title, "boxes", _figure(plots.with_points(pixels, places), alt))
 
 
@@ -101,18 +111,19 @@ def scores(
 ) -> Part:
     """Show labels with their scores as bars, the highest first; a table for each example."""
     html = ""
+    head = (_("class"), _("score"), _("from 0 to 1"))
     for number, row in enumerate(examples):
         caption = example(title, number, count)
         best = sorted(row, key=lambda pair: -pair[1])[:BARS]
         rows = [(label, f"{score:.4g}", _bar(score)) for label, score in best]
-        html += f"<div>{grid(caption, ('class', 'score', 'from 0 to 1'), rows)}</div>"
+        html += f"<div>{grid(caption, head, rows)}</div>"
     html = f"<div style='display:flex;flex-wrap:wrap;gap:0 24px'>{html}</div>"
     return Part(title, "scores", html + notes(note, of_batch(len(examples), count)))
 
 
 def series(title: str, rows: Sequence[NDArray], count: int) -> Part:
     """Draw numbers over their index, a line for each of the first rows of so many."""
-    alt = f"{title}: {len(rows[0]):,} values over their index as a line"
+    alt = _("{title}: {size:,} values over their index as a line", title=title, size=len(rows[0]))
     html = _figure(plots.lines(rows), alt)
     return Part(title, "series", html + notes(of_batch(len(rows), count)))
 
@@ -128,15 +139,26 @@ def sounds(title: str, speeches: Sequence[Speech], count: int, note: str = "") -
     html = ""
     for number, speech in enumerate(speeches):
         if speech.rate > _FASTEST:
-            samples = f"{speech.rate:,} samples a second; it has {len(speech.samples):,} of them."
-            html += notes(f"No browser plays {samples}")
+            html += notes(
+                _(
+                    "No browser plays {rate:,} samples a second; it has {count:,} of them.",
+                    rate=speech.rate,
+                    count=len(speech.samples),
+                )
+            )
             continue
         kept = Speech(speech.samples[: _SECONDS * speech.rate], speech.rate)
         data = base64.b64encode(kept.wav()).decode()
         label = escaped(example(title, number, count))
         html += f"<audio controls aria-label='{label}' src='data:audio/wav;base64,{data}'></audio>"
-        cut = f" The first {_SECONDS} s are here." if kept.seconds < speech.seconds else ""
-        html += notes(f"{speech.seconds:.2f} s, {speech.rate:,} samples a second.{cut}")
+        words = _(
+            "{seconds:.2f} s, {rate:,} samples a second.",
+            seconds=speech.seconds,
+            rate=speech.rate,
+        )
+        if kept.seconds < speech.seconds:
+            words += " " + _("The first {seconds} s are here.", seconds=_SECONDS)
+        html += notes(words)
     return Part(title, "sound", html + notes(note, of_batch(len(speeches), count)))
 
 
@@ -144,7 +166,7 @@ def texts(title: str, contents: Sequence[str | bytes], count: int) -> Part:
     """Show texts with their line ends, or how they begin: the first ones of so many."""
     style = "white-space:pre-wrap;overflow-wrap:anywhere;margin:4px 0"
     shown = (f"<pre style='{style}'>{escaped(_readable(text))}</pre>" for text in contents[:TEXTS])
-    return Part(title, "text", "".join(shown) + notes(of_batch(TEXTS, count, "texts")))
+    return Part(title, "text", "".join(shown) + notes(of_batch(TEXTS, count, _("texts"))))
 
 
 def sentence(title: str, text: str) -> Part:
@@ -159,12 +181,15 @@ def notes(*sentences: str) -> str:
 
 def example(title: str, number: int, count: int) -> str:
     """Name one of several."""
-    return f"{title}, example {number}" if count > 1 else title
+    return _("{title}, example {number}", title=title, number=number) if count > 1 else title
 
 
-def of_batch(shown: int, count: int, items: str = "examples") -> str:
-    """Say how many there are, when not all are shown."""
-    return f"The first {shown} of {count:,} {items}." if count > shown else ""
+def of_batch(shown: int, count: int, items: str = "") -> str:
+    """Say how many there are, when not all are shown; without a name, they are examples."""
+    if count <= shown:
+        return ""
+    items = items or _("examples")
+    return _("The first {shown} of {count:,} {items}.", shown=shown, count=count, items=items)
 
 
 def beginning(
@@ -215,12 +240,19 @@ def escaped(text: str) -> str:
 def _readable(text: str | bytes) -> str:
     if isinstance(text, str):
         rest = len(text) - _CHARACTERS
-        return text if rest <= 0 else f"{text[:_CHARACTERS]}... and {rest:,} more characters"
+        if rest <= 0:
+            return text
+        return _("{text}... and {rest:,} more characters", text=text[:_CHARACTERS], rest=rest)
     try:
         return _readable(text.decode())
     except UnicodeDecodeError:
         more = " ..." if len(text) > 16 else ""
-        return f"{len(text):,} bytes that are no text: {text[:16].hex(' ')}{more}"
+        return _(
+            "{size:,} bytes that are no text: {beginning}{more}",
+            size=len(text),
+            beginning=text[:16].hex(" "),
+            more=more,
+        )
 
 
 def _bar(score: float) -> Html:
@@ -243,7 +275,7 @@ def _img(png: bytes, alt: str, width: int) -> str:
     )
 
 
-def table(outputs: Mapping[str, NDArray], caption: str = "Arrays") -> str:
+def table(outputs: Mapping[str, NDArray], caption: str = "") -> str:
     """Write as HTML, for each array, dtype, shape, smallest, largest, NaN and first values.
 
     Examples
@@ -251,13 +283,13 @@ def table(outputs: Mapping[str, NDArray], caption: str = "Arrays") -> str:
     >>> "<td" in table({"y": np.array([0.5, np.nan])})
     True
     """
-    head = ("name", "dtype", "shape", "min", "max", "NaN", "first values")
+    head = (_("name"), "dtype", _("shape"), "min", "max", "NaN", _("first values"))
     rows = []
     for name, output in outputs.items():
         array = np.asarray(output)
         dtype, shape, values = listings.described(array)
         rows.append((name, dtype, shape, *extent(array), values))
-    return grid(caption, head, rows)
+    return grid(caption or _("Arrays"), head, rows)
 
 
 def extent(array: NDArray) -> tuple[str, str, str]:

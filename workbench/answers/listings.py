@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from helpers import tables
 from helpers.channels import MAX_MESSAGE
 from helpers.errors import CallError
+from helpers.language import _
 from helpers.tables import printable
 from helpers.tensors import of_ml_dtypes
 from helpers.tfserving import VersionStatus
@@ -33,8 +34,9 @@ def tree(states: Mapping[int, VersionStatus], signatures: Signatures) -> str:
     lines = []
     for number, version in states.items():
         why = f"  {printable(version.message)}" if version.message else ""
-        lines.append(f"  version {number}  {version.state}{why}")
-    lines.append(f"signatures of version {signatures.version}")
+        words = _("version {number}", number=number)
+        lines.append(f"  {words}  {version.state}{why}")
+    lines.append(_("signatures of version {version}", version=signatures.version))
     return "\n".join([*lines, *signature_lines(signatures)])
 
 
@@ -44,9 +46,9 @@ def signature_lines(signatures: Signatures) -> list[str]:
     for name, signature in signatures.items():
         method = signature.method_name.removeprefix("tensorflow/serving/")
         shown = f"  ({printable(method)})" if method not in ("", "predict") else ""
-        lines += [f"  {printable(name)}{shown}", "    inputs"]
+        lines += [f"  {printable(name)}{shown}", "    " + _("inputs")]
         lines += _specs(signature.inputs, signature.optional)
-        lines += ["    outputs", *_specs(signature.outputs)]
+        lines += ["    " + _("outputs"), *_specs(signature.outputs)]
     for name, reason in signatures.uncallable.items():
         lines += [f"  {printable(name)}", f"    {printable(reason)}"]
     return lines
@@ -82,7 +84,7 @@ def table(outputs: Mapping[str, NDArray]) -> str:
     probabilities  float32  [1, 2]  0.25  0.75
     """
     rows = [(printable(name), *described(array)) for name, array in sorted(outputs.items())]
-    return tables.text(("output", "dtype", "shape", "values"), rows)
+    return tables.text((_("output"), "dtype", _("shape"), _("values")), rows)
 
 
 def described(array: NDArray) -> tuple[str, str, str]:
@@ -94,7 +96,7 @@ def described(array: NDArray) -> tuple[str, str, str]:
     ('float64', '[9]', '0  0  0  0  0  0  ... 3 more')
     """
     first = array.flat[:_FIRST]
-    more = f"  ... {array.size - _FIRST:,} more" if array.size > _FIRST else ""
+    more = "  " + _("... {count:,} more", count=array.size - _FIRST) if array.size > _FIRST else ""
     return _dtype(array.dtype), str(list(array.shape)), "  ".join(map(_shown, first)) + more
 
 
@@ -142,8 +144,9 @@ def save(folder: str, before: str, outputs: Mapping[str, NDArray]) -> None:
 
 def _specs(specs: Mapping[str, TensorSpec], optional: Iterable[str] = ()) -> list[str]:
     """Write names and what they take as lines below `inputs` or `outputs`."""
+    suffix = "  " + _("(optional)")
     rows = [
-        (f"      {printable(name)}", f"{spec}  (optional)" if name in optional else str(spec))
+        (f"      {printable(name)}", f"{spec}{suffix}" if name in optional else str(spec))
         for name, spec in specs.items()
     ]
     return tables.text(rows[0], rows[1:]).split("\n") if rows else []
@@ -171,7 +174,11 @@ def _shown(value: Any) -> str:
     if isinstance(value, bytes):
         short = value[:_LONGEST]
         text = repr(short.decode(errors="backslashreplace"))
-        return text if len(value) <= _LONGEST else f"{text}... ({len(value):,} bytes)"
+        return (
+            text
+            if len(value) <= _LONGEST
+            else _("{text}... ({size:,} bytes)", text=text, size=len(value))
+        )
     return f"{value:.6g}" if kind(np.asarray(value).dtype) in "fc" else str(value)
 
 
@@ -197,5 +204,7 @@ def _for_npy(name: str, array: NDArray) -> NDArray:
     values = array.reshape(-1).tolist()
     longest = max(map(len, values), default=0)
     if longest * len(values) > MAX_MESSAGE or any(value.endswith(b"\0") for value in values):
-        raise CallError(f"Output {name!r} has bytes that .npy cannot keep. Take --json for them.")
+        raise CallError(
+            _("Output {name!r} has bytes that .npy cannot keep. Take --json for them.", name=name)
+        )
     return array.astype(f"S{max(longest, 1)}")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from helpers.ccai.speech import Speech
 from helpers.errors import BadInput
+from helpers.language import _, plural
 from workbench.answers import detections, drawings, rasters
 from workbench.answers.drawings import EXAMPLES, Part
 from workbench.answers.transcripts import plain
@@ -74,8 +75,8 @@ def parts(
     remaining = [name for name in classes if name not in classes.values()]
     for number, name in enumerate(remaining):
         if len(shown) >= _MOST:
-            more = f"{len(remaining) - number} more outputs are in the table."
-            return [*shown, drawings.sentence("more outputs", more)]
+            more = _("{count} more outputs are in the table.", count=len(remaining) - number)
+            return [*shown, drawings.sentence(_("more outputs"), more)]
         pair = classes[name]
         ids = None if pair is None else outputs[pair]
         shown += drawings.drawn(name, partial(_output, name, outputs[name], ids, labels, rate))
@@ -94,7 +95,9 @@ def _output(
     if speeches := _speeches(name, array, rate or _RATE):
         if is_text:  # files say their rate themselves
             return [drawings.sounds(name, speeches, array.size)]
-        note = "" if rate else f"Played at {_RATE:,} a second: nothing says how many they are."
+        note = ""
+        if not rate:
+            note = _("Played at {rate:,} a second: nothing says how many they are.", rate=_RATE)
         return [drawings.sounds(name, speeches, count, note)]
     if is_text and array.size:
         return [drawings.texts(name, array.flat[: drawings.TEXTS].tolist(), array.size)]
@@ -149,10 +152,16 @@ def _scores(name: str, array: NDArray, classes: NDArray | None, labels: Sequence
     size = rows.shape[1]
     notes = []
     if labels and classes is None and len(labels) != size:
-        notes.append(f"The {len(labels):,} labels are left out: there are {size:,} scores.")
+        notes.append(
+            _(
+                "The {labels:,} labels are left out: there are {size:,} scores.",
+                labels=len(labels),
+                size=size,
+            )
+        )
         labels = ()
     if size > drawings.BARS:
-        notes.append(f"The highest {drawings.BARS} of {size:,}.")
+        notes.append(_("The highest {most} of {size:,}.", most=drawings.BARS, size=size))
     examples = []
     for number, row in enumerate(rows):
         places = _highest(row, drawings.BARS)
@@ -182,15 +191,25 @@ def _boxes(
     sent = rasters.of_inputs(inputs)
     try:
         if sent is None:
-            raise BadInput("No input is a picture.")
+            raise BadInput(_("No input is a picture."))
         if sent.total != count:
-            raise BadInput(f"They are of {count} pictures, but {sent.total} were sent.")
+            raise BadInput(
+                _(
+                    "They are of {count} pictures, but {sent} were sent.",
+                    count=count,
+                    sent=sent.total,
+                )
+            )
         detected = [
             detections.read(outputs, group, number, pixels.shape[0], pixels.shape[1], sure)
             for number, pixels in enumerate(sent.pixels)
         ]
     except BadInput as error:
-        return [drawings.sentence(group.boxes, f"{group.boxes} are not drawn. {error}")]
+        return [
+            drawings.sentence(
+                group.boxes, _("{boxes} are not drawn. {error}", boxes=group.boxes, error=error)
+            )
+        ]
     note = drawings.of_batch(len(detected), count)
     return [
         _picture(drawings.example(group.boxes, number, count), *pair, labels, note)
@@ -216,9 +235,13 @@ def _picture(
         marks.append(f"{short} {score:.2f}" if written else str(number))
         box = [f"{side:.1f}" for side in corners[number]]
         rows.append([str(number), name, f"{score:.3f}", *box])
-    head = ("box", "class", "score", "xmin", "ymin", "xmax", "ymax")
-    boxes = "1 box" if len(rows) == 1 else f"{len(rows)} boxes"
-    caption = f"{boxes} with a score of {detected.sure:g} or more, in pixels"
+    head = (_("box"), _("class"), _("score"), "xmin", "ymin", "xmax", "ymax")
+    caption = plural(
+        "1 box with a score of {sure:g} or more, in pixels",
+        "{count} boxes with a score of {sure:g} or more, in pixels",
+        len(rows),
+        sure=detected.sure,
+    )
     listed = drawings.grid(caption, head, rows)
     note = " ".join(filter(None, [detected.reading, note]))
     return drawings.boxes(title, pixels, corners, marks, listed, note)

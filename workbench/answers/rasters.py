@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.errors import BadInput
+from helpers.language import _
 from helpers.tfserving.signatures import TensorSpec
 from workbench.answers.drawings import EXAMPLES
 from workbench.answers.transcripts import plain
@@ -76,7 +77,7 @@ def of_array(name: str, array: NDArray, *, sent: bool = False) -> Rasters | None
     scaled -= black  # in place: there may be hundreds of megabytes
     scaled *= 255 / (white - black or 1)
     usual = (black, white) in ((0, 1), (0, 255))
-    note = "" if usual else f"Black is {black:g}, white is {white:g}."
+    note = "" if usual else _("Black is {black:g}, white is {white:g}.", black=black, white=white)
     return Rasters(list(np.rint(scaled, out=scaled).astype(np.uint8)), len(batch), note)
 
 

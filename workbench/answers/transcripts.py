@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from helpers.language import _
 from helpers.tensors import of_ml_dtypes
 from workbench.code import literals
 from workbench.values.arrays import kind
@@ -43,11 +44,17 @@ def raw(answer: Any, length: int = _LENGTH) -> str:
     """
     writer = _Writer(length)
     text = writer.write(answer)
-    counts = {"values": writer.values, "characters of text": writer.characters}
-    left_out = " and ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+    left_out = []
+    if writer.values:
+        left_out.append(_("{count:,} values", count=writer.values))
+    if writer.characters:
+        left_out.append(_("{count:,} characters of text", count=writer.characters))
     if left_out:
-        code = "The Python code of the preview gets all of them."
-        text += f"\n\n{left_out} are left out here. {code}"
+        words = _(
+            "{listed} are left out here. The Python code of the preview gets all of them.",
+            listed=_(" and ").join(left_out),
+        )
+        text += f"\n\n{words}"
     return text.encode(errors="backslashreplace").decode()  # a lone surrogate, as JSON has it
 
 

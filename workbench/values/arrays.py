@@ -23,13 +23,13 @@ from helpers.tfserving.signatures import (
 
 NPY = b"\x93NUMPY"  # how a .npy file begins
 _ORDER = "ifc"  # kinds of numbers; each holds those before it
-# What an array of objects may hold for each kind, and else what to write.
-_PARTS: dict[str, tuple[type | tuple[type, ...], str]] = {
-    "b": ((bool, np.bool_), "Write true or false."),
-    "i": (numbers.Integral, "Write whole numbers."),
-    "f": (numbers.Real, "Write a number, or NaN where it is missing."),
-    "c": (numbers.Complex, "Write a number, or NaN where it is missing."),
-    "O": ((str, bytes), "Write text."),
+# What an array of objects may hold for each kind.
+_PARTS: dict[str, type | tuple[type, ...]] = {
+    "b": (bool, np.bool_),
+    "i": numbers.Integral,
+    "f": numbers.Real,
+    "c": numbers.Complex,
+    "O": (str, bytes),
 }
 _READ_HEADER = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -58,12 +58,19 @@ def fit(name: str, value: ArrayLike, spec: TensorSpec) -> NDArray:
     try:
         array = as_array(value)
     except BadInput as error:
-        raise BadInput(f"Input {name!r}: {error} Expected {spec}.") from error
+        raise BadInput(
+            _("Input {name!r}: {error} Expected {spec}.", name=name, error=error, spec=spec)
+        ) from error
     if array.dtype.names:
         raise BadInput(
-            f"Input {name!r} is a table with the columns {str(list(array.dtype.names))[:80]}; "
-            f"expected {spec}. Give its numbers alone, column by column: "
-            "numpy.lib.recfunctions.structured_to_unstructured makes one array of them."
+            _(
+                "Input {name!r} is a table with the columns {names}; "
+                "expected {spec}. Give its numbers alone, column by column: "
+                "numpy.lib.recfunctions.structured_to_unstructured makes one array of them.",
+                name=name,
+                names=str(list(array.dtype.names))[:80],
+                spec=spec,
+            )
         )
     if _is_rounded(value, array, spec):
         array = np.asarray(value, object)
@@ -112,12 +119,21 @@ def from_npy(name: str, content: bytes, spec: TensorSpec) -> NDArray:
         shape, _order, dtype = _READ_HEADER[np.lib.format.read_magic(file)](file)
     except Exception as error:  # NumPy evaluates the header, which fails in its own ways
         raise BadInput(
-            f"Input {name!r}: this is no .npy file with numbers. Write one with numpy.save."
+            _(
+                "Input {name!r}: this is no .npy file with numbers. Write one with numpy.save.",
+                name=name,
+            )
         ) from error
     if dtype.hasobject or not dtype.itemsize:
         raise BadInput(
-            f"Input {name!r}: the .npy file holds {dtype}; expected {spec}. Objects are not read: "
-            "they would have to be unpickled, which can run anything. Save numbers or text."
+            _(
+                "Input {name!r}: the .npy file holds {dtype}; expected {spec}. Objects are not "
+                "read: they would have to be unpickled, which can run anything. Save numbers or "
+                "text.",
+                name=name,
+                dtype=dtype,
+                spec=spec,
+            )
         )
     size = len(content) - file.tell()
     file.seek(0)
@@ -127,8 +143,14 @@ def from_npy(name: str, content: bytes, spec: TensorSpec) -> NDArray:
         array = np.load(file, allow_pickle=False)
     except (ValueError, OverflowError) as error:  # as of too many axes
         raise BadInput(
-            f"Input {name!r}: the .npy file is damaged. Its header says {dtype} of shape "
-            f"{str(list(shape))[:80]}, but {size:,} bytes follow."
+            _(
+                "Input {name!r}: the .npy file is damaged. Its header says {dtype} of shape "
+                "{shape}, but {size:,} bytes follow.",
+                name=name,
+                dtype=dtype,
+                shape=str(list(shape))[:80],
+                size=size,
+            )
         ) from error
     if of_ml_dtypes(spec.dtype) and dtype == np.dtype((np.void, spec.dtype.itemsize)):
         return array.view(spec.dtype)  # numpy.save keeps nothing of bfloat16 but the size
@@ -194,19 +216,39 @@ def _is_rounded(value: ArrayLike, array: NDArray, spec: TensorSpec) -> bool:
     return all(isinstance(part, numbers.Integral) for part in np.asarray(value, object).flat)
 
 
+def _hint(wanted: str) -> str:
+    """Say what to write for a kind of values."""
+    hints = {
+        "b": _("Write true or false."),
+        "i": _("Write whole numbers."),
+        "O": _("Write text."),
+    }
+    return hints.get(wanted) or _("Write a number, or NaN where it is missing.")
+
+
 def _of_parts(name: str, array: NDArray, spec: TensorSpec) -> NDArray:
     """Make numbers of objects, and check that texts can be sent."""
     wanted = kind(spec.dtype)
     parts = _texts(name, array)
     if not parts or wanted not in _PARTS or (wanted != "O" and isinstance(parts[0], str | bytes)):
         return array  # what is neither text nor numbers is told by check_inputs
-    types, hint = _PARTS[wanted]
     for number, part in enumerate(parts):
-        if not isinstance(part, types):
+        if not isinstance(part, _PARTS[wanted]):
             index = [int(i) for i in np.unravel_index(number, array.shape)]
-            place = f" at {index}" if index else ""
-            what = "null (None)" if part is None else f"of type {type(part).__name__}"
-            raise BadInput(f"Input {name!r}: the value{place} is {what}; expected {spec}. {hint}")
+            value = _("the value at {index}", index=index) if index else _("the value")
+            what = (
+                _("null (None)") if part is None else _("of type {type}", type=type(part).__name__)
+            )
+            raise BadInput(
+                _(
+                    "Input {name!r}: {value} is {what}; expected {spec}. {hint}",
+                    name=name,
+                    value=value,
+                    what=what,
+                    spec=spec,
+                    hint=_hint(wanted),
+                )
+            )
     if wanted in "Ob":
         return array if wanted == "O" else array.astype(bool)
     if wanted == "i":
@@ -215,8 +257,12 @@ def _of_parts(name: str, array: NDArray, spec: TensorSpec) -> NDArray:
         return array.astype(np.float64 if wanted == "f" else np.complex128)
     except OverflowError as error:
         raise BadInput(
-            f"Input {name!r} has a whole number that is too large for {spec.dtype}; "
-            f"expected {spec}."
+            _(
+                "Input {name!r} has a whole number that is too large for {dtype}; expected {spec}.",
+                name=name,
+                dtype=spec.dtype,
+                spec=spec,
+            )
         ) from error
 
 
@@ -229,7 +275,11 @@ def _texts(name: str, array: NDArray) -> list:
                 part.encode()
     except (ValueError, SystemError) as error:
         raise BadInput(
-            f"Input {name!r} holds half a character (a lone surrogate), which UTF-8 cannot write."
+            _(
+                "Input {name!r} holds half a character (a lone surrogate), which UTF-8 cannot "
+                "write.",
+                name=name,
+            )
         ) from error
     return parts
 
@@ -242,12 +292,22 @@ def _whole(name: str, objects: NDArray, spec: TensorSpec) -> NDArray:
         bounds = np.iinfo(np.uint64 if spec.dtype == np.uint64 else np.int64)
         wrong = low if low < bounds.min else objects.max()
         if abs(wrong) < 2**64:
-            raise _does_not_fit(f"Input {name!r}", wrong, spec) from error
-        raise BadInput(f"Input {name!r} has a number of over 64 bits; expected {spec}.") from error
+            raise _does_not_fit(_("Input {name!r}", name=name), wrong, spec) from error
+        raise BadInput(
+            _("Input {name!r} has a number of over 64 bits; expected {spec}.", name=name, spec=spec)
+        ) from error
 
 
 def _does_not_fit(place: str, what: object, spec: TensorSpec) -> BadInput:
-    return BadInput(f"{place}: {what} does not fit in {spec.dtype}; expected {spec}.")
+    return BadInput(
+        _(
+            "{place}: {what} does not fit in {dtype}; expected {spec}.",
+            place=place,
+            what=what,
+            dtype=spec.dtype,
+            spec=spec,
+        )
+    )
 
 
 def _cast(name: str, array: NDArray, spec: TensorSpec) -> NDArray:
@@ -257,8 +317,12 @@ def _cast(name: str, array: NDArray, spec: TensorSpec) -> NDArray:
     if array.size == 0 and array.dtype == np.float64:
         return array.astype(spec.dtype)  # an empty list, which NumPy takes for floats
     if not _is_near(kind(array.dtype), wanted):
-        hint = {"b": " Write true or false.", "i": " Write whole numbers."}.get(wanted, "")
-        raise BadInput(f"Input {name!r} is {array.dtype}; expected {spec}.{hint}")
+        problem = _(
+            "Input {name!r} is {dtype}; expected {spec}.", name=name, dtype=array.dtype, spec=spec
+        )
+        if wanted in "bi":
+            problem = f"{problem} {_hint(wanted)}"
+        raise BadInput(problem)
     with np.errstate(all="ignore"):
         cast = array.astype(spec.dtype)
         if wanted == "i":
@@ -269,5 +333,5 @@ def _cast(name: str, array: NDArray, spec: TensorSpec) -> NDArray:
             if spec.dtype.kind == "V":
                 wrong |= np.isnan(cast) & ~np.isnan(array)  # some have no infinity
     if wrong.any():
-        raise _does_not_fit(f"Input {name!r}", array[wrong].reshape(-1)[0], spec)
+        raise _does_not_fit(_("Input {name!r}", name=name), array[wrong].reshape(-1)[0], spec)
     return cast

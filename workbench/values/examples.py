@@ -101,9 +101,13 @@ def described(examples: Sequence[Mapping[str, Any]]) -> str:
     for example in examples:
         for name, values in features.features_of(example).items():
             kinds[name] = _KINDS[type(values[0])] if values else kinds.get(name, "empty")
-    listed = ", ".join(f"{name} {kind}" for name, kind in kinds.items())[:200] or "no features"
-    one = "{count} tf.Example: {features}"
-    return plural(one, "{count} tf.Examples: {features}", len(examples), features=listed)
+    listed = ", ".join(f"{name} {kind}" for name, kind in kinds.items())[:200] or _("no features")
+    return plural(
+        "{count} tf.Example: {features}",
+        "{count} tf.Examples: {features}",
+        len(examples),
+        features=listed,
+    )
 
 
 def _plain(value: Any) -> Any:

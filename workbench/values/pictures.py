@@ -55,20 +55,36 @@ class Preprocessing:
         for name, values in choices.items():
             if getattr(self, name) not in values:
                 listed = ", ".join(map(str, values))
-                raise BadInput(f"{name} is one of {listed}, not {getattr(self, name)!r}.")
+                raise BadInput(
+                    _(
+                        "{name} is one of {listed}, not {value!r}.",
+                        name=name,
+                        listed=listed,
+                        value=getattr(self, name),
+                    )
+                )
         for name, size in (("height", self.height), ("width", self.width)):
             if size < 1 and not (size == -1 and self.resize == "none"):
                 raise BadInput(
-                    f"{name} is a number of pixels from 1 on, not {size}. "
-                    "-1 leaves the picture's own, with resize none."
+                    _(
+                        "{name} is a number of pixels from 1 on, not {size}. "
+                        "-1 leaves the picture's own, with resize none.",
+                        name=name,
+                        size=size,
+                    )
                 )
         if self.height * self.width > MAX_PIXELS:
             raise BadInput(
-                f"A picture of {self.width} x {self.height} pixels is too large: "
-                f"at most {MAX_PIXELS:,} are made here."
+                _(
+                    "A picture of {width} x {height} pixels is too large: "
+                    "at most {most:,} are made here.",
+                    width=self.width,
+                    height=self.height,
+                    most=MAX_PIXELS,
+                )
             )
         if self.layout == "HW" and self.channels != 1:
-            raise BadInput("The layout HW has no channels: it is for grey, with channels 1.")
+            raise BadInput(_("The layout HW has no channels: it is for grey, with channels 1."))
 
 
 def suggest(spec: TensorSpec) -> Preprocessing | None:
@@ -190,15 +206,19 @@ def apply(content: bytes, spec: TensorSpec, preprocessing: Preprocessing) -> NDA
         When the file is no picture or too large, and when what comes out does not fit.
     """
     if spec.dtype.kind not in "iu" and kind(spec.dtype) != "f":
-        raise BadInput(f"A picture becomes floats or integers; expected {spec}.")
+        raise BadInput(_("A picture becomes floats or integers; expected {spec}.", spec=spec))
     image = _resized(_in_mode(_decode(content), preprocessing.channels), preprocessing)
     array = _laid_out(_scaled(np.asarray(image), spec, preprocessing.scale), preprocessing.layout)
     if spec.shape is not None and len(spec.shape) == array.ndim + 1:
         array = array[np.newaxis]
     if not spec.takes(array.shape):
         raise BadInput(
-            f"The picture becomes shape {list(array.shape)}; expected {spec}. "
-            "Change its size, channels or layout."
+            _(
+                "The picture becomes shape {shape}; expected {spec}. "
+                "Change its size, channels or layout.",
+                shape=list(array.shape),
+                spec=spec,
+            )
         )
     return array
 
@@ -261,8 +281,11 @@ def check(content: bytes) -> None:
 class _TooLarge(BadInput):
     def __init__(self, what: str) -> None:
         super().__init__(
-            f"The picture is too large: {what} has more than {MAX_PIXELS:,} pixels. "
-            "Make it smaller."
+            _(
+                "The picture is too large: {what} has more than {most:,} pixels. Make it smaller.",
+                what=what,
+                most=MAX_PIXELS,
+            )
         )
 
 
@@ -293,7 +316,7 @@ def _readings(shape: tuple[int, ...]) -> list[tuple[str, int, tuple[int, ...]]]:
 def _open(content: bytes) -> Image.Image:
     """Read a file's head, which is not yet decoded, and check the size that it claims."""
     if not content:
-        raise BadInput("The file is empty; expected a picture.")
+        raise BadInput(_("The file is empty; expected a picture."))
     try:
         with warnings.catch_warnings(action="ignore"):  # a sentence tells of odd files
             image = Image.open(io.BytesIO(content), formats=_FORMATS)
@@ -301,7 +324,10 @@ def _open(content: bytes) -> Image.Image:
         raise _TooLarge("it") from error
     except Exception as error:  # Pillow raises whatever a file makes it raise
         raise BadInput(
-            f"The file is no picture that can be read here. Expected: {', '.join(_FORMATS)}."
+            _(
+                "The file is no picture that can be read here. Expected: {formats}.",
+                formats=", ".join(_FORMATS),
+            )
         ) from error
     if image.width * image.height > MAX_PIXELS:
         raise _TooLarge(f"{image.width} x {image.height}")
@@ -316,8 +342,11 @@ def _decode(content: bytes) -> Image.Image:
                 return ImageOps.exif_transpose(image)
         except Exception as error:  # as above
             raise BadInput(
-                f"The picture cannot be decoded: the {image.format} file is damaged, or only a "
-                "part of it came. Give it once more, or save it anew."
+                _(
+                    "The picture cannot be decoded: the {format} file is damaged, or only a "
+                    "part of it came. Give it once more, or save it anew.",
+                    format=image.format,
+                )
             ) from error
 
 
@@ -332,7 +361,10 @@ def _in_mode(image: Image.Image, channels: int) -> Image.Image:
         return image.convert(_MODES[channels])
     except ValueError as error:
         raise BadInput(
-            f"Pictures in {image.mode} cannot be converted here. Save it as RGB, such as a PNG."
+            _(
+                "Pictures in {mode} cannot be converted here. Save it as RGB, such as a PNG.",
+                mode=image.mode,
+            )
         ) from error
 
 
@@ -343,8 +375,10 @@ def _in_8_bits(image: Image.Image) -> Image.Image:
     pixels = np.asarray(image)
     if image.mode == "F" or pixels.min() < 0 or pixels.max() > 65535:
         raise BadInput(
-            "The picture has 32 bits for each pixel, and nothing says which number is white. "
-            "Save it with 8 or 16 bits, or give its numbers as a .npy file."
+            _(
+                "The picture has 32 bits for each pixel, and nothing says which number is white. "
+                "Save it with 8 or 16 bits, or give its numbers as a .npy file."
+            )
         )
     return Image.fromarray((pixels / 257).round().astype(np.uint8))
 
@@ -356,8 +390,14 @@ def _resized(image: Image.Image, wanted: Preprocessing) -> Image.Image:
     )
     if wanted.resize == "none" and image.size != size:
         raise BadInput(
-            f"The picture has {image.width} x {image.height} pixels; expected "
-            f"{size[0]} x {size[1]}. Choose to resize it: stretch, fit or crop."
+            _(
+                "The picture has {width} x {height} pixels; expected "
+                "{to_width} x {to_height}. Choose to resize it: stretch, fit or crop.",
+                width=image.width,
+                height=image.height,
+                to_width=size[0],
+                to_height=size[1],
+            )
         )
     match wanted.resize:
         case "none":
@@ -387,9 +427,17 @@ def _scaled(pixels: NDArray, spec: TensorSpec, scale: str) -> NDArray:
         scaled -= shift
         return scaled.astype(spec.dtype, copy=False)
     if scale != "0..255":
-        raise BadInput(f"The scale {scale} is for floats; {spec.dtype} takes 0..255.")
+        raise BadInput(
+            _(
+                "The scale {scale} is for floats; {dtype} takes 0..255.",
+                scale=scale,
+                dtype=spec.dtype,
+            )
+        )
     if np.iinfo(spec.dtype).max < 255:
-        raise BadInput(f"{spec.dtype} does not hold 0..255. Give the numbers as a .npy file.")
+        raise BadInput(
+            _("{dtype} does not hold 0..255. Give the numbers as a .npy file.", dtype=spec.dtype)
+        )
     return pixels.astype(spec.dtype)
 
 

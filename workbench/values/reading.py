@@ -23,7 +23,6 @@ from workbench.values.arrays import NPY, finite, fit, from_npy, kind, one
 Note = Callable[[str], object]
 _PICTURES = {"png", "jpg", "jpeg", "gif", "bmp", "tif", "tiff", "webp", "ppm", "pgm"}
 _TEXTS = {"csv": ",", "tsv": "\t", "txt": ""}  # and what their columns are separated by
-_FILES = "Give .npy, .csv, .tsv, .txt, .json, .wav or a picture."
 _LARGEST_INTEGER = 9  # made by chance
 _WORDS = "wire tensor channel stub model label batch score signal ocean river garden".split()
 
@@ -70,7 +69,7 @@ def from_text(
         return fit(name, strings.read(name, text, spec, texts, note), spec)
     text = text.removeprefix("\ufeff").strip()
     if not text:
-        raise BadInput(f"Input {name!r} is empty; expected {spec}.")
+        raise BadInput(_("Input {name!r} is empty; expected {spec}.", name=name, spec=spec))
     value = _json(name, text, spec) if text[0] in "[{" else tables.parse(name, text, spec, note)
     return fit(name, value, spec)
 
@@ -114,7 +113,14 @@ def from_file(
         One sentence says what was given and what was expected.
     """
     if len(content) > MAX_MESSAGE:
-        raise BadInput(f"Input {name!r} has {len(content):,} bytes; at most {MAX_MESSAGE:,} fit.")
+        raise BadInput(
+            _(
+                "Input {name!r} has {size:,} bytes; at most {most:,} fit.",
+                name=name,
+                size=len(content),
+                most=MAX_MESSAGE,
+            )
+        )
     form = _form(filename, content)
     if form == "npy":
         return fit(name, from_npy(name, content, spec), spec)
@@ -128,8 +134,13 @@ def from_file(
         return from_text(name, content.decode("utf-8-sig"), spec, note=note)
     except UnicodeDecodeError as error:
         raise BadInput(
-            f"Input {name!r}: {filename or 'this'} is no array, no picture, and no text in UTF-8. "
-            f"{_FILES} The input takes {spec}."
+            _(
+                "Input {name!r}: {file} is no array, no picture, and no text in UTF-8. "
+                "Give .npy, .csv, .tsv, .txt, .json, .wav or a picture. The input takes {spec}.",
+                name=name,
+                file=filename or _("this"),
+                spec=spec,
+            )
         ) from error
 
 
@@ -170,15 +181,22 @@ def at_random(
     """
     axes = ask_sizes(spec)
     if spec.shape is not None and len(sizes) != len(axes):
-        raise BadInput(f"{spec} has {len(axes)} sizes to choose, but {len(sizes)} were given.")
+        raise BadInput(
+            _(
+                "{spec} has {count} sizes to choose, but {given} were given.",
+                spec=spec,
+                count=len(axes),
+                given=len(sizes),
+            )
+        )
     if min(sizes, default=0) < 0 or seed < 0:
-        raise BadInput("Sizes and the seed are whole numbers from 0 on.")
+        raise BadInput(_("Sizes and the seed are whole numbers from 0 on."))
     shape = list(sizes if spec.shape is None else spec.shape)
     for axis, size in zip(axes, sizes, strict=False):
         shape[axis] = size
     wide = max(spec.dtype.itemsize, 8)  # as they are made, and as strings are held
     if len(shape) > 32 or math.prod(max(size, 1) for size in shape) * wide > MAX_MESSAGE:
-        raise BadInput(f"An array of shape {shape} is too large to be made here.")
+        raise BadInput(_("An array of shape {shape} is too large to be made here.", shape=shape))
     low, high = _bounds(spec, bounds)
     made = _random(np.random.default_rng(seed), shape, spec.dtype, low, high)
     return np.asarray(made, spec.dtype)  # NumPy makes a scalar where the shape is empty
@@ -225,7 +243,7 @@ def _strings(
                 "Input {name!r}: {file} is no text in UTF-8, so its lines cannot be told apart. "
                 "Save it in UTF-8, or give all of it as one text.",
                 name=name,
-                file=filename or "this",
+                file=filename or _("this"),
             )
         ) from error
     delimiter = _TEXTS.get(_extension(filename), "")
@@ -233,20 +251,33 @@ def _strings(
 
 
 def _json(name: str, text: str, spec: TensorSpec) -> Any:
+    place = _("Input {name!r}", name=name)
+
     def number(digits: str) -> float:
-        return finite(f"Input {name!r}", digits, float(digits), spec)
+        return finite(place, digits, float(digits), spec)
 
     try:
         value = json.loads(text, parse_float=number)
     except RecursionError as error:
-        raise BadInput(f"Input {name!r} has too many brackets within each other.") from error
+        raise BadInput(
+            _("Input {name!r} has too many brackets within each other.", name=name)
+        ) from error
     except ValueError as error:
         raise BadInput(
-            f"Input {name!r} is no JSON: {error}. Write lists as in [[1, 2], [3, 4]]."
+            _(
+                "Input {name!r} is no JSON: {error}. Write lists as in [[1, 2], [3, 4]].",
+                name=name,
+                error=error,
+            )
         ) from error
     if isinstance(value, dict):
         raise BadInput(
-            f"Input {name!r} is a JSON object; expected {spec}. Give the list of its values alone."
+            _(
+                "Input {name!r} is a JSON object; expected {spec}. Give the list of its values "
+                "alone.",
+                name=name,
+                spec=spec,
+            )
         )
     return value
 
@@ -278,13 +309,17 @@ def _picture(
     preprocessing = preprocessing or pictures.suggest(spec)
     if preprocessing is None:
         raise BadInput(
-            f"Input {name!r} takes {spec}, which does not look like a picture. Give numbers, or "
-            "say how the picture becomes them."
+            _(
+                "Input {name!r} takes {spec}, which does not look like a picture. Give numbers, or "
+                "say how the picture becomes them.",
+                name=name,
+                spec=spec,
+            )
         )
     try:
         array = pictures.apply(content, spec, preprocessing)
     except BadInput as error:
-        raise BadInput(f"Input {name!r}: {error}") from error
+        raise BadInput(_("Input {name!r}: {error}", name=name, error=error)) from error
     note(pictures.described(content, spec, preprocessing))
     return array
 

@@ -163,11 +163,19 @@ def _listed(
 def _said(rows: list[list[str]]) -> str:
     first, last = (row[0][:_SHOWN] for row in (rows[0], rows[-1]))
     if len(rows[0]) > 1:
-        one = "{count} row of {columns} texts"
-        return plural(one, "{count} rows of {columns} texts", len(rows), columns=len(rows[0]))
-    one = "{count} text: {first!r}"
-    many = "{count} texts, one a line: {first!r} to {last!r}"
-    return plural(one, many, len(rows), first=first, last=last)
+        return plural(
+            "{count} row of {columns} texts",
+            "{count} rows of {columns} texts",
+            len(rows),
+            columns=len(rows[0]),
+        )
+    return plural(
+        "{count} text: {first!r}",
+        "{count} texts, one a line: {first!r} to {last!r}",
+        len(rows),
+        first=first,
+        last=last,
+    )
 
 
 def _objects(value: Any) -> NDArray:

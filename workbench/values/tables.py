@@ -14,14 +14,12 @@ from helpers.tfserving.signatures import TensorSpec
 from workbench.values.arrays import finite, kind
 
 _PAIR = re.compile(r"\s*[+-]?\d+,\d+\s*")  # two whole numbers, or one with a decimal comma
-_POINT = "Write decimals with a point, as in 1.5: a comma separates values."
 _READ: dict[str, Callable[[str], Any]] = {
     "b": lambda cell: bool(("false", "true").index(cell.lower())),
     "i": int,
     "f": float,
     "c": complex,
 }
-_WORDS = {"b": "true or false", "i": "whole number", "f": "number", "c": "number"}
 
 
 def parse(
@@ -72,10 +70,16 @@ def parse(
     for number, row in enumerate(rows, start=1):
         if len(row) != len(rows[0]):
             raise BadInput(
-                f"Input {name!r}: row {number} has {len(row)} values, and row 1 has "
-                f"{len(rows[0])}. All rows of a table are of one length."
+                _(
+                    "Input {name!r}: row {number} has {size} values, and row 1 has "
+                    "{first}. All rows of a table are of one length.",
+                    name=name,
+                    number=number,
+                    size=len(row),
+                    first=len(rows[0]),
+                )
             )
-        place = f"Input {name!r}, row {number}, column"
+        place = _("Input {name!r}, row {number}, column", name=name, number=number)
         values.append([_value(f"{place} {n}", cell, spec) for n, cell in enumerate(row, start=1)])
     return _with_axes(values, spec)
 
@@ -113,7 +117,9 @@ def _csv(name: str, lines: Iterable[str], delimiter: str) -> list[list[str]]:
         # Strict: an open quote would take all lines after it into one cell.
         return list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True))
     except csv.Error as error:
-        raise BadInput(f"Input {name!r} is no table: {error}. Is a quote left open?") from error
+        raise BadInput(
+            _("Input {name!r} is no table: {error}. Is a quote left open?", name=name, error=error)
+        ) from error
 
 
 def _is_heading(cells: list[str], delimiter: str, dtype: np.dtype) -> bool:
@@ -130,8 +136,14 @@ def _refuse_two_readings(name: str, lines: list[str], spec: TensorSpec) -> None:
     if spec.takes(shape) or spec.takes((1, *shape)):
         one = lines[0].strip()
         raise BadInput(
-            f"Input {name!r}: {one!r} can be one number or two. Write {one.replace(',', '.')!r} "
-            f"for one, and {one.replace(',', ', ')!r} for two."
+            _(
+                "Input {name!r}: {one!r} can be one number or two. Write {number!r} "
+                "for one, and {pair!r} for two.",
+                name=name,
+                one=one,
+                number=one.replace(",", "."),
+                pair=one.replace(",", ", "),
+            )
         )
 
 
@@ -139,9 +151,25 @@ def _value(place: str, cell: str, spec: TensorSpec) -> Any:
     value = _read(cell, spec.dtype)
     if value is None:
         shown = repr(cell if len(cell) <= 40 else f"{cell[:40]} ...")
-        hint = _POINT if "," in cell or " " in cell else f"The input takes {spec}."
-        word = _WORDS.get(kind(spec.dtype), str(spec.dtype))
-        raise BadInput(f"{place}: {shown} is no {word}. {hint}")
+        hint = _("The input takes {spec}.", spec=spec)
+        if "," in cell or " " in cell:
+            hint = _("Write decimals with a point, as in 1.5: a comma separates values.")
+        words = {
+            "b": _("true or false"),
+            "i": _("whole number"),
+            "f": _("number"),
+            "c": _("number"),
+        }
+        word = words.get(kind(spec.dtype), str(spec.dtype))
+        raise BadInput(
+            _(
+                "{place}: {shown} is no {word}. {hint}",
+                place=place,
+                shown=shown,
+                word=word,
+                hint=hint,
+            )
+        )
     return finite(place, cell, value, spec)
 
 

@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from helpers import tables
 from helpers.errors import BadInput
 from helpers.errors.explanations import cut
+from helpers.language import _
 from helpers.tfserving.codec import decode_predict, encode_predict
 from workbench.wire import http, messages
 from workbench.wire.rows import MASK, Row, rest
@@ -64,7 +65,9 @@ def show(message: Any) -> "View":
         data, rows = http.rows(request)
     else:
         kind = type(message).__name__
-        raise BadInput(f"This shows protobuf messages and requests of `requests`, not {kind}.")
+        raise BadInput(
+            _("This shows protobuf messages and requests of `requests`, not {kind}.", kind=kind)
+        )
     end = max((row.end for row in rows), default=0)
     if end < len(data):
         rows.append(rest("...", end, len(data)))

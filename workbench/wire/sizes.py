@@ -9,6 +9,7 @@ import PIL.Image
 from numpy.typing import ArrayLike, NDArray
 
 from helpers.errors import BadInput
+from helpers.language import _
 from helpers.serving_api import predict_pb2
 from helpers.tensors import as_array, to_data_type, typed_field
 from helpers.tfserving.codec import encode_predict
@@ -51,8 +52,12 @@ def sizes(array: ArrayLike, *, model: str = "m", name: str = "x") -> dict[str, i
     values = as_array(array)
     if values.dtype.kind not in "biuf" or not values.ndim:
         raise BadInput(
-            "Sizes are counted of an array of numbers or booleans with an axis for the examples; "
-            f"this is {values.dtype} of shape {values.shape}."
+            _(
+                "Sizes are counted of an array of numbers or booleans with an axis for the "
+                "examples; this is {dtype} of shape {shape}.",
+                dtype=values.dtype,
+                shape=values.shape,
+            )
         )
     counts = {
         "gRPC, tensor_content": len(encode_predict(model, {name: values})),
