@@ -8,6 +8,7 @@ from typing import Any
 import ipywidgets as w
 
 from helpers.endpoints import Endpoint
+from helpers.language import _
 
 LAMPS = {"grey": "○", "green": "●", "red": "✕"}  # beside the colour, for who sees none
 _COLOURS = {"grey": "#595959", "green": "#1a7f37", "red": "#b3261e"}
@@ -72,10 +73,10 @@ class Fields:
 
     def timeout(self, seconds: float, changed: Callable[[], object]) -> w.BoundedFloatText:
         """Make the field for the seconds until a call is given up."""
-        tooltip = "Seconds until a call is given up"
+        tooltip = _("Seconds until a call is given up")
         limits = {"min": 0.001, "max": 86_400}
         kind = w.BoundedFloatText
-        return self(kind, "Timeout (s)", tooltip, changed=changed, value=seconds, **limits)
+        return self(kind, _("Timeout (s)"), tooltip, changed=changed, value=seconds, **limits)
 
     def status(self) -> w.HTML:
         """Make the place below fields for what `status` writes."""

@@ -16,12 +16,6 @@ from helpers.language import _
 from workbench import proxies
 from workbench.fields import LAMPS, Fields, button, read_version, status, version_text
 
-_NEWEST = "newest"
-_AUTH = [
-    ("user and password, for a token", ""),
-    ("AK and SK, as a signature", "signature"),
-    ("AppCode, as the password", "appcode"),
-]
 # Of an endpoint: what a field here has, under the same name, and what of a profile has none.
 _FILES = ("ca_file", "cert_file", "key_file")
 _FIELDS = ("rest", "grpc", "tls", *_FILES, "user", "auth", "iam", "domain", "project")
@@ -58,6 +52,7 @@ class EndpointPanel(w.VBox):
     ) -> None:
         Endpoint(kind)  # or BadInput says which kinds there are
         self._kind = kind
+        self._newest = _("newest")
         self._secrets = dict.fromkeys(SECRETS, "")
         self._headers: dict[str, str] = {}
         self._fields = Fields()
@@ -79,10 +74,10 @@ class EndpointPanel(w.VBox):
             **self._secrets,
             "headers": self._headers,
             "signature_name": self.signature.value or "",
-            **read_version(self.version.value.strip(), _NEWEST),
+            **read_version(self.version.value.strip(), self._newest),
             **self._kept,
         }
-        return endpoints.from_mapping(values, "The panel")
+        return endpoints.from_mapping(values, _("The panel"))
 
     def wait(self, timeout: float = 10.0) -> None:
         """Wait until what was asked of the service has been answered."""
@@ -96,20 +91,27 @@ class EndpointPanel(w.VBox):
             return self._fields(kind, label, tooltip, **{"changed": self._changed, **options})
 
         self.profile = field(
-            w.Dropdown, "Profile", "Where the fields below come from", changed=self._load_profile
+            w.Dropdown,
+            _("Profile"),
+            _("Where the fields below come from"),
+            changed=self._load_profile,
         )
-        self.rest = field(w.Text, "REST address", "http://host:port or https://host:port")
-        self.grpc = field(w.Text, "gRPC address", "host:port, such as 127.0.0.1:8500")
-        self.tls = field(w.Checkbox, "TLS", "Whether the connection is encrypted", indent=True)
-        self.ca_file = field(w.Text, "CA file", "PEM file of your own authority, if it has one")
-        self.user = field(w.Text, "User", "Who you are there; empty if nobody asks")
+        self.rest = field(w.Text, _("REST address"), _("http://host:port or https://host:port"))
+        self.grpc = field(w.Text, _("gRPC address"), _("host:port, such as 127.0.0.1:8500"))
+        self.tls = field(
+            w.Checkbox, _("TLS"), _("Whether the connection is encrypted"), indent=True
+        )
+        self.ca_file = field(
+            w.Text, _("CA file"), _("PEM file of your own authority, if it has one")
+        )
+        self.user = field(w.Text, _("User"), _("Who you are there; empty if nobody asks"))
         kept = _("Kept in this kernel's memory only")
 
         def secret(label: str, tooltip: str, taken: Callable[[], None]) -> w.Password:
             options = {"changed": taken, "continuous_update": False}
             return field(w.Password, label, tooltip, **options)
 
-        self.password = secret("Password", kept, lambda: self._take("password"))
+        self.password = secret(_("Password"), kept, lambda: self._take("password"))
         self.token = secret(
             _("Token"),
             _("One that you have already: none is fetched. Kept in this kernel's memory only"),
@@ -134,25 +136,34 @@ class EndpointPanel(w.VBox):
             w.Text, _("Client certificate"), _("PEM file of your own, if the server asks for one")
         )
         self.key_file = field(w.Text, _("Client key"), _("PEM file of its key"))
-        self.auth = field(w.Dropdown, "Way in", "How you prove who you are", options=_AUTH)
-        self.iam = field(w.Text, "IAM address", "https://host: where tokens come from")
-        self.domain = field(w.Text, "Domain", "The name of the account that the user belongs to")
-        self.project = field(w.Text, "Project", "The name of the project, often the region's")
-        self.model = field(w.Combobox, "Model", "The model's name; choose one or type it")
-        tooltip = "A version from the server's list, or a label"
-        self.version = field(w.Combobox, "Version or label", tooltip, options=[_NEWEST])
+        callers = [
+            (_("user and password, for a token"), ""),
+            (_("AK and SK, as a signature"), "signature"),
+            (_("AppCode, as the password"), "appcode"),
+        ]
+        self.auth = field(w.Dropdown, _("Way in"), _("How you prove who you are"), options=callers)
+        self.iam = field(w.Text, _("IAM address"), _("https://host: where tokens come from"))
+        self.domain = field(
+            w.Text, _("Domain"), _("The name of the account that the user belongs to")
+        )
+        self.project = field(w.Text, _("Project"), _("The name of the project, often the region's"))
+        self.model = field(w.Combobox, _("Model"), _("The model's name; choose one or type it"))
+        tooltip = _("A version from the server's list, or a label")
+        self.version = field(w.Combobox, _("Version or label"), tooltip, options=[self._newest])
         self.signature = self._fields(
-            w.Dropdown, "Signature", "Filled from the server", options=[""]
+            w.Dropdown, _("Signature"), _("Filled from the server"), options=[""]
         )
         self.hint = w.HTML(layout=w.Layout(margin="0 0 0 9em"))
-        self.proxy = w.HTML(description="Proxy", style={"description_width": "9em"})
-        self.test = button("Test connection", "Ask whether it answers", self._ask)
+        self.proxy = w.HTML(description=_("Proxy"), style={"description_width": "9em"})
+        self.test = button(_("Test connection"), _("Ask whether it answers"), self._ask)
         self.lamp = w.HTML()
         self.why = w.HTML()
-        self.name = self._fields(w.Text, "Save as", "A name for this profile", placeholder="mine")
-        self.save = button("Save profile", _("All fields but secrets"), self._save)
+        self.name = self._fields(
+            w.Text, _("Save as"), _("A name for this profile"), placeholder="mine"
+        )
+        self.save = button(_("Save profile"), _("All fields but secrets"), self._save)
         self.saved = w.HTML()
-        self._show("grey", "not tested")
+        self._show("grey", _("not tested"))
 
     def _rows(self) -> list[w.Widget]:
         caller = [self.ca_file, self.user, self.password]
@@ -183,7 +194,14 @@ class EndpointPanel(w.VBox):
         if endpoints.environment(self._kind):
             names.append("environment")
         if chosen not in names:
-            raise BadInput(" ".join([f"No profile {chosen!r}; there are {names}.", *problems]))
+            raise BadInput(
+                " ".join(
+                    [
+                        _("No profile {name!r}; there are {names}.", name=chosen, names=names),
+                        *problems,
+                    ]
+                )
+            )
         self._fields.offer(self.profile, names, chosen)
         self.saved.value = escape(" ".join(problems))
 
@@ -204,7 +222,7 @@ class EndpointPanel(w.VBox):
                 field.value = getattr(endpoint, name)
             self.model.options = endpoint.models
             self.model.value = model or endpoint.model or next(iter(endpoint.models), "")
-            self.version.value = version_text(endpoint) or _NEWEST
+            self.version.value = version_text(endpoint) or self._newest
         signature = signature_name or endpoint.signature_name
         self._fields.offer(self.signature, [signature], signature)
         if endpoint.grpc or endpoint.rest:
@@ -223,7 +241,7 @@ class EndpointPanel(w.VBox):
         name = self.header.value.strip()
         headers = {**self._without(name), name: value.strip()}
         try:
-            endpoints.from_mapping({"kind": self._kind, "headers": headers}, "The panel")
+            endpoints.from_mapping({"kind": self._kind, "headers": headers}, _("The panel"))
         except BadInput as error:
             self._show_headers(_worded(error))
             return
@@ -263,16 +281,20 @@ class EndpointPanel(w.VBox):
             endpoint = self.endpoint
             self.hint.value = ""
             proxy = proxies.proxy(endpoint)
-            words = f"The call goes through {proxy}." if proxy else "No proxy on the way."
+            words = (
+                _("The call goes through {proxy}.", proxy=proxy)
+                if proxy
+                else _("No proxy on the way.")
+            )
             self.proxy.value = escape(words)
             if typing and (endpoint.user or any(self._secrets.values()) or self._headers):
                 # No secret goes to a half-typed address.
-                self._show("grey", "press Test connection")
+                self._show("grey", _("press Test connection"))
             else:
                 self._ask(_PAUSE if typing else 0.0)
         except BadInput as error:
             self.hint.value = escape(f"{LAMPS['red']} {_worded(error)}")
-            self._show("grey", "not tested")
+            self._show("grey", _("not tested"))
 
     def _ask(self, pause: float = 0.0) -> None:
         try:
@@ -280,7 +302,7 @@ class EndpointPanel(w.VBox):
         except BadInput as error:
             self._show("red", _worded(error))
             return
-        self._show("grey", "asking ...")
+        self._show("grey", _("asking ..."))
         self._asked = endpoint
         self._pool.submit(self._answer, endpoint, pause)
 
@@ -306,15 +328,23 @@ class EndpointPanel(w.VBox):
         else:
             every = endpoint.replace(signature_name="")
             signatures = tfserving.signatures(every, timeout=TIMEOUT)
-        words = f"answered in {1000 * (time.perf_counter() - started):.0f} ms"
+        words = _(
+            "answered in {milliseconds:.0f} ms", milliseconds=1000 * (time.perf_counter() - started)
+        )
         if self._kind == "tfserving":
             every = endpoint.replace(version=None, version_label="")
             versions = tfserving.status(every, timeout=TIMEOUT)
-            self.version.options = [_NEWEST, *map(str, versions)]
+            self.version.options = [self._newest, *map(str, versions)]
             self._fields.offer(self.signature, list(signatures), self.signature.value)
         if self._kind == "modelarts" and not (endpoint.auth or endpoint.token):
             minutes = int(modelarts.get_token(endpoint, timeout=TIMEOUT).remaining / 60)
-            words += f"; the token lives another {minutes // 60} h {minutes % 60} min"
+            hours, minutes = divmod(minutes, 60)
+            words = _(
+                "{answered}; the token lives another {hours} h {minutes} min",
+                answered=words,
+                hours=hours,
+                minutes=minutes,
+            )
         return words
 
     def _save(self) -> None:
@@ -330,7 +360,7 @@ class EndpointPanel(w.VBox):
 
     def _show(self, colour: str, words: str) -> None:
         self.why.value = ""
-        state = {"green": "Ready", "red": "Failed", "grey": "Unknown"}[colour]
+        state = {"green": _("Ready"), "red": _("Failed"), "grey": _("Unknown")}[colour]
         self.lamp.value = status(colour, f"{state}: {words}")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from helpers import endpoints
 from helpers.endpoints import Endpoint, profiles
 from helpers.errors import BadInput, CallError
+from helpers.language import _
 
 _MODELARTS = "/v1/infers/"  # in the address of each of its services
 _BY_AUTH = {"": "practice", "appcode": "practice-appcode", "signature": "practice-signature"}
@@ -31,8 +32,11 @@ def endpoint_getter(source: Any) -> Callable[[], Endpoint]:
     if hasattr(type(source), "endpoint"):
         return lambda: source.endpoint
     raise BadInput(
-        f"An explorer takes an EndpointPanel, an Endpoint, or an address such as 127.0.0.1:8500, "
-        f"not {type(source).__name__}."
+        _(
+            "An explorer takes an EndpointPanel, an Endpoint, or an address such as "
+            "127.0.0.1:8500, not {type}.",
+            type=type(source).__name__,
+        )
     )
 
 
@@ -55,7 +59,7 @@ def endpoint_at(address: str) -> Endpoint:
     address = address.strip().rstrip("/")
     protocol = "rest" if "://" in address else "grpc"
     kind = "modelarts" if is_modelarts(address) else "tfserving"
-    bare = endpoints.from_mapping({"kind": kind, protocol: address}, "The address")
+    bare = endpoints.from_mapping({"kind": kind, protocol: address}, _("The address"))
     there = [saved for saved in _profiles(kind) if getattr(saved, protocol) == address]
     endpoint = there[0] if there else bare
     if kind == "modelarts":

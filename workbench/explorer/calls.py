@@ -12,6 +12,7 @@ import numpy as np
 
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput, CallError
+from helpers.language import _
 from workbench.code.previews import PROTOCOLS, Preview
 from workbench.explorer.comparison import are_arrays
 from workbench.values.arrays import summary
@@ -69,8 +70,8 @@ class Record:
         return dataclasses.replace(self, request=request, answer=None, error=None)
 
 
-def _dropped(*_: object) -> Any:
-    raise BadInput("The arrays of this call were dropped, to save memory.")
+def _dropped(*arguments: object) -> Any:
+    raise BadInput(_("The arrays of this call were dropped, to save memory."))
 
 
 class Sending:
@@ -201,7 +202,7 @@ def shapes(values: Any) -> str:
     if values is None:
         return ""
     if isinstance(values, bytes):
-        return f"{len(values):,} bytes"
+        return _("{size:,} bytes", size=len(values))
     if values and are_arrays(values):
         return "; ".join(f"{name} {summary(array)}" for name, array in values.items())
     return type(values).__name__

@@ -20,6 +20,7 @@ from helpers.errors import (
     UnknownModel,
 )
 from helpers.images import file_bytes
+from helpers.language import _
 from helpers.tfserving import VersionStatus
 from helpers.tfserving.signatures import Signatures
 from protos import inference_service_pb2 as messages
@@ -110,7 +111,7 @@ def _paths(endpoint: Endpoint, timeout: float) -> list[Entry]:
 
 
 def _services(endpoint: Endpoint, timeout: float) -> list[Entry]:
-    here = Entry(endpoint.rest.rpartition("/")[2], endpoint, note="this endpoint")
+    here = Entry(endpoint.rest.rpartition("/")[2], endpoint, note=_("this endpoint"))
     if endpoint.auth:  # only a token may list
         return [here]
     services = []
@@ -124,7 +125,7 @@ def _services(endpoint: Endpoint, timeout: float) -> list[Entry]:
 
 def _service(endpoint: Endpoint, service: Any) -> Entry:
     fields = service if isinstance(service, Mapping) else {}
-    name = str(fields.get("service_name") or "without a name")
+    name = str(fields.get("service_name") or _("without a name"))
     note = str(fields.get("status", ""))
     try:
         address = fields.get("access_address") or ""  # of those that run only
@@ -151,9 +152,13 @@ def names_of_config(file: str | os.PathLike[str] | bytes) -> list[str]:
         text = file_bytes(file).decode("utf-8-sig", "surrogateescape")  # comments may be in any
         config = text_format.Parse(text, serving_api.model_server_config_pb2.ModelServerConfig())
     except (UnicodeError, text_format.ParseError) as error:
-        name = "This" if isinstance(file, bytes) else os.fspath(file)
+        name = _("This") if isinstance(file, bytes) else os.fspath(file)
         raise BadInput(
-            f"{name} cannot be read as a config file of TensorFlow Serving "
-            f"(model_config_list {{ config {{ name: ... }} }}): {error}"
+            _(
+                "{name} cannot be read as a config file of TensorFlow Serving "
+                "(model_config_list {{ config {{ name: ... }} }}): {error}",
+                name=name,
+                error=error,
+            )
         ) from error
     return [model.name for model in config.model_config_list.config]

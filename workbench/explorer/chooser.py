@@ -20,7 +20,6 @@ from workbench.explorer.catalog import Entry
 from workbench.explorer.uploads import Upload
 from workbench.fields import Fields, button, read_version, scrolling, status, version_text
 
-_NEWEST = "the service's choice"
 _PACE = 0.1  # seconds between two looks at whether an answer is still wanted
 _Answer = TypeVar("_Answer")
 
@@ -53,6 +52,7 @@ class Chooser(w.VBox):
         timeout: float,
     ) -> None:
         self._endpoint = endpoint
+        self._newest = _("the service's choice")
         self._ask = ask
         self._chosen = chosen
         self._timeout = timeout
@@ -62,15 +62,15 @@ class Chooser(w.VBox):
         self.entries: dict[str, Entry] = {}
         self.names = fields(
             w.Text,
-            "Models",
-            "Names of models, with commas between them",
+            _("Models"),
+            _("Names of models, with commas between them"),
             changed=self.refresh,
             value=", ".join(names),
-            placeholder="names, with commas between them",
+            placeholder=_("names, with commas between them"),
             continuous_update=False,
         )
-        self.config = Upload("a model config file, as --model_config_file takes it", self._take)
-        self.config.description = "Config file"
+        self.config = Upload(_("a model config file, as --model_config_file takes it"), self._take)
+        self.config.description = _("Config file")
         self.config.layout = w.Layout(width="10em")
         self.look = button(_("Look again"), _("Ask what is served now"), self.refresh)
         self.title = fields.html()
@@ -79,9 +79,9 @@ class Chooser(w.VBox):
         self.head.add_class("otw-head")
         self.card = fields.html()
         self._named = fields.beside(self.names, self.config)
-        self.entry = self._dropdown("Model", "What is served there", self._choose)
-        self.version = self._dropdown("Version", "A version or a label", self._choose_version)
-        self.signature = self._dropdown("Signature", "One way to call the model", chosen)
+        self.entry = self._dropdown(_("Model"), _("What is served there"), self._choose)
+        self.version = self._dropdown(_("Version"), _("A version or a label"), self._choose_version)
+        self.signature = self._dropdown(_("Signature"), _("One way to call the model"), chosen)
         self.tree = fields.html()
         super().__init__()
 
@@ -108,14 +108,26 @@ class Chooser(w.VBox):
             self.names.value = ", ".join(filter(None, [self.names.value, name]))
             self._find(self._looks)
         if name not in self.entries:
-            raise BadInput(f"There is no {name!r} here; there are {list(self.entries)}.")
+            raise BadInput(
+                _(
+                    "There is no {name!r} here; there are {names}.",
+                    name=name,
+                    names=list(self.entries),
+                )
+            )
         self._fields.offer(self.entry, list(self.entries), name)
         self._choose()
         if error := self.entries[name].error:
             raise error
         if signature:
             if signature not in self.signature.options:
-                raise BadInput(f"{name} has the signatures {list(self.signature.options)}.")
+                raise BadInput(
+                    _(
+                        "{name} has the signatures {names}.",
+                        name=name,
+                        names=list(self.signature.options),
+                    )
+                )
             self.signature.value = signature
 
     def choose_again(self, endpoint: Endpoint, target: str) -> bool:
@@ -137,7 +149,7 @@ class Chooser(w.VBox):
             return
         entries: list[Entry] = []
         usual = None
-        self.status.value = status("grey", "asking ...")
+        self.status.value = status("grey", _("asking ..."))
         self.card.value = ""
         self.children = [self.card]  # until it is known what to ask for
         try:
@@ -199,11 +211,11 @@ class Chooser(w.VBox):
 
     def _show_fields(self, endpoint: Endpoint) -> None:
         if endpoint.kind == "tfserving":
-            self.entry.description = "Model"
+            self.entry.description = _("Model")
             first = [self._named]
             last = [self.version, self.signature, self.tree]
         else:
-            self.entry.description = "Service"
+            self.entry.description = _("Service")
             first = []
             last = [self.tree]
         address = escape(endpoint.grpc or endpoint.rest)
@@ -213,8 +225,8 @@ class Chooser(w.VBox):
     def _choose(self) -> None:
         entry = self.meant
         if entry is not None:
-            version = version_text(entry.endpoint) or _NEWEST
-            versions = dict.fromkeys([_NEWEST, *map(str, entry.states), version])
+            version = version_text(entry.endpoint) or self._newest
+            versions = dict.fromkeys([self._newest, *map(str, entry.states), version])
             self._fields.offer(self.version, list(versions), version)
             usual = entry.endpoint.signature_name or DEFAULT_SIGNATURE
             self._fields.offer(self.signature, list(entry.signatures or {}), usual)
@@ -224,7 +236,7 @@ class Chooser(w.VBox):
         entry = self.meant
         if entry is None:
             return
-        version = read_version(self.version.value, _NEWEST)
+        version = read_version(self.version.value, self._newest)
         endpoint = entry.endpoint.replace(**version, signature_name=self.signature.value or "")
         try:
             self.entries[entry.name] = self._answer(
@@ -242,10 +254,8 @@ class Chooser(w.VBox):
             self._explain(entry.error)
         elif entry and entry.signatures is not None:
             tree = escape(listings.tree(entry.states, entry.signatures))
-            self.tree.value = (
-                f"<details><summary>{escape(entry.name)}: versions and signatures</summary>"
-                f"{scrolling(tree)}</details>"
-            )
+            summary = escape(_("{name}: versions and signatures", name=entry.name))
+            self.tree.value = f"<details><summary>{summary}</summary>{scrolling(tree)}</details>"
         elif entry:
             self.tree.value = escape(entry.note)
         self._chosen()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from helpers.language import _, plural
 from workbench.answers.transcripts import plain
 from workbench.values.arrays import kind
 
@@ -22,19 +23,25 @@ def difference(one: Any, other: Any) -> str:
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
         return difference({"values": one}, {"values": other})
     if not (are_arrays(one) and are_arrays(other)):
-        return "Both answers are equal." if _alike(one, other) else "The answers differ."
+        return _("Both answers are equal.") if _alike(one, other) else _("The answers differ.")
     differences = []
     for name in dict.fromkeys([*one, *other]):
         if name not in one or name not in other:
-            differences.append(f"{name} is in one of them only")
+            differences.append(_("{name} is in one of them only", name=name))
         elif one[name].shape != other[name].shape:
-            shapes = f"{list(one[name].shape)} and {list(other[name].shape)}"
-            differences.append(f"{name} has the shapes {shapes}")
+            differences.append(
+                _(
+                    "{name} has the shapes {one} and {other}",
+                    name=name,
+                    one=list(one[name].shape),
+                    other=list(other[name].shape),
+                )
+            )
         elif not _equal(one[name], other[name]):
-            differences.append(f"{name}{_by_how_much(one[name], other[name])}")
+            differences.append(_by_how_much(name, one[name], other[name]))
     if not differences:
-        return "Both answers are equal."
-    return f"The answers differ: {'; '.join(differences)}."
+        return _("Both answers are equal.")
+    return _("The answers differ: {listed}.", listed="; ".join(differences))
 
 
 def are_arrays(value: Any) -> bool:
@@ -81,25 +88,30 @@ def _equal(one: NDArray, other: NDArray) -> bool:
         return one.shape == other.shape and _alike(one.tolist(), other.tolist())
 
 
-def _by_how_much(one: NDArray, other: NDArray) -> str:
+def _by_how_much(name: str, one: NDArray, other: NDArray) -> str:
     kinds = kind(one.dtype) + kind(other.dtype)
     if set(kinds) <= set("bi"):
         differ = one != other
         # As Python's integers: what lies between two of NumPy's may fit none of these.
         apart = plain(one[differ]).astype(object) - plain(other[differ]).astype(object)
-        return f" by at most {np.abs(apart).max():,}"
+        return _("{name} by at most {most:,}", name=name, most=np.abs(apart).max())
     if not set(kinds) <= set("bifc"):
-        return ""
+        return name
     wide = complex if "c" in kinds else float
     one = one.astype(wide)
     other = other.astype(wide)
     nan_in_one = np.isnan(one) != np.isnan(other)
     apart = (one != other) & ~np.isnan(one) & ~np.isnan(other)
-    text = ""
+    text = name
     if apart.any():
         with np.errstate(over="ignore"):
-            text = f" by at most {np.abs(one[apart] - other[apart]).max():.3g}"
+            most = np.abs(one[apart] - other[apart]).max()
+        text = _("{name} by at most {most:.3g}", name=name, most=most)
     if count := np.count_nonzero(nan_in_one):
-        places = "1 place" if count == 1 else f"{count:,} places"
-        text += f", in {places} one is NaN and the other is not"
+        text = plural(
+            "{text}, in 1 place one is NaN and the other is not",
+            "{text}, in {count:,} places one is NaN and the other is not",
+            int(count),
+            text=text,
+        )
     return text

@@ -72,12 +72,13 @@ class Editor(w.VBox):
         self._changes = 0  # counted in the main thread, while another one may be reading
         self._reading: tuple[int, _Reading] = (-1, None)  # of so many changes
         self._notes: dict[str, None] = {}  # what was taken for what in the last reading
+        self._sources = _sources(name, spec, optional)
         self.source = fields(
             w.Dropdown,
             name[:60],
-            f"{name} takes {spec}",
+            _("{name} takes {spec}", name=name, spec=spec),
             changed=self._show_source,
-            options=_sources(name, spec, optional),
+            options=_labelled(self._sources),
         )
         self.status = fields.status()
         self._shown_source = self.source.value
@@ -115,11 +116,11 @@ class Editor(w.VBox):
             Bytes are those of a file, as those at a path are. A list of dict is examples, where
             the input takes those. Everything else, text too, is the input's value.
         """
-        if EXAMPLES in self.source.options and _are_examples(value):
+        if EXAMPLES in self._sources and _are_examples(value):
             self._fill_examples(value)
             return
         if isinstance(value, bytes | os.PathLike):
-            name = os.path.basename(value) if isinstance(value, os.PathLike) else "a cell"
+            name = os.path.basename(value) if isinstance(value, os.PathLike) else _("a cell")
             self.upload.files = [(str(name), file_bytes(value))]
             source = UPLOADED
         else:
@@ -127,8 +128,9 @@ class Editor(w.VBox):
             changeable = isinstance(value, list | np.ndarray)
             self._from_cell = copy.deepcopy(value) if changeable else value
             source = FROM_CELL
-            if source not in self.source.options:
-                self.source.options = [*self.source.options, source]
+            if source not in self._sources:
+                self._sources.append(source)
+                self.source.options = _labelled(self._sources)
         if self.source.value == source:
             self._touched()
         else:
@@ -141,7 +143,7 @@ class Editor(w.VBox):
 
     def fill_at_random(self) -> None:
         """Fill in something that can be sent: random values, or an example without features."""
-        if "example" in self.name.lower() and EXAMPLES in self.source.options:
+        if "example" in self.name.lower() and EXAMPLES in self._sources:
             self._fill_examples([{}])
             return
         self.source.value = RANDOM
@@ -152,7 +154,7 @@ class Editor(w.VBox):
         """Take what was sent before: as text, where it is short and reads as the same."""
         if array is None:
             self.source.value = LEFT_OUT
-        elif TYPED in self.source.options and (text := self._text(array)):
+        elif TYPED in self._sources and (text := self._text(array)):
             self.source.value = TYPED
             self.fields[TYPED][0].value = text
         else:
@@ -186,7 +188,7 @@ class Editor(w.VBox):
         """Show what is wrong, or dtype and shape of what is right; returns which of both."""
         array = None
         colour = "grey"
-        words = "left out: the model has a value of its own"
+        words = _("left out: the model has a value of its own")
         try:
             array = self.read()
             if array is not None:
@@ -198,7 +200,8 @@ class Editor(w.VBox):
             words = str(error)
         uploaded = self.source.value == UPLOADED and bool(self.upload.files)
         if uploaded and colour == "green":
-            words += f" of {', '.join(file[0] for file in self.upload.files)[:200]}"
+            files = ", ".join(file[0] for file in self.upload.files)[:200]
+            words = _("{summary} of {files}", summary=words, files=files)
         if colour == "green":
             words = "; ".join([words, *list(self._notes)[:_NOTED]])
         if self.preprocessing:
@@ -262,15 +265,24 @@ class Editor(w.VBox):
     def _batch(self, arrays: list[NDArray]) -> NDArray:
         if not is_batched(self.spec):
             raise BadInput(
-                f"Input {self.name!r} takes {self.spec}: one file, not {len(arrays)}. Choose one."
+                _(
+                    "Input {name!r} takes {spec}: one file, not {count}. Choose one.",
+                    name=self.name,
+                    spec=self.spec,
+                    count=len(arrays),
+                )
             )
         try:
             return np.concatenate(arrays)
         except ValueError as error:
             shapes = ", ".join(str(list(array.shape)) for array in arrays[:5])
             raise BadInput(
-                f"Input {self.name!r}: the files become arrays of different shapes ({shapes}). "
-                "One batch takes files of the same shape. Choose a size to resize pictures to."
+                _(
+                    "Input {name!r}: the files become arrays of different shapes ({shapes}). "
+                    "One batch takes files of the same shape. Choose a size to resize pictures to.",
+                    name=self.name,
+                    shapes=shapes,
+                )
             ) from error
 
     def _show_source(self) -> None:
@@ -303,11 +315,18 @@ class Editor(w.VBox):
                 self.preprocessing = PreprocessingFields(suggested, self._field, self._touched)
             return [self.upload, *filter(None, [self.preprocessing])]
         kind = w.Text
-        example = "1.5, or [[1, 2], [3, 4]]"
+        example = _("1.5, or [[1, 2], [3, 4]]")
         if source == PASTED:
             kind = w.Textarea
-            example = "rows, with commas or tabs"
-        return [field(kind, "Value", f"{self.name} takes {self.spec}", placeholder=example)]
+            example = _("rows, with commas or tabs")
+        return [
+            field(
+                kind,
+                _("Value"),
+                _("{name} takes {spec}", name=self.name, spec=self.spec),
+                placeholder=example,
+            )
+        ]
 
     def _random_fields(self, field: Callable[..., Any]) -> list[w.Widget]:
         if self.spec.shape is None:
@@ -387,6 +406,20 @@ def _sources(name: str, spec: TensorSpec, optional: bool) -> list[str]:
     return [LEFT_OUT, *sources] if optional else sources
 
 
+def _labelled(sources: list[str]) -> list[tuple[str, str]]:
+    """Put before each source how it is called in the reader's language."""
+    labels = {
+        TYPED: _("typed"),
+        EXAMPLES: _("tf.Examples"),
+        PASTED: _("pasted table"),
+        UPLOADED: _("file"),
+        RANDOM: _("random"),
+        FROM_CELL: _("from a cell or an earlier call"),
+        LEFT_OUT: _("left out"),
+    }
+    return [(labels[source], source) for source in sources]
+
+
 def _are_examples(value: Any) -> bool:
     return (
         isinstance(value, list)
@@ -437,7 +470,7 @@ def _range(text: str, spec: TensorSpec) -> tuple[float, float]:
 
 
 def _no_file(name: str) -> BadInput:
-    return BadInput(f"Input {name!r} has no file yet. Choose one.")
+    return BadInput(_("Input {name!r} has no file yet. Choose one.", name=name))
 
 
 def _shape(name: str, text: str) -> list[int]:

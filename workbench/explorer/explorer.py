@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from html import escape
 from typing import Any
 
 import ipywidgets as w
@@ -82,14 +83,14 @@ class Explorer(w.VBox):
             disabled=True,
         )
         self.cancel_button = button(
-            "Cancel", "Do not wait for the answer", self.cancel, disabled=True
+            _("Cancel"), _("Do not wait for the answer"), self.cancel, disabled=True
         )
         self.status = fields.html()
         self.answer = AnswerPane(fields, self._later)
         self.history = HistoryPane(fields, self._later, self._look_back, self._send_again)
         self.load = LoadPane(fields, self._later, self._first_request)
-        served = fields.html(f"<h3>{_('What is served')}</h3>")
-        inputs = fields.html(f"<h3>{_('Inputs')}</h3>")
+        served = fields.html(_heading(_("What is served")))
+        inputs = fields.html(_heading(_("Inputs")))
         form = [inputs, self.examples, self._form_box]
         column = _classed(w.VBox([served, self.chooser, *form]), "otw-inputs")
         call = w.HBox(
@@ -166,7 +167,7 @@ class Explorer(w.VBox):
         self.wait()
         if protocol:
             if (protocol,) not in [option[1] for option in self.protocol.options]:
-                raise BadInput(f"This cannot be called over {protocol!r}.")
+                raise BadInput(_("This cannot be called over {protocol!r}.", protocol=protocol))
             self.protocol.value = (protocol,)
         before = len(self.history.records)
         requests = self._now(self._requests)  # raises when something is missing
@@ -181,7 +182,7 @@ class Explorer(w.VBox):
             if record.error:
                 raise record.error
             if record.status == "cancelled":
-                raise CallError("The call was cancelled.")
+                raise CallError(_("The call was cancelled."))
         return records[-1].answer
 
     def cancel(self) -> None:
@@ -193,7 +194,9 @@ class Explorer(w.VBox):
         """Wait until everything that was asked for is done; None waits without a limit."""
         with self._idle:
             if not self._idle.wait_for(lambda: self._open == 0, timeout):
-                raise DeadlineExceeded(f"The explorer is still busy after {timeout:g} seconds.")
+                raise DeadlineExceeded(
+                    _("The explorer is still busy after {timeout:g} seconds.", timeout=timeout)
+                )
 
     def close(self) -> None:
         """Remove it from the page, and end its thread and what is under way."""
@@ -212,7 +215,7 @@ class Explorer(w.VBox):
 
     def _filled(self) -> Any:
         if self.form is None:
-            raise BadInput("There is no form yet: nothing that can be called was found.")
+            raise BadInput(_("There is no form yet: nothing that can be called was found."))
         return self.form
 
     def _show_form(self) -> None:
@@ -238,7 +241,7 @@ class Explorer(w.VBox):
         options: list[tuple[str, tuple[str, ...]]]
         options = [(PROTOCOLS[protocol], (protocol,)) for protocol in protocols]
         if len(protocols) == 2:
-            options.append(("gRPC and REST", protocols))
+            options.append((_("gRPC and REST"), protocols))
         self.protocol.options = options
         self.protocol.value = protocols[:1] or None
         self._changed()
@@ -273,8 +276,10 @@ class Explorer(w.VBox):
         form = self._filled()
         if not self.protocol.value:
             raise BadInput(
-                "This cannot be sent to the addresses that the endpoint has. The reason stands "
-                "where the call would be shown as code."
+                _(
+                    "This cannot be sent to the addresses that the endpoint has. The reason stands "
+                    "where the call would be shown as code."
+                )
             )
         return form.requests()
 
@@ -372,17 +377,27 @@ def _classed(widget: w.DOMWidget, name: str) -> w.DOMWidget:
     return widget
 
 
+def _heading(words: str) -> str:
+    return f"<h3>{escape(words)}</h3>"
+
+
 def _outcome(sending: Sending) -> str:
     """Say how many calls were made, with a bar until all are, and whether they went well."""
     done = len(sending.records)
     if not sending.ended:
+        label = escape(_("calls made"))
+        words = escape(_("{done} of {count} calls", done=done, count=sending.total))
         return (
-            f"<progress aria-label='calls made' max='{sending.total}' value='{done}'>"
-            f"</progress> {done} of {sending.total} calls"
+            f"<progress aria-label='{label}' max='{sending.total}' value='{done}'>"
+            f"</progress> {words}"
         )
     statuses = [record.status for record in sending.records]
     if statuses[-1] == "cancelled":
-        return status("grey", f"cancelled after {done - 1} of {sending.total} calls")
+        return status(
+            "grey", _("cancelled after {done} of {count} calls", done=done - 1, count=sending.total)
+        )
     failed = done - statuses.count("OK")
-    words = f"{done} of {sending.total} calls made"
-    return status("red", f"{words}, {failed} failed") if failed else status("green", words)
+    words = _("{done} of {count} calls made", done=done, count=sending.total)
+    if failed:
+        return status("red", _("{words}, {failed} failed", words=words, failed=failed))
+    return status("green", words)

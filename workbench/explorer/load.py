@@ -225,10 +225,11 @@ class LoadPane(w.VBox):
 
     def _show(self, load: Load) -> None:
         if not load.ended:
+            label = escape(_("calls made"))
+            words = escape(_("{done} of {count} calls", done=load.done, count=load.count))
             self.result.value = (
-                f"<progress aria-label='{escape(_('calls made'))}' max='{load.count}' "
-                f"value='{load.done}'></progress> "
-                + escape(_("{done} of {count} calls", done=load.done, count=load.count))
+                f"<progress aria-label='{label}' max='{load.count}' value='{load.done}'>"
+                f"</progress> {words}"
             )
             return
         self.stop.disabled = True

@@ -17,7 +17,7 @@ from helpers.language import _, plural
 from workbench import answers
 from workbench.answers import drawings, labels
 from workbench.answers.detections import SURE
-from workbench.code.previews import PROTOCOLS, TITLES, Preview
+from workbench.code.previews import CURL, GRPC, JSON, PROTOCOLS, REQUESTS, TITLES, Preview
 from workbench.explorer import export
 from workbench.explorer.calls import Record, joined
 from workbench.explorer.comparison import are_arrays, difference
@@ -35,7 +35,8 @@ _BUTTON = "lm-Widget jupyter-widgets jupyter-button widget-button"
 _COPY = (
     "const code = this.parentNode.querySelector('code');"
     "if (navigator.clipboard) {"
-    " navigator.clipboard.writeText(code.textContent); this.textContent = 'Copied' }"
+    " navigator.clipboard.writeText(code.textContent);"
+    " this.textContent = this.dataset.copied }"
     "else getSelection().selectAllChildren(code)"
 )
 
@@ -54,13 +55,18 @@ class PreviewPane(w.VBox):
         self._warned = False  # that a file would be replaced
         self.title = fields(
             w.Dropdown,
-            "The same call as",
-            "How the call is written",
+            _("The same call as"),
+            _("How the call is written"),
             changed=self._show,
-            options=TITLES,
+            options=[
+                (_("Python with grpc"), GRPC),
+                (_("Python with requests"), REQUESTS),
+                (CURL, CURL),
+                (JSON, JSON),
+            ],
         )
         self.code = fields.html()
-        self.save = button("Save files", "Write the files that it reads", self._save)
+        self.save = button(_("Save files"), _("Write the files that it reads"), self._save)
         self.saved = fields.html()
         super().__init__([self.title, self.code])
 
@@ -77,13 +83,19 @@ class PreviewPane(w.VBox):
     def text(self, title: str) -> str:
         """Return the code under a title; BadInput when there is none, with the reason."""
         if title not in TITLES:
-            raise BadInput(f"There is no {title!r}; there are: {', '.join(TITLES)}.")
+            raise BadInput(
+                _(
+                    "There is no {title!r}; there are: {titles}.",
+                    title=title,
+                    titles=", ".join(TITLES),
+                )
+            )
         if title not in self._preview.code:
             raise BadInput(self._reason(title))
         return self._preview.code[title]
 
     def _reason(self, title: str) -> str:
-        return self._preview.reasons.get(title, "Fill in the form first.")
+        return self._preview.reasons.get(title, _("Fill in the form first."))
 
     def _show(self) -> None:
         title = self.title.value
@@ -91,14 +103,19 @@ class PreviewPane(w.VBox):
         if code is None:
             self.code.value = escape(self._reason(title))
         else:
-            first = f"<p>This is the first of {self._count} calls.</p>" if self._count > 1 else ""
+            first = ""
+            if self._count > 1:
+                words = _("This is the first of {count} calls.", count=self._count)
+                first = f"<p>{escape(words)}</p>"
+            copy = escape(_("Copy"))
+            copied = escape(_("Copied"))
             self.code.value = (
-                f"{first}<div class='otw-code'>"
-                f"<button class='{_BUTTON}' onclick=\"{_COPY}\">Copy</button>"
+                f"{first}<div class='otw-code'><button class='{_BUTTON}' "
+                f"data-copied='{copied}' onclick=\"{_COPY}\">{copy}</button>"
                 f"{scrolling(f'<code>{escape(code)}</code>')}</div>"
             )
         names = ", ".join(self._files())
-        self.save.description = f"Save {names}"[:60]
+        self.save.description = _("Save {names}", names=names)[:60]
         self.children = [self.title, self.code, *([self.save, self.saved] if names else [])]
 
     def _save(self) -> None:
@@ -107,15 +124,19 @@ class PreviewPane(w.VBox):
             others = [name for name, content in contents.items() if _is_other(name, content)]
             if others and not self._warned:
                 self._warned = True
-                words = f"{', '.join(others)} would be replaced. Press again to replace it."
+                words = _(
+                    "{names} would be replaced. Press again to replace it.", names=", ".join(others)
+                )
                 self.saved.value = status("red", words)
                 return
             for name, content in contents.items():
                 Path(name).write_bytes(content)
         except OSError as error:
-            self.saved.value = status("red", f"Not saved: {error.strerror}.")
+            self.saved.value = status("red", _("Not saved: {why}.", why=error.strerror))
             return
-        self.saved.value = status("green", f"Saved in the folder {Path.cwd().name}.")
+        self.saved.value = status(
+            "green", _("Saved in the folder {folder}.", folder=Path.cwd().name)
+        )
 
     def _files(self) -> dict[str, Callable[[], bytes]]:
         """Return the files that the code reads which is shown, or that stand for it."""
@@ -212,10 +233,11 @@ class AnswerPane(w.VBox):
         for record in records:
             by_protocol.setdefault(record.protocol, []).append(record)
         targets = dict.fromkeys(record.request.target for record in records)
-        parts = [f"<p>{escape(' and '.join(targets))}</p>"]
+        parts = [f"<p>{escape(_(' and ').join(targets))}</p>"]
         parts += [explain(record.error)._repr_html_() for record in records if record.error]
         if any(record.status == "cancelled" for record in records):
-            parts.append("<p>Cancelled: nobody waits for the answer.</p>")
+            words = _("Cancelled: nobody waits for the answer.")
+            parts.append(f"<p>{escape(words)}</p>")
         answered = [
             joined(calls)
             for calls in by_protocol.values()
@@ -257,13 +279,15 @@ def _written(shown: Sequence[answers.Part], answer: Any) -> list[str]:
         parts.append(part.html)
     if are_arrays(answer):
         opened = "" if parts else " open"
-        summary = f"<summary>{_('Arrays')}</summary>"
-        parts.append(f"<details{opened}>{summary}{answers.table(answer)}</details>")
+        summary = escape(_("Arrays"))
+        table = answers.table(answer)
+        parts.append(f"<details{opened}><summary>{summary}</summary>{table}</details>")
     try:
         json = answers.raw(answer)
     except Exception as error:  # a server may send anything
-        json = f"This cannot be written as JSON: {error}"
-    return [*parts, f"<details><summary>As JSON</summary>{scrolling(escape(json))}</details>"]
+        json = _("This cannot be written as JSON: {error}", error=error)
+    summary = escape(_("As JSON"))
+    return [*parts, f"<details><summary>{summary}</summary>{scrolling(escape(json))}</details>"]
 
 
 def _times(by_protocol: Mapping[str, Sequence[Record]]) -> str:
@@ -279,8 +303,21 @@ def _times(by_protocol: Mapping[str, Sequence[Record]]) -> str:
         cells = [f"{1000 * seconds[part]:.1f}" if part in seconds else "" for part in parts]
         total = f"{1000 * seconds.total():.1f}"
         rows.append([PROTOCOLS[protocol], str(len(by_protocol[protocol])), *cells, total])
-    head = ["protocol", "calls", *parts, "total"]
-    return drawings.grid("Where the time went, in milliseconds", head, rows)
+    head = [_("protocol"), _("calls"), *map(_part, parts), _("total")]
+    return drawings.grid(_("Where the time went, in milliseconds"), head, rows)
+
+
+def _part(name: str) -> str:
+    """Return how a part of a call is called in the reader's language."""
+    names = {
+        "encode": _("encode"),
+        "connect": _("connect"),
+        "send": _("send"),
+        "wait": _("wait"),
+        "receive": _("receive"),
+        "decode": _("decode"),
+    }
+    return names[name]
 
 
 class HistoryPane(w.VBox):
@@ -306,7 +343,7 @@ class HistoryPane(w.VBox):
     ) -> None:
         self.records: list[Record] = []
         self._sizes: list[int] = []
-        self.calls = fields(w.Dropdown, "Calls", _("The calls so far, the last one first"))
+        self.calls = fields(w.Dropdown, _("Calls"), _("The calls so far, the last one first"))
         self.show = button(
             _("Show"),
             _("Fill in what was sent, and show what came of it"),

@@ -21,16 +21,6 @@ _LONGEST = 16_384  # pixels of a side, of the longest picture that `suggest` fin
 _LARGE = 8  # pictures that are shown large
 _MOST = 100  # pictures that are shown
 _SHOWN = 512  # pixels of a side that are converted; a large picture has up to twice as many
-_RESIZES = tuple((label, value) for value, label in choices.RESIZES.items())
-_CHANNELS = (("grey", 1), ("RGB", 3), ("RGB and alpha", 4))
-_FIELDS: dict[str, tuple[str, str, Any]] = {  # label, tooltip, and options, or none for a number
-    "resize": ("Resize", "How its size is changed", _RESIZES),
-    "height": (_("Height"), _("In pixels; 0 where any fits and none is chosen yet"), None),
-    "width": (_("Width"), _("In pixels; 0 where any fits and none is chosen yet"), None),
-    "channels": ("Colours", "What each pixel has", _CHANNELS),
-    "scale": ("Scale", "What black and white become", choices.SCALES),
-    "layout": ("Layout", "The order of height, width and channels", choices.LAYOUTS),
-}
 
 
 class PreprocessingFields(w.VBox):
@@ -49,7 +39,7 @@ class PreprocessingFields(w.VBox):
         self, suggested: Preprocessing, fields: Fields, changed: Callable[[], object]
     ) -> None:
         self.fields = {}
-        for name, (label, tooltip, options) in _FIELDS.items():
+        for name, (label, tooltip, options) in _choices().items():
             value = getattr(suggested, name)
             kind = w.Dropdown if options else w.BoundedIntText
             more = {"options": options} if options else {"min": 0, "max": _LONGEST}
@@ -98,6 +88,21 @@ class PreprocessingFields(w.VBox):
         self.picture.value = (
             f"<figure style='margin:0 0 0 9em'>{shown}<figcaption>{words}</figcaption></figure>"
         )
+
+
+def _choices() -> dict[str, tuple[str, str, Any]]:
+    """Return label, tooltip and options of each field; a number has no options."""
+    pixels = _("In pixels; 0 where any fits and none is chosen yet")
+    resizes = tuple((label, value) for value, label in choices.RESIZES.items())
+    channels = ((_("grey"), 1), (_("RGB"), 3), (_("RGB and alpha"), 4))
+    return {
+        "resize": (_("Resize"), _("How its size is changed"), resizes),
+        "height": (_("Height"), pixels, None),
+        "width": (_("Width"), pixels, None),
+        "channels": (_("Colours"), _("What each pixel has"), channels),
+        "scale": (_("Scale"), _("What black and white become"), choices.SCALES),
+        "layout": (_("Layout"), _("The order of height, width and channels"), choices.LAYOUTS),
+    }
 
 
 def _img(picture: NDArray, layout: str, scale: str, side: int) -> str:

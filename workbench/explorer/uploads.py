@@ -5,6 +5,8 @@ from typing import Any
 
 import ipywidgets as w
 
+from helpers.language import _
+
 File = tuple[str, bytes]
 
 
@@ -25,9 +27,9 @@ class Upload(w.FileUpload):
         self, purpose: str, changed: Callable[[], object], *, multiple: bool = False
     ) -> None:
         super().__init__(
-            description="Choose files" if multiple else "Choose a file",
+            description=_("Choose files") if multiple else _("Choose a file"),
             multiple=multiple,
-            tooltip=f"For {purpose}",
+            tooltip=_("For {purpose}", purpose=purpose),
             layout=w.Layout(margin="0 0 0 9.5em", width="12em"),
         )
         self.files: list[File] = []

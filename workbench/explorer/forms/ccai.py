@@ -13,6 +13,7 @@ from helpers.ccai.speech import Speech
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput
 from helpers.images import file_bytes
+from helpers.language import _
 from workbench.code.ccai import CcaiWriter
 from workbench.explorer.calls import Request
 from workbench.explorer.forms.form import Form, read_json
@@ -60,11 +61,15 @@ class CcaiForm(Form):
         self.protocols = (*(["rest"] if over_rest else []), *(["grpc"] if over_grpc else []))
         takes = self._service.takes
         if takes == "text":
-            self.text = self.field(w.Textarea, "Text", "What is sent", placeholder="What to say")
+            self.text = self.field(
+                w.Textarea, _("Text"), _("What is sent"), placeholder=_("What to say")
+            )
         else:
-            hint = 'as JSON: {"name": "value"}'
-            self.text = self.field(w.Textarea, "Other fields", "What is sent", placeholder=hint)
-        self.upload = Upload("the field image" if takes == "form" else takes, self._changed)
+            hint = _('as JSON: {"name": "value"}')
+            self.text = self.field(
+                w.Textarea, _("Other fields"), _("What is sent"), placeholder=hint
+            )
+        self.upload = Upload(_("the field image") if takes == "form" else takes, self._changed)
         fields = {"text": [self.text], "form": [self.upload, self.text]}.get(takes, [self.upload])
         self.children = [*fields, self.status, self.timeout]
 
@@ -73,16 +78,18 @@ class CcaiForm(Form):
         if self._service.takes == "text":
             self.text.value = value
         else:
-            self.upload.take([("a cell", file_bytes(value))])
+            self.upload.take([(_("a cell"), file_bytes(value))])
 
     def summary(self) -> str:
         """Name the fields that would be sent; BadInput when one is missing."""
         file = self.upload.files[0][0] if self.upload.files else ""
         parts = (
-            f"{name}: {len(value):,} bytes of {file}" if isinstance(value, bytes) else name
+            _("{name}: {size:,} bytes of {file}", name=name, size=len(value), file=file)
+            if isinstance(value, bytes)
+            else name
             for name, value in self._form().items()
         )
-        return ", ".join(parts) or "no fields"
+        return ", ".join(parts) or _("no fields")
 
     def requests(self) -> list[Request]:
         """Return the request; BadInput when it cannot be made."""
@@ -99,13 +106,13 @@ class CcaiForm(Form):
         content = self.upload.content
         if takes == "text":
             if not self.text.value.strip():
-                raise BadInput("There is no text yet. Write what to say.")
+                raise BadInput(_("There is no text yet. Write what to say."))
             return {"text": self.text.value}
         if takes == "form":
             fields = _fields_of(self.text.value)
             return {**fields, "image": content} if content else fields
         if not content:
-            raise BadInput("There is no file yet. Choose one.")
+            raise BadInput(_("There is no file yet. Choose one."))
         if takes == "image":
             pictures.check(content)
             return {"image": content}
@@ -137,12 +144,12 @@ def _find(target: str) -> _Service:
 
 
 def _fields_of(text: str) -> dict[str, Any]:
-    fields = read_json(text, "The fields are") if text.strip() else {}
+    fields = read_json(text, _("The fields are no JSON: {error}.")) if text.strip() else {}
     simple = isinstance(fields, dict) and all(
         isinstance(value, str | int | float) for value in fields.values()
     )
     if not simple:
-        raise BadInput('The fields are an object of texts and numbers, such as {"text": "a"}.')
+        raise BadInput(_('The fields are an object of texts and numbers, such as {"text": "a"}.'))
     return fields
 
 

@@ -93,9 +93,9 @@ class Form(w.VBox):
         return Request(self.endpoint, self.target, payload, protocols, call, writer.preview)
 
 
-def read_json(text: str, subject: str) -> Any:
-    """Read what was typed; BadInput begins with the subject, such as `This is`."""
+def read_json(text: str, problem: str) -> Any:
+    """Read what was typed; BadInput says the problem, with what JSON has at `{error}`."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"{subject} no JSON: {error}.") from error
+        raise BadInput(problem.format(error=error)) from error

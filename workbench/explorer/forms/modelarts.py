@@ -9,6 +9,7 @@ import ipywidgets as w
 from helpers import modelarts
 from helpers.errors import BadInput
 from helpers.images import file_bytes
+from helpers.language import _
 from workbench.code.modelarts import ModelArtsWriter
 from workbench.explorer.calls import Request
 from workbench.explorer.forms.form import Form, read_json
@@ -28,17 +29,17 @@ class ModelArtsForm(Form):
         self.protocols = ("rest",) if self.endpoint.rest else ()  # a stopped one has no address
         self.kind = self._fields(
             w.Dropdown,
-            "What is sent",
-            "JSON or a file",
+            _("What is sent"),
+            _("JSON or a file"),
             changed=self._show_kind,
-            options=[_JSON, _FILE],
+            options=[(_JSON, _JSON), (_("file"), _FILE)],
         )
-        hint = 'such as {"data": {"req_data": [{"height": 1.5}]}}'
-        self.body = self.field(w.Textarea, "JSON", "The request's body", placeholder=hint)
+        hint = _('such as {"data": {"req_data": [{"height": 1.5}]}}')
+        self.body = self.field(w.Textarea, _JSON, _("The request's body"), placeholder=hint)
         self.name = self.field(
-            w.Text, "Field", "The form's field that has the file", value="images"
+            w.Text, _("Field"), _("The form's field that has the file"), value="images"
         )
-        self.upload = Upload("the service", self._changed)
+        self.upload = Upload(_("the service"), self._changed)
         self._show_kind()
 
     def fill(self, value: Any) -> None:
@@ -48,14 +49,14 @@ class ModelArtsForm(Form):
             self.body.value = json.dumps(value)
         else:
             self.kind.value = _FILE
-            self.upload.take([("a cell", file_bytes(value))])
+            self.upload.take([(_("a cell"), file_bytes(value))])
 
     def summary(self) -> str:
         """Say what would be sent; BadInput when nothing can be."""
         payload = self._payload()
         if not isinstance(payload, bytes):
             return "JSON"
-        return f"{len(payload):,} bytes of {self.upload.files[0][0]}"
+        return _("{size:,} bytes of {file}", size=len(payload), file=self.upload.files[0][0])
 
     def requests(self) -> list[Request]:
         """Return the request; BadInput when it cannot be made."""
@@ -73,13 +74,13 @@ class ModelArtsForm(Form):
     def _payload(self) -> Any:
         if self.kind.value == _FILE:
             if not self.upload.content:
-                raise BadInput("There is no file yet. Choose one.")
+                raise BadInput(_("There is no file yet. Choose one."))
             if not self.name.value.strip():
-                raise BadInput("The file's field has no name. Write one, such as images.")
+                raise BadInput(_("The file's field has no name. Write one, such as images."))
             return self.upload.content
         if not self.body.value.strip():
-            raise BadInput("There is no JSON yet. The service's page says what it takes.")
-        return read_json(self.body.value, "This is")
+            raise BadInput(_("There is no JSON yet. The service's page says what it takes."))
+        return read_json(self.body.value, _("This is no JSON: {error}."))
 
     def _show_kind(self) -> None:
         fields = [self.body] if self.kind.value == _JSON else [self.name, self.upload]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from helpers import tfserving
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput
+from helpers.language import _
 from workbench import timing
 from workbench.code.tfserving import TfServingWriter, method, not_in_json
 from workbench.explorer.calls import Request
@@ -47,16 +48,22 @@ class PredictForm(SignatureForm):
         self.editors = _Editors(self._editor)
         self._untouched: dict[str, NDArray | None] = {}
         self.per_call = self.field(
-            w.BoundedIntText, "Examples a call", "0 sends all of them in one call", max=1_000_000
+            w.BoundedIntText,
+            _("Examples a call"),
+            _("0 sends all of them in one call"),
+            max=1_000_000,
         )
         names = list(self.signature.inputs)
         self._pages = [names[start : start + _PAGE] for start in range(0, len(names), _PAGE)]
         self.page = self._fields(
             w.Dropdown,
-            "Inputs",
-            f"Of {len(names)} inputs, {_PAGE} are shown at once",
+            _("Inputs"),
+            _("Of {count} inputs, {shown} are shown at once", count=len(names), shown=_PAGE),
             changed=self._show_page,
-            options=[(f"{page[0][:40]} to {page[-1][:40]}", page) for page in self._pages],
+            options=[
+                (_("{first} to {last}", first=page[0][:40], last=page[-1][:40]), page)
+                for page in self._pages
+            ],
         )
         self._show_page()
 
@@ -65,7 +72,9 @@ class PredictForm(SignatureForm):
         for name, value in values.items():
             if name not in self.signature.inputs:
                 names = list(self.signature.inputs)
-                raise BadInput(f"There is no input {name!r}; there are {names}.")
+                raise BadInput(
+                    _("There is no input {name!r}; there are {names}.", name=name, names=names)
+                )
             self.editors[name].fill(value)
 
     def fill_at_random(self) -> None:
@@ -131,8 +140,11 @@ class PredictForm(SignatureForm):
         counts = {len(inputs[name]) for name in batched}
         if len(counts) > 1:
             raise BadInput(
-                f"The inputs have {sorted(counts)} examples: only inputs with equally many can be "
-                "sent in several calls. Write 0 at 'Examples a call', or give equally many."
+                _(
+                    "The inputs have {counts} examples: only inputs with equally many can be "
+                    "sent in several calls. Write 0 at 'Examples a call', or give equally many.",
+                    counts=sorted(counts),
+                )
             )
         return [
             {n: v[start : start + size] if n in batched else v for n, v in inputs.items()}
