@@ -42,7 +42,13 @@ def _run(argv: list[str] | None) -> int:
         rest = _complete(arguments, rest)
     if rest and module != "otw.lab":
         asked = commands.choices[arguments.asked]
-        asked.error(f"unknown argument: {rest[0]}. `{asked.prog} --help` tells what there is.")
+        asked.error(
+            _(
+                "unknown argument: {argument}. `{command} --help` tells what there is.",
+                argument=rest[0],
+                command=asked.prog,
+            )
+        )
     arguments.rest = [word for word in rest if word != "--"]
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # models, tensors and folders may have any name
@@ -59,7 +65,7 @@ def _run(argv: list[str] | None) -> int:
         print(f"otw: {error}", file=sys.stderr)
         return 2 if isinstance(error, UnknownService) else 1
     except KeyboardInterrupt:
-        print("otw: interrupted.", file=sys.stderr)
+        print(_("otw: interrupted."), file=sys.stderr)
         return 130
 
 
@@ -84,29 +90,35 @@ def _complete(arguments: argparse.Namespace, rest: list[str]) -> list[str]:
 
 def _parser() -> tuple[argparse.ArgumentParser, _Commands]:
     parser = argparse.ArgumentParser(
-        prog="otw", description="Over the Wire: calling AI inference services.", allow_abbrev=False
+        prog="otw",
+        description=_("Over the Wire: calling AI inference services."),
+        allow_abbrev=False,
     )
     commands = parser.add_subparsers(metavar="COMMAND", dest="asked", required=True)
     _add(
         commands,
         "lab",
         ("otw.lab", "run"),
-        "start the practice services and open JupyterLab",
-        "Start the practice services and open JupyterLab at the first chapter. Every "
-        "other argument goes to JupyterLab: otw lab --no-browser --port=9999. When JupyterLab "
-        "ends, and no other `otw lab` runs, the practice services end too.",
+        _("start the practice services and open JupyterLab"),
+        _(
+            "Start the practice services and open JupyterLab at the first chapter. Every "
+            "other argument goes to JupyterLab: otw lab --no-browser --port=9999. When JupyterLab "
+            "ends, and no other `otw lab` runs, the practice services end too."
+        ),
     )
     doctor = _add(
         commands,
         "doctor",
         ("otw.doctor", "run"),
-        "tell whether this machine is ready, and what to do",
+        _("tell whether this machine is ready, and what to do"),
     )
-    doctor.add_argument("--json", action="store_true", help="for programs to read")
+    doctor.add_argument("--json", action="store_true", help=_("for programs to read"))
     _add_serve(commands)
     _add_calls(commands)
     _add_explore(commands)
-    practice = commands.add_parser("practice", help="start, stop and watch the practice services")
+    practice = commands.add_parser(
+        "practice", help=_("start, stop and watch the practice services")
+    )
     _add_practice(practice.add_subparsers(metavar="COMMAND", required=True))
     return parser, commands
 
@@ -132,25 +144,30 @@ def _add_serve(commands: _Commands) -> None:
         commands,
         "serve",
         ("otw.serve", "run"),
-        "serve a model of your own, and show how to call it",
-        "Serve a model as TensorFlow Serving does, over gRPC and REST, until Ctrl-C. "
-        "It prints the model's signatures and a call to paste, and keeps the address as a "
-        "profile.",
+        _("serve a model of your own, and show how to call it"),
+        _(
+            "Serve a model as TensorFlow Serving does, over gRPC and REST, until Ctrl-C. "
+            "It prints the model's signatures and a call to paste, and keeps the address as a "
+            "profile."
+        ),
     )
     serve.add_argument(
         "path",
         metavar="FOLDER",
-        help="a SavedModel, a folder of its versions (1, 2, ...), or a .tflite file",
+        help=_("a SavedModel, a folder of its versions (1, 2, ...), or a .tflite file"),
     )
-    serve.add_argument("--name", default="", help="of model and profile (default: the folder's)")
+    serve.add_argument("--name", default="", help=_("of model and profile (default: the folder's)"))
     serve.add_argument(
         "--tags",
         default="",
         metavar="TAG,TAG",
-        help="which graph of a SavedModel (default: serve, or the only one there is)",
+        help=_("which graph of a SavedModel (default: serve, or the only one there is)"),
     )
     serve.add_argument(
-        "--op-library", default="", metavar="FILE", help="a library of operations for a SavedModel"
+        "--op-library",
+        default="",
+        metavar="FILE",
+        help=_("a library of operations for a SavedModel"),
     )
 
 
@@ -174,12 +191,12 @@ def _add_calls(commands: _Commands) -> None:
         ),
         **manner,
     )
-    _add_model(describe, "for programs to read", or_folder=True)
+    _add_model(describe, _("for programs to read"), or_folder=True)
     predict = _add(
         commands,
         "predict",
         ("otw.terminal", "predict"),
-        "call a model at an endpoint",
+        _("call a model at an endpoint"),
         _(
             "Call a model. VALUE is a number, a list as JSON, a table, or text for string\n"
             "inputs; @FILE is a .npy, .csv, .json or text file, a picture or a .wav, and @- is\n"
@@ -191,7 +208,7 @@ def _add_calls(commands: _Commands) -> None:
         ),
         **manner,
     )
-    _add_model(predict, "for programs to read; one line for each call")
+    _add_model(predict, _("for programs to read; one line for each call"))
     predict.add_argument(
         "inputs",
         metavar="NAME=VALUE",
@@ -245,9 +262,12 @@ def _add_calls(commands: _Commands) -> None:
         action="store_true",
         help=_('as --json, with "NaN" and "Infinity" as texts: bare ones are no JSON to some'),
     )
-    predict.add_argument("--signature", default="", help="default: serving_default")
+    predict.add_argument("--signature", default="", help=_("default: serving_default"))
     predict.add_argument(
-        "--save", metavar="FOLDER", default="", help="write each output there as a .npy file, too"
+        "--save",
+        metavar="FOLDER",
+        default="",
+        help=_("write each output there as a .npy file, too"),
     )
 
 
@@ -272,26 +292,30 @@ def _add_explore(commands: _Commands) -> None:
         metavar="NAME",
         action="append",
         default=[],
-        help="a model to look for; may be given several times",
+        help=_("a model to look for; may be given several times"),
     )
     explore.add_argument(
         "--config",
         metavar="FILE",
         default="",
-        help="look for the models of this file, as TensorFlow Serving's "
-        "--model_config_file takes it",
+        help=_(
+            "look for the models of this file, as TensorFlow Serving's --model_config_file takes it"
+        ),
     )
     explore.add_argument(
         "--examples",
         metavar="FOLDER",
         default="",
-        help="the SavedModel's folder, whose warm-up requests are offered as example inputs",
+        help=_("the SavedModel's folder, whose warm-up requests are offered as example inputs"),
     )
     explore.add_argument(
-        "--port", type=_port, default=0, help="of the page (default: 8866, or a free one)"
+        "--port", type=_port, default=0, help=_("of the page (default: 8866, or a free one)")
     )
     explore.add_argument(
-        "--no-browser", dest="browser", action="store_false", help="only print the page's address"
+        "--no-browser",
+        dest="browser",
+        action="store_false",
+        help=_("only print the page's address"),
     )
 
 
@@ -304,8 +328,8 @@ def _add_model(
         nameless = _("the model's name; of a folder, and of a ModelArts service, there is none")
     command.add_argument("model", type=_name, nargs="?", help=nameless, metavar="MODEL")
     which = command.add_mutually_exclusive_group()
-    which.add_argument("--version", type=_version, help="default: what the service chooses")
-    which.add_argument("--label", default="", help="a version label, such as stable")
+    which.add_argument("--version", type=_version, help=_("default: what the service chooses"))
+    which.add_argument("--label", default="", help=_("a version label, such as stable"))
     command.add_argument("--json", action="store_true", help=json_help)
 
 
@@ -324,14 +348,14 @@ def _add_endpoint(command: argparse.ArgumentParser, *, or_folder: bool = False) 
     )
     add(
         "--protocol",
-        help="whose port HOST:PORT is (default: gRPC's)",
+        help=_("whose port HOST:PORT is (default: gRPC's)"),
         choices=["grpc", "rest"],
         default="",
     )
-    add("--tls", help="encrypt; for REST write https://", action="store_true")
+    add("--tls", help=_("encrypt; for REST write https://"), action="store_true")
     add(
         "--ca-file",
-        help="PEM file of the authority to trust; sets --tls",
+        help=_("PEM file of the authority to trust; sets --tls"),
         metavar="FILE",
         default="",
     )
@@ -342,7 +366,7 @@ def _add_endpoint(command: argparse.ArgumentParser, *, or_folder: bool = False) 
         default="",
     )
     add("--key", help=_("PEM file of its key, if --cert has none"), metavar="FILE", default="")
-    add("--user", help="the password is in the variable OTW_PASSWORD", default="")
+    add("--user", help=_("the password is in the variable OTW_PASSWORD"), default="")
     add(
         "--header",
         metavar="'NAME: VALUE'",
@@ -360,21 +384,21 @@ def _add_endpoint(command: argparse.ArgumentParser, *, or_folder: bool = False) 
         default="",
         help=_("has a token of ModelArts, as does the variable OTW_MODELARTS_TOKEN"),
     )
-    add("--timeout", help="seconds for each call (default: 10)", type=_seconds, default=10.0)
+    add("--timeout", help=_("seconds for each call (default: 10)"), type=_seconds, default=10.0)
 
 
 def _name(text: str) -> str:
     if not text:
-        raise argparse.ArgumentTypeError("a model has a name, which is not empty")
+        raise argparse.ArgumentTypeError(_("a model has a name, which is not empty"))
     return text
 
 
 def _version(text: str) -> int:
-    return _whole(text, "a version", 0, 2**63 - 1)
+    return _whole(text, _("a version"), 0, 2**63 - 1)
 
 
 def _port(text: str) -> int:
-    return _whole(text, "a port", 1, 65535)
+    return _whole(text, _("a port"), 1, 65535)
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -389,7 +413,13 @@ def _size(text: str) -> tuple[int, int]:
 def _whole(text: str, what: str, low: int, high: int) -> int:
     if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
         raise argparse.ArgumentTypeError(
-            f"{what} is a whole number from {low} to {high}, not {text!r}"
+            _(
+                "{what} is a whole number from {low} to {high}, not {text!r}",
+                what=what,
+                low=low,
+                high=high,
+                text=text,
+            )
         )
     return int(text)
 
@@ -400,36 +430,38 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < 1e6:
-        raise argparse.ArgumentTypeError(f"seconds are a number above 0, not {text!r}")
+        raise argparse.ArgumentTypeError(_("seconds are a number above 0, not {text!r}", text=text))
     return seconds
 
 
 def _add_practice(commands: _Commands) -> None:
     summaries = {
-        "up": "start services; those that run go on",
-        "down": "stop services",
-        "status": "tell which services run, and where",
-        "logs": "print the last 100 lines of a service's log",
+        "up": _("start services; those that run go on"),
+        "down": _("stop services"),
+        "status": _("tell which services run, and where"),
+        "logs": _("print the last 100 lines of a service's log"),
     }
     for name, summary in summaries.items():
         command = _add(commands, name, ("otw.practice", name), summary)
         if name == "status":
-            command.add_argument("--json", action="store_true", help="for programs to read")
+            command.add_argument("--json", action="store_true", help=_("for programs to read"))
         else:
-            names_help = "a service; without one, all of them"
+            names_help = _("a service; without one, all of them")
             command.add_argument("names", nargs="*", metavar="NAME", help=names_help)
     env = _add(
         commands,
         "env",
         ("otw.practice", "env"),
-        "print where a service is, as variables for a shell",
-        'Try it with eval "$(otw practice env tfserving)", or in PowerShell with '
-        "otw practice env tfserving | Invoke-Expression.",
+        _("print where a service is, as variables for a shell"),
+        _(
+            'Try it with eval "$(otw practice env tfserving)", or in PowerShell with '
+            "otw practice env tfserving | Invoke-Expression."
+        ),
     )
-    env.add_argument("name", metavar="NAME", help="a service")
+    env.add_argument("name", metavar="NAME", help=_("a service"))
     env.add_argument(
         "--shell",
         choices=["sh", "powershell"],
         default="powershell" if sys.platform == "win32" else "sh",
-        help="whose syntax (default: %(default)s)",
+        help=_("whose syntax (default: %(default)s)"),
     )

@@ -62,19 +62,21 @@ def _explore(endpoint: Endpoint, arguments: argparse.Namespace) -> None:
         from otw import page  # 0.5 s
 
         token = secrets.token_hex(24)
-        title = f"Explorer · {address}"
+        title = _("Explorer · {address}", address=address)
         notebook = page.notebook(title, endpoint, names, arguments.timeout, examples)
         os.environ.update(page.environment(folder) | page.secrets(endpoint))
         voila = page.voila(notebook, folder, token)
 
         def ready() -> None:
             url = f"http://{HOST}:{listener.getsockname()[1]}/?token={token}"
-            print(f"The explorer of {address} is at\n  {url}\nCtrl-C ends it.", flush=True)
+            print(_("The explorer of {address} is at", address=address))
+            print(f"  {url}")
+            print(_("Ctrl-C ends it."), flush=True)
             if arguments.browser:
                 _open(url, folder)
 
         asyncio.run(page.serve(voila, listener, ready, stop))
-    print(f"\nThe explorer of {address} has ended.")
+    print("\n" + _("The explorer of {address} has ended.", address=address))
 
 
 @contextlib.contextmanager
@@ -133,7 +135,11 @@ def _listen(port: int) -> socket.socket:
     except OSError as error:
         if port:
             raise terminal.AskedWrongly(
-                f"Port {port} cannot be had: {error.strerror}. Without --port, a free one is taken."
+                _(
+                    "Port {port} cannot be had: {why}. Without --port, a free one is taken.",
+                    port=port,
+                    why=error.strerror,
+                )
             ) from error
         return socket.create_server((HOST, 0))
 

@@ -17,19 +17,6 @@ SERVE = "serve"  # the tag of what a SavedModel holds for serving
 _SAVED = ("saved_model.pb", "saved_model.pbtxt")
 _LITE = "model.tflite"
 _VARIABLES = frozenset(["VarHandleOp", "Variable", "VariableV2"])  # operations
-_KERAS = "{} is a Keras model. Export it: keras.models.load_model({!r}).export('exported')"
-_TORCH = "{} is a PyTorch model. Convert it to TFLite, for instance with the package litert-torch."
-_ONNX = "{} is an ONNX model. Convert it to a SavedModel, for instance with the package onnx2tf."
-_ARCHIVE = "{} is an archive. Unpack it, and name the folder that comes out."
-_ADVICE = {
-    ".keras": _KERAS,
-    ".h5": _KERAS,
-    ".hdf5": _KERAS,
-    ".pt": _TORCH,
-    ".pth": _TORCH,
-    ".onnx": _ONNX,
-    **dict.fromkeys((".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz"), _ARCHIVE),
-}
 
 
 class ModelFiles(NamedTuple):
@@ -120,8 +107,13 @@ class ModelFiles(NamedTuple):
         if there and chosen not in there:
             listed = "; ".join(sorted(",".join(sorted(tags)) for tags in there))
             raise PracticeError(
-                f"{self.path} has no graph with the tags {','.join(sorted(chosen))}. "
-                f"There are: {listed}. Choose with --tags."
+                _(
+                    "{path} has no graph with the tags {tags}. "
+                    "There are: {listed}. Choose with --tags.",
+                    path=self.path,
+                    tags=",".join(sorted(chosen)),
+                    listed=listed,
+                )
             )
         return ",".join(sorted(chosen))
 
@@ -179,10 +171,12 @@ def find(name: str) -> ModelFiles:
         if path.suffix.lower() == ".tflite" and path.is_file():
             return ModelFiles(path, None, light=True)
         if path.exists():
-            raise _unfit(f"{path} is no folder.", [path.name])
+            raise _unfit(_("{path} is no folder.", path=path), [path.name])
     except OSError as error:
-        raise PracticeError(f"{path} cannot be read: {error.strerror or error}.") from error
-    raise _unfit(f"There is no {path}.", [])
+        raise PracticeError(
+            _("{path} cannot be read: {why}.", path=path, why=error.strerror or error)
+        ) from error
+    raise _unfit(_("There is no {path}.", path=path), [])
 
 
 def _in_folder(folder: Path) -> ModelFiles:
@@ -206,18 +200,34 @@ def _in_folder(folder: Path) -> ModelFiles:
         return ModelFiles(files[0], None, light=True)
     if files:
         listed = ", ".join(file.name for file in files)
-        raise PracticeError(f"{folder} has several TFLite files: {listed}. Name one of them.")
+        raise PracticeError(
+            _(
+                "{folder} has several TFLite files: {listed}. Name one of them.",
+                folder=folder,
+                listed=listed,
+            )
+        )
     for entry in entries:
         if _has_model(entry):
             raise PracticeError(
-                f"{folder} has a model in {entry.name}, which is no number. A version is a folder "
-                f"named by its number: rename {entry.name} to 1, or serve {entry} alone."
+                _(
+                    "{folder} has a model in {name}, which is no number. A version is a folder "
+                    "named by its number: rename {name} to 1, or serve {entry} alone.",
+                    folder=folder,
+                    name=entry.name,
+                    entry=entry,
+                )
             )
     names = [entry.name for entry in entries]
     inside = [file.name for version in versions for file in sorted(version.iterdir())]
     shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
     raise _unfit(
-        f"{folder} holds no model to serve. Found there: {shown or 'nothing'}.", names + inside
+        _(
+            "{folder} holds no model to serve. Found there: {names}.",
+            folder=folder,
+            names=shown or _("nothing"),
+        ),
+        names + inside,
     )
 
 
@@ -257,16 +267,44 @@ def _has_saved_model(folder: Path) -> bool:
 
 
 def _unfit(what: str, names: Iterable[str]) -> PracticeError:
-    expected = (
+    expected = _(
         "Expected: a SavedModel folder, which has saved_model.pb; a folder of versions (1, 2, ...) "
         "with such a folder or a model.tflite in each; or a .tflite file."
     )
     lines = [f"{what} {expected}"]
     for name in names:
-        if advice := _ADVICE.get(os.path.splitext(name)[1].lower()):
-            lines.append(advice.format(name, name))
+        if advice := _advice(name):
+            lines.append(advice)
             break
     return PracticeError("\n".join(lines))
+
+
+def _advice(name: str) -> str:
+    """Say what makes a model that can be served of another library's file; empty for others."""
+    match os.path.splitext(name)[1].lower():
+        case ".keras" | ".h5" | ".hdf5":
+            return _(
+                "{name} is a Keras model. Export it: "
+                "keras.models.load_model({name!r}).export('exported')",
+                name=name,
+            )
+        case ".pt" | ".pth":
+            return _(
+                "{name} is a PyTorch model. Convert it to TFLite, for instance with the package "
+                "litert-torch.",
+                name=name,
+            )
+        case ".onnx":
+            return _(
+                "{name} is an ONNX model. Convert it to a SavedModel, for instance with the "
+                "package onnx2tf.",
+                name=name,
+            )
+        case ".zip" | ".gz" | ".tgz" | ".tar" | ".bz2" | ".xz":
+            return _(
+                "{name} is an archive. Unpack it, and name the folder that comes out.", name=name
+            )
+    return ""
 
 
 def _link(old: Path, new: Path) -> None:

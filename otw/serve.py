@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     ):
         _describe(own, files)
         _watch(own, stop)
-    print(f"\n{name} is no longer served.")
+    print("\n" + _("{name} is no longer served.", name=name))
     return 0
 
 
@@ -70,7 +70,9 @@ def find(path: str) -> ModelFiles:
         return files
     lite = files.for_litert()
     if not lite:
-        raise state.PracticeError(f"{files.path} is a SavedModel. {official.ABSENT}")
+        raise state.PracticeError(
+            _("{path} is a SavedModel. {absent}", path=files.path, absent=official.ABSENT)
+        )
     print(_("TensorFlow is not installed. The model's TFLite file is served in its place."))
     return lite
 
@@ -113,8 +115,12 @@ def name_of(files: ModelFiles, wanted: str = "") -> str:
         return f"my-{files.name}" if files.name in _TAKEN else files.name
     if not _NAME.fullmatch(wanted) or wanted in _TAKEN:
         raise state.PracticeError(
-            f"{wanted!r} cannot name a model here. Use up to 100 letters, digits, - and _; "
-            f"{', '.join(sorted(_TAKEN))} are taken by other profiles."
+            _(
+                "{wanted!r} cannot name a model here. Use up to 100 letters, digits, - and _; "
+                "{names} are taken by other profiles.",
+                wanted=wanted,
+                names=", ".join(sorted(_TAKEN)),
+            )
         )
     return wanted
 
@@ -134,7 +140,7 @@ def _service(name: str, files: ModelFiles) -> Service:
         folder: Path, models: Path, addresses: Mapping[str, str]
     ) -> dict[str, Endpoint]:
         fields = {"kind": "tfserving", **addresses, "model": name, "models": [name]}
-        return {name: endpoints.from_mapping(fields, "The model's address")}
+        return {name: endpoints.from_mapping(fields, _("The model's address"))}
 
     return dataclasses.replace(
         services.get("tfserving"),
@@ -149,7 +155,15 @@ def _service(name: str, files: ModelFiles) -> Service:
 def _start(own: launch.Launch, files: ModelFiles, stop: Stop) -> None:
     name = own.service.name
     engine = "LiteRT" if files.light else "TensorFlow"
-    print(f"{files.path} is started as {name}. It runs on {engine}.", flush=True)
+    print(
+        _(
+            "{path} is started as {name}. It runs on {engine}.",
+            path=files.path,
+            name=name,
+            engine=engine,
+        ),
+        flush=True,
+    )
     seconds = 2.0 if files.light else 12.0
     with progress.waiting(_("Starting {name}", name=name), seconds, patience=0.5) as tick:
 
@@ -205,7 +219,8 @@ def _describe(own: launch.Launch, files: ModelFiles) -> None:
     endpoint = own.endpoints[name]
     try:
         signatures = tfserving.signatures(endpoint)
-        print(f"\n{name} is served.\n  gRPC  {endpoint.grpc}\n  REST  {endpoint.rest}\n")
+        print("\n" + _("{name} is served.", name=name))
+        print(f"  gRPC  {endpoint.grpc}\n  REST  {endpoint.rest}\n")
         print(signatures)
         saved = save_profile(endpoint)
         if signatures:
@@ -216,17 +231,22 @@ def _describe(own: launch.Launch, files: ModelFiles) -> None:
             print(modelfiles.without_signatures())
     except errors.CallError as error:
         _check(own)
-        raise state.PracticeError(f"{name} cannot be asked for its signatures: {error}") from error
+        raise state.PracticeError(
+            _("{name} cannot be asked for its signatures: {error}", name=name, error=error)
+        ) from error
     print(f"\n{saved}")
     if _is_loaded(endpoint):
-        print(f'endpoints.load("tfserving", "{name}") finds it in a notebook.')
+        print(_('endpoints.load("tfserving", "{name}") finds it in a notebook.', name=name))
     print(_explore_with(endpoint, files))
     if files.newest:
         print(
-            f"A new version in {files.path} is picked up while this runs. Copy it there under a "
-            "name of letters, then rename it to its number: half of one may count as whole."
+            _(
+                "A new version in {path} is picked up while this runs. Copy it there under a "
+                "name of letters, then rename it to its number: half of one may count as whole.",
+                path=files.path,
+            )
         )
-    print("Ctrl-C stops it.", flush=True)
+    print(_("Ctrl-C stops it."), flush=True)
 
 
 def _explore_with(endpoint: Endpoint, files: ModelFiles) -> str:
@@ -250,7 +270,11 @@ def save_profile(endpoint: Endpoint) -> str:
     if old and not (
         old.kind == "tfserving" and old.model == name and old.grpc.startswith(f"{processes.HOST}:")
     ):
-        return f"No profile was saved: {path} has another one called {name}. --name gives a name."
+        return _(
+            "No profile was saved: {path} has another one called {name}. --name gives a name.",
+            path=path,
+            name=name,
+        )
     # Of models that were served at this port before, and are no longer.
     before = [
         other
@@ -262,8 +286,8 @@ def save_profile(endpoint: Endpoint) -> str:
     try:
         profiles.save(name, endpoint, instead_of=before)
     except errors.BadInput as error:
-        return f"No profile was saved: {error}"
-    return f"Saved as profile {name} in {path}."
+        return _("No profile was saved: {error}", error=error)
+    return _("Saved as profile {name} in {path}.", name=name, path=path)
 
 
 def _is_loaded(endpoint: Endpoint) -> bool:
@@ -295,14 +319,18 @@ def show_call(endpoint: Endpoint, files: ModelFiles, signatures: Signatures) -> 
         call(endpoint, given or inputs, signature_name=name, protocol=protocol)
     except errors.CallError as error:
         problem = error.details or error
-        print(f"\nThe values are stand-ins. To them, the model answers: {problem}")
+        print(
+            "\n"
+            + _("The values are stand-ins. To them, the model answers: {problem}", problem=problem)
+        )
 
 
 def to_paste(shown: Preview) -> str:
     """Return the call in Python, without this project if REST carries it, and a short curl."""
-    text = f"Call it from Python:\n\n{shown.code.get(REQUESTS) or shown.code[GRPC]}"
+    python = shown.code.get(REQUESTS) or shown.code[GRPC]
+    text = _("Call it from Python:") + f"\n\n{python}"
     if 0 < len(shown.code.get(JSON, "")) <= curl.LONGEST:
-        text += f"\nor from a terminal:\n\n{shown.code[CURL]}\n"
+        text += "\n" + _("or from a terminal:") + f"\n\n{shown.code[CURL]}\n"
     return text
 
 
@@ -325,8 +353,12 @@ def _check(own: launch.Launch) -> None:
     status = own.process.poll() if own.process else None
     if status is not None:
         raise state.PracticeError(
-            f"{own.service.name} ended by itself, with status {status}. The last lines of its "
-            f"log:\n{own.last_lines}"
+            _(
+                "{name} ended by itself, with status {status}. The last lines of its log:\n{lines}",
+                name=own.service.name,
+                status=status,
+                lines=own.last_lines,
+            )
         )
 
 
@@ -336,8 +368,10 @@ def news(before: Mapping[int, VersionStatus], now: Mapping[int, VersionStatus]) 
         if version in before and before[version].state == status.state:
             continue
         if status.state == "AVAILABLE":
-            yield f"Version {version} is served now."
+            yield _("Version {version} is served now.", version=version)
         elif status.state == "END" and status.code == "OK":
-            yield f"Version {version} is no longer served."
+            yield _("Version {version} is no longer served.", version=version)
         elif status.state == "END":
-            yield f"Version {version} cannot be loaded: {status.message}"
+            yield _(
+                "Version {version} cannot be loaded: {why}", version=version, why=status.message
+            )

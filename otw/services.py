@@ -52,7 +52,7 @@ def infer(endpoint: Endpoint, arguments: argparse.Namespace) -> None:
         raise AskedWrongly(_("Standard input can be read once only, so @- is for one input."))
     count = len(words)
     done = 0
-    with bar(count, " calls", shown=count > 1 and not sys.stdout.isatty()) as tick:
+    with bar(count, " " + _("calls"), shown=count > 1 and not sys.stdout.isatty()) as tick:
         try:
             for done, answer in enumerate(_answers(endpoint, arguments), start=1):
                 _tell(answer, done, arguments)

@@ -4,37 +4,40 @@ import errno
 import sys
 
 from helpers import errors
+from helpers.language import _
 
 FAILED = 1
 ASKED_WRONGLY = 2
 INTERRUPTED = 130
 NOBODY_READS = 141
 STATUSES: tuple[tuple[int, str, tuple[type[errors.CallError], ...]], ...] = (
-    (0, "it went well", ()),
-    (FAILED, "anything else went wrong, such as a full disk", (errors.CallError,)),
-    (ASKED_WRONGLY, "the command line is wrong", ()),
-    (3, "an input does not fit", (errors.BadInput,)),
+    (0, _("it went well"), ()),
+    (FAILED, _("anything else went wrong, such as a full disk"), (errors.CallError,)),
+    (ASKED_WRONGLY, _("the command line is wrong"), ()),
+    (3, _("an input does not fit"), (errors.BadInput,)),
     (
         4,
-        "the model, version, label or signature is not there",
+        _("the model, version, label or signature is not there"),
         (errors.UnknownModel, errors.UnknownSignature),
     ),
-    (5, "nothing answers, or the connection broke", (errors.ConnectionFailed,)),
-    (6, "the server's certificate is not trusted", (errors.NotTrusted,)),
-    (7, "no answer in time", (errors.DeadlineExceeded,)),
+    (5, _("nothing answers, or the connection broke"), (errors.ConnectionFailed,)),
+    (6, _("the server's certificate is not trusted"), (errors.NotTrusted,)),
+    (7, _("no answer in time"), (errors.DeadlineExceeded,)),
     (
         8,
-        "the user is not known, or not allowed this",
+        _("the user is not known, or not allowed this"),
         (errors.NotAuthenticated, errors.NotPermitted),
     ),
-    (9, "the request or the answer is too large", (errors.TooLarge,)),
-    (10, "the service is asked too much; try again later", (errors.Throttled,)),
-    (11, "something else answers there", (errors.NotThisProtocol,)),
-    (12, "the service failed", (errors.ServiceFailed,)),
-    (INTERRUPTED, "Ctrl-C", ()),
-    (NOBODY_READS, "the output's reader went away, as `head` does", ()),
+    (9, _("the request or the answer is too large"), (errors.TooLarge,)),
+    (10, _("the service is asked too much; try again later"), (errors.Throttled,)),
+    (11, _("something else answers there"), (errors.NotThisProtocol,)),
+    (12, _("the service failed"), (errors.ServiceFailed,)),
+    (INTERRUPTED, _("Ctrl-C"), ()),
+    (NOBODY_READS, _("the output's reader went away, as `head` does"), ()),
 )
-EPILOG = "exit status:\n" + "\n".join(f"  {number:>3}  {words}" for number, words, _ in STATUSES)
+EPILOG = "\n".join(
+    [_("exit status:"), *(f"  {number:>3}  {words}" for number, words, _kinds in STATUSES)]
+)
 
 
 def nobody_reads(error: Exception) -> bool:
@@ -53,5 +56,5 @@ def status_of(error: errors.CallError) -> int:
     >>> status_of(errors.NotTrusted("Who is this?"))
     6
     """
-    numbers = {kind: number for number, _, kinds in STATUSES for kind in kinds}
+    numbers = {kind: number for number, _words, kinds in STATUSES for kind in kinds}
     return next(numbers[kind] for kind in type(error).__mro__ if kind in numbers)

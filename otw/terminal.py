@@ -53,7 +53,7 @@ def guarded(command: Callable[[], None], arguments: argparse.Namespace) -> int:
     try:
         places.HERE.set(places.TERMINAL)
         if sys.stdout is None:
-            raise AskedWrongly("Standard output is closed.")
+            raise AskedWrongly(_("Standard output is closed."))
         command()
         sys.stdout.flush()
         return 0
@@ -62,7 +62,7 @@ def guarded(command: Callable[[], None], arguments: argparse.Namespace) -> int:
     except errors.CallError as error:
         return _fail(f"{error}{_hint(error, arguments)}", statuses.status_of(error))
     except KeyboardInterrupt:
-        return _fail("interrupted.", statuses.INTERRUPTED)
+        return _fail(_("interrupted."), statuses.INTERRUPTED)
     except Exception as error:  # a traceback would help nobody at a terminal
         if statuses.nobody_reads(error):
             raise
@@ -82,8 +82,8 @@ def _hint(error: errors.CallError, arguments: argparse.Namespace) -> str:
         return ""
     bare = arguments.address.rpartition("//")[2]
     if _is_rest(arguments):
-        return f" If this is its gRPC port, write {bare.partition('/')[0]}."
-    return f" If this is its REST port, write http://{bare}."
+        return " " + _("If this is its gRPC port, write {address}.", address=bare.partition("/")[0])
+    return " " + _("If this is its REST port, write http://{address}.", address=bare)
 
 
 def _is_rest(arguments: argparse.Namespace) -> bool:
@@ -99,10 +99,10 @@ def endpoint_of(arguments: argparse.Namespace) -> Endpoint:
     if "://" in address:
         if arguments.protocol == "grpc" or address.startswith("grpc"):
             raise AskedWrongly(
-                "gRPC takes HOST:PORT, without http:// or grpc://, and has its own port."
+                _("gRPC takes HOST:PORT, without http:// or grpc://, and has its own port.")
             )
         if address.startswith("http://") and tls:
-            raise AskedWrongly("http:// is not encrypted. Write https://, or leave TLS out.")
+            raise AskedWrongly(_("http:// is not encrypted. Write https://, or leave TLS out."))
     try:
         profile = endpoint_at(address)
         given = _given(arguments, profile)
@@ -194,7 +194,13 @@ def _describe(endpoint: Endpoint, arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(listings.tree_as_json(states, signatures))
         return
-    print(f"{listings.printable(endpoint.model)} at {arguments.address}")
+    print(
+        _(
+            "{model} at {address}",
+            model=listings.printable(endpoint.model),
+            address=arguments.address,
+        )
+    )
     print(listings.tree(states, signatures))
 
 
@@ -233,7 +239,7 @@ def _predict(endpoint: Endpoint, arguments: argparse.Namespace) -> None:
     # On the screen, the answers themselves are the progress.
     bar_shown = several and not sys.stdout.isatty()
     answers = _answers(endpoint, arguments, _batches(inputs, count))
-    with bar(count, " calls", shown=bar_shown) as tick, contextlib.closing(answers):
+    with bar(count, " " + _("calls"), shown=bar_shown) as tick, contextlib.closing(answers):
         try:
             for done, outputs in enumerate(answers, start=1):
                 if arguments.save:
@@ -243,13 +249,24 @@ def _predict(endpoint: Endpoint, arguments: argparse.Namespace) -> None:
                     written = listings.as_json(outputs, strict=arguments.strict_json)
                     line = f'{{"call": {done}, "outputs": {written}}}'
                 else:
-                    head = f"call {done} of {count}\n" if several else ""
+                    head = (
+                        _("call {done} of {count}", done=done, count=count) + "\n"
+                        if several
+                        else ""
+                    )
                     line = f"{head}{listings.table(outputs)}"
                 print(line, flush=True)
                 tick()
         except errors.CallError as error:
             if several:
-                error.args = (f"After {done} of {count} calls: {error}",)
+                error.args = (
+                    _(
+                        "After {done} of {count} calls: {error}",
+                        done=done,
+                        count=count,
+                        error=error,
+                    ),
+                )
             raise
 
 
@@ -257,7 +274,9 @@ def _make_folder(folder: str) -> None:
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
-        raise AskedWrongly(f"The folder {folder} cannot be made: {error.strerror}.") from error
+        raise AskedWrongly(
+            _("The folder {folder} cannot be made: {why}.", folder=folder, why=error.strerror)
+        ) from error
 
 
 class _Input(NamedTuple):
@@ -280,7 +299,7 @@ def _inputs(arguments: argparse.Namespace, signatures: "Signatures") -> tuple[li
     wanted = signatures[arguments.signature or DEFAULT_SIGNATURE]
     words = arguments.input
     if sum(word.endswith("=@-") for word in words) > 1:
-        raise AskedWrongly("Standard input can be read once only, so @- is for one input.")
+        raise AskedWrongly(_("Standard input can be read once only, so @- is for one input."))
     by_name: dict[str, list[str]] = {}
     for word in words:
         if "=" not in word:
@@ -289,15 +308,24 @@ def _inputs(arguments: argparse.Namespace, signatures: "Signatures") -> tuple[li
         name = max(fitting, key=len, default=word.partition("=")[0])  # names may have a = in them
         if name not in wanted.inputs:
             raise errors.BadInput(
-                f"The signature has no input {name!r}. {suggest(name, wanted.inputs, 'It takes')}"
+                _(
+                    "The signature has no input {name!r}. {names}",
+                    name=name,
+                    names=suggest(name, wanted.inputs, _("It takes")),
+                )
             )
         by_name.setdefault(name, []).append(word[len(name) + 1 :])
     count = max(map(len, by_name.values()), default=1)
     for name, values in by_name.items():
         if len(values) not in (1, count):
             raise AskedWrongly(
-                f"Input {name!r} is given {len(values)} times and another one {count} times. "
-                "Give an input once, for all calls, or once for each."
+                _(
+                    "Input {name!r} is given {times} times and another one {count} times. "
+                    "Give an input once, for all calls, or once for each.",
+                    name=name,
+                    times=len(values),
+                    count=count,
+                )
             )
     options = ("scale", "resize", "layout", "size")
     asked = {option: value for option in options if (value := getattr(arguments, option))}
@@ -326,17 +354,19 @@ def _read(row: _Input, number: int) -> "NDArray":
         return values.from_text(row.name, text, row.spec, texts=row.texts, note=note)
     path = os.path.expanduser(text[1:])
     if not path:
-        raise AskedWrongly(f"--input {row.name}=@ has no file behind the @.")
+        raise AskedWrongly(_("--input {name}=@ has no file behind the @.", name=row.name))
     try:
         if path == "-":
             if sys.stdin is None:
-                raise AskedWrongly("Standard input is closed, so @- cannot be read.")
+                raise AskedWrongly(_("Standard input is closed, so @- cannot be read."))
             return _from_file(row, "", content(sys.stdin.buffer), note)
         with open(path, "rb") as file:
             return _from_file(row, path, content(file), note)
     except OSError as error:
         why = error.strerror or error
-        raise errors.BadInput(f"Input {row.name!r}: {path} cannot be read: {why}.") from error
+        raise errors.BadInput(
+            _("Input {name!r}: {path} cannot be read: {why}.", name=row.name, path=path, why=why)
+        ) from error
     except errors.BadInput as error:
         raise errors.BadInput(f"{text}: {error}") from error
 
