@@ -65,6 +65,24 @@ def test_who_has_sentences_translated_names_nothing_else_so() -> None:
         assert not {("_", ast.Load), ("_", ast.Store)} <= used, f"{path}: _ is also a value's name"
 
 
+def test_each_error_that_a_person_reads_can_be_translated() -> None:
+    raised = {"BadInput", "AskedWrongly", "NoCode"}
+    for path in (path for room in ("workbench", "otw") for path in (ROOT / room).rglob("*.py")):
+        for call in (n for n in ast.walk(ast.parse(path.read_bytes())) if isinstance(n, ast.Call)):
+            if ast.unparse(call.func).rpartition(".")[2] in raised:
+                raw = [argument for argument in call.args if _has_words(argument)]
+                assert not raw, f"{path}:{call.lineno} has a sentence without _(...)"
+
+
+def _has_words(argument: ast.AST) -> bool:
+    """Whether words are spelled out in it, other than in a call such as `_("...")`."""
+    if isinstance(argument, ast.Call | ast.FormattedValue):
+        return False
+    if isinstance(argument, ast.Constant):
+        return isinstance(argument.value, str) and any(map(str.isalpha, argument.value))
+    return any(_has_words(part) for part in ast.iter_child_nodes(argument))
+
+
 def test_an_installed_wheel_says_that_the_notebooks_are_in_the_checkout(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
