@@ -24,6 +24,9 @@ def main(argv: list[str] | None = None) -> int:
         finally:
             if sys.stdout is not None:
                 sys.stdout.flush()  # here, where a reader that went away can be answered to
+    except KeyboardInterrupt:  # a command's imports take long enough for that, too
+        print(_("otw: interrupted."), file=sys.stderr)
+        return 130
     except OSError as error:
         from otw import statuses  # see below
 
@@ -64,9 +67,6 @@ def _run(argv: list[str] | None) -> int:
     except (state.PracticeError, BadInput) as error:
         print(f"otw: {error}", file=sys.stderr)
         return 2 if isinstance(error, UnknownService) else 1
-    except KeyboardInterrupt:
-        print(_("otw: interrupted."), file=sys.stderr)
-        return 130
 
 
 def _complete(arguments: argparse.Namespace, rest: list[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """The command `otw`, with real services in a state folder of their own."""
 
 import http.client
+import importlib
 import json
 import os
 import re
@@ -263,3 +264,15 @@ def test_a_log_moves_no_cursor(folder: Path) -> None:
     state.make_folder(folder)
     state.log_file("proxy").write_bytes(b"GET \x1b[2J\x1b]0;taken\x07\xc2\x9b2J\n")
     assert otw("practice", "logs", "proxy").stdout == "GET \\x1b[2J\\x1b]0;taken\\x07\\x9b2J\n"
+
+
+def test_ctrl_c_while_a_command_is_imported_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importlib, "import_module", interrupted)
+    for command in (["describe", "127.0.0.1:1", "iris"], ["explore", "127.0.0.1:1"], ["doctor"]):
+        assert cli.main(command) == 130
+        assert capsys.readouterr().err == "otw: interrupted.\n"
