@@ -306,6 +306,14 @@ def _read_client_files(endpoint: Endpoint) -> tuple[bytes | None, bytes | None]:
     certificate = _read(endpoint.cert_file, _("client certificate"))
     key_file = endpoint.key_file or endpoint.cert_file
     key = _read(key_file, _("client key"))
+    if b"PRIVATE KEY" not in key:
+        raise BadInput(
+            _(
+                "{path} has no private key in PEM form. The certificate needs its own: "
+                "endpoint.replace(key_file=...).",
+                path=key_file,
+            )
+        )
     if b"ENCRYPTED" in key:  # OpenSSL would ask for it on the terminal
         raise BadInput(
             _(

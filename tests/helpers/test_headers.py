@@ -239,7 +239,7 @@ def test_nothing_that_shows_an_endpoint_shows_a_secret() -> None:
     [
         ("nowhere.pem", "", "client certificate .*nowhere.pem cannot be read"),
         ("own.pem", "nowhere.pem", "client key .*nowhere.pem cannot be read"),
-        ("own.pem", "", "no certificate and its key"),
+        ("own.pem", "", "own.pem has no private key in PEM form"),
         ("own.pem", "other-key.pem", "no certificate and its key"),
         ("text.pem", "own-key.pem", "no certificate and its key"),
         ("own.pem", "locked.pem", "has a password. Take it off"),
