@@ -5,6 +5,7 @@ from typing import Any
 
 from helpers import errors
 from helpers.errors import CallError, meanings
+from helpers.language import _
 
 # What TensorFlow Serving's REST makes of gRPC's codes; 400 is three of them.
 _GRPC_CODES = {
@@ -17,6 +18,7 @@ _GRPC_CODES = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
+_WHO_ARE_YOU = ("type:http.401", "type:grpc.UNAUTHENTICATED")
 
 
 def from_grpc(error: Any, endpoint: Any) -> CallError:
@@ -104,4 +106,13 @@ def call_error(
     """
     row = next(row for row in meanings.find(text, types) if row.error)
     about = {"service": endpoint.service, "endpoint": address, "code": code, "details": details}
-    return getattr(errors, row.error)(row.sentence.format(**about), **about)
+    sentence = row.sentence
+    if row.match in _WHO_ARE_YOU and endpoint.headers:
+        sentence = _(
+            "{endpoint} does not accept who you are by the headers that were sent: {names}. "
+            "Is the token complete, and still valid? Give another one: "
+            "endpoint.replace(headers=...).",
+            endpoint=address,
+            names=", ".join(dict(endpoint.headers)),
+        )
+    return getattr(errors, row.error)(sentence.format(**about), **about)

@@ -85,7 +85,7 @@ def test_a_value_may_be_that_of_a_variable(front: Front, monkeypatch: pytest.Mon
     with pytest.raises(BadInput, match="variable TEAM_TOKEN, which is not set"):
         tfserving.status(here)
     monkeypatch.setenv("TEAM_TOKEN", "an old one")
-    with pytest.raises(NotAuthenticated):
+    with pytest.raises(NotAuthenticated, match="does not accept .*: Authorization"):
         tfserving.status(here)
     monkeypatch.setenv("TEAM_TOKEN", f"{TOKEN}\n")  # as $(cat file) would not have it
     assert tfserving.status(here)
