@@ -15,7 +15,7 @@ import urllib3
 
 from helpers import endpoints, errors, modelarts, tfserving
 from helpers.endpoints import Endpoint
-from helpers.errors import meanings
+from helpers.errors import explanations, meanings
 from practice import manager, processes, state
 from tests.http_answers import http_answer
 
@@ -236,6 +236,12 @@ def test_secrets_are_cut(text: str) -> None:
     for form in (repr(shown), shown._repr_html_()):
         assert "secretword" not in form
         assert "c2VjcmV0d29yZA" not in form
+
+
+def test_no_word_of_our_own_sentences_is_taken_for_a_secret() -> None:
+    for row in [*BY_TEXT, *BY_TYPE.values()]:
+        sentence = row.sentence.replace("{details}", "Incorrect token")
+        assert explanations.cut(sentence) == sentence
 
 
 def test_long_bodies_are_cut() -> None:
