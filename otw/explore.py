@@ -30,7 +30,9 @@ _LOCK = "lock"
 
 def explore(arguments: argparse.Namespace) -> int:
     """Show the explorer in the browser until Ctrl-C; returns the exit status."""
-    if os.path.exists(os.path.expanduser(arguments.address)):
+    address = arguments.address
+    is_path = ":" not in address and os.path.basename(address) != address
+    if is_path or os.path.exists(os.path.expanduser(address)):
         return terminal.guarded(lambda: _explore_folder(arguments), arguments)
     return terminal.guarded(lambda: _explore(terminal.endpoint_of(arguments), arguments), arguments)
 
@@ -51,7 +53,7 @@ def _explore_folder(arguments: argparse.Namespace) -> None:
         with Stop() as stop, serve.served(stop, files, name) as own:
             _explore(own.endpoints[name], arguments)
     except PracticeError as error:
-        raise CallError(str(error)) from error
+        raise CallError(" ".join(str(error).splitlines())) from error
 
 
 def _explore(endpoint: Endpoint, arguments: argparse.Namespace) -> None:

@@ -238,6 +238,18 @@ def test_a_wrong_flag_is_a_sentence(
     assert told.out == ""
 
 
+def test_a_folder_that_cannot_be_served_is_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "net.zip").touch()
+    assert cli.main(["explore", str(tmp_path / "net.zip")]) == 1
+    told = capsys.readouterr().err
+    assert "net.zip is an archive. Unpack it" in told
+    assert "\\n" not in told
+    assert cli.main(["explore", f"{tmp_path}/gone"]) == 1
+    assert "There is no " in capsys.readouterr().err
+
+
 def test_an_address_where_nobody_listens_is_explained_on_the_page(page: Page) -> None:
     states = page.kernel(page.open()).states("What it usually means")
     assert "Traceback" not in states
