@@ -86,6 +86,8 @@ def voila(notebook: nbformat.NotebookNode, folder: Path, token: str) -> Voila:
     before = signal.getsignal(signal.SIGTERM)
     made.initialize([])
     signal.signal(signal.SIGTERM, before)  # Voila's own ends a loop that it started
+    # Each tab that is closed or loaded again asks for the end of its kernel, and is refused.
+    logging.getLogger("tornado.general").setLevel(logging.ERROR)
     return made
 
 

@@ -307,6 +307,14 @@ def test_a_page_that_is_loaded_again_has_its_kernel_and_what_was_done_there(page
     page.kernel(text).states("typed here")
 
 
+def test_a_tab_that_is_closed_prints_nothing(start: Callable[..., Page]) -> None:
+    page = start("127.0.0.1:1")
+    kernel = page.kernel_id(page.open())
+    page.http.post(f"{page.address}/voila/api/shutdown/{kernel}", timeout=30)
+    page.end()
+    assert kernel not in page.printed
+
+
 def test_a_page_whose_kernel_has_died_is_made_anew(start: Callable[..., Page]) -> None:
     page = start("127.0.0.1:1", "--model", "digits")
     page.open()
