@@ -32,6 +32,7 @@ _STYLE = """
     .otw-inputs { display: block; overflow: auto; grid-area: 1 / 1 }
     .otw-columns > .otw-send { position: static; grid-area: 2 / 1; background: none }
     .otw-answers { grid-area: 1 / 2 / span 2; height: 100% }
+    .otw-code pre { max-height: none !important }
 }
 .jp-Cell-outputArea:has(.otw-explorer), .jp-OutputArea:has(.otw-explorer),
 .jp-OutputArea-child:has(.otw-explorer), .jp-OutputArea-output:has(.otw-explorer)
