@@ -616,7 +616,12 @@ def test_another_model_takes_the_answer_of_the_last_one_away(explorer: Explorer)
 def test_an_unknown_name_says_what_there_is(explorer: Explorer) -> None:
     with pytest.raises(UnknownModel, match="'irsi' is not served"):
         explorer.choose("irsi")
+    explorer.wait()
+    explorer.chooser.entry.value = "irsi"
+    explorer.wait()
+    assert "UnknownModel" in explorer.chooser.status.value
     explorer.choose("iris")
+    assert " found" in explorer.chooser.status.value
     with pytest.raises(BadInput, match="There is no input 'feature'; there are \\['features'\\]"):
         explorer.fill(feature=FLOWER)
     with pytest.raises(BadInput, match="signatures"):

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, wait
 from html import escape
 from typing import TypeVar
@@ -157,10 +157,7 @@ class Chooser(w.VBox):
             self._show_fields(endpoint)
             entries = self._answer(look, lambda: self._entries(endpoint))
             self._asked = endpoint
-            count = sum(entry.error is None for entry in entries)
-            unnamed = _("Name a model, or give the config file.")
-            words = plural("{count} found", "{count} found", count) if entries else unnamed
-            self.status.value = status("green" if count else "grey", words)
+            self._count(entries)
             usual = self._usual(entries, endpoint)
         except _GivenUp:
             return
@@ -252,13 +249,23 @@ class Chooser(w.VBox):
         self.tree.value = ""
         if entry and entry.error:
             self._explain(entry.error)
-        elif entry and entry.signatures is not None:
-            tree = escape(listings.tree(entry.states, entry.signatures))
-            summary = escape(_("{name}: versions and signatures", name=entry.name))
-            self.tree.value = f"<details><summary>{summary}</summary>{scrolling(tree)}</details>"
         elif entry:
-            self.tree.value = escape(entry.note)
+            self._count(self.entries.values())  # the one before it may have had an error
+            self.tree.value = self._tree(entry)
         self._chosen()
+
+    def _tree(self, entry: Entry) -> str:
+        if entry.signatures is None:
+            return escape(entry.note)
+        tree = escape(listings.tree(entry.states, entry.signatures))
+        summary = escape(_("{name}: versions and signatures", name=entry.name))
+        return f"<details><summary>{summary}</summary>{scrolling(tree)}</details>"
+
+    def _count(self, entries: Collection[Entry]) -> None:
+        count = sum(entry.error is None for entry in entries)
+        unnamed = _("Name a model, or give the config file.")
+        words = plural("{count} found", "{count} found", count) if entries else unnamed
+        self.status.value = status("green" if count else "grey", words)
 
     def _explain(self, error: Exception) -> None:
         self.status.value = status("red", type(error).__name__)
