@@ -803,6 +803,10 @@ def test_beside_each_input_stands_what_it_takes_and_only_what_was_meant_is_green
     editor = explorer.form.editors["features"]
     assert "takes float32 [-1, 4]" in editor.status.value
     assert LAMPS["grey"] in editor.status.value, "random numbers"
+    editor.source.value = "file"
+    upload(explorer, "features", ("flower.csv", b"x"))
+    assert LAMPS["red"] in editor.status.value
+    assert editor.status.value.count("float32 [-1, 4]") == 1, "the sentence says it"
     explorer.fill(features=FLOWER)
     assert LAMPS["green"] in editor.status.value
 

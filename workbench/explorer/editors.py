@@ -209,7 +209,9 @@ class Editor(w.VBox):
             self.preprocessing.show(array if is_picture else None)
         self._show_fields()
         takes = escape(_("takes {spec}", spec=self.spec))
-        self.status.value = f"{status(colour, words)} <code>{takes}</code>"
+        says_it = colour == "red" and str(self.spec) in words
+        beside = "" if says_it else f" <code>{takes}</code>"
+        self.status.value = f"{status(colour, words)}{beside}"
         return colour != "red"
 
     def _read(self) -> NDArray | None:
