@@ -250,8 +250,7 @@ def test_the_pages_explorer_calls_modelarts_with_the_token(
         monkeypatch.setenv(name, value)
     names: dict[str, Any] = {}
     code = notebook.cells[0]["source"].partition("\n")[2]  # without the magic
-    *before, last = code.splitlines()
-    exec("\n".join([*before, f"explorer = {last}"]), names)
+    exec(code.replace("\nExplorer(", "\nexplorer = Explorer("), names)
     explorer = names["explorer"]
     try:
         explorer.fill(json.loads(BODY))
