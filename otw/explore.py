@@ -20,7 +20,7 @@ from helpers.endpoints import Endpoint
 from helpers.errors import BadInput, CallError
 from helpers.interrupts import Stop
 from helpers.language import _
-from otw import terminal
+from otw import statuses, terminal
 
 HOST = "127.0.0.1"
 PORT = 8866
@@ -109,7 +109,7 @@ def _names(config_file: str) -> list[str]:
     try:
         return catalog.names_of_config(config_file)
     except BadInput as error:
-        raise terminal.AskedWrongly(str(error)) from error
+        raise statuses.AskedWrongly(str(error)) from error
 
 
 def _examples(folder: str) -> str:
@@ -121,8 +121,8 @@ def _examples(folder: str) -> str:
         if warmup.read(folder):
             return os.path.abspath(folder)
     except BadInput as error:
-        raise terminal.AskedWrongly(str(error)) from error
-    raise terminal.AskedWrongly(
+        raise statuses.AskedWrongly(str(error)) from error
+    raise statuses.AskedWrongly(
         _(
             "{folder} has no example inputs: {file} is missing, or empty.",
             folder=folder,
@@ -136,7 +136,7 @@ def _listen(port: int) -> socket.socket:
         return socket.create_server((HOST, port or PORT))
     except OSError as error:
         if port:
-            raise terminal.AskedWrongly(
+            raise statuses.AskedWrongly(
                 _(
                     "Port {port} cannot be had: {why}. Without --port, a free one is taken.",
                     port=port,

@@ -11,9 +11,10 @@ from helpers import errors, modelarts
 from helpers.endpoints import Endpoint
 from helpers.language import _
 from helpers.progress import bar
-from otw.terminal import AskedWrongly, content
+from otw.statuses import AskedWrongly
 from workbench.answers.listings import printable
 from workbench.explorer import catalog
+from workbench.values import reading
 
 
 def describe(endpoint: Endpoint, arguments: argparse.Namespace) -> None:
@@ -97,9 +98,9 @@ def _json(word: str) -> Any:
 def _read(path: str) -> bytes:
     try:
         if path == "-" and sys.stdin is not None:
-            return content(sys.stdin.buffer)
+            return reading.content(sys.stdin.buffer)
         with open(os.path.expanduser(path), "rb") as file:
-            return content(file)
+            return reading.content(file)
     except OSError as error:
         why = error.strerror or error
         raise errors.BadInput(_("{path} cannot be read: {why}.", path=path, why=why)) from error

@@ -40,6 +40,10 @@ EPILOG = "\n".join(
 )
 
 
+class AskedWrongly(Exception):
+    """The command line cannot be done, whatever the service says."""
+
+
 def nobody_reads(error: Exception) -> bool:
     """Whether an error is that of an output whose reader went away."""
     if isinstance(error, BrokenPipeError):

@@ -9,7 +9,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from helpers import channels, errors
 from helpers.endpoints import Endpoint
@@ -18,6 +18,7 @@ from helpers.errors.explanations import cut
 from helpers.language import _
 from helpers.progress import bar
 from otw import statuses
+from otw.statuses import AskedWrongly
 from workbench.explorer.addresses import endpoint_at, is_modelarts
 
 if TYPE_CHECKING:
@@ -42,10 +43,6 @@ def describe(arguments: argparse.Namespace) -> int:
 def predict(arguments: argparse.Namespace) -> int:
     """Call a model, once or for each value of an input; returns the exit status."""
     return guarded(lambda: _predict(endpoint_of(arguments), arguments), arguments)
-
-
-class AskedWrongly(Exception):
-    """The command line cannot be done, whatever the service says."""
 
 
 def guarded(command: Callable[[], None], arguments: argparse.Namespace) -> int:
@@ -359,9 +356,9 @@ def _read(row: _Input, number: int) -> "NDArray":
         if path == "-":
             if sys.stdin is None:
                 raise AskedWrongly(_("Standard input is closed, so @- cannot be read."))
-            return _from_file(row, "", content(sys.stdin.buffer), note)
+            return _from_file(row, "", values.content(sys.stdin.buffer), note)
         with open(path, "rb") as file:
-            return _from_file(row, path, content(file), note)
+            return _from_file(row, path, values.content(file), note)
     except OSError as error:
         why = error.strerror or error
         raise errors.BadInput(
@@ -393,11 +390,6 @@ def _tell(row: _Input, sentence: str) -> None:
         word = _("{word}, the first of {count}", word=word, count=len(row.words))
     with contextlib.suppress(OSError):
         print(printable(f"{word}: {sentence}"), file=sys.stderr)
-
-
-def content(file: BinaryIO) -> bytes:
-    """Read a file, but not much more than a message may have."""
-    return file.read(channels.MAX_MESSAGE + 1)  # one more, so that it is seen to be too large
 
 
 def _answers(

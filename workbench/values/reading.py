@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import ml_dtypes
 import numpy as np
@@ -25,6 +25,11 @@ _PICTURES = {"png", "jpg", "jpeg", "gif", "bmp", "tif", "tiff", "webp", "ppm", "
 _TEXTS = {"csv": ",", "tsv": "\t", "txt": ""}  # and what their columns are separated by
 _LARGEST_INTEGER = 9  # made by chance
 _WORDS = "wire tensor channel stub model label batch score signal ocean river garden".split()
+
+
+def content(file: BinaryIO) -> bytes:
+    """Read a file, but not much more than a message may have."""
+    return file.read(MAX_MESSAGE + 1)  # one more, so that it is seen to be too large
 
 
 def _unheard(sentence: str) -> None:
