@@ -47,8 +47,8 @@ def predict(arguments: argparse.Namespace) -> int:
 
 def guarded(command: Callable[[], None], arguments: argparse.Namespace) -> int:
     """Run a command, and say what goes wrong in words; returns the exit status."""
+    before = places.HERE.set(places.TERMINAL)
     try:
-        places.HERE.set(places.TERMINAL)
         if sys.stdout is None:
             raise AskedWrongly(_("Standard output is closed."))
         command()
@@ -64,6 +64,8 @@ def guarded(command: Callable[[], None], arguments: argparse.Namespace) -> int:
         if statuses.nobody_reads(error):
             raise
         return _fail(f"{type(error).__name__}: {cut(str(error))}", statuses.FAILED)
+    finally:
+        places.HERE.reset(before)
 
 
 def _fail(text: str, status: int) -> int:

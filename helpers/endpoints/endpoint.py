@@ -186,8 +186,9 @@ class Endpoint:
         """Return a copy for another REST address; the headers stay within one server."""
         from urllib.parse import urlsplit  # as in _check_url
 
-        same = urlsplit(url)[:2] == urlsplit(self.rest)[:2]
-        return self.replace(rest=url, headers=self.headers if same else ())
+        moved = self.replace(rest=url, headers=())
+        same = urlsplit(moved.rest)[:2] == urlsplit(self.rest)[:2]
+        return moved.replace(headers=self.headers) if same else moved
 
     def replace(self, **changes: Any) -> "Endpoint":
         """Return a copy with some fields changed."""

@@ -129,7 +129,7 @@ class Writer:
         """Write how a channel is opened and the request sent."""
         endpoint = self.endpoint
         limits = ['("grpc.max_receive_message_length", -1)']  # gRPC's own limit is 4 MB
-        if self._past_proxies():
+        if self._past_proxies(grpc=True):
             limits.append('("grpc.enable_http_proxy", 0)')
         lines = [f"options = [{', '.join(limits)}]"]
         opened = f"grpc.insecure_channel({literals.python(endpoint.grpc)}, options)"
@@ -241,13 +241,13 @@ class Writer:
         self.files[file] = lambda: content
         return file
 
-    def _past_proxies(self) -> bool:
+    def _past_proxies(self, *, grpc: bool = False) -> bool:
         """Whether code has to say that it goes past the proxies which the environment names."""
         endpoint = self.endpoint
         host = urlsplit(endpoint.rest or f"//{endpoint.grpc}").hostname or ""
         if not (endpoint.no_proxy or is_loopback(host)):
             return False
-        if os.environ.get("grpc_proxy"):
+        if grpc and os.environ.get("grpc_proxy"):
             return True
         return bool(urllib.request.getproxies()) and not urllib.request.proxy_bypass(host)
 
