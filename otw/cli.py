@@ -306,7 +306,10 @@ def _add_explore(commands: _Commands) -> None:
         "--examples",
         metavar="FOLDER",
         default="",
-        help=_("the SavedModel's folder, whose warm-up requests are offered as example inputs"),
+        help=_(
+            "the model's folder: its warm-up requests are offered as example inputs, and its model "
+            "card is shown"
+        ),
     )
     explore.add_argument(
         "--port", type=_port, default=0, help=_("of the page (default: 8866, or a free one)")

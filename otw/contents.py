@@ -20,10 +20,9 @@ from practice.state import PracticeError
 from practice.tfserving import litert, operations, savedmodel
 from practice.tfserving.failures import Failure
 from workbench.answers import listings
-from workbench.values import warmup
+from workbench.values import modelcards, warmup
 
 _LARGEST = 2**30  # bytes of a graph or a TFLite file; what is read takes several times as many
-_DOCUMENTS = ("readme", "model_card", "model-card", "modelcard", "license")
 
 
 class Graph(NamedTuple):
@@ -106,7 +105,7 @@ def read(files: ModelFiles) -> Contents:
                 _graph(meta_graph, name, version or 0, problem)
                 for meta_graph in savedmodel.parse(path).meta_graphs
             ]
-        documents = [*_documents(files.folder), *(_documents(files.path) if files.newest else ())]
+        documents = [path.name for path in modelcards.paths(files.folder)]
     except OSError as error:
         raise PracticeError(
             _("{path} cannot be read: {why}.", path=path, why=error.strerror or error)
@@ -161,14 +160,6 @@ def _size(folder: Path) -> int:
         os.path.join(parent, name) for parent, _folders, names in os.walk(folder) for name in names
     )
     return sum(os.path.getsize(path) for path in paths if os.path.isfile(path))
-
-
-def _documents(folder: Path) -> list[str]:
-    return sorted(
-        entry.name
-        for entry in os.scandir(folder)
-        if entry.name.lower().startswith(_DOCUMENTS) and entry.is_file()
-    )
 
 
 def _examples(folder: Path) -> list[str]:

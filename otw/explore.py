@@ -42,13 +42,12 @@ def _explore_folder(arguments: argparse.Namespace) -> None:
     # Only here: an endpoint is explored also where the practice services do not work.
     from otw import serve
     from practice.state import PracticeError
-    from workbench.values import warmup
 
     try:
         files = serve.find(arguments.address)
         name = serve.name_of(files)
         with contextlib.suppress(BadInput):  # those requests cannot be read
-            if warmup.read(files.folder) and not arguments.examples:
+            if not arguments.examples and _came_along(files.folder):
                 arguments.examples = str(files.folder)
         with Stop() as stop, serve.served(stop, files, name) as own:
             _explore(own.endpoints[name], arguments)
@@ -118,17 +117,24 @@ def _examples(folder: str) -> str:
     from workbench.values import warmup  # 0.1 s
 
     try:
-        if warmup.read(folder):
+        if _came_along(folder):
             return os.path.abspath(folder)
     except BadInput as error:
         raise statuses.AskedWrongly(str(error)) from error
     raise statuses.AskedWrongly(
         _(
-            "{folder} has no example inputs: {file} is missing, or empty.",
+            "{folder} has no example inputs, for {file} is missing or empty, and no model card.",
             folder=folder,
             file=warmup.FILE,
         )
     )
+
+
+def _came_along(folder: str | os.PathLike[str]) -> bool:
+    """Whether a folder has example inputs or a model card; BadInput for broken ones."""
+    from workbench.values import modelcards, warmup  # 0.1 s
+
+    return bool(warmup.read(folder) or modelcards.read(folder))
 
 
 def _listen(port: int) -> socket.socket:

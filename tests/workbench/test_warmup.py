@@ -122,3 +122,18 @@ def test_the_explorer_says_when_they_cannot_be_read(
     explorer.wait()
     [problem] = explorer.examples.children
     assert "is no file of warm-up requests" in problem.value
+
+
+def test_a_model_card_is_shown_also_that_of_all_versions(
+    private: PrivateEndpoint, tmp_path: Path
+) -> None:
+    version = tmp_path / "3"
+    version.mkdir()
+    (tmp_path / "README.md").write_text("Flowers & <b>leaves</b>", encoding="utf-8")
+    (version / "model_card.txt").write_text("z" * 60_000, encoding="utf-8")
+    explorer = Explorer(private, examples=str(version))
+    explorer.choose("iris")
+    own, common = (card.value for card in explorer.examples.children)
+    assert own.count("z") == 50_000
+    assert "<summary>README.md</summary>" in common
+    assert "Flowers &amp; &lt;b&gt;leaves" in common

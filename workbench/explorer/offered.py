@@ -1,6 +1,7 @@
-"""Example inputs to choose from, which fill in the form below them."""
+"""What came along with a model: example inputs, which fill in the form below, and its card."""
 
 from collections.abc import Callable
+from html import escape
 from typing import Any
 
 import ipywidgets as w
@@ -9,13 +10,13 @@ from helpers.errors import BadInput
 from helpers.language import _
 from helpers.tfserving.signatures import Signature
 from workbench.code.tfserving import method
-from workbench.fields import Fields, status
-from workbench.values import warmup
+from workbench.fields import Fields, scrolling, status
+from workbench.values import modelcards, warmup
 from workbench.values.warmup import Example
 
 
 class ExampleInputs(w.VBox):
-    """A list of the requests that came with a model; nothing where none fits the form.
+    """The card and the requests that came with a model; of these, those that fit the form.
 
     Parameters
     ----------
@@ -44,7 +45,11 @@ class ExampleInputs(w.VBox):
             _("Requests that came with the model; one that is chosen fills in the form"),
             changed=self._choose,
         )
-        super().__init__()
+        self.cards = [
+            w.HTML(f"<details><summary>{escape(name)}</summary>{scrolling(escape(text))}</details>")
+            for name, text in (modelcards.read(folder) if folder else {}).items()
+        ]
+        super().__init__(self.cards)
 
     def offer(self, form: Any, signature_name: str) -> None:
         """Offer the requests that a form can take."""
@@ -57,7 +62,8 @@ class ExampleInputs(w.VBox):
         with self._fields.quiet(self.field):
             self.field.options = [(_("choose one"), None), *fitting]
             self.field.value = None
-        self.children = [self.field] if fitting else [self.problem] if self.problem.value else []
+        requests = [self.field] if fitting else [self.problem] if self.problem.value else []
+        self.children = [*self.cards, *requests]
 
     def _choose(self) -> None:
         form = self._form
