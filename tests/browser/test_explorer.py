@@ -666,8 +666,12 @@ def test_a_model_that_nobody_would_expect_is_explored(page: Page, lab: Lab, odd:
         "bfloat16 rows": "bfloat16 [1, 2]",
         "of shape: several": "float32 [1, 2, 1, 1]",
     }
+    sizes = {"int8 any": {"Shape": "1"}, "of shape: several": {"Size 2": "1", "Size 3": "1"}}
     for signature, told in forms.items():
         explorer.field("Signature").select_option(signature)
+        for label, size in sizes.get(signature, {}).items():
+            explorer.field(label).fill(size)
+            explorer.field(label).press("Tab")
         expect(explorer.told(told)).to_be_visible()
         explorer.send()
         explorer.part.locator("summary", has_text="Arrays").click()
