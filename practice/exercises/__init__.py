@@ -90,6 +90,14 @@ def expect(holds: bool, comment: str) -> None:
         raise Wrong(comment)
 
 
+def whole_number(answer: Any) -> int:
+    """Return the number that a reader gave; Wrong when it is none."""
+    try:
+        return int(answer)
+    except (TypeError, ValueError) as error:
+        raise Wrong(_("the answer is a whole number.")) from error
+
+
 def numbers(chapter: str) -> list[str]:
     """Return the exercises of a chapter, such as `04`, in their order."""
     return [f"{chapter}-{number}" for number in _checks(chapter)]

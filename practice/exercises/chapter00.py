@@ -4,18 +4,13 @@ from typing import Any
 
 from helpers.endpoints import Endpoint
 from helpers.language import _
-from practice.exercises import Check, Wrong, expect
+from practice.exercises import Check, detector, expect
 
 _DIGITS = [0, 1, 6, 7]  # on digits-07.png, all of them with a score above 0.5
 
 
 def _another_picture(digits: Any) -> None:
-    try:
-        given = sorted(int(digit) for digit in digits)
-    except (TypeError, ValueError) as error:
-        raise Wrong(
-            _("the answer is a list of digits, not {type}.", type=type(digits).__name__)
-        ) from error
+    given = sorted(detector.whole_numbers(digits))
     expect(given != [8, 9], _("these are the digits of the first picture."))
     expect(
         len(given) == len(_DIGITS),

@@ -12,7 +12,7 @@ from helpers import endpoints
 from helpers.language import _
 from helpers.serving_api import get_model_status_pb2, model_service_pb2_grpc
 from helpers.tfserving.codec import encode_predict
-from practice.exercises import Wrong, expect, run
+from practice.exercises import Wrong, expect, run, whole_number
 from practice.instance import private
 
 _LONGEST = 30.0  # seconds for a call
@@ -35,10 +35,7 @@ def _read_timeout(answer: Any) -> None:
 
 
 def _attempts(answer: Any) -> None:
-    try:
-        number = int(answer)
-    except (TypeError, ValueError) as error:
-        raise Wrong(_("the answer is a whole number.")) from error
+    number = whole_number(answer)
     expect(number >= 3, _("with {number} the call fails.", number=number))
     expect(number == 3, _("with {number} it succeeds, and with fewer, too.", number=number))
 

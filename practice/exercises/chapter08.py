@@ -15,7 +15,7 @@ from helpers.language import _
 from helpers.serving_api import predict_pb2
 from helpers.tensors import to_ndarray
 from helpers.tfserving.codec import encode_predict
-from practice.exercises import Wrong, expect, run
+from practice.exercises import Wrong, expect, run, whole_number
 
 _FLOWERS = np.array([[5.1, 3.5, 1.4, 0.2], [5.9, 3.0, 5.1, 1.8]], np.float32)
 _ROOM = 8  # calls that may be under way
@@ -37,10 +37,7 @@ def _first(answer: Any) -> None:
 def _beside(answer: Any) -> None:
     pixels = np.zeros((1, 96, 96, 1), np.float32)
     size = len(encode_predict("digits_detector", {"images": pixels}))
-    try:
-        given = int(answer)
-    except (TypeError, ValueError) as error:
-        raise Wrong(_("the answer is a whole number.")) from error
+    given = whole_number(answer)
     expect(given != size, _("that is the whole request. How much of it is the picture?"))
     expect(given != pixels.nbytes, _("that is the picture itself."))
     expect(given == size - pixels.nbytes, _("there is another number of bytes beside the picture."))

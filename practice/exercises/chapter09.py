@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from helpers import endpoints, tfserving
 from helpers.language import _
-from practice.exercises import Wrong, expect, run
+from practice.exercises import Wrong, expect, run, whole_number
 from practice.launch import DATA
 
 _SURE = 0.9
@@ -67,10 +67,7 @@ def _matrix(answer: Any) -> None:
 
 
 def _sure_and_wrong(answer: Any) -> None:
-    try:
-        given = int(answer)
-    except (TypeError, ValueError) as error:
-        raise Wrong(_("the answer is a whole number.")) from error
+    given = whole_number(answer)
     probabilities = _answers(1)
     wrong = probabilities.argmax(axis=1) != _truth()
     sure = probabilities.max(axis=1) >= _SURE
