@@ -34,7 +34,11 @@ def explore(arguments: argparse.Namespace) -> int:
     is_path = ":" not in address and os.path.basename(address) != address
     if is_path or os.path.exists(os.path.expanduser(address)):
         return terminal.guarded(lambda: _explore_folder(arguments), arguments)
-    return terminal.guarded(lambda: _explore(terminal.endpoint_of(arguments), arguments), arguments)
+    return terminal.guarded(lambda: _explore_endpoint(arguments), arguments)
+
+
+def _explore_endpoint(arguments: argparse.Namespace) -> None:
+    _explore(terminal.endpoint_of(arguments), arguments, _examples(arguments.examples))
 
 
 def _explore_folder(arguments: argparse.Namespace) -> None:
@@ -46,18 +50,18 @@ def _explore_folder(arguments: argparse.Namespace) -> None:
     try:
         files = serve.find(arguments.address)
         name = serve.name_of(files)
+        examples = _examples(arguments.examples)
         with contextlib.suppress(BadInput):  # those requests cannot be read
-            if not arguments.examples and _came_along(files.folder):
-                arguments.examples = str(files.folder)
+            if not examples and _came_along(files.folder):
+                examples = str(files.folder)
         with Stop() as stop, serve.served(stop, files, name) as own:
-            _explore(own.endpoints[name], arguments)
+            _explore(own.endpoints[name], arguments, examples)
     except PracticeError as error:
         raise CallError(" ".join(str(error).splitlines())) from error
 
 
-def _explore(endpoint: Endpoint, arguments: argparse.Namespace) -> None:
+def _explore(endpoint: Endpoint, arguments: argparse.Namespace, examples: str) -> None:
     names = [*arguments.models, *_names(arguments.config)]
-    examples = _examples(arguments.examples)
     address = arguments.address.rpartition("//")[2]
     with _listen(arguments.port) as listener, _folder() as folder, Stop() as stop:
         from otw import page  # 0.5 s
