@@ -42,7 +42,8 @@ def _print_table(report: dict[str, dict]) -> None:
         healthy = row.pop("healthy")
         problem = row.pop("problem")
         addresses = "  ".join(f"{key} {value}" for key, value in row.items() if value)
-        print(f"{name:<13}{_('is ready') if healthy else problem:<17}{addresses}".rstrip())
+        condition = _("is ready") if healthy else problem
+        print(f"{name:<13}{condition:<17}{addresses}".rstrip())
 
 
 def logs(arguments: argparse.Namespace) -> int:

@@ -233,7 +233,8 @@ class AnswerPane(w.VBox):
         for record in records:
             by_protocol.setdefault(record.protocol, []).append(record)
         targets = dict.fromkeys(record.request.target for record in records)
-        parts = [f"<p>{escape(_(' and ').join(targets))}</p>"]
+        both = _(" and ")  # between two targets
+        parts = [f"<p>{escape(both.join(targets))}</p>"]
         parts += [explain(record.error)._repr_html_() for record in records if record.error]
         if any(record.status == "cancelled" for record in records):
             words = _("Cancelled: nobody waits for the answer.")
