@@ -10,13 +10,24 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SOLUTIONS = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
 HTML = "text/html"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 
 
+@pytest.fixture(params=[*PATHS, *SOLUTIONS], ids=lambda path: f"{path.parent.name}/{path.stem}")
+def path(request: pytest.FixtureRequest) -> Path:
+    return request.param
+
+
+@pytest.fixture
+def notebook(path: Path) -> Any:
+    return nbformat.read(path, as_version=4)
+
+
 @pytest.fixture(params=PATHS, ids=lambda path: path.stem)
-def notebook(request: pytest.FixtureRequest) -> Any:
+def chapter(request: pytest.FixtureRequest) -> Any:
     return nbformat.read(request.param, as_version=4)
 
 
@@ -63,25 +74,25 @@ def test_it_says_nothing_about_the_machine_it_ran_on(notebook: Any) -> None:
     assert set(notebook.metadata) <= {"kernelspec", "language_info", "widgets"}
 
 
-def test_cells_are_short(notebook: Any) -> None:
-    for cell in code_cells(notebook):
+def test_cells_are_short(chapter: Any) -> None:
+    for cell in code_cells(chapter):
         # The script of ModelArts' manual stands there as it is printed.
         printed = cell.source.startswith("# -*- coding:utf-8 -*-")
         assert printed or len(cell.source.splitlines()) <= 14, cell.source
 
 
-def test_it_opens_and_closes_like_every_chapter(notebook: Any) -> None:
-    prose = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+def test_it_opens_and_closes_like_every_chapter(chapter: Any) -> None:
+    prose = "\n\n".join(cell.source for cell in chapter.cells if cell.cell_type == "markdown")
     assert prose.startswith("# ")
     for phrase in ("*You will learn*", "*Time:*", "*Runs:*", "In this chapter we "):
         assert phrase in prose
 
 
-def test_links_to_files_lead_somewhere(notebook: Any) -> None:
+def test_links_to_files_lead_somewhere(notebook: Any, path: Path) -> None:
     prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     for link in re.findall(r"\]\(([^)#]+)", prose):
         if not link.startswith("https://"):
-            assert (ROOT / "notebooks" / link).exists(), link
+            assert (path.parent / link).exists(), link
 
 
 def test_words_that_are_linked_stand_in_the_glossary(notebook: Any) -> None:
