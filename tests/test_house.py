@@ -13,7 +13,8 @@ ROOMS = ["otw", "workbench", "practice", "helpers", "protos"]
 # Everything that may stand at the top of the repository, and why.
 TOP = {
     "README.md": "what it is, on one page",
-    "LICENSE": "what one may do with it",
+    "LICENSE": "what one may do with the code",
+    "LICENSE-prose": "what one may do with the texts",
     "CONTRIBUTING.md": "how to take part; GitHub looks for it here",
     "Makefile": "make looks for it here",
     "pyproject.toml": "pip, ruff, mypy, pytest and import-linter look for it here",
