@@ -1,4 +1,4 @@
-"""README and docs: short where they have to be, truly linked, and README's ten lines run."""
+"""README and docs: short where they have to be, truly linked, and README's program runs."""
 
 import re
 import subprocess
