@@ -168,6 +168,8 @@ def _open(endpoint: Endpoint, kind: Any) -> Any:
     options = [
         ("grpc.max_send_message_length", MAX_MESSAGE),
         ("grpc.max_receive_message_length", MAX_MESSAGE),
+        # Else a new channel waits as long as an old one that was refused, and is not gone yet.
+        ("grpc.use_local_subchannel_pool", 1),
     ]
     host = endpoint.grpc.rpartition(":")[0]
     if endpoint.no_proxy or is_loopback(host):

@@ -60,6 +60,8 @@ class EndpointPanel(w.VBox):
         # One thread: answers arrive in the order of the questions, and never block the kernel.
         self._pool = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="panel")
         self._make_fields()
+        if profile == "practice" and endpoints.environment(kind):
+            profile = "environment"  # its addresses are the ones that `load` gives
         self._fill_profiles(profile)
         super().__init__(self._rows())
         self._load_profile(model, signature_name)
@@ -328,6 +330,8 @@ class EndpointPanel(w.VBox):
         else:
             every = endpoint.replace(signature_name="")
             signatures = tfserving.signatures(every, timeout=TIMEOUT)
+            if endpoint.grpc and endpoint.rest:
+                self._ask_over_rest(every)
         words = _(
             "answered in {milliseconds:.0f} ms", milliseconds=1000 * (time.perf_counter() - started)
         )
@@ -346,6 +350,17 @@ class EndpointPanel(w.VBox):
                 minutes=minutes,
             )
         return words
+
+    def _ask_over_rest(self, endpoint: Endpoint) -> None:
+        try:
+            tfserving.status(endpoint, timeout=TIMEOUT, protocol="rest")
+        except CallError as error:
+            words = _(
+                "Over gRPC it answers, over REST it does not. {reason} Leave the REST address "
+                "empty if you do not use it.",
+                reason=_worded(error),
+            )
+            raise type(error)(words, code=error.code, details=error.details) from error
 
     def _save(self) -> None:
         name = self.name.value.strip()

@@ -4,7 +4,9 @@ import contextlib
 import http.server
 import threading
 from collections.abc import Callable, Iterator
+from concurrent import futures
 
+import grpc
 import numpy as np
 import pytest
 
@@ -25,6 +27,7 @@ from helpers.tfserving.signatures import (
     check_inputs,
     from_signature_defs,
 )
+from practice import processes
 from tests.http_answers import http_answer
 
 IRIS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
@@ -249,6 +252,22 @@ def test_after_a_refused_connection_the_next_call_connects_anew(
     with pytest.raises(errors.ConnectionFailed):
         tfserving.status(gone)
     assert channels.channel(gone) is not before
+
+
+def test_a_service_that_was_started_meanwhile_answers_though_the_old_channel_is_kept() -> None:
+    address = f"127.0.0.1:{processes.choose_port()}"
+    iris = Endpoint("tfserving", grpc=address, model="iris")
+    kept = channels.channel(iris)  # as by a traceback, which a notebook remembers
+    with pytest.raises(errors.ConnectionFailed):
+        tfserving.status(iris)
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    server.add_insecure_port(address)
+    server.start()
+    with pytest.raises(errors.CallError) as caught:
+        tfserving.status(iris)
+    server.stop(None)
+    assert caught.value.code == "UNIMPLEMENTED"
+    assert channels.channel(iris) is not kept
 
 
 @pytest.fixture

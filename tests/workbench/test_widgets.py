@@ -171,6 +171,25 @@ def test_the_environment_is_offered_when_it_says_something(
     assert panel.endpoint == Endpoint("tfserving", grpc=endpoint.grpc, model="iris")
 
 
+def test_what_the_environment_says_is_chosen_at_the_beginning(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTW_TFSERVING_GRPC", endpoint.grpc)
+    panel = EndpointPanel("tfserving", model="iris")
+    assert panel.profile.value == "environment"
+    assert (panel.grpc.value, panel.rest.value) == (endpoint.grpc, "")
+
+
+def test_the_lamp_is_green_only_when_both_addresses_answer(panel: EndpointPanel) -> None:
+    panel.rest.value = "http://127.0.0.1:1"
+    panel.wait()
+    assert "Failed: Over gRPC it answers, over REST it does not." in panel.lamp.value
+    assert "http://127.0.0.1:1" in panel.lamp.value
+    panel.rest.value = ""
+    panel.wait()
+    assert "Ready: answered in" in panel.lamp.value
+
+
 def test_without_a_service_it_still_shows_and_says_how_to_start_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
