@@ -104,6 +104,11 @@ def to_ndarray(proto: Any, most_repeated: int = MOST_REPEATED) -> NDArray:
     >>> to_ndarray(to_tensor_proto([1.5, 2.5])).tolist()
     [1.5, 2.5]
     """
+    if not proto.dtype:
+        raise BadInput(
+            "This tensor is empty, without a type. Protobuf gives such a one for a name that a "
+            "message does not have. A response's names: sorted(response.outputs)."
+        )
     dtype = to_dtype(proto.dtype)
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:

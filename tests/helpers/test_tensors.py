@@ -258,7 +258,7 @@ def broken(content: bytes, *sizes: int, dtype: int = types_pb2.DT_FLOAT) -> tens
         (broken(b"\x021", dtype=types_pb2.DT_STRING), "2 bytes, which are not 1 texts"),
         (broken(b"\xff" * 9, dtype=types_pb2.DT_STRING), "length of a text"),
         (broken(b"", dtype=types_pb2.DT_RESOURCE), "TensorFlow's type 20"),
-        (broken(b"", dtype=types_pb2.DT_INVALID), "TensorFlow's type 0"),
+        (broken(b"", dtype=types_pb2.DT_INVALID), "for a name that a message does not have"),
         (broken(b"", dtype=999), "TensorFlow's type 999"),
     ],
 )
