@@ -3,6 +3,8 @@
 import contextlib
 import os
 import re
+import threading
+import time
 import urllib.parse
 from collections.abc import Iterator
 from typing import Any
@@ -11,12 +13,14 @@ import grpc
 import requests
 
 from helpers import endpoints
+from helpers.endpoints import Endpoint
 from helpers.language import _
 from practice import manager
 from practice.exercises import Wrong, expect, run
 from practice.instance import private
 
 _NOBODY = "http://127.0.0.1:9"
+_PATIENCE = 20.0  # seconds that two calls with a limit of 5 may take, also on a busy machine
 
 
 def _text(answer: Any) -> str:
@@ -116,6 +120,27 @@ def _whose_fault(answer: Any) -> None:
         _judge_fault(answer, url, busy.url, "the proxy's", _("the proxy refuses"))
     with private("proxy", flags=["--authenticate"]) as keeper:
         _judge_fault(answer, url, keeper.http, "the proxy's", _("the proxy asks for a password"))
+    with private("ccai") as ill:
+        ill.trouble(fail="UNAVAILABLE")
+        _judge_fault(answer, _url(ill), proxy, "the service's", _("the service itself answers 503"))
+    _judge_limit(answer, url)
+
+
+def _judge_limit(answer: Any, url: str) -> None:
+    with contextlib.ExitStack() as stack:
+        silent = stack.enter_context(private("proxy", flags=["--stall=1"]))
+        end = threading.Timer(_PATIENCE, stack.close)  # or a call without a limit waits for ever
+        end.start()
+        started = time.monotonic()
+        try:
+            _judge_fault(answer, url, silent.url, "the proxy's", _("the proxy never answers"))
+        finally:
+            end.cancel()
+            waited = time.monotonic() - started
+        expect(
+            waited < _PATIENCE,
+            _("the proxy never answers, and the function waited longer than its limit."),
+        )
 
 
 def _judge_fault(answer: Any, url: str, proxy: str, wanted: str, case: str) -> None:
@@ -123,8 +148,8 @@ def _judge_fault(answer: Any, url: str, proxy: str, wanted: str, case: str) -> N
     expect(given == wanted, _("when {case}, it says {given!r}.", case=case, given=given))
 
 
-def _url() -> str:
-    return f"{endpoints.load('ccai').rest}/cgi-bin/fcgi_py_policy"
+def _url(endpoint: Endpoint | None = None) -> str:
+    return f"{(endpoint or endpoints.load('ccai')).rest}/cgi-bin/fcgi_py_policy"
 
 
 @contextlib.contextmanager

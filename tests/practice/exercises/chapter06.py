@@ -54,6 +54,26 @@ def by_the_status(url: str, proxy: str) -> str:
     return {200: "nobody's", 407: "the proxy's"}.get(status, "the service's")
 
 
+def by_every_error_status(url: str, proxy: str) -> str:
+    try:
+        status = requests.post(url, FORM, proxies={"http": proxy}, timeout=5).status_code
+    except requests.exceptions.RequestException:
+        return "the proxy's"
+    return {200: "nobody's", 502: "the service's"}.get(status, "the proxy's")
+
+
+def by_comparing_without_a_limit(url: str, proxy: str) -> str:
+    def is_well_at_last(proxies: dict[str, Any]) -> bool:
+        try:
+            return requests.post(url, FORM, proxies=proxies).ok
+        except OSError:
+            return False
+
+    if is_well_at_last({"http": proxy}):
+        return "nobody's"
+    return "the proxy's" if is_well_at_last({}) else "the service's"
+
+
 RIGHT = {
     1: lambda: "127.0.0.0/8, LOCALHOST,::1",
     2: lambda: "http://lab%2fada:50%25%3aoff%40noon@proxy.example:3128/",
@@ -94,6 +114,8 @@ WRONG = {
     ],
     5: [
         lambda: by_the_status,
+        lambda: by_every_error_status,
+        lambda: by_comparing_without_a_limit,
         lambda: lambda url, proxy: "the proxy's",
         lambda: lambda url, proxy: "nobody's" if is_well(url, {"http": proxy}) else "the proxy's",
         lambda: "the proxy's",
