@@ -5,17 +5,24 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from helpers.endpoints import Endpoint
+from helpers.language import _
 from practice import state
-from practice.launch import Service
+from practice.launch import MODELS, Service
 from practice.ports import DEFAULT as PORTS
 from protos import official
 
 
 def _models(folder: Path) -> list[Path]:
     if not folder.is_dir():
+        advice = _("Name a folder that holds a folder for each model.")
+        if folder == MODELS:
+            advice = _(
+                "The practice services need the whole repository: clone it again, or restore "
+                "data/models."
+            )
         raise state.PracticeError(
-            f"There are no models to serve: {folder} is not a folder. The practice services need "
-            "the whole repository: clone it again, or restore data/models."
+            _("There are no models to serve: {folder} is not a folder.", folder=folder)
+            + f" {advice}"
         )
     return sorted(p.absolute() for p in folder.iterdir() if p.is_dir() and p.name[0] not in "._")
 

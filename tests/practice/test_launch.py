@@ -34,6 +34,16 @@ def test_a_slow_start_is_waited_for(
         assert tfserving.status(endpoint.replace(model="iris"))
 
 
+def test_a_missing_folder_of_one_s_own_is_not_blamed_on_the_repository(tmp_path: Path) -> None:
+    with (
+        pytest.raises(state.PracticeError) as caught,
+        practice.private("tfserving", models=tmp_path / "absent"),
+    ):
+        pass
+    assert "absent is not a folder. Name a folder that holds" in str(caught.value)
+    assert "repository" not in str(caught.value)
+
+
 def test_tensorflow_s_notes_about_a_gpu_are_no_reason(tmp_path: Path) -> None:
     own = launch.Launch(services.get("tfserving"), tmp_path, MODELS, private=True)
     own.log.write_text(
