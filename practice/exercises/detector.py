@@ -1,6 +1,7 @@
 """What the exercises of more than one chapter know of the digit detector and of its pictures."""
 
 import csv
+import socket
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,7 +54,10 @@ def whole_numbers(values: Any) -> list[int]:
 
 
 def check_client(function: Any, address: str, names: Sequence[str]) -> None:
-    """Let a reader's client look at pictures; Wrong unless it returns their digits in order."""
+    """Let a reader's client look at pictures; Wrong unless it returns their digits in order.
+
+    And unless it fails at an address where nothing listens: it may have one of its own.
+    """
     for name in names:
         returned = run(function, address, str(IMAGES / name))
         wanted = truth(name)
@@ -71,3 +75,15 @@ def check_client(function: Any, address: str, names: Sequence[str]) -> None:
             given == wanted,
             _("for {name} the digits are right, but not from left to right.", name=name),
         )
+    with socket.socket() as silent:  # bound, so that nobody else begins to listen there
+        silent.bind(("127.0.0.1", 0))
+        host, _colon, _port = address.rpartition(":")
+        elsewhere = f"{host}:{silent.getsockname()[1]}"
+        try:
+            given = whole_numbers(function(elsewhere, str(IMAGES / names[0])))
+        except Exception:  # whatever it raises, it has used the address
+            return
+    expect(
+        given != truth(names[0]),
+        _("it found the digits without a service at its address. Does it use `address`?"),
+    )

@@ -44,6 +44,10 @@ def detect_with_the_helper(address: str, path: str) -> list[int]:
     return [int(digit) for _, digit in sorted(sure)]
 
 
+def elsewhere(_address: str, path: str) -> list[int]:
+    return detect_with_the_helper(endpoints.load("tfserving").grpc, path)
+
+
 def unsorted(address: str, path: str) -> list[int]:
     return sorted(detect_with_the_helper(address, path))
 
@@ -73,5 +77,11 @@ WRONG = {
         lambda: "the service",
     ],
     4: [lambda: "digits-05.png", lambda: "digits-10.png", lambda: 9],
-    5: [lambda: unsorted, lambda: with_a_wrong_name, lambda: [6, 4, 0], lambda: lambda *_: []],
+    5: [
+        lambda: elsewhere,
+        lambda: unsorted,
+        lambda: with_a_wrong_name,
+        lambda: [6, 4, 0],
+        lambda: lambda *_: [],
+    ],
 }
