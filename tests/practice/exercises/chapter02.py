@@ -1,6 +1,5 @@
 """Answers to the exercises of chapter 02."""
 
-import hashlib
 import shlex
 import uuid
 from typing import Any
@@ -48,6 +47,16 @@ def as_words(text: str) -> list[str]:
     return shlex.split(text)
 
 
+def signed(date: str = "20200101T120000Z", altered: bytes = b"3") -> requests.Response:
+    endpoint = endpoints.load("modelarts", "practice-signature")
+    headers = {"X-Sdk-Date": date} if date else {}
+    request = requests.Request("POST", endpoint.rest, json={"a": 3}, headers=headers).prepare()
+    modelarts.sign(request, endpoint.user, endpoint.password)
+    request.body = request.body.replace(b"3", altered)
+    with requests.Session() as session:
+        return session.send(request, verify=endpoint.ca_file, timeout=10)
+
+
 def with_the_helper(account: Any, url: str, ca_file: str, flowers: Any) -> Any:
     endpoint = endpoints.Endpoint("modelarts", rest=url, ca_file=ca_file, **account)
     results = modelarts.infer_json(endpoint, {"data": rows(flowers)})["data"]["resp_data"]
@@ -57,6 +66,10 @@ def with_the_helper(account: Any, url: str, ca_file: str, flowers: Any) -> Any:
 def unchecked(account: Any, url: str, ca_file: str, flowers: Any) -> Any:
     trusted = endpoints.load("modelarts").ca_file
     return with_the_helper(account, url, trusted, flowers)
+
+
+def trusting_nobody(account: Any, url: str, ca_file: str, flowers: Any) -> Any:
+    return requests.get(url, verify=requests.certs.where(), timeout=10)
 
 
 def backwards(account: Any, url: str, ca_file: str, flowers: Any) -> Any:
@@ -74,7 +87,7 @@ def without_a_token(account: Any, url: str, ca_file: str, flowers: Any) -> Any:
 
 RIGHT = {
     1: lambda: answer(TWO[::-1], str(uuid.UUID(int=7)).upper()),
-    2: lambda: hashlib.sha256(b"").digest(),
+    2: signed,
     3: lambda: as_words(command(checked())),
     4: lambda: " apig.0303 ",
     5: lambda: with_the_helper,
@@ -89,9 +102,11 @@ WRONG = {
         lambda: "Iris-setosa",
     ],
     2: [
-        lambda: hashlib.sha256(b"{}").hexdigest(),
-        lambda: hashlib.md5(b"", usedforsecurity=False).hexdigest(),
-        lambda: b"",
+        lambda: signed("20200101T000000Z"),
+        lambda: signed("", altered=b"4"),
+        lambda: signed("yesterday").json()["error_msg"],
+        lambda: "verify aksk signature fail, AK access failed to reach the limit,forbidden",
+        lambda: 401,
     ],
     3: [
         lambda: command("-sk"),
@@ -111,6 +126,7 @@ WRONG = {
     ],
     5: [
         lambda: unchecked,
+        lambda: trusting_nobody,
         lambda: backwards,
         lambda: as_text,
         lambda: without_a_token,
