@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 import os
 import secrets
 import shutil
@@ -13,6 +14,7 @@ import threading
 import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import filelock
 
@@ -20,7 +22,7 @@ from helpers.endpoints import Endpoint
 from helpers.errors import BadInput, CallError
 from helpers.interrupts import Stop
 from helpers.language import _
-from otw import statuses, terminal
+from otw import kernel, statuses, terminal
 
 HOST = "127.0.0.1"
 PORT = 8866
@@ -64,24 +66,29 @@ def _explore(endpoint: Endpoint, arguments: argparse.Namespace, examples: str) -
     names = [*arguments.models, *_names(arguments.config)]
     address = arguments.address.rpartition("//")[2]
     with _listen(arguments.port) as listener, _folder() as folder, Stop() as stop:
-        from otw import page  # 0.5 s
-
         token = secrets.token_hex(24)
-        title = _("Explorer · {address}", address=address)
-        notebook = page.notebook(title, endpoint, names, arguments.timeout, examples)
-        os.environ.update(page.environment(folder) | page.secrets(endpoint))
-        voila = page.voila(notebook, folder, token)
-
-        def ready() -> None:
+        os.environ.update(kernel.environment(endpoint, folder))
+        with kernel.started() as started:
             url = f"http://{HOST}:{listener.getsockname()[1]}/?token={token}"
             print(_("The explorer of {address} is at", address=address))
             print(f"  {url}")
             print(_("Ctrl-C ends it."), flush=True)
             if arguments.browser:
-                _open(url, folder)
-
-        asyncio.run(page.serve(voila, listener, ready, stop))
+                _open(url, folder)  # it waits until the page is there
+            page = _page()
+            title = _("Explorer · {address}", address=address)
+            notebook = page.notebook(title, endpoint, names, arguments.timeout, examples)
+            asyncio.run(page.serve(page.voila(notebook, folder, token, started), listener, stop))
     print("\n" + _("The explorer of {address} has ended.", address=address))
+
+
+def _page() -> ModuleType:
+    """Import the page's server."""
+    gc.disable()  # it looks through all that is imported, again and again: 0.1 s
+    from otw import page  # 0.5 s
+
+    gc.enable()
+    return page
 
 
 @contextlib.contextmanager

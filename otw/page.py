@@ -1,19 +1,22 @@
 """The page of `otw explore`: what Voila runs, what it may do, and where it keeps its files."""
 
 import asyncio
+import io
 import logging
 import os
 import signal
 import socket
+import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import nbformat
 import tornado.web
 from jupyter_core.utils import ensure_async
 from jupyter_server.log import log_request
+from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
 from tornado.httpserver import HTTPServer
 from traitlets.config import Config
 from voila.app import Voila
@@ -21,10 +24,9 @@ from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
 from voila.tornado.handler import TornadoVoilaHandler
 
 from helpers.channels import MAX_MESSAGE
-from helpers.endpoints import Endpoint, headers
-from otw.terminal import PASSWORD
+from helpers.endpoints import Endpoint
+from otw.kernel import VARIABLES
 
-_VARIABLES = {"password": PASSWORD, "token": "OTW_MODELARTS_TOKEN"}
 # Bytes of a file on its way from the browser: more than a message, so that a form can still say
 # that it is too large.
 MAX_UPLOAD = 2 * MAX_MESSAGE
@@ -40,7 +42,8 @@ def notebook(
     title: str, endpoint: Endpoint, names: Sequence[str], timeout: float, examples: str = ""
 ) -> nbformat.NotebookNode:
     """Make the notebook that shows the explorer; the password stays in the environment."""
-    code = f"""%load_ext workbench
+    code = f"""%load_ext ipywidgets
+%load_ext workbench
 import os
 from helpers.endpoints import Endpoint, headers
 from helpers.errors import places
@@ -57,29 +60,16 @@ Explorer({_as_code(endpoint)}, names={list(names)!r}, timeout={timeout!r}, examp
 def _as_code(endpoint: Endpoint) -> str:
     if endpoint.public().keys() <= {"kind", "grpc", "rest", "models"}:
         return repr(endpoint.grpc or endpoint.rest)  # a profile may know more of it by then
-    secret = [field for field in _VARIABLES if getattr(endpoint, field)]
-    read = ", ".join(f"{field}=os.environ[{_VARIABLES[field]!r}]" for field in secret)
+    secret = [field for field in VARIABLES if getattr(endpoint, field)]
+    read = ", ".join(f"{field}=os.environ[{VARIABLES[field]!r}]" for field in secret)
     return f"{endpoint!r}.replace({read})"
 
 
-def secrets(endpoint: Endpoint) -> dict[str, str]:
-    """Return the environment that has an endpoint's secrets, as its notebook reads them."""
-    values = {name: getattr(endpoint, field) for field, name in _VARIABLES.items()}
-    public = endpoint.public().get("headers", {})
-    given = dict(endpoint.headers).items()
-    values |= {headers.variable(name): value for name, value in given if public[name] != value}
-    return {name: value for name, value in values.items() if value}
-
-
-def environment(folder: Path) -> dict[str, str]:
-    """Return variables that keep what Jupyter and IPython write in this folder."""
-    own = {name: str(folder / name) for name in ("JUPYTER_DATA_DIR", "IPYTHONDIR")}
-    # The kernel works where the command was started, but imports nothing from there.
-    return own | {"PYTHONSAFEPATH": "1"}
-
-
-def voila(notebook: nbformat.NotebookNode, folder: Path, token: str) -> Voila:
-    """Make a Voila that shows a notebook to whoever has the token."""
+def voila(
+    notebook: nbformat.NotebookNode, folder: Path, token: str, started: subprocess.Popen[bytes]
+) -> Voila:
+    """Make a Voila that shows a notebook, in a kernel that `started`, to whoever has the token."""
+    _Kernel.started = started
     path = folder / "explorer.ipynb"
     nbformat.write(notebook, path)
     made = _Voila.instance(config=_config(path, token))
@@ -127,6 +117,26 @@ class _Page(TornadoVoilaHandler):
         return self.kernel in kernels and await ensure_async(kernels.is_alive(self.kernel))
 
 
+class _Kernel(ServerKernelManager):
+    """A kernel: the first one has been started already."""
+
+    started: ClassVar[subprocess.Popen[bytes] | None] = None
+
+    async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
+        started = type(self).started
+        type(self).started = None
+        if started is None or started.poll() is not None:
+            await super()._async_launch_kernel(kernel_cmd, **options)
+            return
+        provisioner: Any = self.provisioner
+        provisioner.process = started
+        provisioner.pid = started.pid
+        if hasattr(os, "getpgid"):
+            provisioner.pgid = os.getpgid(started.pid)
+        with started.stdin or io.BytesIO() as stdin:
+            stdin.write(f"{self.connection_file}\n".encode())
+
+
 class _Voila(Voila):
     """Voila in an event loop that is not its own, with a page that stays."""
 
@@ -159,15 +169,17 @@ def _config(path: Path, token: str) -> Config:
             "tornado_settings": tornado,
         },
         VoilaExecutor={"allow_errors": True},  # they are shown as cards
-        MappingKernelManager={"cull_idle_timeout": IDLE, "cull_interval": max(1, IDLE // 4)},
+        MappingKernelManager={
+            "kernel_manager_class": f"{__name__}.{_Kernel.__name__}",
+            "cull_idle_timeout": IDLE,
+            "cull_interval": max(1, IDLE // 4),
+        },
         # A kernel that was started again would know of no explorer.
         KernelManager={"transport_encryption": "auto", "autorestart": False},
     )
 
 
-async def serve(
-    voila: Voila, listener: socket.socket, ready: Callable[[], None], stop: threading.Event
-) -> None:
+async def serve(voila: Voila, listener: socket.socket, stop: threading.Event) -> None:
     """Serve the page, and end its kernels when it is told to stop.
 
     Parameters
@@ -175,8 +187,6 @@ async def serve(
     voila : Voila
     listener : socket
         Whoever can connect to it, and has the token, can use the page.
-    ready : callable
-        Called when the page can be opened.
     stop : threading.Event
     """
     voila.start()
@@ -184,7 +194,6 @@ async def serve(
     listener.setblocking(False)
     server.add_socket(listener)
     try:
-        ready()
         while not stop.is_set():
             await asyncio.sleep(0.2)  # on Windows, a signal is seen only when the loop turns
     finally:

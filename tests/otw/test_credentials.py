@@ -11,7 +11,7 @@ import pytest
 from helpers import channels, endpoints, modelarts
 from helpers.endpoints import Endpoint, profiles
 from helpers.errors import places
-from otw import page
+from otw import kernel, page
 from otw.cli import main
 from practice import manager
 from tests.fronts import TOKEN, Front, grpc_front, rest_front
@@ -246,10 +246,10 @@ def test_the_pages_explorer_calls_modelarts_with_the_token(
     token = modelarts.get_token(no_practice).value
     ready = Endpoint("modelarts", rest=no_practice.rest, ca_file=no_practice.ca_file, token=token)
     notebook = page.notebook("title", ready, [], 10.0)
-    for name, value in page.secrets(ready).items():
+    for name, value in kernel.secrets(ready).items():
         monkeypatch.setenv(name, value)
     names: dict[str, Any] = {}
-    code = notebook.cells[0]["source"].partition("\n")[2]  # without the magic
+    code = notebook.cells[0]["source"].partition("workbench\n")[2]  # without the magic
     exec(code.replace("\nExplorer(", "\nexplorer = Explorer("), names)
     explorer = names["explorer"]
     try:
@@ -283,6 +283,6 @@ def test_the_page_has_its_secrets_in_the_environment_only() -> None:
     )
     notebook = page.notebook("title", endpoint, [], 10.0)
     assert "s3cr3t" not in str(notebook)
-    environment = page.secrets(endpoint)
+    environment = kernel.secrets(endpoint)
     assert environment == {"OTW_MODELARTS_TOKEN": "s3cr3t", "OTW_HEADER_X_KEY": "s3cr3t"}
     assert "headers={'X-Key': '${OTW_HEADER_X_KEY}', 'X-Team': '${TEAM}'}" in str(notebook.cells)

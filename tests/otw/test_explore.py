@@ -165,6 +165,15 @@ def test_the_next_one_removes_what_a_killed_one_left(start: Callable[..., Page])
     assert beside.http.get(beside.url, timeout=60).status_code == 200
 
 
+def test_the_kernel_starts_with_it_and_ends_with_it_however_it_ends(
+    start: Callable[..., Page],
+) -> None:
+    page = start("127.0.0.1:1")
+    [kernel] = page.kernels()
+    page.process.kill()  # while it loads
+    kernel.wait(timeout=60)
+
+
 @unix
 def test_a_signal_while_the_page_is_made_leaves_nothing_either(start: Callable[..., Page]) -> None:
     page = start("127.0.0.1:1")
@@ -256,8 +265,7 @@ def test_an_address_where_nobody_listens_is_explained_on_the_page(page: Page) ->
 
 
 def test_an_error_is_a_card_and_no_traceback(start: Callable[..., Page]) -> None:
-    page = start("127.0.0.1:1")
-    (page.folder / "work").rename(page.folder / "moved")  # where the kernel is to work
+    page = start("127.0.0.1:1", first="import os; os.getcwd = lambda: 'gone'; ")
     text = page.open()
     assert "otw-explanation" in text
     assert "FileNotFoundError" in text
