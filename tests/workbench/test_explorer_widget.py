@@ -203,7 +203,9 @@ def test_random_values_follow_their_size_and_seed(explorer: Explorer) -> None:
     explorer.choose("iris")
     editor = explorer.form.editors["features"]
     assert editor.source.value == editors.RANDOM
-    [count], seed = editor.sizes, editor.seed
+    [count] = editor.sizes
+    seed = explorer.form.seed
+    assert seed in explorer.form.children
     count.value = 5
     explorer.wait()
     assert "float32 [5, 4]" in editor.status.value

@@ -49,6 +49,8 @@ class Editor(w.VBox):
         Called without arguments after each change.
     optional : bool
         Whether the input can be left out.
+    seed : int
+        Of random values.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Editor(w.VBox):
         changed: Callable[[], object],
         *,
         optional: bool = False,
+        seed: int = 0,
     ) -> None:
         self.name = name
         self.spec = spec
@@ -66,6 +69,7 @@ class Editor(w.VBox):
         self.preprocessing: PreprocessingFields | None = None
         self.sizes: list[Any] = []  # of random values, or the field of their shape
         self.range: w.Text | None = None  # of random numbers
+        self._seed = seed
         self._field = fields
         self._changed = changed
         self._from_cell: Any = None
@@ -149,6 +153,11 @@ class Editor(w.VBox):
         self.source.value = RANDOM
         for field in self.sizes:
             field.value = field.value or ("1" if self.spec.shape is None else _SOME)
+
+    def sow(self, seed: int) -> None:
+        """Make other random values, if random ones are chosen."""
+        self._seed = seed
+        self._changes += 1  # what it is part of knows
 
     def fill_again(self, array: NDArray | None) -> None:
         """Take what was sent before: as text, where it is short and reads as the same."""
@@ -247,7 +256,7 @@ class Editor(w.VBox):
         else:
             _check_sizes(self.name, self.spec, sizes)
         bounds = _range(self.range.value, self.spec) if self.range else None
-        return values.at_random(self.spec, sizes, self.seed.value, bounds)
+        return values.at_random(self.spec, sizes, self._seed, bounds)
 
     def _note(self, sentence: str) -> None:
         self._notes[sentence] = None
@@ -345,13 +354,11 @@ class Editor(w.VBox):
                 )
                 for axis in values.ask_sizes(self.spec)
             ]
-        tooltip = _("The same seed gives the same numbers")
-        self.seed = field(w.BoundedIntText, _("Seed"), tooltip, max=2**31)
         if bounds := values.usual_bounds(self.spec.dtype):
             tooltip = _("The least and the largest number, such as -1..1")
             usual = f"{bounds[0]:g}..{bounds[1]:g}"
             self.range = field(w.Text, _("Range"), tooltip, value=usual)
-        return [*self.sizes, self.seed, *filter(None, [self.range])]
+        return [*self.sizes, *filter(None, [self.range])]
 
     def _touched(self) -> None:
         self._changes += 1
@@ -368,7 +375,9 @@ def examples_field(field: Callable[..., Any]) -> Any:
     )
 
 
-def untouched(name: str, spec: TensorSpec, *, optional: bool = False) -> NDArray | None:
+def untouched(
+    name: str, spec: TensorSpec, *, optional: bool = False, seed: int = 0
+) -> NDArray | None:
     """Return what an editor gives that nobody has touched, without making one.
 
     Raises
@@ -391,7 +400,7 @@ def untouched(name: str, spec: TensorSpec, *, optional: bool = False) -> NDArray
             _shape(name, "")
         sizes = [_usual_size(spec, axis) for axis in values.ask_sizes(spec)]
         _check_sizes(name, spec, sizes)
-        return values.at_random(spec, sizes)
+        return values.at_random(spec, sizes, seed)
     return values.from_text(name, "", spec, texts=choices.EXAMPLES if usual == EXAMPLES else "")
 
 

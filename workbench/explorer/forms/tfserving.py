@@ -15,7 +15,7 @@ from helpers.language import _
 from workbench import timing
 from workbench.code.tfserving import TfServingWriter, method, not_in_json
 from workbench.explorer.calls import Request
-from workbench.explorer.editors import Editor, examples_field, untouched
+from workbench.explorer.editors import RANDOM, Editor, examples_field, untouched
 from workbench.explorer.forms.form import Form
 from workbench.fields import version_text
 from workbench.values import examples
@@ -47,11 +47,20 @@ class PredictForm(SignatureForm):
         super().make()
         self.editors = _Editors(self._editor)
         self._untouched: dict[str, NDArray | None] = {}
+        self._editors: list[Editor] = []  # that are shown
+        self._children: tuple = ()
         self.per_call = self.field(
             w.BoundedIntText,
             _("Examples a call"),
             _("0 sends all of them in one call"),
             max=1_000_000,
+        )
+        self.seed = self._fields(
+            w.BoundedIntText,
+            _("Seed"),
+            _("The same seed gives the same random numbers"),
+            changed=self._sow,
+            max=2**31,
         )
         names = list(self.signature.inputs)
         self._pages = [names[start : start + _PAGE] for start in range(0, len(names), _PAGE)]
@@ -89,6 +98,7 @@ class PredictForm(SignatureForm):
 
     def check(self) -> bool:
         """Show beside each input whether it fits; returns whether all do."""
+        self._show_fields()
         fit = [editor.check() for editor in list(self.editors.values())]
         return super().check() and all(fit)
 
@@ -115,20 +125,36 @@ class PredictForm(SignatureForm):
     def _editor(self, name: str) -> Editor:
         optional = name in self.signature.optional
         spec = self.signature.inputs[name]
-        return Editor(name, spec, self._fields, self._changed, optional=optional)
+        seed = self.seed.value
+        return Editor(name, spec, self._fields, self._changed, optional=optional, seed=seed)
 
     def _show_page(self) -> None:
+        self._editors = [self.editors[name] for name in self.page.value or []]
+        self._show_fields()
+
+    def _show_fields(self) -> None:
+        """Show the inputs of a page, and what there is for all of them."""
         first = [self.page, self.status] if len(self._pages) > 1 else []
+        is_random = any(editor.source.value == RANDOM for editor in self._editors)
         batched = any(map(is_batched, self.signature.inputs.values()))
-        last = [self.per_call, self.timeout] if batched else [self.timeout]
-        self.children = [*first, *(self.editors[name] for name in self.page.value or []), *last]
+        last = [*([self.seed] if is_random else []), *([self.per_call] if batched else [])]
+        children = (*first, *self._editors, *last, self.timeout)
+        if children != self._children:
+            self.children = self._children = children
+
+    def _sow(self) -> None:
+        for editor in self.editors.values():
+            editor.sow(self.seed.value)
+        self._untouched = {}
+        self._changed()
 
     def _read(self, name: str) -> NDArray | None:
         if name in self.editors:
             return self.editors[name].read()
         if name not in self._untouched:
             optional = name in self.signature.optional
-            value = untouched(name, self.signature.inputs[name], optional=optional)
+            spec = self.signature.inputs[name]
+            value = untouched(name, spec, optional=optional, seed=self.seed.value)
             self._untouched[name] = value
         return self._untouched[name]
 
