@@ -28,10 +28,18 @@ def _signature(signed: Any) -> None:
     expect(given != wanted.lower(), _("the sum is right, but its letters are small."))
     plain = "&".join(f"{name}={value}" for name, value in _FIELDS.items()) + f"&app_key={_KEY}"
     expect(
-        given.upper() != hashlib.md5(plain.encode(), usedforsecurity=False).hexdigest().upper(),
+        given.upper() != _sum(plain),
         _("this is the sum of the fields as they are, not as a form writes them."),
     )
+    expect(
+        given.upper() != _sum(plain.replace(" ", "%20")),
+        _("a form writes a space in another way. Section 2 shows it."),
+    )
     expect(given == wanted, _("this is the sum of something else. Print what goes into `md5`."))
+
+
+def _sum(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest().upper()
 
 
 def _health(bodies: Any) -> None:

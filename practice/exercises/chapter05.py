@@ -67,6 +67,10 @@ def _metadata(metadata: Any) -> None:
     with grpc.secure_channel(endpoint.grpc, credentials) as channel:
         stub = inference_service_pb2_grpc.InferenceStub(channel)
         try:
+            expect(
+                all(name == name.lower() for name, _value in metadata),
+                _("gRPC wants the names in metadata in small letters."),
+            )
             stub.HealthCheck(messages.Empty(), timeout=15, metadata=tuple(metadata))
         except (TypeError, ValueError) as error:
             raise Wrong(_("gRPC does not take this as metadata: pairs of texts.")) from error
