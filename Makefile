@@ -24,7 +24,7 @@ OR_SAY := $(if $(WHEELS),|| { echo "The packages cannot be installed from the fo
     "($$($(PYTHON) --version)): make wheelhouse WHEELS=folder"; exit 1; })
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-all tensorflow test-tensorflow test-browser pythons fuzz nightly newman wheelhouse notebooks protos lint bench bench-check chaos soak quality lock clean
+.PHONY: help lab student test test-all tensorflow test-tensorflow test-browser pythons fuzz nightly newman wheelhouse notebooks protos lint bench bench-check chaos soak quality lock clean
 
 help:  ## list these targets
 	@$(PYTHON) -c "import re; [print(f'  make {m[1]:<12} {m[2]}') for m in re.finditer(r'^([a-z-]+):.*?## (.*)$$', open('Makefile', encoding='utf-8').read(), re.M)]"
@@ -44,6 +44,9 @@ $(WITH)%: requirements/%.txt $(STAMP)
 
 lab: $(STAMP)  ## install if needed, start the practice services, open JupyterLab (ARGS="--no-browser" and the like go to JupyterLab)
 	$(BIN)/otw lab $(ARGS)
+
+student: $(STAMP)  ## write build/student, or DIR=folder: what students get, without solutions; in a folder where one has worked, their answers stay
+	$(PY) -m tests.course.student $(if $(DIR),"$(DIR)")
 
 test: $(WITH)test  ## see that all works here: every notebook, the calls, each service once; 3 minutes
 	$(PYTEST) $(ARGS)

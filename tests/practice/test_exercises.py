@@ -13,13 +13,13 @@ import pytest
 from helpers.errors import BadInput
 from practice import check, exercises, manager
 from practice.launch import ROOT
+from tests.course import exercises as course
 
 NOTEBOOKS = ROOT / "notebooks"
 CHAPTERS = sorted(
     path.stem.removeprefix("chapter")
     for path in Path(exercises.__path__[0]).glob("chapter[0-9][0-9].py")
 )
-_NUMBERED = re.compile(r'check\("(\d\d-\d)", (\w+)\)')
 
 
 def answers(chapter: str) -> ModuleType:
@@ -67,14 +67,13 @@ def test_each_exercise_has_an_answer_of_another_form_and_three_wrong_ones(chapte
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_a_chapter_and_its_solutions_have_all_exercises_of_their_number(chapter: str) -> None:
     (path,) = NOTEBOOKS.glob(f"{chapter}-*.ipynb")
-    cells = [cell.source for cell in nbformat.read(path, 4).cells]
-    checks = {match[1]: cell for cell in cells if (match := _NUMBERED.search(cell))}
-    assert list(checks) == exercises.numbers(chapter)
-    for cell in checks.values():
-        assert re.match(r"(\w+) = \.\.\.\n", cell), cell
-    solved = nbformat.read(NOTEBOOKS / "solutions" / path.name, 4)
-    code = "\n".join(cell.source for cell in solved.cells)
-    assert [name for name, _ in _NUMBERED.findall(code)] == exercises.numbers(chapter)
+    cells = course.exercises(nbformat.read(path, 4))
+    assert list(cells) == exercises.numbers(chapter)
+    for number, cell in cells.items():
+        assert re.fullmatch(rf'(\w+) = \.\.\.\n\ncheck\("{number}", \1\)', cell.source), cell.source
+    solved = course.solutions(nbformat.read(NOTEBOOKS / "solutions" / path.name, 4))
+    assert list(solved) == exercises.numbers(chapter)
+    assert all(solved.values())
 
 
 def test_what_is_no_exercise_is_said() -> None:
