@@ -3,9 +3,11 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from practice import manager
 from tests import tables
@@ -13,8 +15,9 @@ from tests import tables
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").glob("**/*.md"))
-MORE = ["CONTRIBUTING.md", "data/README.md", "data/postman/README.md", "protos/README.md"]
-PAGES = [README, *(ROOT / name for name in MORE), *DOCS]
+MORE = ["CONTRIBUTING.md", "CHANGELOG.md", "CODE_OF_CONDUCT.md"]
+FOLDERS = ["data/README.md", "data/postman/README.md", "protos/README.md"]
+PAGES = [README, *(ROOT / name for name in MORE + FOLDERS), *DOCS]
 
 
 @pytest.fixture(params=PAGES, ids=lambda path: path.stem)
@@ -58,6 +61,16 @@ def test_the_index_lists_every_page() -> None:
         below = {f"{page.parent.name}/index.md" for page in index.parent.glob("*/index.md")}
         assert beside | below <= set(links(index))
     assert "docs/index.md" in links(README)
+
+
+def test_the_version_is_the_same_in_all_places() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert citation["version"] == version
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert re.search(
+        rf"^## \[{re.escape(version)}\] - \d{{4}}-|^It will be {version},", changelog, re.M
+    )
 
 
 def test_it_says_nothing_about_the_machine_it_was_written_on(page: Path) -> None:
