@@ -9,6 +9,7 @@ FILES = {
     "pythons": ROOT / "README.md",
     "quality": ROOT / "docs" / "practice-services.md",
     "soak": ROOT / "docs" / "measured.md",
+    "times": ROOT / "docs" / "teaching" / "syllabus.md",
 }
 
 
