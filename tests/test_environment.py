@@ -1,6 +1,7 @@
 """The ways to install agree: pyproject.toml, environment.yml, the lock, the Makefile."""
 
 import importlib.metadata
+import json
 import re
 import subprocess
 import sys
@@ -22,7 +23,7 @@ LOCKS = {
     for path in (ROOT / "requirements.txt", *(ROOT / "requirements").glob("*.txt"))
 }
 GROUPS = PROJECT["dependency-groups"]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("**/*.md")]
 
 
 def bounds(lines: list[str]) -> set[tuple[str, str, str]]:
@@ -133,6 +134,32 @@ def test_the_workflow_runs_the_same_commands_on_three_systems_and_all_pythons() 
         assert re.search(rf"^{target}:", makefile, re.M)
         for variable in variables:
             assert re.search(rf"^{variable.partition('=')[0]} *\?=", makefile, re.M), variable
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="make is for POSIX systems")
+def test_binder_and_the_dev_container_install_the_lock_on_a_python_that_the_project_takes() -> None:
+    wanted = SpecifierSet(PROJECT["project"]["requires-python"])
+    text = (ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8")
+    container = json.loads(re.sub(r"^//.*", "", text, flags=re.M))
+    # What the published schema of the format calls these, and no more.
+    assert container.keys() == {"name", "image", "postCreateCommand", "customizations"}
+    assert wanted.contains(container["image"].partition("python:")[2])
+    stamp = container["postCreateCommand"].removeprefix("make ")
+    shown = subprocess.run(
+        ["make", "--dry-run", "--always-make", stamp],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "--no-deps --require-hashes -r requirements.txt" in shown
+
+    runtime = (ROOT / "binder" / "runtime.txt").read_text(encoding="utf-8").strip()
+    assert wanted.contains(runtime.removeprefix("python-"))
+    install = (ROOT / "binder" / "postBuild").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for words in re.findall(r"-m pip install (.+)$", readme, re.M):
+        assert f"-m pip install --no-cache-dir {words}" in install
 
 
 def test_every_module_is_imported_where_there_is_nothing_of_unix() -> None:

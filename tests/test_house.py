@@ -36,6 +36,8 @@ TOP = {
     "tests": "the tests, in the folders of the house",
     ".ci": "what CI runs",
     ".github": "GitHub looks for workflows here",
+    ".devcontainer": "VS Code and Codespaces look for it here",
+    "binder": "Binder looks for it here",
     ".gitignore": "git looks for it here",
     ".jupyter": "how `otw lab` sets JupyterLab",
 }
