@@ -8,11 +8,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import ipywidgets as w
+import numpy as np
 
 from helpers.endpoints import Endpoint
 from helpers.errors import CallError
 from helpers.language import _
 from practice.instance import PrivateEndpoint
+from practice.state import PracticeError
 
 CALLS = 25  # for each of the two bars
 
@@ -61,9 +63,13 @@ class FaultDial(w.VBox):
 
     def measure(self) -> None:
         """Make the calls, without and with retries, and draw what came of it."""
-        self.words.value = _("Calling ...")
         share = self.rate.value / 100
-        self.service.trouble(fail="UNAVAILABLE", rate=share)
+        try:
+            self.service.trouble(fail="UNAVAILABLE", rate=share)
+        except PracticeError as error:
+            self.words.value = html.escape(str(error))  # a slider moved by hand shows no exception
+            raise
+        self.words.value = _("Calling ...")
         self.without = self._measured(self.service)
         self.with_retries = self._measured(self.service.replace(retries=4))
         self.service.trouble()
@@ -99,11 +105,17 @@ class FaultDial(w.VBox):
         shares, latencies = figure.subplots(1, 2)
         names = [_("without retries"), _("with retries")]
         bars = (self.without, self.with_retries)
-        shares.bar(names, [100 * bar.succeeded for bar in bars], color=["#d55e00", "#0072b2"])
+        colours = ["#d55e00", "#0072b2"]
+        shares.bar(names, [100 * bar.succeeded for bar in bars], color=colours)
         shares.set(title=_("success"), ylabel=_("calls that succeeded, in %"), ylim=(0, 105))
         milliseconds = [[1000 * seconds for seconds in bar.times] for bar in bars]
-        latencies.boxplot(milliseconds, tick_labels=names)
+        for place, times in enumerate(milliseconds):
+            across = np.linspace(place - 0.2, place + 0.2, len(times))
+            latencies.plot(across, times, "o", color=colours[place], alpha=0.5)
         latencies.set(
+            xticks=[0, 1],
+            xticklabels=names,
+            xlim=(-0.5, 1.5),
             title=_("latency of the calls that succeeded"),
             ylabel=_("milliseconds"),
             yscale="log" if any(milliseconds) else "linear",

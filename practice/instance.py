@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 from helpers.endpoints import Endpoint
+from helpers.language import _
 from practice import launch, manager, processes, services, state
 from practice.host import trouble
 from practice.launch import MODELS
@@ -46,8 +47,12 @@ class PrivateEndpoint(Endpoint):
         Raises
         ------
         PracticeError
-            For a fault that there is not.
+            For a fault that there is not, and when the service has ended.
         """
+        if not self._own.folder.exists():
+            raise state.PracticeError(
+                _("This private service has ended. Run the cell that starts it again.")
+            )
         try:
             wanted = trouble.Trouble(**faults) if faults else trouble.Trouble(rate=0.0)
         except TypeError as error:

@@ -10,6 +10,7 @@ from helpers import tfserving
 from helpers.endpoints import Endpoint
 from practice import dial
 from practice.dial import FaultDial
+from practice.state import PracticeError
 
 
 def call(endpoint: Endpoint) -> None:
@@ -51,6 +52,15 @@ def test_at_the_end_of_the_dial_nothing_succeeds(
 def test_after_a_turn_the_service_is_well_again(turned: FaultDial) -> None:
     turned.rate.value = 50
     call(turned.service)
+
+
+def test_when_its_service_has_ended_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dial, "CALLS", 2)
+    with practice.private("tfserving") as service:
+        turned = FaultDial(service, call, rate=0)
+    with pytest.raises(PracticeError, match="This private service has ended. Run the cell"):
+        turned.rate.value = 10
+    assert "This private service has ended" in turned.words.value
 
 
 def test_its_plain_text_is_the_same_in_every_run(turned: FaultDial) -> None:
