@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -86,6 +87,7 @@ def _worth_it(answer: Any) -> None:
             service.trouble(fail=code)
             _judge_worth(answer, _failure(service.grpc), worth)
     _judge_worth(answer, _too_large(), False)
+    _judge_worth(answer, _another_name(), False)
 
 
 def _judge_worth(answer: Any, error: grpc.RpcError, worth: bool) -> None:
@@ -107,6 +109,15 @@ def _judge_worth(answer: Any, error: grpc.RpcError, worth: bool) -> None:
 
 def _failure(address: str) -> Any:
     with grpc.insecure_channel(address) as channel:
+        stub = model_service_pb2_grpc.ModelServiceStub(channel)
+        return stub.GetModelStatus.future(_request(), timeout=_LONGEST).exception()
+
+
+def _another_name() -> Any:
+    secure = endpoints.load("ccai", "practice-secure")
+    credentials = grpc.ssl_channel_credentials(Path(secure.ca_file).read_bytes())
+    options = [("grpc.ssl_target_name_override", "models.example")]
+    with grpc.secure_channel(secure.grpc, credentials, options) as channel:
         stub = model_service_pb2_grpc.ModelServiceStub(channel)
         return stub.GetModelStatus.future(_request(), timeout=_LONGEST).exception()
 

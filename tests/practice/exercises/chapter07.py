@@ -33,7 +33,12 @@ def with_jitter(number: int) -> float:
 
 
 def by_name(error: Any) -> bool:
-    too_large = "4194304" in error.details()
+    hopeless = any(words in error.details() for words in ("4194304", "Hostname"))
+    return error.code().name in {"UNAVAILABLE", "RESOURCE_EXHAUSTED"} and not hopeless
+
+
+def blind_to_names(error: Any) -> bool:
+    too_large = "larger" in error.details()
     return error.code().name in {"UNAVAILABLE", "RESOURCE_EXHAUSTED"} and not too_large
 
 
@@ -95,6 +100,7 @@ WRONG = {
     ],
     4: [
         lambda: by_code_alone,
+        lambda: blind_to_names,
         lambda: lambda error: True,
         lambda: lambda error: error.code().name == "UNAVAILABLE",
         lambda: lambda error: "yes",
