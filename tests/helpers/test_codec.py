@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as arrays
 
 from helpers import tfserving
 from helpers.endpoints import Endpoint
-from helpers.errors import BadInput, ServiceFailed, TooLarge
+from helpers.errors import BadInput, ServiceFailed, TooLarge, explain
 from helpers.serving_api import predict_pb2, tensor_pb2, types_pb2
 from helpers.tensors import to_ndarray, to_tensor_proto, varint
 from helpers.tfserving import codec
@@ -484,3 +484,4 @@ def test_an_answer_that_cannot_be_read_says_whose(recorder: Recorder, answer: by
     error = caught.value
     found = error.service, error.endpoint, error.code
     assert found == ("TensorFlow Serving", recorder.address, "INTERNAL")
+    assert explain(error).means.startswith("The bytes that came are no answer of this kind")
