@@ -19,6 +19,7 @@ from practice.exercises import Wrong, expect, run, whole_number
 
 _FLOWERS = np.array([[5.1, 3.5, 1.4, 0.2], [5.9, 3.0, 5.1, 1.8]], np.float32)
 _ROOM = 8  # calls that may be under way
+_SHORT = 16  # bytes of a message that is shown in a comment
 _PAUSE = 0.02  # seconds that a call takes, so that others can be under way
 
 
@@ -70,7 +71,12 @@ def _two(answer: Any) -> None:
 def _ask_all(answer: Any) -> None:
     contents = [str(number).encode() for number in range(40)]
     with _counting_server() as (method, counts):
-        answers = run(answer, method, contents)
+        asked = _Method(method)
+        answers = run(answer, asked, contents)
+    expect(
+        asked.threads <= {threading.get_ident()},
+        _("it makes calls in threads of its own. `future` sends a request without one."),
+    )
     expect(
         isinstance(answers, list), _("what it returns is no list, but {type}.", type=type(answers))
     )
@@ -85,6 +91,21 @@ def _ask_all(answer: Any) -> None:
     most = max(counts)
     expect(most > 1, _("only one call was under way at a time."))
     expect(most <= _ROOM, _("up to {most} calls were under way at a time.", most=most))
+
+
+class _Method:
+    """A method of a channel that notes which threads wait in a call to it."""
+
+    def __init__(self, method: Any) -> None:
+        self._method = method
+        self.threads: set[int] = set()
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        self.threads.add(threading.get_ident())
+        return self._method(*arguments, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._method, name)
 
 
 @contextmanager
@@ -131,7 +152,12 @@ def _fields(answer: Any) -> None:
         (long, _("a length over 127")),
         (b"\x08" + b"\xff" * 9 + b"\x01", _("the largest number")),
     ):
-        given = run(answer, data)
+        if 0 < len(data) <= _SHORT:
+            case = f"{case} (`{data.hex(' ')}`)"
+        try:
+            given = run(answer, data)
+        except Wrong as error:
+            raise Wrong(_("for {case}: {comment}", case=case, comment=error)) from error
         try:
             rows = [(int(row[0]), int(row[1]), _value(row[2])) for row in given]
         except (TypeError, ValueError, IndexError) as error:

@@ -76,6 +76,11 @@ def test_a_chapter_and_its_solutions_have_all_exercises_of_their_number(chapter:
     assert all(solved.values())
 
 
+def test_a_function_that_fails_on_a_message_is_told_which() -> None:
+    comment = check("08-5", answers("08").one_byte_numbers).comment
+    assert comment.startswith("for a number over 127 (`08 ac 02`): your function raised IndexError")
+
+
 def test_what_is_no_exercise_is_said() -> None:
     with pytest.raises(BadInput, match=r"There is no exercise '04-9'. There are: 04-1, 04-2"):
         check("04-9", 1)

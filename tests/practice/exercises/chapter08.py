@@ -42,6 +42,11 @@ def as_they_come(method: Any, contents: list[bytes]) -> list[bytes]:
         return [call.result() for call in as_completed(calls)]
 
 
+def in_a_pool(method: Any, contents: list[bytes]) -> list[bytes]:
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(method, contents))
+
+
 def generated(data: bytes) -> Iterator[list[Any]]:
     rest = memoryview(data)
 
@@ -95,6 +100,7 @@ WRONG = {
     4: [
         lambda: all_at_once,
         lambda: as_they_come,
+        lambda: in_a_pool,
         lambda: lambda method, contents: [method(content) for content in contents],
         lambda: lambda method, contents: in_rows_of_eight(method, contents[:-1]),
     ],
