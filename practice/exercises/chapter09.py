@@ -12,7 +12,7 @@ from helpers.language import _
 from practice.exercises import Wrong, expect, run, whole_number
 from practice.launch import DATA
 
-_SURE = 0.9
+_SURE = 0.8
 _FLOWER = (6.0, 3.2, 4.0, 1.2)
 
 
@@ -68,12 +68,18 @@ def _matrix(answer: Any) -> None:
 
 def _sure_and_wrong(answer: Any) -> None:
     given = whole_number(answer)
-    probabilities = _answers(1)
-    wrong = probabilities.argmax(axis=1) != _truth()
-    sure = probabilities.max(axis=1) >= _SURE
+    wrong, sure = _judged(1)
+    newer = np.logical_and(*_judged(2)).sum()
     expect(given != wrong.sum(), _("that is all that are wrong, the unsure ones too."))
     expect(given != sure.sum(), _("that is all that are sure, the right ones too."))
+    expect(given != newer, _("that is the number of version 2."))
     expect(given == (wrong & sure).sum(), _("there is another number of such pictures."))
+
+
+def _judged(version: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return for each picture whether a version is wrong, and whether it is sure."""
+    probabilities = _answers(version)
+    return probabilities.argmax(axis=1) != _truth(), probabilities.max(axis=1) >= _SURE
 
 
 def _inputs_of(answer: Any) -> None:

@@ -40,7 +40,7 @@ RIGHT = {
     1: lambda: "float32 [-1, 8, 8, 1]",
     2: lambda: np.float32(2.31),
     3: lambda: confusion(2).astype(float).tolist(),
-    4: lambda: "3",
+    4: lambda: "6",
     5: lambda: inputs,
 }
 WRONG = {
@@ -53,7 +53,7 @@ WRONG = {
         lambda: confusion(2).diagonal(),
         lambda: "99.3%",
     ],
-    4: [lambda: 9, lambda: 433, lambda: 0, lambda: None],
+    4: [lambda: 9, lambda: 441, lambda: 3, lambda: 0, lambda: None],
     5: [
         lambda: named_serving_default,
         lambda: lambda address, model: list(inputs(address, model)),
