@@ -97,7 +97,7 @@ def test_links_to_files_lead_somewhere(notebook: Any, path: Path) -> None:
 
 def test_words_that_are_linked_stand_in_the_glossary(notebook: Any) -> None:
     glossary = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
-    terms = {term.lower().replace(" ", "-") for term in re.findall(r"^### (.+)$", glossary, re.M)}
+    terms = {term.lower().replace(" ", "-") for term in re.findall(r"^## (.+)$", glossary, re.M)}
     assert set(re.findall(r"glossary\.md#([^)]+)\)", json.dumps(notebook))) <= terms
 
 
