@@ -24,7 +24,7 @@ OR_SAY := $(if $(WHEELS),|| { echo "The packages cannot be installed from the fo
     "($$($(PYTHON) --version)): make wheelhouse WHEELS=folder"; exit 1; })
 
 .DEFAULT_GOAL := help
-.PHONY: help lab student test test-all tensorflow test-tensorflow test-browser pythons fuzz nightly newman wheelhouse notebooks protos lint bench bench-check chaos soak quality lock clean
+.PHONY: help lab student test test-all tensorflow test-tensorflow test-browser pythons fuzz nightly newman site wheelhouse notebooks protos lint bench bench-check chaos soak quality lock clean
 
 help:  ## list these targets
 	@$(PYTHON) -c "import re; [print(f'  make {m[1]:<12} {m[2]}') for m in re.finditer(r'^([a-z-]+):.*?## (.*)$$', open('Makefile', encoding='utf-8').read(), re.M)]"
@@ -78,6 +78,20 @@ nightly: $(WITH)test  ## what takes too long for each change: chaos, soak, fuzz,
 newman:  ## install newman into build: it runs Postman's collections without Postman; needs Node.js with npm, and network
 	@command -v npm > /dev/null || { echo "There is no npm. Install Node.js 16 or later: https://nodejs.org"; exit 1; }
 	npm install --prefix build/newman --no-save --no-fund --no-audit newman@6.2.2
+
+NPM := build/npm/node_modules/.package-lock.json
+site: $(WITH)site $(NPM)  ## write README, docs and notebooks as a book: build/site/index.html; needs Node.js with npm, and network
+	rm -rf build/site
+	$(PY) -m sphinx -W --keep-going --quiet -c docs/site -d build/site-doctrees . build/site
+	@echo "The book is there: build/site/index.html"
+
+# html-manager brings what it needs in its bundle: its dependencies are left out of package-lock.json.
+$(NPM): docs/site/package-lock.json
+	@command -v npm > /dev/null || { echo "There is no npm. Install Node.js 16 or later: https://nodejs.org"; exit 1; }
+	mkdir -p build/npm
+	cp docs/site/package.json docs/site/package-lock.json build/npm
+	npm ci --prefix build/npm --ignore-scripts --no-fund --no-audit
+	@touch $@
 
 notebooks: $(WITH)test $(WITH)tensorflow  ## run the notebooks in place: outputs and widget state are kept, execution times are not
 	$(PY) -m tests.run_notebooks $(ARGS)

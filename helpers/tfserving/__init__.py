@@ -1,7 +1,7 @@
 """Calls to TensorFlow Serving, over gRPC or REST: predict, classify, regress, and what is there.
 
 Each function below makes one `Call`, the class at the end, and returns what its method gives. On
-its way down a prediction meets five modules:
+its way down a prediction meets five modules::
 
     here            the signatures, kept or asked for, and then what follows
     signatures.py   do names, dtypes and shapes of the inputs fit?
