@@ -196,8 +196,11 @@ def ports() -> Iterator[Line]:
             elif port == practice_port(name, key) and _is_practice(port, listening):
                 yield Line(what, "green", _("used by the practice service {name}", name=name))
             else:
-                advice = _("Nothing: {name} takes another port.", name=name)
-                yield Line(what, "amber", _("used by {process}", process=owner), advice)
+                # Nobody has to do anything; on a machine with many users, all are taken.
+                meaning = _(
+                    "used by {process}: {name} takes another port", process=owner, name=name
+                )
+                yield Line(what, "green", meaning)
 
 
 def services() -> Iterator[Line]:
@@ -207,7 +210,11 @@ def services() -> Iterator[Line]:
         port = practice_port(name, next(iter(own)))
         what = _("service {name}", name=name)
         advice = _("practice.ready('{name}'), or `otw practice up {name}`.", name=name)
-        if port and _is_practice(port, listening):
+        if elsewhere := endpoints.named(name):
+            variable, address = next(iter(elsewhere.items()))
+            meaning = _("is at {address}, as {variable} says", address=address, variable=variable)
+            yield Line(what, "green", meaning)
+        elif port and _is_practice(port, listening):
             from practice import launch  # optional: it may be what does not work
 
             problem = launch.problem(endpoints.read_services()[name], 2.0)

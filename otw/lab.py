@@ -13,6 +13,7 @@ from pathlib import Path
 
 from jupyter_core.paths import jupyter_runtime_dir
 
+from helpers import endpoints
 from helpers.language import _
 from practice import manager, state
 from practice.launch import ROOT
@@ -114,7 +115,8 @@ def _start_services(
         while not answers() and time.monotonic() < limit:
             if ended.wait(0.05):
                 return
-        manager.up(tick=tick)
+        if names := [name for name in manager.usual() if not endpoints.named(name)]:
+            manager.up(*names, tick=tick)
     except state.PracticeError as error:  # JupyterLab goes on: its chapters can still be read
         print(f"otw: {error}", file=sys.stderr)
 

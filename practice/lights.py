@@ -7,6 +7,7 @@ from typing import Any
 
 import ipywidgets as w
 
+from helpers import endpoints
 from practice import manager, state
 
 # A sign and a word beside the colour, for everyone who does not see it.
@@ -71,6 +72,12 @@ class _Row:
         self.box = w.HBox([self.light, *self.buttons.values()], layout=wrap)
 
     def show(self, status: dict[str, Any]) -> None:
+        if endpoints.named(self.name):  # whoever has that server, starts and stops it
+            sentence = escape(manager.place(self.name))
+            self.light.value = f"<span role='status'>○ {sentence}</span>"
+            for button in self.buttons.values():
+                button.disabled = True
+            return
         on = bool(status["healthy"])
         addresses = (status.get(key) for key in ("rest", "grpc", "iam", "http"))
         listed = ", ".join(filter(None, addresses)) if on else ""

@@ -10,6 +10,7 @@ import psutil
 
 from helpers import endpoints
 from helpers import progress as bars
+from helpers.language import _
 from practice import launch, processes, services, state
 from practice.launch import MODELS, Service
 
@@ -23,7 +24,9 @@ _Result = TypeVar("_Result")
 def ready(*names: str, progress: bool = True) -> None:
     """Make sure that practice services run, and that this program reaches them.
 
-    What is not running is started. The shared services go on when this program ends.
+    What is not running is started. The shared services go on when this program ends. Where the
+    environment names a service's server (`OTW_TFSERVING_GRPC`, ...), that one is used, nothing is
+    started for it, and the line says so.
 
     Parameters
     ----------
@@ -44,13 +47,30 @@ def ready(*names: str, progress: bool = True) -> None:
     >>> practice.ready("tfserving")
     tfserving is ready. Loopback is in no_proxy.
     """
-    wanted = [service.name for service in _get(names or usual())]
-    listed = " and ".join(filter(None, [", ".join(wanted[:-1]), wanted[-1]]))
-    with bars.waiting(f"Starting {listed}", launch.LIMIT, shown=progress) as tick:
-        repaired = up(*wanted, tick=tick)
+    asked = [service.name for service in _get(names or usual())]
+    elsewhere = {name: endpoints.named(name) for name in asked}
+    wanted = [name for name in asked if not elsewhere[name]]
+    sentences = []
+    if wanted:
+        listed = " and ".join(filter(None, [", ".join(wanted[:-1]), wanted[-1]]))
+        with bars.waiting(f"Starting {listed}", launch.LIMIT, shown=progress) as tick:
+            repaired = up(*wanted, tick=tick)
+        print("".join(f"{sentence}\n" for sentence in repaired), end="")
+        sentences.append(f"{listed} {'is' if len(wanted) == 1 else 'are'} ready.")
+    sentences += [place(name) for name in asked if elsewhere[name]]
     bypass_proxy()
-    print("".join(f"{sentence}\n" for sentence in repaired), end="")
-    print(f"{listed} {'is' if len(wanted) == 1 else 'are'} ready. Loopback is in no_proxy.")
+    print(*sentences, "Loopback is in no_proxy.")
+
+
+def place(name: str) -> str:
+    """Say where the environment has a service's server, and that none is started."""
+    variable, address = next(iter(endpoints.named(name).items()))
+    return _(
+        "{name} is the one at {address}, as {variable} says: none is started here.",
+        name=name,
+        address=address,
+        variable=variable,
+    )
 
 
 def up(*names: str, tick: state.Tick = lambda: None) -> list[str]:

@@ -99,6 +99,30 @@ def variable(endpoint: Endpoint, field: str) -> str:
     return profiles.get(like, profiles["practice"])[field]
 
 
+def service_of(kind: str, profile: str) -> str:
+    """Return which practice service is behind a profile."""
+    return "tfserving-tf" if profile == "practice-tf" else kind
+
+
+def named(service: str) -> dict[str, str]:
+    """Return where a practice service's server is by the environment, by the variables that say so.
+
+    Empty unless the environment names an address for all of the service's profiles: a chapter
+    may need any of them.
+    """
+    addresses: dict[str, str] = {}
+    for kind, profiles in PROFILES.items():
+        for profile, names in profiles.items():
+            if service_of(kind, profile) != service:
+                continue
+            own = {names[field] for field in ("grpc", "rest") if field in names}
+            said = {name: os.environ[name] for name in sorted(own) if os.environ.get(name)}
+            if not said:
+                return {}
+            addresses |= said
+    return addresses
+
+
 def state_dir() -> str:
     """Return the folder in which the practice services keep their state.
 
@@ -123,7 +147,7 @@ def state_dir() -> str:
 
 def running(kind: str, profile: str = "practice") -> Endpoint:
     """Return where the practice service is, as its manager wrote it down."""
-    service = "tfserving-tf" if profile == "practice-tf" else kind
+    service = service_of(kind, profile)
     try:
         fields = read_services()[service]["endpoints"][profile]
         if "user" in fields or "auth" in fields:  # then there is a secret

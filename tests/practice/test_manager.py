@@ -92,6 +92,29 @@ def test_ready_prints_the_same_line_whether_it_started_something_or_not(
     assert endpoints.load("tfserving").grpc == first["grpc"]
 
 
+def test_ready_starts_nothing_where_the_environment_names_a_server(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OTW_TFSERVING_GRPC", "192.0.2.7:8500")
+    practice.ready("tfserving")
+    assert capsys.readouterr().out == (
+        "tfserving is the one at 192.0.2.7:8500, as OTW_TFSERVING_GRPC says: none is started here. "
+        "Loopback is in no_proxy.\n"
+    )
+    assert not folder.exists()
+    assert endpoints.load("tfserving").grpc == "192.0.2.7:8500"
+
+
+def test_what_only_one_of_its_profiles_is_named_for_is_started() -> None:
+    secure = {"OTW_CCAI_SECURE_GRPC": "192.0.2.7:8444"}
+    both = {**secure, "OTW_CCAI_REST": "http://192.0.2.7:8080"}
+    for variables, expected in ((secure, {}), (both, both)):
+        with pytest.MonkeyPatch.context() as environment:
+            for name, value in variables.items():
+                environment.setenv(name, value)
+            assert endpoints.named("ccai") == expected
+
+
 def test_ready_works_with_every_proxy_variable_at_a_dead_port(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
