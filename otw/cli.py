@@ -120,6 +120,8 @@ def _parser() -> tuple[argparse.ArgumentParser, _Commands]:
         "practice", help=_("start, stop and watch the practice services")
     )
     _add_practice(practice.add_subparsers(metavar="COMMAND", required=True))
+    course = commands.add_parser("class", help=_("one set of practice services for a class"))
+    _add_class(course.add_subparsers(metavar="COMMAND", required=True))
     return parser, commands
 
 
@@ -468,3 +470,32 @@ def _add_practice(commands: _Commands) -> None:
         default="powershell" if sys.platform == "win32" else "sh",
         help=_("whose syntax (default: %(default)s)"),
     )
+
+
+def _add_class(commands: _Commands) -> None:
+    up = _add(
+        commands,
+        "up",
+        ("otw.classroom", "up"),
+        _("start the services for a class, or take another list of students"),
+        _(
+            "Start one set of services for all students of this machine, and write for each of "
+            "them a file of variables: in an environment that has these, the chapters call the "
+            "class's services and start none. Whoever is in no list is refused, and no student can "
+            "change what the services serve."
+        ),
+    )
+    up.add_argument(
+        "--students",
+        metavar="WHO",
+        default="",
+        help=_(
+            "a number, names (ada,ben or ada:1001 with a user's number), or a file with a name a "
+            "line; default: those of the last time"
+        ),
+    )
+    status = _add(
+        commands, "status", ("otw.classroom", "status"), _("tell who has called what; no content")
+    )
+    status.add_argument("--json", action="store_true", help=_("for programs to read"))
+    _add(commands, "down", ("otw.classroom", "down"), _("stop the services of the class"))

@@ -15,7 +15,7 @@ def up(arguments: argparse.Namespace) -> int:
         repaired = manager.up(*arguments.names, tick=tick)
     for sentence in repaired:
         print(sentence)
-    _print_table(manager.status(*arguments.names))
+    print_table(manager.status(*arguments.names))
     return 0
 
 
@@ -33,11 +33,12 @@ def status(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({"state_dir": str(state.folder()), "services": report}, indent=2))
     else:
-        _print_table(report)
+        print_table(report)
     return 0
 
 
-def _print_table(report: dict[str, dict]) -> None:
+def print_table(report: dict[str, dict]) -> None:
+    """Print a line for each service."""
     for name, row in report.items():
         healthy = row.pop("healthy")
         problem = row.pop("problem")

@@ -144,7 +144,7 @@ class Launch:
             addresses[key] = form.format(port)
         self.endpoints = self.service.endpoints(self.folder, self.models, addresses)
         arguments = self.service.arguments(self.folder, self.models, self.ports)
-        arguments += [*self.flags, f"--idle_timeout_seconds={IDLE}", "--this_user_only"]
+        arguments += [f"--idle_timeout_seconds={IDLE}", "--this_user_only", *self.flags]
         if self.private:
             arguments.append(f"--exit_with_pid={os.getpid()}")
             if self.service.troubled:

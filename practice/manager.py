@@ -65,6 +65,7 @@ def ready(*names: str, progress: bool = True) -> None:
 def place(name: str) -> str:
     """Say where the environment has a service's server, and that none is started."""
     variable, address = next(iter(endpoints.named(name).items()))
+    address = address.rpartition("//")[2].partition("/")[0]
     return _(
         "{name} is the one at {address}, as {variable} says: none is started here.",
         name=name,
@@ -73,7 +74,11 @@ def place(name: str) -> str:
     )
 
 
-def up(*names: str, tick: state.Tick = lambda: None) -> list[str]:
+def up(
+    *names: str,
+    tick: state.Tick = lambda: None,
+    flags: Callable[[str], list[str]] = lambda name: [],
+) -> list[str]:
     """Start the services that do not answer, or are not as they were, and return when all are well.
 
     One that is busy is left alone, however long its work takes.
@@ -84,6 +89,8 @@ def up(*names: str, tick: state.Tick = lambda: None) -> list[str]:
         Without one, every service but those that are started only when they are named.
     tick : callable
         Called again and again while waiting; what it raises ends the wait.
+    flags : callable
+        Takes a service's name; returns more words for its command line.
 
     Returns
     -------
@@ -114,7 +121,8 @@ def up(*names: str, tick: state.Tick = lambda: None) -> list[str]:
             old = entries.pop(service.name, {})
             notes = _while(tick, _remove_remains, service, old, problem)
             state.begin_log(state.log_file(service.name), *filter(None, [broken]), *notes)
-            launches.append(launch.Launch(service, state.folder(), MODELS, old))
+            more = flags(service.name)
+            launches.append(launch.Launch(service, state.folder(), MODELS, old, flags=more))
 
         def done(started: launch.Launch) -> None:
             entries[started.service.name] = started.entry

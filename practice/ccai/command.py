@@ -33,6 +33,8 @@ def _open(flags: argparse.Namespace, activity: server.Activity) -> list[server.S
     """Bind the ports; nothing is answered before `server.run`."""
     backend = Backend()
     activity.problem = backend.policy.problem
+    if activity.students:
+        backend.warm()
     service = InferenceService(backend)
     source = server.trouble_source(flags)
     servers: list[server.Server] = []
@@ -61,7 +63,7 @@ def _open(flags: argparse.Namespace, activity: server.Activity) -> list[server.S
     if flags.secure_rest_port or flags.secure_grpc_port:
         with credentials.home(flags.folder) as folder:
             files = credentials.certificate(folder)
-            user = User(*credentials.user(folder, "ccai"))
+            user = User(*credentials.user(folder, "ccai"), activity.students)
         add(flags.secure_rest_port, flags.secure_grpc_port, user, files)
     return servers
 

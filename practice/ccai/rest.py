@@ -14,6 +14,7 @@ from starlette.responses import Response
 from practice.ccai import cpp_dialect, pages, python_dialect
 from practice.ccai.backend import Backend
 from practice.host import web
+from practice.host.students import Students, sign_in
 
 PREFIX = "/cgi-bin/"
 REALM = {"www-authenticate": 'Basic realm="AIAPI Gateway", charset="UTF-8"'}
@@ -28,20 +29,30 @@ class User:
     Parameters
     ----------
     name, password : str
+    students : Students, optional
+        They may, too, with passwords of their own.
     """
 
-    def __init__(self, name: str, password: str) -> None:
+    def __init__(self, name: str, password: str, students: Students | None = None) -> None:
         self._expected = f"{name}:{password}".encode()
+        self._students = students
 
     def said(self, header: str) -> bool | None:
-        """Tell whether an `authorization` header names this user; None when it names nobody."""
+        """Tell whether an `authorization` header names such a user; None when it names nobody."""
         if not header.startswith("Basic "):
             return None
         try:
             pair = base64.b64decode(header.removeprefix("Basic "))
         except ValueError:
             return None
-        return hmac.compare_digest(pair, self._expected) if b":" in pair else None
+        if b":" not in pair:
+            return None
+        return hmac.compare_digest(pair, self._expected) or self._is_student(pair)
+
+    def _is_student(self, pair: bytes) -> bool:
+        student = self._students.with_password(pair) if self._students else ""
+        sign_in(student)
+        return bool(student)
 
 
 def application(backend: Backend, user: User | None = None) -> Callable:

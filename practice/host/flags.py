@@ -28,6 +28,10 @@ def add_lifetime(parser: argparse._ActionsContainer) -> None:
         action="store_true",
         help="refuse calls of other users of this machine (Linux), and of pages from elsewhere",
     )
+    parser.add_argument(
+        "--class_file", type=Path, help="answer the students in this file: otw class up writes it"
+    )
+    parser.add_argument("--calls_file", type=Path, help="count in this file what they call")
 
 
 def add_trouble(parser: argparse._ActionsContainer) -> None:

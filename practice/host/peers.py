@@ -10,10 +10,13 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Callable, Container
+from typing import TYPE_CHECKING, Any
 
 import grpc
+
+if TYPE_CHECKING:
+    from practice.host.students import Students
 
 REFUSAL = (
     "This service answers the programs of the user who started it, at 127.0.0.1 or localhost. "
@@ -35,6 +38,7 @@ _UID_OFFSET = 80
 # Asked at each call, it would be 5 % of the shortest. So soon nobody else gets the port, unless
 # the connection was reset: it rests for a second after its end.
 _SOON = 0.1  # seconds
+_NEVER = (-_SOON, 0)
 _MOST = 1000  # connections
 _METHODS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 
@@ -46,14 +50,23 @@ class Peers:
 
     Parameters
     ----------
-    uids : collection of int
+    uids : container of int
         Their numbers.
+    refusal : str
+        What everybody else is answered.
     """
 
-    def __init__(self, uids: Collection[int]) -> None:
-        self._uids = {0, *uids}
-        self._asked: dict[tuple[Address, Address], float] = {}  # when, of those admitted
+    def __init__(self, uids: Container[int], refusal: str = REFUSAL) -> None:
+        self.refusal = refusal
+        self._uids = uids
+        # When, and who, of those admitted.
+        self._asked: dict[tuple[Address, Address], tuple[float, int]] = {}
         self._kernel = _Kernel() if sys.platform == "linux" and _tells_of_our_own() else None
+
+    @property
+    def tells(self) -> bool:
+        """Whether this system tells who is at the other end."""
+        return self._kernel is not None
 
     def admits(self, peer: Address, own: Address) -> bool:
         """Whether a connection is an admitted program's.
@@ -65,19 +78,30 @@ class Peers:
         """
         if self._kernel is None:
             return True
+        uid = self.uid(peer, own)
+        return uid is not None and self._is_one(uid)
+
+    def uid(self, peer: Address, own: Address) -> int | None:
+        """Return the user of a connection's other end; None when it has gone, or nobody tells."""
+        if self._kernel is None:
+            return None
         now = time.monotonic()
-        if now - self._asked.get((peer, own), -_SOON) < _SOON:
-            return True
-        admitted = self._kernel.uid(peer, own) in self._uids
-        if admitted:
+        asked, uid = self._asked.get((peer, own), _NEVER)
+        if now - asked < _SOON:
+            return uid
+        told = self._kernel.uid(peer, own)
+        if told is not None and self._is_one(told):
             if len(self._asked) >= _MOST:
                 self._asked.clear()
-            self._asked[peer, own] = now
-        return admitted
+            self._asked[peer, own] = now, told
+        return told
 
-    def guard(self, own: Address) -> "Guard":
+    def _is_one(self, uid: int) -> bool:
+        return uid == 0 or uid in self._uids
+
+    def guard(self, own: Address, students: "Students | None" = None) -> "Guard":
         """Return what a gRPC server that listens there needs, to answer only those admitted."""
-        return Guard(self, own)
+        return Guard(self, own, students)
 
 
 def of_this_user() -> Peers:
@@ -124,29 +148,41 @@ class Guard(grpc.ServerInterceptor):
     peers : Peers
     own : tuple of str and int
         Where the server listens.
+    students : Students, optional
+        Whose calls are counted.
     """
 
-    def __init__(self, peers: Peers, own: Address) -> None:
+    def __init__(self, peers: Peers, own: Address, students: "Students | None" = None) -> None:
         self._peers = peers
         self._own = own
+        self._students = students
 
     def intercept_service(self, continuation: Callable, handler_call_details: Any) -> Any:
         handler = continuation(handler_call_details)
         for method in _METHODS:
             if behavior := getattr(handler, method, None):
                 make = getattr(grpc, f"{method}_rpc_method_handler")
-                guarded = self._guarded(behavior)
+                guarded = self._guarded(behavior, handler_call_details.method)
                 return make(guarded, handler.request_deserializer, handler.response_serializer)
         return handler
 
-    def _guarded(self, behavior: Callable) -> Callable:
+    def _guarded(self, behavior: Callable, name: str) -> Callable:
+        students = self._students
+
         @functools.wraps(behavior)  # health's Watch has attributes that say how it is called
         def guarded(request: Any, context: grpc.ServicerContext, *send: Callable) -> Any:
             protocol, _, address = context.peer().partition(":")
             host, _, port = address.rpartition(":")
             # Who may open a UNIX socket, its file says.
-            if protocol == "ipv4" and not self._peers.admits((host, int(port)), self._own):
-                context.abort(grpc.StatusCode.PERMISSION_DENIED, REFUSAL)
-            return behavior(request, context, *send)
+            ends = ((host, int(port)), self._own) if protocol == "ipv4" else None
+            if ends and not self._peers.admits(*ends):
+                context.abort(grpc.StatusCode.PERMISSION_DENIED, self._peers.refusal)
+            if students is None:
+                return behavior(request, context, *send)
+            uid = self._peers.uid(*ends) if ends else None
+            with students.calling(uid, name.lstrip("/")) as call:
+                response = behavior(request, context, *send)
+                call.failed = False
+                return response
 
         return guarded

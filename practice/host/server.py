@@ -18,6 +18,7 @@ from practice.host import calls, limits
 from practice.host.peers import Peers, of_this_user
 
 if TYPE_CHECKING:
+    from practice.host.students import Students
     from practice.host.trouble import Source
 
 LOOPBACK = "127.0.0.1"  # the real product listens on every address; a practice service must not
@@ -58,6 +59,8 @@ class Activity(grpc.ServerInterceptor):
     ----------
     peers : Peers, optional
         Whose calls are answered; everybody's without it.
+    students : Students, optional
+        Whose calls are counted.
 
     Attributes
     ----------
@@ -65,14 +68,20 @@ class Activity(grpc.ServerInterceptor):
         Returns what is not as it was at the start, or nothing. It waits for nobody.
     """
 
-    def __init__(self, peers: Peers | None = None) -> None:
+    def __init__(self, peers: Peers | None = None, students: "Students | None" = None) -> None:
         self.last_call = time.monotonic()
         self.peers = peers
+        self.students = students
         self.problem: Callable[[], str] = lambda: ""
 
     @classmethod
     def of(cls, flags: argparse.Namespace) -> "Activity":
         """Make that of a service, from its flags."""
+        if flags.class_file:
+            from practice.host import students  # 1 ms, and for a class only
+
+            listed = students.Students(flags.class_file, flags.calls_file)
+            return cls(Peers(listed, students.REFUSAL), listed)
         return cls(of_this_user() if flags.this_user_only else None)
 
     def notice(self) -> None:
@@ -123,7 +132,7 @@ class GrpcServer:
         self._calls = calls.Calls(threads)
         guards: list[grpc.ServerInterceptor] = [self._calls, activity]
         if activity.peers:
-            guards.append(activity.peers.guard((LOOPBACK, port)))
+            guards.append(activity.peers.guard((LOOPBACK, port), activity.students))
         if source is not None:
             guards.append(source)
         self._ended = threading.Event()
@@ -205,6 +214,8 @@ def run(
         server.start()
     while not stop.wait(1.0):
         limits.give_memory_back()
+        if activity.students:
+            activity.students.save()
         idle = time.monotonic() - activity.last_call
         if flags.idle_timeout_seconds and idle > flags.idle_timeout_seconds:
             log.info("No call for %.0f s: ending.", flags.idle_timeout_seconds)
@@ -214,6 +225,8 @@ def run(
             break
     with futures.ThreadPoolExecutor(len(servers)) as pool:  # at once: all have the same two seconds
         list(pool.map(lambda server: server.stop(), servers))
+    if activity.students:
+        activity.students.save()
     log.info("Ended.")
 
 

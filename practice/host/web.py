@@ -22,14 +22,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from helpers.endpoints.endpoint import host_of_url
 from practice.credentials import HOSTS, Certificate
 from practice.host import limits, server, waiting
-from practice.host.peers import REFUSAL, Peers
+from practice.host.peers import Peers
 from practice.ports import HEALTH_PATH
 
 PATIENCE = limits.PATIENCE  # for a request, from its first byte to its last, and for its answer
 _BACKLOG = 128  # who connects now is answered in a moment
 _LOG_EVERY = 60.0  # seconds between two lines about connections that cannot be accepted
 BODY_LIMIT = 64 * 1024 * 1024  # bytes
-_REFUSED = PlainTextResponse(REFUSAL, 403, headers={"connection": "close"})
 
 
 class TooLarge(Exception):
@@ -67,14 +66,20 @@ class WebServer:
         async def noticed(scope: Any, receive: Any, send: Any) -> None:
             activity.notice()
             if activity.peers and _is_foreign(scope, activity.peers):
-                await _REFUSED(scope, receive, send)
+                refused = PlainTextResponse(
+                    activity.peers.refusal, 403, headers={"connection": "close"}
+                )
+                await refused(scope, receive, send)
                 return
             if scope["path"] == HEALTH_PATH:  # here, where no work is waited for
                 await PlainTextResponse(activity.problem())(scope, receive, send)
                 return
             # Nobody is left to answer: the client went, or this server is ending.
             with contextlib.suppress(ClientDisconnect, asyncio.CancelledError):
-                await _with_room(app, scope, receive, send)
+                if activity.students:
+                    await _counted(app, activity, scope, receive, send)
+                else:
+                    await _with_room(app, scope, receive, send)
 
         self._socket = _bind(port)
         files: dict[str, Any] = {}
@@ -181,6 +186,25 @@ def _is_foreign(scope: Any, peers: Peers) -> bool:
         return any(host_of_url(url) not in HOSTS for url in urls if url.strip("/"))
     except ValueError:  # it is no URL
         return True
+
+
+async def _counted(
+    app: Callable, activity: server.Activity, scope: Any, receive: Any, send: Any
+) -> None:
+    """Answer, and count the call as that of the student whose it is."""
+    statuses = []
+
+    async def noted(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+        await send(message)
+
+    students: Any = activity.students
+    peers: Any = activity.peers
+    uid = peers.uid(scope["client"], scope["server"])
+    with students.calling(uid, f"{scope['method']} {scope['path']}") as call:
+        await _with_room(app, scope, receive, noted)
+        call.failed = not statuses or statuses[0] >= 400
 
 
 async def _with_room(app: Callable, scope: Any, receive: Any, send: Any) -> None:

@@ -1,4 +1,4 @@
-"""The one account there is here: who may call, and the tokens given out to them."""
+"""The one account there is here: its users, and the tokens given out to them."""
 
 import base64
 import dataclasses
@@ -8,31 +8,39 @@ import secrets
 import string
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from practice import credentials
+from practice.host.students import Students
 
 LIFETIME = 24 * 3600.0  # seconds a token lives
 
 
 def make() -> dict[str, str]:
-    """Make up an account with its keys and the app's."""
-    letters = string.ascii_letters + string.digits
+    """Make up an account: a user, the domain and the project."""
     return {
-        **credentials.new_user(),
-        "user_id": secrets.token_hex(16),
+        **make_user(),
         "domain": "over-the-wire",
         "domain_id": secrets.token_hex(16),
         "project": "practice",
         "project_id": secrets.token_hex(16),
+        "token_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+    }
+
+
+def make_user() -> dict[str, str]:
+    """Make up a user with keys, and an app of that user's."""
+    letters = string.ascii_letters + string.digits
+    return {
+        **credentials.new_user(),
+        "user_id": secrets.token_hex(16),
         "ak": _text(20, string.ascii_uppercase + string.digits),
         "sk": _text(40, letters),
         "appkey": uuid.uuid4().hex,
         "appsecret": _text(40, letters),
         "appcode": _text(64, letters),
-        "token_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
     }
 
 
@@ -70,6 +78,8 @@ class Account:
         Seconds a token lives.
     clock : callable
         Returns the time in seconds since 1970; tests shift it.
+    students : Students, optional
+        More users, each with keys and an app.
     """
 
     def __init__(
@@ -77,17 +87,25 @@ class Account:
         kept: dict[str, str],
         lifetime: float = LIFETIME,
         clock: Callable[[], float] = time.time,
+        students: Students | None = None,
     ) -> None:
         self.kept = kept
+        self._students = students
         self.clock = clock
         self._lifetime = lifetime
         self._box: Any = None
 
-    def issue(self, *, project: bool, domain: bool) -> tuple[str, Token]:
-        """Give out a token for the project, for the domain, or for neither."""
+    def user(self, field: str, value: str) -> Mapping[str, Any] | None:
+        """Return the user with such a name, ID or key; None where nobody has it."""
+        users = [self.kept, *(self._students.listed() if self._students else ())]
+        matching = [one for one in users if same(value, one[field])]  # all: the time tells nothing
+        return matching[0] if matching else None
+
+    def issue(self, user_id: str, *, project: bool, domain: bool) -> tuple[str, Token]:
+        """Give a user a token for the project, for the domain, or for neither."""
         now = self.clock()
         token = Token(
-            self.kept["user_id"],
+            user_id,
             self.kept["project_id"] if project else "",
             self.kept["domain_id"] if domain else "",
             now,
@@ -111,6 +129,8 @@ class Account:
             raise TokenRefused from error
         if self.clock() >= token.expires:
             raise TokenRefused(token.expires)
+        if self.user("user_id", token.user_id) is None:  # deleted since
+            raise TokenRefused
         return token
 
     def _fernet(self) -> Any:

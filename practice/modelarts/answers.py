@@ -36,6 +36,11 @@ def iam_authentication(reason: str) -> Refusal:
     return gateway(401, "0301", f"Incorrect IAM authentication information: {reason}")
 
 
+def iam_policy() -> Refusal:
+    """Refuse a user who is known, and not allowed this."""
+    return gateway(403, "0302", "The IAM user is not authorized to access the API")
+
+
 def app_authentication(reason: str) -> Refusal:
     """Refuse an app's credentials."""
     return gateway(401, "0303", f"Incorrect app authentication information: {reason}")

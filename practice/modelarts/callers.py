@@ -1,9 +1,13 @@
 """Who is calling: by a token, by a signature, or as an app."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from starlette.requests import Request
 
+from practice.host.students import sign_in
 from practice.modelarts import signing
-from practice.modelarts.account import Account, Token, TokenRefused, same, utc
+from practice.modelarts.account import Account, Token, TokenRefused, utc
 
 
 class NotKnown(Exception):
@@ -33,7 +37,8 @@ class Callers:
 
     def __init__(self, account: Account, lock_limit: int = 5) -> None:
         self._account = account
-        self._lock = signing.Lock(account.clock, lock_limit)
+        self._lock_limit = lock_limit
+        self._locks: dict[str, signing.Lock] = {}  # by AK
 
     def user(self, request: Request, body: bytes) -> Token | None:
         """Know a user by a token, which is returned, or by a signature.
@@ -49,51 +54,64 @@ class Callers:
         if "x-auth-token" not in request.headers:
             raise NotKnown("missing", "x-auth-token not found")
         try:
-            return self._account.read(request.headers["x-auth-token"])
+            token = self._account.read(request.headers["x-auth-token"])
         except TokenRefused as error:
             if error.expires:
                 reason = f"token expires, expires_at: {utc(error.expires)}"
                 raise NotKnown("expired", reason) from error
             raise NotKnown("token", "decrypt token fail") from error
+        self._known("user_id", token.user_id)
+        return token
+
+    def _known(self, field: str, value: str) -> Mapping[str, Any] | None:
+        user = self._account.user(field, value)
+        if user is not None:
+            sign_in(user.get("name", ""))
+        return user
 
     def _signed_by_user(self, request: Request, body: bytes, header: str) -> None:
-        kept = self._account.kept
         signature = signing.parse(header)
         if signature is None:
             raise NotKnown("signature", "Access or Credential is empty in Authorization")
-        if not same(signature.access, kept["ak"]):
+        user = self._account.user("ak", signature.access)
+        if user is None:
             reason = f"Get secretKey failed,ak:{signature.access},err:ak not exist"
             raise NotKnown("signature", reason)
-        if self._lock.closed:
+        lock = self._locks.setdefault(
+            signature.access, signing.Lock(self._account.clock, self._lock_limit)
+        )
+        if lock.closed:
             raise NotKnown("signature", "AK access failed to reach the limit,forbidden")
         try:
-            signing.check(request, body, signature, kept["sk"], self._account.clock())
+            signing.check(request, body, signature, user["sk"], self._account.clock())
         except signing.NotSigned as error:
-            self._lock.note(succeeded=False)
+            lock.note(succeeded=False)
             reason = f"verify aksk signature fail, {error}"
             raise NotKnown("signature", reason) from error
-        self._lock.note(succeeded=True)
+        lock.note(succeeded=True)
+        sign_in(user.get("name", ""))
 
     def app(self, request: Request, body: bytes) -> None:
         """Know an app by its AppCode, by its AppKey alone, or by a signature made with both."""
-        kept = self._account.kept
         headers = request.headers
         if "x-apig-appcode" in headers:
-            if not same(headers["x-apig-appcode"], kept["appcode"]):
+            if self._known("appcode", headers["x-apig-appcode"]) is None:
                 raise NotKnown("app", "app not found, appcode does not exist")
             return
         if "apikey" in headers:
-            if not same(headers["apikey"], kept["appkey"]):
+            if self._known("appkey", headers["apikey"]) is None:
                 raise NotKnown("app", f"app not found, appkey {headers['apikey']}")
             return
         signature = signing.parse(headers.get("authorization", ""))
         if signature is None:
             raise NotKnown("app", "Access or Credential is empty in Authorization")
-        if not same(signature.access, kept["appkey"]):
+        user = self._account.user("appkey", signature.access)
+        if user is None:
             raise NotKnown("app", f"app not found, appkey {signature.access}")
         try:
-            signing.check(request, body, signature, kept["appsecret"], self._account.clock())
+            signing.check(request, body, signature, user["appsecret"], self._account.clock())
         except signing.Expired as error:
             raise NotKnown("app", str(error)) from error
         except signing.NotSigned as error:
             raise NotKnown("app", f"verify signature fail, {error}") from error
+        sign_in(user.get("name", ""))

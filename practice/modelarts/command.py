@@ -52,7 +52,10 @@ def _open(flags: argparse.Namespace, activity: server.Activity) -> server.Server
         secrets = credentials.secrets_of(folder, "modelarts", account.make)
         certificate = credentials.certificate(folder)
     holder = account.Account(
-        secrets, flags.token_lifetime_seconds, lambda: time.time() + flags.clock_offset_seconds
+        secrets,
+        flags.token_lifetime_seconds,
+        lambda: time.time() + flags.clock_offset_seconds,
+        activity.students,
     )
     deployments = {
         name: models.Deployment(name, flags.models, flags.inference_delay_seconds)

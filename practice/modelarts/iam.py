@@ -1,11 +1,13 @@
 """IAM: `POST /v3/auth/tokens` gives a token for a name and a password."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from practice.host.students import sign_in
 from practice.modelarts.account import Account, Token, same, utc
 from practice.modelarts.answers import Refusal, iam
 
@@ -21,7 +23,8 @@ def tokens(account: Account, request: Request, body: bytes) -> Response:
     if identity.get("methods") != ["password"]:
         raise _bad("auth.identity.methods has to be ['password']: this user has no other.")
     user = _part(_part(identity, "password"), "user")
-    if not _is_ours(account, user):
+    ours = _ours(account, user)
+    if ours is None:
         raise iam(401, "Unauthorized", "Unauthorized.")
     scope = auth.get("scope", {})
     if not isinstance(scope, dict):
@@ -31,8 +34,11 @@ def tokens(account: Account, request: Request, body: bytes) -> Response:
         _check_project(account, _part(scope, "project"))
     elif "domain" in scope and not _names(_part(scope, "domain"), account, "domain"):
         raise iam(401, "Unauthorized", "Unauthorized.")
-    text, token = account.issue(project=project, domain="domain" in scope and not project)
-    content = _content(account, token)
+    sign_in(ours.get("name", ""))
+    text, token = account.issue(
+        ours["user_id"], project=project, domain="domain" in scope and not project
+    )
+    content = _content(account, token, ours["user"])
     if "nocatalog" not in request.query_params:
         content["catalog"] = _catalog(request)
     return JSONResponse({"token": content}, 201, {"X-Subject-Token": text})
@@ -59,16 +65,18 @@ def _bad(message: str) -> Refusal:
     return iam(400, "Bad Request", message)
 
 
-def _is_ours(account: Account, user: dict[str, Any]) -> bool:
-    """Whether it is our user, by id or by name and domain, with the right password."""
+def _ours(account: Account, user: dict[str, Any]) -> Mapping[str, Any] | None:
+    """Return which of our users it is, by id or by name and domain, with the right password."""
     if not isinstance(user.get("password"), str):
         raise _bad("The user has no password, or it is not text.")
+    field, value = ("user_id", user["id"]) if "id" in user else ("user", user.get("name"))
+    ours = account.user(field, value) if isinstance(value, str) else None
     # Compared in any case: the time tells nothing.
-    right = same(user["password"], account.kept["password"])
-    if "id" in user:
-        return _is(user["id"], account.kept["user_id"]) and right
-    named = _is(user.get("name"), account.kept["user"])
-    return named and _names(_part(user, "domain"), account, "domain") and right
+    right = same(user["password"], (ours or account.kept)["password"])
+    named = field == "user_id" or (
+        ours is not None and _names(_part(user, "domain"), account, "domain")
+    )
+    return ours if named and right else None
 
 
 def _names(thing: dict[str, Any], account: Account, what: str) -> bool:
@@ -89,10 +97,10 @@ def _is(value: Any, expected: str) -> bool:
     return isinstance(value, str) and same(value, expected)
 
 
-def _content(account: Account, token: Token) -> dict[str, Any]:
+def _content(account: Account, token: Token, name: str) -> dict[str, Any]:
     kept = account.kept
     domain = {"id": kept["domain_id"], "name": kept["domain"]}
-    user = {"id": kept["user_id"], "name": kept["user"], "password_expires_at": ""}
+    user = {"id": token.user_id, "name": name, "password_expires_at": ""}
     content: dict[str, Any] = {
         "methods": ["password"],
         "expires_at": utc(token.expires),

@@ -8,9 +8,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from practice.host import students
 from practice.modelarts import published
 from practice.modelarts.account import Account
-from practice.modelarts.answers import Refusal, dispatcher
+from practice.modelarts.answers import Refusal, dispatcher, iam_policy
 from practice.modelarts.callers import Callers, NotKnown
 from practice.modelarts.models import Deployment
 
@@ -57,6 +58,8 @@ def answer(
         raise dispatcher(404, "3502", f"The service {wanted} does not exist.")
     deployment = by_id[wanted]
     if request.method == "PUT":
+        if students.caller():  # it would be stopped for the whole class
+            raise iam_policy()
         _change(deployment, body)
         return JSONResponse({})
     if request.method != "GET":

@@ -22,6 +22,7 @@ from helpers.serving_api import (
     regression_pb2,
 )
 from helpers.tensors import to_ndarray
+from practice.host import students
 from practice.tfserving import inference, tensorproto
 from practice.tfserving.engine import CLASSIFY_METHOD, DEFAULT_SIGNATURE, Servable
 from practice.tfserving.failures import Failure, as_failure, invalid
@@ -29,6 +30,11 @@ from practice.tfserving.models import Models
 from practice.tfserving.monitoring import Unmonitored
 
 _MOST_EXAMPLES = 2**20  # an example takes two bytes to send, and a hundred times that to read
+# The product answers whoever reaches its port; this is gRPC's own status for who may not.
+_NOT_BY_STUDENTS = (
+    "This service is shared by a class, whose students cannot change its models. Run one of your "
+    "own: with practice.private('tfserving') as endpoint."
+)
 _MAX_STATUS_TEXT = 1024  # bytes; the product cuts longer texts
 
 
@@ -166,6 +172,8 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
     @_answers()
     def HandleReloadConfigRequest(self, request: Any, context: grpc.ServicerContext) -> Any:
+        if students.caller():
+            raise Failure("PERMISSION_DENIED", _NOT_BY_STUDENTS)
         if request.config.WhichOneof("config") != "model_config_list":
             raise invalid(
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. "
