@@ -27,6 +27,7 @@ MODELS = DATA / "models"
 LIMIT = 60.0  # seconds in which a service that starts does something, or is given up
 _LEAST = 0.01  # of `processes.effort`, for each second: one that only waits does less
 IDLE = 7200  # seconds without a request after which a service ends itself
+UNLOAD = 600  # seconds without a request after which it gives back what its engines take
 TROUBLE = "trouble.json"  # in a private service's folder
 _TRIES = 5  # times another port is tried when somebody was quicker
 
@@ -144,7 +145,10 @@ class Launch:
             addresses[key] = form.format(port)
         self.endpoints = self.service.endpoints(self.folder, self.models, addresses)
         arguments = self.service.arguments(self.folder, self.models, self.ports)
-        arguments += [f"--idle_timeout_seconds={IDLE}", "--this_user_only", *self.flags]
+        arguments += [f"--idle_timeout_seconds={IDLE}", "--this_user_only"]
+        if not self.private:
+            arguments.append(f"--unload_timeout_seconds={UNLOAD}")
+        arguments += self.flags
         if self.private:
             arguments.append(f"--exit_with_pid={os.getpid()}")
             if self.service.troubled:

@@ -37,6 +37,10 @@ class Backend:
         """The one live session, as in the original; in a class, that of the student who calls."""
         return self._live.setdefault(students.caller(), LiveRecognition(self))
 
+    def loaded(self) -> bool:
+        """Whether any engine is loaded."""
+        return bool(self._engines)
+
     def warm(self) -> None:
         """Load all engines, so that no first call waits for that."""
         for name in _ENGINES:

@@ -33,6 +33,7 @@ def _open(flags: argparse.Namespace, activity: server.Activity) -> list[server.S
     """Bind the ports; nothing is answered before `server.run`."""
     backend = Backend()
     activity.problem = backend.policy.problem
+    activity.loaded = backend.loaded
     if activity.students:
         backend.warm()
     service = InferenceService(backend)

@@ -22,6 +22,12 @@ def add_lifetime(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--idle_timeout_seconds", type=seconds, default=0, help="end after so long without a call"
     )
+    parser.add_argument(
+        "--unload_timeout_seconds",
+        type=seconds,
+        default=0,
+        help="give the engines' memory back after so long without a call (not on Windows)",
+    )
     parser.add_argument("--exit_with_pid", type=int, default=0, help="end with this process")
     parser.add_argument(
         "--this_user_only",

@@ -66,6 +66,10 @@ class Activity(grpc.ServerInterceptor):
     ----------
     problem : callable
         Returns what is not as it was at the start, or nothing. It waits for nobody.
+    loaded : callable
+        Whether there are engines that a call would load again.
+    unloaded : list of str
+        What to add to the command line, so that only a call loads them.
     """
 
     def __init__(self, peers: Peers | None = None, students: "Students | None" = None) -> None:
@@ -73,6 +77,8 @@ class Activity(grpc.ServerInterceptor):
         self.peers = peers
         self.students = students
         self.problem: Callable[[], str] = lambda: ""
+        self.loaded: Callable[[], bool] = lambda: False
+        self.unloaded: list[str] = []
 
     @classmethod
     def of(cls, flags: argparse.Namespace) -> "Activity":
@@ -210,6 +216,7 @@ def run(
         With those of `flags.add_lifetime`; 0 is never, and no process.
     """
     alive = _watch(flags.exit_with_pid)
+    unloads = False
     for server in servers:
         server.start()
     while not stop.wait(1.0):
@@ -220,6 +227,10 @@ def run(
         if flags.idle_timeout_seconds and idle > flags.idle_timeout_seconds:
             log.info("No call for %.0f s: ending.", flags.idle_timeout_seconds)
             break
+        if _may_unload(flags, idle) and activity.loaded() and not activity.problem():
+            log.info("No call for %.0f s: giving the engines' memory back.", idle)
+            unloads = True
+            break
         if not alive():
             log.info("Process %d has ended: ending too.", flags.exit_with_pid)
             break
@@ -228,6 +239,15 @@ def run(
     if activity.students:
         activity.students.save()
     log.info("Ended.")
+    if unloads:
+        # The same process, and its number, with nothing in it: no library gives back all it took.
+        words = [word for word in activity.unloaded if word not in sys.orig_argv]
+        os.execv(sys.executable, [*sys.orig_argv, *words])  # noqa: S606
+
+
+def _may_unload(flags: argparse.Namespace, idle: float) -> bool:
+    # Windows would start another process, which nobody knows.
+    return 0 < flags.unload_timeout_seconds < idle and sys.platform != "win32"
 
 
 def _watch(pid: int) -> Callable[[], bool]:

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import sys
 import threading
 
 from helpers.interrupts import Stop
@@ -36,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         models = _load(flags, stop)
         activity.problem = models.problem
+        activity.loaded = lambda: models.started and "tensorflow.python" in sys.modules
+        activity.unloaded = ["--load_at_first_call"]
         opened = ports.open_all(flags, models, activity)
     except (Failure, ValueError) as failure:
         print(f"Failed to start server. Error: {failure}", flush=True)
@@ -75,7 +78,10 @@ def _load(flags: argparse.Namespace, stop: threading.Event) -> Models:
     )
     folders = Folders(models_config) if flags.this_user_only else None
     models = Models(Loader(flags), policy, folders)
-    models.start(models_config, stop)
+    if flags.load_at_first_call:
+        models.start_late(models_config)
+    else:
+        models.start(models_config, stop)
     return models
 
 

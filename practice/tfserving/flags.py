@@ -77,6 +77,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     _add(idle, {name: (default, "accepted") for name, default in WITHOUT_EFFECT.items()})
     ours = parser.add_argument_group("not in the product")
     _add(ours, {"keep_serving_on_load_failure": (False, _KEEP), "op_library": ("", _LIBRARY)})
+    _add(ours, {"load_at_first_call": (False, "not at the start")})
     shared.add_lifetime(ours)
     shared.add_trouble(ours)
     flags, unknown = parser.parse_known_args(arguments)

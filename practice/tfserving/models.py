@@ -80,11 +80,15 @@ class Models:
         self._available: Mapping[str, Mapping[int, Servable]] = {}  # highest version first
         self._changed = threading.Condition()
         self._next_look = 0.0
+        self._late: Any = None  # the configuration, until the first call starts this
+        self._starting = threading.Lock()
         self._ending = False
         self._thread = threading.Thread(target=self._manage, name="models", daemon=True)
 
     def find(self, spec: Any) -> Servable:
         """Return the available version that a ModelSpec means, or raise Failure."""
+        if self._late is not None:
+            self._start_now()
         if not spec.name:
             raise invalid("ModelSpec has no name specified.")
         available = self._available.get(spec.name, {})
@@ -104,6 +108,8 @@ class Models:
 
     def status(self, spec: Any) -> dict[int, Version]:
         """Return the versions that a ModelSpec means, highest first; a label is ignored."""
+        if self._late is not None:
+            self._start_now()
         with self._changed:
             versions = dict(_newest_first(self._versions.get(spec.name, {})))
         if not versions:
@@ -127,6 +133,21 @@ class Models:
         self._thread.start()
         self._wait(names, stop.is_set, "servable(s)")
 
+    def start_late(self, server_config: Any) -> None:
+        """Take a configuration that the first call starts with, and waits for."""
+        self._late = server_config
+
+    def _start_now(self) -> None:
+        with self._starting:
+            if self._late is not None:
+                self.start(self._late, threading.Event())
+                self._late = None
+
+    @property
+    def started(self) -> bool:
+        """Whether models were loaded."""
+        return self._thread.ident is not None
+
     def problem(self) -> str:
         """Tell whether other models are wanted than at the start."""
         changed = [
@@ -144,6 +165,8 @@ class Models:
         Failure
             When it is refused, or when a model that is new in it fails to load.
         """
+        if self._late is not None:
+            self._start_now()
         self._wait(self.take(server_config), lambda: self._ending, "model(s)")
 
     def take(self, server_config: Any) -> list[str]:
