@@ -24,9 +24,16 @@ _ENGINES = {
 
 
 class Backend:
-    """One of each, for four ports. An engine is loaded when it is first used."""
+    """One of each, for four ports. An engine is loaded when it is first used.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    at_once : int
+        Pictures that are read at once.
+    """
+
+    def __init__(self, at_once: int = 1) -> None:
+        self._at_once = at_once
         self.policy = Policy()
         self._live: dict[str, LiveRecognition] = {}
         self._engines: dict[str, Any] = {}
@@ -58,7 +65,8 @@ class Backend:
                 if name not in self._engines:
                     module, cls = _ENGINES[name]
                     home = importlib.import_module(f"practice.ccai.engines.{module}")
-                    self._engines[name] = getattr(home, cls)()
+                    arguments = (self._at_once,) if name == "reader" else ()
+                    self._engines[name] = getattr(home, cls)(*arguments)
                     log.info("Loaded the engine %s.", name)
             yield self._engines[name]
         except EngineFailed:

@@ -1,6 +1,7 @@
 """The command line: four ports, two of them as the original has them."""
 
 import argparse
+import os
 
 import grpc
 
@@ -31,12 +32,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _open(flags: argparse.Namespace, activity: server.Activity) -> list[server.Server]:
     """Bind the ports; nothing is answered before `server.run`."""
-    backend = Backend()
+    # Else the last of thirty who ask at once would wait longer than the chapters do.
+    at_once = (os.cpu_count() or 1) if activity.students else 1
+    backend = Backend(at_once)
     activity.problem = backend.policy.problem
     activity.loaded = backend.loaded
     if activity.students:
         backend.warm()
-    service = InferenceService(backend)
+    service = InferenceService(backend, at_once)
     source = server.trouble_source(flags)
     servers: list[server.Server] = []
 

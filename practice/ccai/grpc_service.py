@@ -21,11 +21,11 @@ log = logging.getLogger("practice.ccai")
 
 
 class InferenceService(inference_service_pb2_grpc.InferenceServicer):
-    """The six methods; one inference at a time, as in the original."""
+    """The six methods; one inference at a time, as in the original, or so many for a class."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, at_once: int = 1) -> None:
         self._backend = backend
-        self._turn = threading.Lock()
+        self._turn = threading.BoundedSemaphore(at_once)
 
     def Classification(self, request: Any, context: grpc.ServicerContext) -> Any:
         return self._infer(

@@ -49,9 +49,12 @@ class Calls(grpc.ServerInterceptor):
     ----------
     working : int
         Calls that are worked on at once.
+    activity : Activity
+        Told when one is begun and ended.
     """
 
-    def __init__(self, working: int) -> None:
+    def __init__(self, working: int, activity: Any) -> None:
+        self._activity = activity
         self._slots = threading.BoundedSemaphore(working)
         self._half_sent = _Waiting(HALF_SENT)
         self._unread = _Waiting(UNREAD)
@@ -86,8 +89,12 @@ class Calls(grpc.ServerInterceptor):
             with self._slots:
                 if not context.is_active():  # nobody waits for it any more
                     context.abort(grpc.StatusCode.CANCELLED, "")
-                with waiting.caller(context.is_active):
-                    response = handler.unary_unary(request, context)
+                self._activity.begin()
+                try:
+                    with waiting.caller(context.is_active):
+                        response = handler.unary_unary(request, context)
+                finally:
+                    self._activity.end()
         except BaseException:
             limits.messages.give_back(taken)
             raise

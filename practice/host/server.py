@@ -74,6 +74,8 @@ class Activity(grpc.ServerInterceptor):
 
     def __init__(self, peers: Peers | None = None, students: "Students | None" = None) -> None:
         self.last_call = time.monotonic()
+        self._under_way = 0
+        self._lock = threading.Lock()
         self.peers = peers
         self.students = students
         self.problem: Callable[[], str] = lambda: ""
@@ -93,6 +95,22 @@ class Activity(grpc.ServerInterceptor):
     def notice(self) -> None:
         """Note that a call came just now."""
         self.last_call = time.monotonic()
+
+    def begin(self) -> None:
+        """Note that a call is worked on from now on."""
+        with self._lock:
+            self._under_way += 1
+
+    def end(self) -> None:
+        """Note that it is no more."""
+        with self._lock:
+            self._under_way -= 1
+            self.last_call = time.monotonic()
+
+    @property
+    def idle(self) -> float:
+        """Seconds since the last call came or ended; 0 while one is worked on."""
+        return 0.0 if self._under_way else time.monotonic() - self.last_call
 
     def intercept_service(self, continuation: Callable, handler_call_details: Any) -> Any:
         self.notice()
@@ -135,7 +153,7 @@ class GrpcServer:
         options: Sequence[tuple[str, int | str]] = (),
     ) -> None:
         threads = threads or 4 * (os.cpu_count() or 1)
-        self._calls = calls.Calls(threads)
+        self._calls = calls.Calls(threads, activity)
         guards: list[grpc.ServerInterceptor] = [self._calls, activity]
         if activity.peers:
             guards.append(activity.peers.guard((LOOPBACK, port), activity.students))
@@ -223,7 +241,7 @@ def run(
         limits.give_memory_back()
         if activity.students:
             activity.students.save()
-        idle = time.monotonic() - activity.last_call
+        idle = activity.idle
         if flags.idle_timeout_seconds and idle > flags.idle_timeout_seconds:
             log.info("No call for %.0f s: ending.", flags.idle_timeout_seconds)
             break

@@ -75,11 +75,15 @@ class WebServer:
                 await PlainTextResponse(activity.problem())(scope, receive, send)
                 return
             # Nobody is left to answer: the client went, or this server is ending.
-            with contextlib.suppress(ClientDisconnect, asyncio.CancelledError):
-                if activity.students:
-                    await _counted(app, activity, scope, receive, send)
-                else:
-                    await _with_room(app, scope, receive, send)
+            activity.begin()
+            try:
+                with contextlib.suppress(ClientDisconnect, asyncio.CancelledError):
+                    if activity.students:
+                        await _counted(app, activity, scope, receive, send)
+                    else:
+                        await _with_room(app, scope, receive, send)
+            finally:
+                activity.end()
 
         self._socket = _bind(port)
         files: dict[str, Any] = {}

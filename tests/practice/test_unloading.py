@@ -15,9 +15,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot,
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Keep the state of each test apart, with services that unload after two seconds."""
+    """Keep the state of each test apart, with services that unload after ten seconds."""
     monkeypatch.setenv("OTW_STATE_DIR", str(tmp_path))
-    monkeypatch.setattr(launch, "UNLOAD", 2)
+    monkeypatch.setattr(launch, "UNLOAD", 10)
     yield tmp_path
     manager.down()
 

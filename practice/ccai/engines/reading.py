@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import os
-import threading
+import queue
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -37,30 +37,18 @@ class Line:
 
 
 class Reader:
-    """Reads Chinese and English."""
+    """Reads Chinese and English.
 
-    def __init__(self) -> None:
-        logging.getLogger("RapidOCR").disabled = True
-        from rapidocr import RapidOCR  # 0.7 s
+    Parameters
+    ----------
+    at_once : int
+        Images that are read at once; the processors are shared out among them.
+    """
 
-        threads = os.cpu_count() or 1
-        self._engine = RapidOCR(
-            params={
-                "Global.log_level": "critical",
-                # Else a flat image, such as one line, is made 736 pixels high before it is
-                # searched: that takes ten times as long, and more is read wrong.
-                "Det.limit_type": "max",
-                "Det.limit_side_len": _LONGEST,
-                "EngineConfig.onnxruntime.intra_op_num_threads": threads,
-                "EngineConfig.onnxruntime.inter_op_num_threads": 1,
-            }
-        )
-        for search in (True, False):  # it loads its models when first used
-            self._engine(np.full((64, 64, 3), 255, np.uint8), use_det=search)
-        steps: Any = self._engine.text_det, self._engine.text_cls, self._engine.text_rec
-        for step in steps:
-            step.session = _unless_over(step.session)
-        self._lock = threading.Lock()  # it keeps what it is working on in itself
+    def __init__(self, at_once: int = 1) -> None:
+        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for _ in range(at_once):
+            self._idle.put(_engine(max(1, (os.cpu_count() or 1) // at_once)))
 
     def read(self, image: Any) -> list[Line]:
         """Find the lines of text in an image, from top to bottom.
@@ -93,9 +81,10 @@ class Reader:
         height, width = image.shape[:2]
         if min(height, width) < _THINNEST or max(height, width) > _FLATTEST * min(height, width):
             raise EngineFailed(f"no text can be read in {width}x{height} pixels")
-        with self._lock:
+        engine = self._idle.get()  # one alone: it keeps what it is working on in itself
+        try:
             # All of them each time: it keeps those of the last call.
-            return self._engine(
+            return engine(
                 image,
                 use_det=whole_page,
                 use_cls=whole_page,
@@ -103,6 +92,31 @@ class Reader:
                 return_word_box=whole_page,
                 return_single_char_box=whole_page,
             )
+        finally:
+            self._idle.put(engine)
+
+
+def _engine(threads: int) -> Any:
+    logging.getLogger("RapidOCR").disabled = True
+    from rapidocr import RapidOCR  # 0.7 s
+
+    engine = RapidOCR(
+        params={
+            "Global.log_level": "critical",
+            # Else a flat image, such as one line, is made 736 pixels high before it is
+            # searched: that takes ten times as long, and more is read wrong.
+            "Det.limit_type": "max",
+            "Det.limit_side_len": _LONGEST,
+            "EngineConfig.onnxruntime.intra_op_num_threads": threads,
+            "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+        }
+    )
+    for search in (True, False):  # it loads its models when first used
+        engine(np.full((64, 64, 3), 255, np.uint8), use_det=search)
+    steps: Any = engine.text_det, engine.text_cls, engine.text_rec
+    for step in steps:
+        step.session = _unless_over(step.session)
+    return engine
 
 
 def _unless_over(session: Callable) -> Callable:
