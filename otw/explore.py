@@ -40,7 +40,27 @@ def explore(arguments: argparse.Namespace) -> int:
 
 
 def _explore_endpoint(arguments: argparse.Namespace) -> None:
-    _explore(terminal.endpoint_of(arguments), arguments, _examples(arguments.examples))
+    endpoint, examples = terminal.endpoint_of(arguments), _examples(arguments.examples)
+    if not _shows_nothing_here(endpoint, arguments, examples):
+        _explore(endpoint, arguments, examples)
+
+
+def _shows_nothing_here(endpoint: Endpoint, arguments: argparse.Namespace, examples: str) -> bool:
+    """Whether this is JupyterHub, whose browsers see no page of here; then say what to do."""
+    if "JUPYTERHUB_USER" not in os.environ:
+        return False
+    from otw import page  # 0.5 s
+
+    names = [*arguments.models, *_names(arguments.config)]
+    print(_("On JupyterHub your browser cannot open a page of this command. In a notebook, run:"))
+    for line in (
+        "import os",
+        "from helpers.endpoints import Endpoint",
+        "from workbench.explorer import Explorer",
+        page.explorer(endpoint, names, arguments.timeout, examples),
+    ):
+        print(f"  {line}", flush=True)
+    return True
 
 
 def _explore_folder(arguments: argparse.Namespace) -> None:
@@ -57,6 +77,9 @@ def _explore_folder(arguments: argparse.Namespace) -> None:
             if not examples and _came_along(files.folder):
                 examples = str(files.folder)
         with Stop() as stop, serve.served(stop, files, name) as own:
+            if _shows_nothing_here(own.endpoints[name], arguments, examples):
+                stop.wait()  # the model is served until then
+                return
             _explore(own.endpoints[name], arguments, examples)
     except PracticeError as error:
         raise CallError(" ".join(str(error).splitlines())) from error

@@ -50,10 +50,18 @@ from helpers.errors import places
 from workbench.explorer import Explorer
 places.HERE.set(places.TERMINAL)
 os.chdir({os.getcwd()!r})
-Explorer({_as_code(endpoint)}, names={list(names)!r}, timeout={timeout!r}, examples={examples!r})"""
+{explorer(endpoint, names, timeout, examples)}"""
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     return nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(code)], metadata={"title": title, "kernelspec": kernel}
+    )
+
+
+def explorer(endpoint: Endpoint, names: Sequence[str], timeout: float, examples: str) -> str:
+    """Return the line of a notebook that shows the explorer."""
+    return (
+        f"Explorer({_as_code(endpoint)}, names={list(names)!r}, timeout={timeout!r}, "
+        f"examples={examples!r})"
     )
 
 

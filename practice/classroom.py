@@ -189,6 +189,7 @@ def _flags(name: str) -> list[str]:
     return [
         f"--idle_timeout_seconds={IDLE}",
         "--unload_timeout_seconds=0",
+        "--exit_with_pid=0",
         f"--class_file={own / _LIST}",
         f"--calls_file={own / f'calls-{name}.json'}",
     ]

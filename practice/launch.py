@@ -19,11 +19,11 @@ import psutil
 from helpers.endpoints import Endpoint
 from helpers.interrupts import Interrupts
 from practice import processes, state
+from practice.files import DATA as DATA  # the manager's and the notebooks', too
+from practice.files import MODELS as MODELS
+from practice.files import ROOT
 from practice.ports import HEALTH_PATH
 
-ROOT = Path(__file__).parent.parent
-DATA = ROOT / "data"
-MODELS = DATA / "models"
 LIMIT = 60.0  # seconds in which a service that starts does something, or is given up
 _LEAST = 0.01  # of `processes.effort`, for each second: one that only waits does less
 IDLE = 7200  # seconds without a request after which a service ends itself
@@ -148,6 +148,8 @@ class Launch:
         arguments += [f"--idle_timeout_seconds={IDLE}", "--this_user_only"]
         if not self.private:
             arguments.append(f"--unload_timeout_seconds={UNLOAD}")
+            if server := processes.hub_server():  # which no `otw lab` has started, to end them
+                arguments.append(f"--exit_with_pid={server}")
         arguments += self.flags
         if self.private:
             arguments.append(f"--exit_with_pid={os.getpid()}")

@@ -15,6 +15,7 @@ import psutil
 from practice import state
 
 HOST = "127.0.0.1"
+_OF_HUB = "JUPYTERHUB_USER"
 
 # Kept so that a child that ended is reaped and not left as a zombie.
 _children: dict[int, subprocess.Popen[bytes]] = {}
@@ -42,6 +43,25 @@ def spawn(command: Sequence[str], log: Path, cwd: Path) -> subprocess.Popen[byte
         )
     _children[process.pid] = process
     return process
+
+
+def hub_server() -> int:
+    """Return the process that is this user's server on a JupyterHub; 0 elsewhere.
+
+    It is the outermost one that has the hub's variables: between it and a kernel or a terminal may
+    stand others.
+    """
+    if _OF_HUB not in os.environ:
+        return 0
+    outermost = 0
+    for parent in psutil.Process().parents():
+        try:
+            if _OF_HUB not in parent.environ():
+                break
+        except psutil.Error:  # another user's: the hub's own
+            break
+        outermost = parent.pid
+    return outermost
 
 
 def record(pid: int) -> state.Record:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from helpers.endpoints.endpoint import Endpoint, from_mapping
-from helpers.endpoints.practice import PROFILES
+from helpers.endpoints.practice import PROFILES, state_dir
 from helpers.errors import BadInput
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -17,9 +17,15 @@ _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def path() -> str:
-    """Return the file's path: beside the notebooks, or where `OTW_ENDPOINTS` says."""
-    beside = os.path.join(_ROOT, "notebooks", "endpoints.toml")
-    return os.environ.get("OTW_ENDPOINTS") or beside
+    """Return the file's path: beside the notebooks, or where `OTW_ENDPOINTS` says.
+
+    In the state folder where the notebooks are not this user's to write: an installation may be
+    shared.
+    """
+    notebooks = os.path.join(_ROOT, "notebooks")
+    if not os.access(notebooks, os.W_OK):
+        notebooks = state_dir()
+    return os.environ.get("OTW_ENDPOINTS") or os.path.join(notebooks, "endpoints.toml")
 
 
 def read() -> tuple[dict[str, Endpoint], list[str]]:
@@ -90,6 +96,7 @@ def save(name: str, endpoint: Endpoint, *, instead_of: Iterable[str] = ()) -> No
             f"{', '.join(sorted(ours))} and environment are taken."
         )
     try:
+        os.makedirs(os.path.dirname(path()) or ".", mode=0o700, exist_ok=True)
         with filelock.FileLock(f"{path()}.lock", timeout=10):
             document = tomlkit.document()
             if os.path.exists(path()):

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from practice import credentials
+from practice.files import MODELS
 from practice.host import flags as shared
 from practice.host import server, web
 from practice.modelarts import account, gateway, models
 from practice.ports import DEFAULT as PORTS
 
-_MODELS = Path(__file__).parents[2] / "data" / "models"
 _PORT = PORTS["modelarts"]["iam"]
 _FLAGS: dict[str, tuple[Callable[[str], Any], Any, str]] = {
     "port": (shared.port, _PORT, f"default: {_PORT}"),
-    "models": (Path, _MODELS, "where the models are; default: data/models"),
+    "models": (Path, MODELS, "where the models are; default: data/models"),
     "token_lifetime_seconds": (shared.seconds, account.LIFETIME, "a token's life; default: a day"),
     "requests_per_second": (
         shared.count,

@@ -1,7 +1,6 @@
 """Tells which digit a picture shows, with the small network in data/models/digits."""
 
 import threading
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,10 +8,11 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from practice.ccai.engines import EngineFailed
+from practice.files import MODELS
 from practice.host import pixels
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-_MODEL = Path(__file__).parents[3] / "data" / "models" / "digits" / "1" / "model.tflite"
+_MODEL = MODELS / "digits" / "1" / "model.tflite"
 _SIZE = 8  # pixels on each side of what the network takes
 _LARGEST = 256  # pixels on a side that are looked at; more only take time
 _CONTRAST = 20  # greys of 256 between paper and ink; less is an empty sheet
