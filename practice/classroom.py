@@ -16,6 +16,7 @@ from helpers import endpoints
 from helpers.endpoints.practice import read_json
 from helpers.language import _
 from practice import credentials, manager, state
+from practice.host.students import OWNERS
 from practice.host.students import UNKNOWN as UNKNOWN  # the class's, too
 from practice.modelarts import account
 from protos import official
@@ -103,7 +104,7 @@ def _problem(word: str) -> str:
     if colon and not (number.isascii() and number.isdigit() and int(number) < 2**32 - 1):
         return _("{word} has no user number behind the colon", word=repr(word))
     uid = _student(word)["uid"]
-    if uid is not None and uid in (0, os.geteuid()):
+    if uid is not None and uid in OWNERS:
         return _("{name} is the user who runs the class, or root", name=name)
     return ""
 
@@ -227,7 +228,7 @@ def _write_files(own: Path, listed: Sequence[dict[str, Any]]) -> Path:
     for one in listed:
         path = place / f"{one['name']}.json"
         state.write_json(path, _variables(one))
-        if one["uid"] is not None and os.geteuid() == 0:
+        if one["uid"] is not None and sys.platform != "win32" and os.geteuid() == 0:
             os.chown(path, one["uid"], -1)
     return place
 

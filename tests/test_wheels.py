@@ -4,9 +4,11 @@ import os
 import re
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 
 from otw import supported
 
@@ -70,3 +72,16 @@ def test_what_is_not_promised_has_no_wheel_of_something(
     done = resolve(tmp_path, system, python)
     assert done.returncode != 0
     assert missing in done.stderr
+
+
+def test_the_wheel_has_the_data_and_the_settings_of_jupyterlab(tmp_path: Path) -> None:
+    (path,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
+    with zipfile.ZipFile(path) as wheel:
+        names = wheel.namelist()
+    assert "practice/data/models/iris/1/model.tflite" in names
+    assert any(name.endswith("etc/jupyter/jupyter_server_config.py") for name in names)
+    assert any(name.endswith("etc/jupyter/labconfig/page_config.json") for name in names)
+    tops = {name.partition("/")[0] for name in names}
+    assert {name for name in tops if not name.startswith("over_the_wire")} == {
+        *("otw", "workbench", "practice", "helpers", "protos"),
+    }

@@ -25,7 +25,8 @@ UNKNOWN = "?"  # whose connection or sign-in says nothing
 _MOST_METHODS = 100  # of one student; a path may be anything
 _LONGEST = 100  # characters of a method's name
 OTHERS = "others"
-_OWNERS = {0, os.geteuid()} if hasattr(os, "geteuid") else {0}
+# Who runs the service, and root.
+OWNERS = {0, os.geteuid()} if hasattr(os, "geteuid") else {0}
 
 
 @dataclasses.dataclass
@@ -99,11 +100,11 @@ class Students:
 
     def __contains__(self, uid: object) -> bool:
         self.listed()
-        return uid in _OWNERS or uid in self._names
+        return uid in OWNERS or uid in self._names
 
     def of(self, uid: int | None) -> str:
         """Return whose a connection is: see `Call`."""
-        if uid in _OWNERS:
+        if uid in OWNERS:
             return ""
         self.listed()
         return UNKNOWN if uid is None else self._names.get(uid, UNKNOWN)

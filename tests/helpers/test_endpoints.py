@@ -7,6 +7,7 @@ import pytest
 
 from helpers import channels, endpoints
 from helpers.endpoints import Endpoint, load
+from helpers.endpoints import profiles as own_profiles
 from helpers.endpoints.endpoint import is_loopback
 from helpers.errors import BadInput, ConnectionFailed
 from workbench import proxies
@@ -439,3 +440,14 @@ def test_an_endpoint_can_go_past_every_proxy(
 def test_an_endpoint_made_by_hand_is_checked_too() -> None:
     with pytest.raises(BadInput, match="'version' is a whole number, not str"):
         Endpoint("tfserving", version="2")  # type: ignore[arg-type]
+
+
+def test_a_profile_is_saved_in_the_state_folder_where_the_installation_is_another_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OTW_ENDPOINTS", raising=False)
+    monkeypatch.setenv("OTW_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setattr(own_profiles, "_ROOT", str(tmp_path / "nothing to write to"))
+    own_profiles.save("mine", Endpoint("tfserving", grpc="127.0.0.1:8500"))
+    assert (tmp_path / "state" / "endpoints.toml").is_file()
+    assert endpoints.load("tfserving", "mine").grpc == "127.0.0.1:8500"

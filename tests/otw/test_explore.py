@@ -350,6 +350,16 @@ def test_a_kernel_that_no_page_is_connected_to_ends(start: Callable[..., Page]) 
     kept.done(kept.tell("kernel_info_request", {}))
 
 
+def test_on_jupyterhub_it_says_what_to_run_in_a_notebook(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("JUPYTERHUB_USER", "ada")
+    assert cli.main(["explore", "127.0.0.1:8500", "--model", "digits"]) == 0
+    printed = capsys.readouterr().out
+    assert "Explorer('127.0.0.1:8500', names=['digits'], timeout=10.0, examples='')" in printed
+    assert "http://" not in printed
+
+
 @contextlib.contextmanager
 def lab(folder: Path, *words: str) -> Iterator[Kernel]:
     """Start `otw lab`; gives a kernel that has imported ipywidgets."""

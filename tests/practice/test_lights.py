@@ -50,3 +50,12 @@ def test_what_goes_wrong_is_shown_beside_the_light(
 
 def test_its_plain_text_is_the_same_in_every_run(lights: Lights) -> None:
     assert lights._repr_mimebundle_()["text/plain"] == "Lights()"
+
+
+def test_a_service_that_the_environment_names_is_nobodys_to_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTW_TFSERVING_GRPC", "192.0.2.7:8500")
+    row = Lights().rows["tfserving"]
+    assert "192.0.2.7:8500, as OTW_TFSERVING_GRPC says" in row.light.value
+    assert all(button.disabled for button in row.buttons.values())

@@ -49,8 +49,8 @@ def test_a_call_loads_the_models_of_tensorflow_again() -> None:
     before = state.read_services()["tfserving-tf"]
     endpoint = endpoints.load("tfserving", "practice-tf").replace(model="iris")
     flower = {"features": [[5.9, 3.0, 5.1, 1.8]]}
-    first = tfserving.predict(endpoint, flower, timeout=60)
+    first = tfserving.predict(endpoint, flower, timeout=300)
     eventually(lambda: unloaded("tfserving-tf"))
-    again = tfserving.predict(endpoint, flower, timeout=60)
+    again = tfserving.predict(endpoint, flower, timeout=300)
     assert again["probabilities"].tolist() == first["probabilities"].tolist()
     assert state.read_services()["tfserving-tf"] == before
