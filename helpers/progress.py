@@ -1,4 +1,7 @@
-"""Progress bars that show when something takes over two seconds, and leave nothing behind."""
+"""Progress bars that show when something takes over two seconds, and leave nothing behind.
+
+Where nobody looks on, as in a log, there is a line for each phase in their place.
+"""
 
 import contextlib
 import math
@@ -24,7 +27,8 @@ def bar(total: int | None, unit: str, shown: bool = True) -> Iterator[Callable[[
     """
     from tqdm.auto import tqdm  # only here: a call alone needs no bar
 
-    quiet = not shown or "TQDM_DISABLE" in os.environ  # which tqdm forgets in a notebook
+    # Which tqdm forgets in a notebook.
+    quiet = not shown or "TQDM_DISABLE" in os.environ or not _is_watched()
     drawn = tqdm(total=total, unit=unit, delay=2, leave=False, disable=quiet)
     try:
         yield drawn.update
@@ -54,12 +58,19 @@ def waiting(
     """
     began = time.monotonic()
     drawn: Any = None
-    quiet = not shown or "TQDM_DISABLE" in os.environ
+    written = ""
+    quiet = not shown or "TQDM_DISABLE" in os.environ or sys.stderr is None
 
     def tick(phase: str = "") -> None:
-        nonlocal drawn
+        nonlocal drawn, written
         elapsed = time.monotonic() - began
         if elapsed < patience or quiet:
+            return
+        line = f"{text}, {phase}" if phase else text
+        if not _is_watched():
+            if line != written:
+                print(line, file=sys.stderr, flush=True)
+                written = line
             return
         if drawn is None:
             from tqdm.auto import tqdm  # 30 ms, and most waits take less than the patience
@@ -67,7 +78,7 @@ def waiting(
             form = "{desc}: {bar} {elapsed_s:.0f} s"  # nobody knows how long it really takes
             drawn = tqdm(total=1.0, leave=False, bar_format=form, mininterval=0.5, miniters=0)
             drawn.start_t -= elapsed
-        drawn.set_description_str(f"{text}, {phase}" if phase else text, refresh=False)
+        drawn.set_description_str(line, refresh=False)
         drawn.update(1 - math.exp(-2 * elapsed / limit) - drawn.n)
 
     try:
@@ -78,11 +89,22 @@ def waiting(
             _clear_cell()
 
 
+def _is_watched() -> bool:
+    """Whether standard error is a terminal or a notebook's, and no file."""
+    return _in_notebook() or (sys.stderr is not None and sys.stderr.isatty())
+
+
+def _in_notebook() -> bool:
+    if "IPython" not in sys.modules:
+        return False
+    from IPython import get_ipython  # a notebook has it; elsewhere it may be missing
+
+    return getattr(get_ipython(), "kernel", None) is not None
+
+
 def _clear_cell() -> None:
     # A notebook would otherwise keep a widget that no longer exists.
-    if "IPython" not in sys.modules:
-        return
-    from IPython import display, get_ipython  # a notebook has it; elsewhere it may be missing
+    if _in_notebook():
+        from IPython import display
 
-    if getattr(get_ipython(), "kernel", None) is not None:
         display.clear_output(wait=True)

@@ -34,9 +34,22 @@ def explore(arguments: argparse.Namespace) -> int:
     """Show the explorer in the browser until Ctrl-C; returns the exit status."""
     address = arguments.address
     is_path = ":" not in address and os.path.basename(address) != address
-    if is_path or os.path.exists(os.path.expanduser(address)):
+    exists = os.path.exists(os.path.expanduser(address))
+    if not is_path and not exists and ":" not in address:
+        return terminal.guarded(lambda: _refuse(address), arguments)
+    if is_path or exists:
         return terminal.guarded(lambda: _explore_folder(arguments), arguments)
     return terminal.guarded(lambda: _explore_endpoint(arguments), arguments)
+
+
+def _refuse(word: str) -> None:
+    raise statuses.AskedWrongly(
+        _(
+            "There is no file or folder {word} here, and it is no address. Name a SavedModel's "
+            "folder, a .tflite file, HOST:PORT of gRPC, or http://HOST:PORT of REST.",
+            word=word,
+        )
+    )
 
 
 def _explore_endpoint(arguments: argparse.Namespace) -> None:

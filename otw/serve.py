@@ -22,6 +22,8 @@ from otw import features, modelfiles
 from otw.modelfiles import ModelFiles
 from practice import instance, launch, processes, services, state
 from practice.launch import Service
+from practice.tfserving import savedmodel
+from practice.tfserving.failures import Failure
 from protos import official
 from workbench.code import curl
 from workbench.code.previews import CURL, GRPC, JSON, REQUESTS, Preview
@@ -70,11 +72,25 @@ def find(path: str) -> ModelFiles:
         return files
     lite = files.for_litert()
     if not lite:
+        _check_graph(files.loaded)  # TensorFlow would not help a broken one
         raise state.PracticeError(
             _("{path} is a SavedModel. {absent}", path=files.path, absent=official.ABSENT)
         )
     print(_("TensorFlow is not installed. The model's TFLite file is served in its place."))
     return lite
+
+
+def _check_graph(folder: Path) -> None:
+    try:
+        graphs = savedmodel.parse(folder).meta_graphs
+    except Failure as error:
+        raise state.PracticeError(
+            _("{path} cannot be read: {why}", path=folder, why=error.text)
+        ) from error
+    if not graphs:
+        raise state.PracticeError(
+            _("{path} has no graph in its saved_model.pb. Copy the model again.", path=folder)
+        )
 
 
 @contextlib.contextmanager

@@ -95,13 +95,26 @@ def endpoint_of(arguments: argparse.Namespace) -> Endpoint:
     tls = arguments.tls or arguments.ca_file or arguments.cert
     if "://" not in address and arguments.protocol == "rest":
         address = f"{'https' if tls else 'http'}://{address}"
+    if "://" not in address and "/" in address:
+        raise AskedWrongly(
+            _(
+                "{address} has a path, as only REST does: write http://{address} or "
+                "https://{address}.",
+                address=address,
+            )
+        )
     if "://" in address:
         if arguments.protocol == "grpc" or address.startswith("grpc"):
             raise AskedWrongly(
                 _("gRPC takes HOST:PORT, without http:// or grpc://, and has its own port.")
             )
         if address.startswith("http://") and tls:
-            raise AskedWrongly(_("http:// is not encrypted. Write https://, or leave TLS out."))
+            raise AskedWrongly(
+                _(
+                    "http:// is not encrypted. Write https://, or leave out --tls, --ca-file and "
+                    "--cert."
+                )
+            )
     try:
         profile = endpoint_at(address)
         given = _given(arguments, profile)
@@ -205,8 +218,7 @@ def _describe(endpoint: Endpoint, arguments: argparse.Namespace) -> None:
 
 def _describe_folder(arguments: argparse.Namespace) -> int:
     if not os.path.exists(os.path.expanduser(arguments.address)) and ":" in arguments.address:
-        text = _("MODEL is missing: otw describe {address} MODEL.", address=arguments.address)
-        return _fail(text, statuses.ASKED_WRONGLY)
+        return guarded(lambda: _ask_for_model(arguments.address), arguments)
     # Only here: describing an endpoint needs none of the practice services.
     from otw import contents
     from practice.state import PracticeError
@@ -217,6 +229,14 @@ def _describe_folder(arguments: argparse.Namespace) -> int:
     except PracticeError as error:
         print(f"otw: {error}", file=sys.stderr)
         return statuses.FAILED
+
+
+def _ask_for_model(address: str) -> None:
+    sentence = _("MODEL is missing: otw describe {address} MODEL.", address=address)
+    with contextlib.suppress(errors.BadInput):  # then no profile has it
+        if names := endpoint_at(address).models:
+            sentence += " " + _("Profiles at this address name {names}.", names=", ".join(names))
+    raise AskedWrongly(sentence)
 
 
 def _predict(endpoint: Endpoint, arguments: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from helpers.endpoints import Endpoint, profiles
 from helpers.serving_api import meta_graph_pb2, saved_model_pb2, types_pb2
 from otw import cli
 from practice.launch import MODELS
@@ -187,6 +188,15 @@ def test_a_broken_folder_is_a_sentence(
     assert words in told.err
     assert "Traceback" not in told.err
     assert told.out == ""
+
+
+def test_a_missing_model_is_asked_for_with_the_names_that_profiles_have(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTW_ENDPOINTS", str(tmp_path / "endpoints.toml"))
+    profiles.save("mine", Endpoint("tfserving", grpc="127.0.0.1:8599", model="ours"))
+    assert cli.main(["describe", "127.0.0.1:8599"]) == 2
+    assert "Profiles at this address name ours." in capsys.readouterr().err
 
 
 def test_address_and_folder_are_not_mixed_up(capsys: Capture) -> None:

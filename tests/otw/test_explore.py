@@ -220,7 +220,7 @@ def test_a_port_is_the_one_asked_for_or_none(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["127.0.0.1"], "'127.0.0.1' is not a gRPC address"),
+        (["127.0.0.1"], "There is no file or folder 127.0.0.1 here"),
         (["127.0.0.1:1", "--port", "0"], "a port is a whole number from 1 to 65535, not '0'"),
         (["127.0.0.1:1", "--port", "65536"], "a port is a whole number from 1 to 65535"),
         (["127.0.0.1:1", "--port", "web"], "a port is a whole number from 1 to 65535"),
@@ -231,7 +231,9 @@ def test_a_port_is_the_one_asked_for_or_none(
         (["127.0.0.1:1", "--ca-file", "no.pem"], "no.pem"),
         (["127.0.0.1:1", "--user", "ada"], "OTW_PASSWORD"),
         (["http://127.0.0.1:1", "--protocol", "grpc"], "gRPC takes HOST:PORT, without http://"),
-        (["http://127.0.0.1:1", "--tls"], "http:// is not encrypted"),
+        (["http://127.0.0.1:1", "--tls"], "or leave out --tls, --ca-file and --cert"),
+        (["127.0.0.1:1/prefix"], "write http://127.0.0.1:1/prefix or https://127.0.0.1:1/prefix"),
+        (["nothere"], "There is no file or folder nothere here, and it is no address"),
         (["127.0.0.1:1", "digits"], "unknown argument: digits"),
         ([], "HOST:PORT"),
     ],

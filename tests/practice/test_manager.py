@@ -493,6 +493,13 @@ def test_a_user_without_a_home_folder_is_told_what_to_set(
     assert "Set the environment variable OTW_STATE_DIR" in capsys.readouterr().err
 
 
+def test_a_log_has_a_line_for_each_phase_and_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.waiting("Starting", 60, patience=0) as tick:
+        for phase in ("importing", "importing", "restoring"):
+            tick(phase)
+    assert capsys.readouterr().err == "Starting, importing\nStarting, restoring\n"
+
+
 def test_a_bar_that_is_turned_off_is_waited_with_all_the_same(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
