@@ -79,7 +79,7 @@ def test_the_wheel_has_the_data_and_the_settings_of_jupyterlab(tmp_path: Path) -
     with zipfile.ZipFile(path) as wheel:
         names = wheel.namelist()
     assert "practice/data/models/iris/1/model.tflite" in names
-    assert any(name.endswith("etc/jupyter/jupyter_server_config.py") for name in names)
+    assert any(name.endswith("etc/jupyter/jupyter_server_config.json") for name in names)
     assert any(name.endswith("etc/jupyter/labconfig/page_config.json") for name in names)
     tops = {name.partition("/")[0] for name in names}
     assert {name for name in tops if not name.startswith("over_the_wire")} == {
