@@ -24,7 +24,7 @@ OR_SAY := $(if $(WHEELS),|| { echo "The packages cannot be installed from the fo
     "($$($(PYTHON) --version)): make wheelhouse WHEELS=folder"; exit 1; })
 
 .DEFAULT_GOAL := help
-.PHONY: help lab student test test-all tensorflow test-tensorflow test-browser pythons fuzz nightly newman site wheelhouse notebooks protos lint bench bench-check chaos soak quality lock clean
+.PHONY: help lab student test test-all tensorflow test-tensorflow test-browser pythons fuzz nightly newman hub site wheelhouse notebooks protos lint bench bench-check chaos soak quality lock clean
 
 help:  ## list these targets
 	@$(PYTHON) -c "import re; [print(f'  make {m[1]:<12} {m[2]}') for m in re.finditer(r'^([a-z-]+):.*?## (.*)$$', open('Makefile', encoding='utf-8').read(), re.M)]"
@@ -92,6 +92,11 @@ $(NPM): docs/site/package-lock.json
 	cp docs/site/package.json docs/site/package-lock.json build/npm
 	npm ci --prefix build/npm --ignore-scripts --no-fund --no-audit
 	@touch $@
+
+hub: $(WITH)test  ## install JupyterHub and its proxy into build, for the test of docs/class.md; needs Node.js with npm, and network
+	@command -v npm > /dev/null || { echo "There is no npm. Install Node.js 18 or later: https://nodejs.org"; exit 1; }
+	$(INSTALL) --target build/hub jupyterhub==6.1.1
+	npm install --prefix build/hub --no-save --no-fund --no-audit configurable-http-proxy@5.3.0
 
 notebooks: $(WITH)test $(WITH)tensorflow  ## run the notebooks in place: outputs and widget state are kept, execution times are not
 	$(PY) -m tests.run_notebooks $(ARGS)
