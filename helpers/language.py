@@ -2,6 +2,9 @@
 
 `_` is how gettext marks such a sentence in the source, and what its tools look for. The sentence
 stands there in English, as a literal, with names in braces for what differs from call to call.
+
+Explanations of errors stand in a table, errors/meanings.csv, where those tools do not look:
+`helpers.errors.meanings.sentences` yields them, for who makes a catalogue.
 """
 
 import functools

@@ -80,6 +80,16 @@ def test_each_error_that_a_person_reads_can_be_translated() -> None:
                 assert not raw, f"{path}:{call.lineno} has a sentence without _(...)"
 
 
+def test_no_sentence_stands_within_an_f_string() -> None:
+    for path in (path for room in ROOMS for path in (ROOT / room).rglob("*.py")):
+        tree = ast.parse(path.read_bytes())
+        within = (
+            part for n in ast.walk(tree) if isinstance(n, ast.JoinedStr) for part in ast.walk(n)
+        )
+        called = {ast.unparse(part.func) for part in within if isinstance(part, ast.Call)}
+        assert not called & {"_", "plural"}, f"{path}: gettext's tools do not look into f-strings"
+
+
 def _has_words(argument: ast.AST) -> bool:
     """Whether words are spelled out in it, other than in a call such as `_("...")`."""
     if isinstance(argument, ast.Call | ast.FormattedValue):

@@ -9,6 +9,7 @@ from html import escape
 from typing import Any
 
 from helpers.errors import meanings, places
+from helpers.language import _
 
 _LONGEST = 400  # letters of a message; more is somebody's whole page
 _DEEPEST = 12  # exceptions in a chain that are looked at
@@ -46,18 +47,21 @@ class Explanation:
     checks: tuple[str, ...]
 
     def __repr__(self) -> str:
-        lines = [f"{self.title}: {self.happened}", f"What it usually means: {self.means}"]
-        return "\n".join([*lines, "What to check:", *(f"  - {check}" for check in self.checks)])
+        means = _("What it usually means:")
+        lines = [f"{self.title}: {self.happened}", f"{means} {self.means}"]
+        return "\n".join([*lines, _("What to check:"), *(f"  - {check}" for check in self.checks)])
 
     def _repr_html_(self) -> str:
         checks = "".join(f"<li>{_with_code(check)}</li>" for check in self.checks)
+        means = escape(_("What it usually means:"))
+        check = escape(_("What to check:"))
         return (
             # Or a page would typeset what stands between two dollar signs.
             "<div class='otw-explanation mathjax_ignore' role='note' "
             "style='border-left:4px solid #b3261e;padding:0.2em 1em'>"
             f"<p><b>{escape(self.title)}</b>: {escape(self.happened)}</p>"
-            f"<p><b>What it usually means:</b> {escape(self.means)}</p>"
-            f"<p><b>What to check:</b></p><ul>{checks}</ul></div>"
+            f"<p><b>{means}</b> {escape(self.means)}</p>"
+            f"<p><b>{check}</b></p><ul>{checks}</ul></div>"
         )
 
 
@@ -71,11 +75,15 @@ def explain(error: BaseException, place: str = "") -> Explanation:
     row = next(meanings.find(text, [*types, "builtins.Exception"]))
     address = _address(chain, text)
     host = address.rpartition(":")[0] or address
-    checks = row.check.replace("{address}", address).replace("{host}", host)
+    checks = [
+        _(check).replace("{address}", address).replace("{host}", host)
+        for check in meanings.checks(row)
+    ]
     message = str(error) if _is_ours(error) else _text(error)
     worded = functools.partial(places.worded, place=place)
-    sentences = tuple(map(worded, checks.split(" ;; ")))
-    return Explanation(_title(error), worded(cut(message)), row.means, sentences)
+    return Explanation(
+        _title(error), worded(cut(message)), _(row.means), tuple(map(worded, checks))
+    )
 
 
 def cut(text: str) -> str:
@@ -136,7 +144,8 @@ def _calls_the_proxy(text: str) -> bool:
     """Whether gRPC reached nobody at the proxy's address: it does not say whose address it is."""
     names = ("grpc_proxy", "https_proxy", "http_proxy")
     proxy = next((os.environ[name] for name in names if name in os.environ), "")
-    host, _, port = proxy.rpartition("@")[2].rpartition("//")[2].rstrip("/").rpartition(":")
+    address = proxy.rpartition("@")[2].rpartition("//")[2].rstrip("/")
+    host, _colon, port = address.rpartition(":")
     called = re.search(r"ipv4:([\d.]+):(\d+): Failed to connect", text)
     if not called:
         return False

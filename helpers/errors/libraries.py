@@ -106,7 +106,7 @@ def call_error(
     """
     row = next(row for row in meanings.find(text, types) if row.error)
     about = {"service": endpoint.service, "endpoint": address, "code": code, "details": details}
-    sentence = row.sentence
+    sentence = _(row.sentence)
     if row.match in _WHO_ARE_YOU and endpoint.headers:
         sentence = _(
             "{endpoint} does not accept who you are by the headers that were sent: {names}. "

@@ -24,6 +24,18 @@ class Meaning(NamedTuple):
     sentence: str
 
 
+def sentences() -> Iterator[str]:
+    """Yield the table's sentences, as they stand in it and are looked up in a catalogue."""
+    by_text, by_type = table()
+    for row in (*by_text, *by_type.values()):
+        yield from filter(None, (row.means, row.sentence, *checks(row)))
+
+
+def checks(row: Meaning) -> list[str]:
+    """Return what a row says to check, a sentence each."""
+    return row.check.split(" ;; ") if row.check else []
+
+
 @functools.cache
 def table() -> tuple[list[Meaning], dict[str, Meaning]]:
     """Read the table: the rows found by a text, in order, and those found by a type."""

@@ -12,12 +12,14 @@ SENTENCES = {
     "": "Content-Type: text/plain; charset=UTF-8\nPlural-Forms: nplurals=2; plural=(n != 1);\n",
     "Fill in the form first.": "Fülle erst das Formular aus.",
     "{count} tf.Example: {features}\0{count} tf.Examples: {features}": "eins\0{count}: {features}",
+    "The machine answers and nobody listens on this port.": "Niemand hört zu.",
     "Over the Wire: calling AI inference services.": "Über den Draht.",
 }
 CODE = """
 import sys
 from pathlib import Path
 from helpers import language
+from helpers.errors import explain
 language._CATALOGUES = Path(sys.argv[1])
 from otw.cli import main
 from workbench.explorer.panes import PreviewPane
@@ -28,6 +30,7 @@ try:
 except Exception as error:
     print(error)
 print(examples.described([{"a": 1}, {"a": 2}]))
+print(explain(ConnectionRefusedError(111, "Connection refused")).means)
 main(["--help"])
 """
 

@@ -208,6 +208,12 @@ def shapes(values: Any) -> str:
     return type(values).__name__
 
 
+def status_word(record: Record) -> str:
+    """Return a call's status in the reader's language; an error's class has its name in all."""
+    words = {"OK": _("OK"), "cancelled": _("cancelled")}
+    return words.get(record.status, record.status)
+
+
 def to_csv(records: Sequence[Record]) -> str:
     """Write calls, of which there is one at the least, as CSV; without their arrays.
 

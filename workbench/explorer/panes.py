@@ -19,7 +19,7 @@ from workbench.answers import drawings, labels
 from workbench.answers.detections import SURE
 from workbench.code.previews import CURL, GRPC, JSON, PROTOCOLS, REQUESTS, TITLES, Preview
 from workbench.explorer import export
-from workbench.explorer.calls import Record, joined
+from workbench.explorer.calls import Record, joined, status_word
 from workbench.explorer.comparison import are_arrays, difference
 from workbench.explorer.frame import style_with
 from workbench.explorer.uploads import Upload
@@ -410,7 +410,7 @@ def _line(number: int, record: Record) -> str:
     began = record.began.strftime("%H:%M:%S")
     call = f"{record.request.target}, {PROTOCOLS[record.protocol]}"
     milliseconds = 1000 * sum(record.seconds.values())
-    return f"{number}. {began} {call}: {record.status}, {milliseconds:.0f} ms"
+    return f"{number}. {began} {call}: {status_word(record)}, {milliseconds:.0f} ms"
 
 
 def size_of(values: Any) -> int:
