@@ -67,6 +67,7 @@ def parse(
     if delimiter == "," and kind(spec.dtype) in "fc" and all(map(_PAIR.fullmatch, lines)):
         _refuse_two_readings(name, lines, spec)
     values = []
+    read = _reader(spec.dtype)
     for number, row in enumerate(rows, start=1):
         if len(row) != len(rows[0]):
             raise BadInput(
@@ -79,8 +80,17 @@ def parse(
                     first=len(rows[0]),
                 )
             )
-        place = _("Input {name!r}, row {number}, column", name=name, number=number)
-        values.append([_value(f"{place} {n}", cell, spec) for n, cell in enumerate(row, start=1)])
+        try:
+            values.append([_value(cell, spec, read) for cell in row])
+        except BadInput:  # said again with its place, which takes as long as all the rest
+            for column, cell in enumerate(row, start=1):
+                place = _(
+                    "Input {name!r}, row {number}, column {column}",
+                    name=name,
+                    number=number,
+                    column=column,
+                )
+                _value(cell, spec, read, place)
     return _with_axes(values, spec)
 
 
@@ -126,7 +136,8 @@ def _is_heading(cells: list[str], delimiter: str, dtype: np.dtype) -> bool:
     """Whether no cell is a value; nor part of one of several lines, as an open quote makes it."""
     lines = (line for cell in cells for line in cell.splitlines()[1:])
     parts = (part.strip() for line in lines for part in line.split(delimiter))
-    return all(_read(part, dtype) is None for part in (*cells, *parts))
+    read = _reader(dtype)
+    return all(read(part) is None for part in (*cells, *parts))
 
 
 def _refuse_two_readings(name: str, lines: list[str], spec: TensorSpec) -> None:
@@ -147,8 +158,8 @@ def _refuse_two_readings(name: str, lines: list[str], spec: TensorSpec) -> None:
         )
 
 
-def _value(place: str, cell: str, spec: TensorSpec) -> Any:
-    value = _read(cell, spec.dtype)
+def _value(cell: str, spec: TensorSpec, read: Callable[[str], Any], place: str = "") -> Any:
+    value = read(cell)
     if value is None:
         shown = repr(cell if len(cell) <= 40 else f"{cell[:40]} ...")
         hint = _("The input takes {spec}.", spec=spec)
@@ -173,13 +184,17 @@ def _value(place: str, cell: str, spec: TensorSpec) -> Any:
     return finite(place, cell, value, spec)
 
 
-def _read(cell: str, dtype: np.dtype) -> Any:
-    """Read one cell, or return None when it is no value."""
-    read = _READ.get(kind(dtype))
-    try:
-        return read(cell) if read and "_" not in cell else None  # Python reads 1_000
-    except ValueError:
-        return None
+def _reader(dtype: np.dtype) -> Callable[[str], Any]:
+    """Return what reads one cell, or returns None when it is no value."""
+    convert = _READ.get(kind(dtype))
+
+    def read(cell: str) -> Any:
+        try:
+            return convert(cell) if convert and "_" not in cell else None  # Python reads 1_000
+        except ValueError:
+            return None
+
+    return read
 
 
 def _with_axes(rows: list[list[Any]], spec: TensorSpec) -> Any:
