@@ -14,7 +14,8 @@ _STYLE = """
 .otw-explorer h2, .otw-explorer h3 { margin: 0.3em 0 0; font-weight: 600; line-height: 1.4 }
 .otw-explorer h2 { font-size: 1.25em } .otw-explorer h3 { font-size: 1em }
 .otw-head { align-items: baseline; gap: 0 1em }
-.otw-beside { align-items: center } .otw-beside > :first-child { flex: 1 1 0; min-width: 0 }
+.otw-beside { align-items: center; flex-flow: row wrap }
+.otw-beside > :first-child { flex: 1 1 0; min-width: 16em }
 .otw-columns, .otw-inputs { overflow: visible; min-width: 0 }
 .otw-send { position: sticky; top: 0; bottom: 0; z-index: 10; align-items: center;
     background: var(--jp-layout-color0, white); padding: 2px 0 }
@@ -25,7 +26,7 @@ _STYLE = """
 .otw-answers > .widget-tab-contents { overflow: auto }
 .otw-explorer .otw-answers > .lm-TabBar .lm-TabBar-tab { color: var(--jp-ui-font-color0, black) }
 .otw-answers p { margin: 0.3em 0 } .otw-answers .widget-html-content { min-width: 0 }
-@container (min-width: 840px) {
+@container (min-width: 680px) {
     .otw-columns { display: grid; gap: 0 16px; height: max(25em, 100vh - 14em);
         grid-template: minmax(0, 1fr) auto / minmax(0, 4fr) minmax(0, 5fr) }
     [data-voila] .otw-columns { height: max(25em, 100vh - 6em) }
