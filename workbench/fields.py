@@ -1,13 +1,14 @@
 """Form fields that look alike, and the sign beside them that says how it is."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
 import ipywidgets as w
 
 from helpers.endpoints import Endpoint
+from helpers.errors import BadInput
 from helpers.language import _
 
 LAMPS = {"grey": "○", "green": "●", "red": "✕"}  # beside the colour, for who sees none
@@ -65,10 +66,20 @@ class Fields:
         finally:
             self._quiet.difference_update(fields)
 
-    def offer(self, field: w.Dropdown, options: Sequence[str], wanted: str | None) -> None:
-        """Give a field other options, without `changed`; the first one where the wanted is none."""
+    def offer(
+        self,
+        field: w.Dropdown,
+        options: Sequence[str],
+        wanted: str | None,
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
+        """Give a field other options, without `changed`; the first one where the wanted is none.
+
+        Of those that have a label, the reader sees that.
+        """
         with self.quiet(field):
-            field.options = options
+            labelled = [(labels.get(option, option), option) for option in options if labels]
+            field.options = labelled or options
             field.value = wanted if wanted in options else next(iter(options), None)
 
     def timeout(self, seconds: float, changed: Callable[[], object]) -> w.BoundedFloatText:
@@ -96,6 +107,29 @@ class Fields:
     def row(self, *widgets: w.Widget) -> w.HBox:
         """Put widgets side by side below fields."""
         return w.HBox(widgets, layout=self._row)
+
+
+class WholeNumber(w.Text):
+    """A field for a whole number, or for none: one of numbers alone always has one."""
+
+    most = 1_000_000
+
+    @property
+    def number(self) -> int | None:
+        """What is written; BadInput when it is no such number."""
+        text = self.value.strip()
+        if not text:
+            return None
+        if not (text.isascii() and text.isdigit() and int(text[:20]) <= self.most):
+            raise BadInput(
+                _(
+                    "{label} is a whole number up to {most:,}, not {text!r}.",
+                    label=self.description,
+                    most=self.most,
+                    text=text[:20],
+                )
+            )
+        return int(text)
 
 
 def button(label: str, tooltip: str, pressed: Callable[[], object], **options: Any) -> w.Button:

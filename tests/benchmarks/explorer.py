@@ -37,7 +37,7 @@ from workbench.explorer import Explorer
 explorer = Explorer(Endpoint("tfserving", grpc={grpc!r}, rest={rest!r}), names=["digits_detector"])
 explorer.choose("digits_detector")
 explorer.fill(images=np.random.default_rng(0).random((256, 96, 96, 1), np.float32))
-explorer.form.per_call.value = 64
+explorer.form.per_call.value = '64'
 explorer.protocol.value = ("grpc", "rest")
 explorer.wait()
 explorer.send_button.click()

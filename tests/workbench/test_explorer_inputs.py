@@ -240,18 +240,26 @@ def test_a_picture_of_any_size_keeps_its_own_until_both_sides_are_written() -> N
     assert made.preprocessing is not None
     made.preprocessing.fields["resize"].value = "stretch"
     assert "Write the height and the width" in shown(made)
-    made.preprocessing.fields["height"].value = 10
+    made.preprocessing.fields["height"].value = "10"
     assert "✕" in shown(made)
-    made.preprocessing.fields["width"].value = 12
+    made.preprocessing.fields["width"].value = "12"
     assert "● float32 [1, 10, 12, 3]" in shown(made)
+
+
+def test_the_button_says_how_many_files_there_are_and_keeps_none_of_their_bytes() -> None:
+    made = uploaded(takes("float32", -1, 8, 8, 1), ("a.png", png(np.zeros((9, 9), "uint8"))))
+    [file] = made.upload.value
+    assert file["name"] == "a.png"
+    assert not file["content"]
+    assert list(made.children).index(made.status) == 2, "above what is done to the picture"
 
 
 def test_random_pictures_of_any_size_need_one() -> None:
     made = editor(takes("float32", -1, -1, -1, 3), editors.RANDOM)
     assert "Write the sizes 1, 2." in shown(made)
     batch, height, width = made.sizes
-    assert batch.value == 1
-    height.value = width.value = 9
+    assert batch.value == "1"
+    height.value = width.value = "9"
     assert "○ float32 [1, 9, 9, 3]" in shown(made), "nobody has said that they are meant"
 
 

@@ -395,7 +395,7 @@ def write_sizes(explorer: Explorer) -> None:
     """Write the sizes that a form does not choose by itself."""
     for editor in explorer.form.editors.values():
         for field in editor.sizes:
-            field.value = field.value or ("2, 1, 3" if editor.spec.shape is None else 2)
+            field.value = field.value or ("2, 1, 3" if editor.spec.shape is None else "2")
     explorer.wait()
 
 

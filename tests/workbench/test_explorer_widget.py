@@ -99,7 +99,8 @@ def test_what_was_uploaded_is_not_stored_with_the_notebook(explorer: Explorer) -
     explorer.choose("digits_detector")
     before = len(state_of(explorer))
     upload(explorer, "images", ("digits.png", DIGITS.read_bytes() + bytes(1_000_000)))
-    assert explorer.form.editors["images"].upload.value == ()
+    [file] = explorer.form.editors["images"].upload.value
+    assert not file["content"]
     assert len(state_of(explorer)) < before + 100_000
 
 
@@ -115,7 +116,7 @@ def test_examples_are_sent_in_several_calls_and_come_together(explorer: Explorer
     explorer.choose("iris")
     flowers = np.random.default_rng(1).random((7, 4)).astype("float32")
     explorer.fill(features=flowers)
-    explorer.form.per_call.value = 3
+    explorer.form.per_call.value = "3"
     explorer.wait()
     assert "This is the first of 3 calls." in explorer.preview.code.value
     explorer.send_button.click()
@@ -199,6 +200,23 @@ def test_an_answer_that_cannot_be_shown_leaves_the_explorer_usable(
     assert "probabilities" in explorer.answer.html.value
 
 
+def test_two_presses_at_once_make_one_call(explorer: Explorer) -> None:
+    explorer.choose("iris")
+    explorer.send_button.click()
+    assert explorer.send_button.disabled
+    explorer.send_button.click()
+    explorer.wait()
+    assert len(explorer.history.records) == 1
+    assert not explorer.send_button.disabled
+    explorer.form.per_call.value = "0.5"
+    explorer.wait()
+    with pytest.raises(BadInput, match="Examples a call is a whole number"):
+        explorer.code("curl")
+    explorer.send_button.click()
+    explorer.wait()
+    assert len(explorer.history.records) == 1
+
+
 def test_random_values_follow_their_size_and_seed(explorer: Explorer) -> None:
     explorer.choose("iris")
     editor = explorer.form.editors["features"]
@@ -206,7 +224,7 @@ def test_random_values_follow_their_size_and_seed(explorer: Explorer) -> None:
     [count] = editor.sizes
     seed = explorer.form.seed
     assert seed in explorer.form.children
-    count.value = 5
+    count.value = "5"
     explorer.wait()
     assert "float32 [5, 4]" in editor.status.value
     first = explorer.send()["probabilities"]
@@ -323,7 +341,10 @@ def test_the_model_that_was_named_goes_before_a_profile_that_is_out_of_date(
     profiles.save("before", Endpoint("tfserving", grpc=private.grpc, model="gone"))
     explorer = Explorer(private.grpc, names=["iris"])
     explorer.wait()
-    assert explorer.chooser.entry.options == ("gone", "iris")
+    assert explorer.chooser.entry.options == (
+        ("gone (not served)", "gone"),
+        ("iris", "iris"),
+    )
     assert explorer.chooser.entry.value == "iris"
     explorer.choose("iris")
     with pytest.raises(UnknownModel) as caught:
@@ -574,14 +595,15 @@ def test_models_are_named_by_hand_or_by_a_config_file(private: PrivateEndpoint) 
     assert "Name a model" in explorer.chooser.status.value
     explorer.chooser.names.value = "iris, nothing"
     explorer.wait()
-    assert explorer.chooser.entry.options == ("iris", "nothing")
+    missing = ("nothing (not served)", "nothing")
+    assert explorer.chooser.entry.options == (("iris", "iris"), missing)
     explorer.chooser.entry.value = "nothing"
     explorer.wait()
     assert "is not served" in explorer.chooser.card.value
     config = b'model_config_list { config { name: "digits" base_path: "/m" } }'
     explorer.chooser.config.take([("models.config", config)])
     explorer.wait()
-    assert explorer.chooser.entry.options == ("iris", "nothing", "digits")
+    assert [value for _, value in explorer.chooser.entry.options] == ["iris", "nothing", "digits"]
     explorer.chooser.config.take([("models.config", b"\xff{")])
     explorer.wait()
     assert "cannot be read as a config file" in explorer.chooser.card.value

@@ -11,7 +11,7 @@ from typing import TypeVar
 import ipywidgets as w
 
 from helpers.endpoints import Endpoint
-from helpers.errors import BadInput, CallError, explain
+from helpers.errors import BadInput, CallError, UnknownModel, explain
 from helpers.language import _, plural
 from helpers.tfserving.signatures import DEFAULT_SIGNATURE
 from workbench.answers import listings
@@ -115,7 +115,7 @@ class Chooser(w.VBox):
                     names=list(self.entries),
                 )
             )
-        self._fields.offer(self.entry, list(self.entries), name)
+        self._offer(name)
         self._choose()
         if error := self.entries[name].error:
             raise error
@@ -140,7 +140,7 @@ class Chooser(w.VBox):
             self.entries[name] = dataclasses.replace(entry, endpoint=endpoint)
         else:
             self.entries[name] = catalog.entry(endpoint, timeout=self._timeout)
-        self._fields.offer(self.entry, list(self.entries), name)
+        self._offer(name)
         self._choose()
         return self.entries[name].error is None
 
@@ -164,7 +164,7 @@ class Chooser(w.VBox):
         except Exception as error:  # whatever it is, the reader should see it, not the log
             self._explain(error)
         self.entries = {entry.name: entry for entry in entries}
-        self._fields.offer(self.entry, list(self.entries), self.entry.value or usual)
+        self._offer(self.entry.value or usual)
         self._choose()
 
     def _entries(self, endpoint: Endpoint) -> list[Entry]:
@@ -218,6 +218,17 @@ class Chooser(w.VBox):
         address = escape(endpoint.grpc or endpoint.rest)
         self.title.value = f"<h2>{escape(endpoint.service)} · {address}</h2>"
         self.children = [*first, self.card, self.entry, *last]
+
+    def _offer(self, wanted: str | None) -> None:
+        """Offer what was found, and say of what cannot be called why it stands there."""
+        labels = {
+            name: _("{name} (not served)", name=name)
+            if isinstance(entry.error, UnknownModel)
+            else _("{name} (cannot be called)", name=name)
+            for name, entry in self.entries.items()
+            if entry.error
+        }
+        self._fields.offer(self.entry, list(self.entries), wanted, labels)
 
     def _choose(self) -> None:
         entry = self.meant

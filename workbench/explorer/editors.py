@@ -3,7 +3,7 @@
 import copy
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
@@ -18,7 +18,7 @@ from helpers.tfserving.signatures import TensorSpec
 from workbench import answers
 from workbench.explorer.preprocessing import PreprocessingFields
 from workbench.explorer.uploads import Upload
-from workbench.fields import Fields, status
+from workbench.fields import Fields, WholeNumber, status
 from workbench.values import choices, examples, pictures, strings
 from workbench.values import reading as values
 from workbench.values.arrays import fit, is_batched, kind, summary
@@ -30,7 +30,6 @@ UPLOADED = "file"
 RANDOM = "random"
 FROM_CELL = "from a cell or an earlier call"
 LEFT_OUT = "left out"
-_LARGEST = 1_000_000  # of a size
 _SOME = 64  # of a size that may be any, for random values
 _NOTED = 3  # notes beside an input; of more files, the first ones tell enough
 _Reading = NDArray | CallError | None
@@ -88,7 +87,7 @@ class Editor(w.VBox):
         self._shown_source = self.source.value
         self.fields[self._shown_source] = self._fields_of(self._shown_source)
         # With its children from the start: to change them takes one more message to the browser.
-        self._shown = (self.source, *self.fields[self._shown_source], self.status)
+        self._shown = self._parts()
         super().__init__(self._shown, layout=fields.box)
         self._touched()
 
@@ -152,7 +151,7 @@ class Editor(w.VBox):
             return
         self.source.value = RANDOM
         for field in self.sizes:
-            field.value = field.value or ("1" if self.spec.shape is None else _SOME)
+            field.value = field.value or ("1" if self.spec.shape is None else str(_SOME))
 
     def sow(self, seed: int) -> None:
         """Make other random values, if random ones are chosen."""
@@ -250,11 +249,10 @@ class Editor(w.VBox):
         return values.from_text(self.name, text, self.spec, texts=texts, note=self._note)
 
     def _random(self) -> NDArray:
-        sizes = [field.value for field in self.sizes]
         if self.spec.shape is None:
-            sizes = _shape(self.name, sizes[0])
+            sizes = _shape(self.name, self.sizes[0].value)
         else:
-            _check_sizes(self.name, self.spec, sizes)
+            sizes = _sizes(self.name, self.spec, [field.number for field in self.sizes])
         bounds = _range(self.range.value, self.spec) if self.range else None
         return values.at_random(self.spec, sizes, self._seed, bounds)
 
@@ -307,11 +305,17 @@ class Editor(w.VBox):
 
     def _show_fields(self) -> None:
         """Show the fields of the source, and below them what several lines are."""
-        lines = [self.texts] if self._has_lines() else []
-        shown = (self.source, *self.fields[self._shown_source], *lines, self.status)
+        shown = self._parts([self.texts] if self._has_lines() else [])
         if shown != self._shown:
             self._shown = shown
             self.children = shown
+
+    def _parts(self, lines: Sequence[w.Widget] = ()) -> tuple[w.Widget, ...]:
+        """Return what is shown: how it is stands above the long part, which is of pictures."""
+        fields = self.fields[self._shown_source]
+        last = fields[1:] if self._shown_source == UPLOADED else []
+        first = [field for field in fields if field not in last]
+        return (self.source, *first, *lines, self.status, *last)
 
     def _fields_of(self, source: str) -> list[w.Widget]:
         field = functools.partial(self._field, changed=self._touched)
@@ -346,11 +350,11 @@ class Editor(w.VBox):
         else:
             self.sizes = [
                 field(
-                    w.BoundedIntText,
+                    WholeNumber,
                     _("Size {axis}", axis=axis),
                     _("Of dimension {axis}, which may be any", axis=axis),
                     value=_usual_size(self.spec, axis),
-                    max=_LARGEST,
+                    placeholder=_("any size fits: write one"),
                 )
                 for axis in values.ask_sizes(self.spec)
             ]
@@ -398,8 +402,8 @@ def untouched(
     if usual == RANDOM:
         if spec.shape is None:
             _shape(name, "")
-        sizes = [_usual_size(spec, axis) for axis in values.ask_sizes(spec)]
-        _check_sizes(name, spec, sizes)
+        usual_sizes = [_usual_size(spec, axis) for axis in values.ask_sizes(spec)]
+        sizes = _sizes(name, spec, [int(size) if size else None for size in usual_sizes])
         return values.at_random(spec, sizes, seed)
     return values.from_text(name, "", spec, texts=choices.EXAMPLES if usual == EXAMPLES else "")
 
@@ -439,16 +443,17 @@ def _are_examples(value: Any) -> bool:
     )
 
 
-def _usual_size(spec: TensorSpec, axis: int) -> int:
-    """Return 1 for a batch, and for other axes 0: which size is meant nobody has said yet."""
-    return 1 if axis == 0 and is_batched(spec) else 0
+def _usual_size(spec: TensorSpec, axis: int) -> str:
+    """Return 1 for a batch; for other axes nothing: which size is meant nobody has said yet."""
+    return "1" if axis == 0 and is_batched(spec) else ""
 
 
-def _check_sizes(name: str, spec: TensorSpec, sizes: list[int]) -> None:
+def _sizes(name: str, spec: TensorSpec, sizes: Sequence[int | None]) -> list[int]:
+    """Return the sizes that were written; BadInput when some are missing."""
     missing = [
         str(axis)
         for axis, size in zip(values.ask_sizes(spec), sizes, strict=True)
-        if not size and not _usual_size(spec, axis)
+        if size is None or (size == 0 and not _usual_size(spec, axis))
     ]
     if missing:
         raise BadInput(
@@ -462,6 +467,7 @@ def _check_sizes(name: str, spec: TensorSpec, sizes: list[int]) -> None:
                 axes=", ".join(missing),
             )
         )
+    return [size for size in sizes if size is not None]
 
 
 def _range(text: str, spec: TensorSpec) -> tuple[float, float]:

@@ -63,6 +63,7 @@ class Explorer(w.VBox):
         self._changes = 0  # of the form
         self._notified = 0.0  # when the progress was shown last
         self.sending: Sending | None = None  # the calls under way
+        self._asked = False  # for a call that has not begun yet
         self._shown: tuple | None = None  # what the form is for
         self.form: Form | None = None
         fields = self._fields = Fields()
@@ -78,7 +79,7 @@ class Explorer(w.VBox):
         self.send_button = button(
             _("Send"),
             _("Make the call: Ctrl+Enter, or Shift+Enter in a field"),
-            lambda: self._later(self._call),
+            self._ask_for_call,
             button_style="primary",
             disabled=True,
         )
@@ -106,7 +107,7 @@ class Explorer(w.VBox):
         columns = [column, _classed(call, "otw-send"), _classed(self.tabs, "otw-answers")]
         super().__init__(
             [
-                Frame(fields, lambda: self._later(self._call)),
+                Frame(fields, self._ask_for_call),
                 self.chooser.head,
                 _classed(w.VBox(columns), "otw-columns"),
             ]
@@ -269,8 +270,20 @@ class Explorer(w.VBox):
             preview = Preview({}, dict.fromkeys(TITLES, str(error)), {})
         self.preview.show(preview, count)
 
+    def _ask_for_call(self) -> None:
+        """Make a call, but not another one while this one is under way: some press twice."""
+        if not self._asked and not self.sending:
+            self._asked = True
+            self.send_button.disabled = True
+            self._later(self._call)
+
     def _call(self) -> None:
-        self._start(self._requests(), self.protocol.value)
+        try:
+            self._start(self._requests(), self.protocol.value)
+        finally:
+            self._asked = False
+            if not self.sending:
+                self._look(self._changes)
 
     def _requests(self) -> list[Request]:
         form = self._filled()

@@ -13,7 +13,7 @@ from PIL import Image
 
 from helpers.errors import BadInput
 from helpers.language import _, plural
-from workbench.fields import Fields
+from workbench.fields import Fields, WholeNumber
 from workbench.values import choices
 from workbench.values.pictures import Preprocessing
 
@@ -41,18 +41,22 @@ class PreprocessingFields(w.VBox):
         self.fields = {}
         for name, (label, tooltip, options) in _choices().items():
             value = getattr(suggested, name)
-            kind = w.Dropdown if options else w.BoundedIntText
-            more = {"options": options} if options else {"min": 0, "max": _LONGEST}
-            value = value if options else max(value, 0)
-            self.fields[name] = fields(kind, label, tooltip, changed=changed, value=value, **more)
+            if options:
+                kind, more = w.Dropdown, {"options": options, "value": value}
+            else:
+                kind, more = WholeNumber, {"value": str(value) if value > 0 else ""}
+            field = self.fields[name] = fields(kind, label, tooltip, changed=changed, **more)
+            field.most = _LONGEST
         self.picture = w.HTML()
         self._array: NDArray | None = None
-        super().__init__([*self.fields.values(), self.picture])
+        super().__init__([self.picture, *self.fields.values()])
 
     @property
     def preprocessing(self) -> Preprocessing:
         """What the fields say; BadInput when it cannot be."""
         values = {name: field.value for name, field in self.fields.items()}
+        for side in ("height", "width"):
+            values[side] = self.fields[side].number
         if values["resize"] == "none":
             values |= {"height": -1, "width": -1}
         elif not (values["height"] and values["width"]):
@@ -92,7 +96,7 @@ class PreprocessingFields(w.VBox):
 
 def _choices() -> dict[str, tuple[str, str, Any]]:
     """Return label, tooltip and options of each field; a number has no options."""
-    pixels = _("In pixels; 0 where any fits and none is chosen yet")
+    pixels = _("In pixels; empty where any fits and none is chosen yet")
     resizes = tuple((label, value) for value, label in choices.RESIZES.items())
     channels = ((_("grey"), 1), (_("RGB"), 3), (_("RGB and alpha"), 4))
     return {

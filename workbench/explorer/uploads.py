@@ -1,5 +1,6 @@
 """A button to choose files; what was chosen stays in the kernel's memory."""
 
+import datetime
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,8 +33,22 @@ class Upload(w.FileUpload):
             tooltip=_("For {purpose}", purpose=purpose),
             layout=w.Layout(margin="0 0 0 9.5em", width="12em"),
         )
-        self.files: list[File] = []
+        self._files: list[File] = []
         self._changed = changed
+        self.observe(self._take, "value")
+
+    @property
+    def files(self) -> list[File]:
+        """Names and contents."""
+        return self._files
+
+    @files.setter
+    def files(self, files: Sequence[File]) -> None:
+        self._files = list(files)
+        # The button says how many there are. Their contents would be stored with the notebook.
+        about = {"type": "", "content": b"", "last_modified": datetime.datetime.now().astimezone()}
+        self.unobserve(self._take, "value")
+        self.value = [{"name": name, "size": len(data), **about} for name, data in self._files]
         self.observe(self._take, "value")
 
     @property
@@ -48,6 +63,4 @@ class Upload(w.FileUpload):
 
     def _take(self, change: dict[str, Any]) -> None:
         if change["new"]:
-            files = [(file["name"], bytes(file["content"])) for file in change["new"]]
-            self.value = ()  # what a widget holds is stored with the notebook
-            self.take(files)
+            self.take([(file["name"], bytes(file["content"])) for file in change["new"]])

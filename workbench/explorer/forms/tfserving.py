@@ -17,7 +17,7 @@ from workbench.code.tfserving import TfServingWriter, method, not_in_json
 from workbench.explorer.calls import Request
 from workbench.explorer.editors import RANDOM, Editor, examples_field, untouched
 from workbench.explorer.forms.form import Form
-from workbench.fields import version_text
+from workbench.fields import WholeNumber, version_text
 from workbench.values import examples
 from workbench.values.arrays import is_batched
 
@@ -50,10 +50,10 @@ class PredictForm(SignatureForm):
         self._editors: list[Editor] = []  # that are shown
         self._children: tuple = ()
         self.per_call = self.field(
-            w.BoundedIntText,
+            WholeNumber,
             _("Examples a call"),
-            _("0 sends all of them in one call"),
-            max=1_000_000,
+            _("Of a large batch; without a number, all are sent in one call"),
+            placeholder=_("all"),
         )
         self.seed = self._fields(
             w.BoundedIntText,
@@ -159,7 +159,7 @@ class PredictForm(SignatureForm):
         return self._untouched[name]
 
     def _split(self, inputs: dict[str, NDArray]) -> list[dict[str, NDArray]]:
-        size = self.per_call.value
+        size = self.per_call.number
         batched = [name for name in inputs if is_batched(self.signature.inputs[name])]
         if not size or not batched:
             return [inputs]
@@ -168,7 +168,7 @@ class PredictForm(SignatureForm):
             raise BadInput(
                 _(
                     "The inputs have {counts} examples: only inputs with equally many can be "
-                    "sent in several calls. Write 0 at 'Examples a call', or give equally many.",
+                    "sent in several calls. Leave 'Examples a call' empty, or give equally many.",
                     counts=sorted(counts),
                 )
             )
