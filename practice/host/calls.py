@@ -1,20 +1,23 @@
 """gRPC calls on their way in and out: how long a message may take, and how large it may be."""
 
 import functools
+import queue
 import threading
 import time
 import zlib
 from collections.abc import Callable
+from concurrent import futures
 from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, EncodeError
 
 from practice.host import limits, waiting
 
 # Calls that may wait for their message at once: each has a thread, which sleeps. Of more than
 # these, the oldest is cut off.
 HALF_SENT = 128
+_MOMENT = 0.02  # seconds in which a message comes whose client is not slow
 _COMPRESSED = (b"\x1f\x8b", b"\x78")  # gzip and deflate; no message here begins with these
 UNREAD = 4 * limits.LARGEST  # bytes of answers that nobody has read yet; of more, as above
 _WEIGHT = 4  # times its bytes: a message is parsed, unpacked, and its answer packed
@@ -42,8 +45,7 @@ def options() -> list[tuple[str, int]]:
 class Calls(grpc.ServerInterceptor):
     """Gives a call to its handler once its message is there, and ends those that take too long.
 
-    It stands before all other interceptors. Its server needs `HALF_SENT` threads more than work
-    at once.
+    It stands before all other interceptors.
 
     Parameters
     ----------
@@ -51,32 +53,45 @@ class Calls(grpc.ServerInterceptor):
         Calls that are worked on at once.
     activity : Activity
         Told when one is begun and ended.
+
+    Attributes
+    ----------
+    workers : Workers
+        The threads of its server.
     """
 
     def __init__(self, working: int, activity: Any) -> None:
+        self.workers = Workers(working)
         self._activity = activity
         self._slots = threading.BoundedSemaphore(working)
         self._half_sent = _Waiting(HALF_SENT)
         self._unread = _Waiting(UNREAD)
+        self._handler = functools.lru_cache(self._make_handler)  # a call does not wait for it
 
-    def cut_off(self) -> None:
-        """End the calls whose message does not come, and those whose answer nobody takes."""
-        self._half_sent.cut_off()
-        self._unread.cut_off()
+    def watch(self, ended: threading.Event) -> None:
+        """See to the calls that take too long, until the event is set."""
+        while not ended.is_set():
+            if self.workers.crowded.wait(1.0):
+                ended.wait(_MOMENT)
+                self.workers.crowded.clear()
+                self.workers.add(self._half_sent.count(_MOMENT / 2))
+            self._half_sent.cut_off()
+            self._unread.cut_off()
 
     def intercept_service(self, continuation: Callable, handler_call_details: Any) -> Any:
         handler = continuation(handler_call_details)
-        if handler is None:
-            return None
+        return handler and self._handler(handler, handler_call_details.method)
+
+    def _make_handler(self, handler: Any, method: str) -> Any:
         # To gRPC the messages of all are streams of bytes: so it does not wait for them itself.
         write = handler.response_serializer
         if handler.unary_unary:
-            answer = functools.partial(self._answer, handler, handler_call_details.method)
-            return grpc.stream_unary_rpc_method_handler(answer, None, write)
+            answer = functools.partial(self._answer, handler, method)
+            return grpc.stream_unary_rpc_method_handler(answer)
         if handler.stream_stream:
             converse = functools.partial(self._converse, handler)
             return grpc.stream_stream_rpc_method_handler(converse, None, write)
-        watch: Any = functools.partial(self._watch, handler, handler_call_details.method)
+        watch: Any = functools.partial(self._watch, handler, method)
         # Health's has no thread while nothing changes.
         watch.experimental_non_blocking = handler.unary_stream.experimental_non_blocking
         return grpc.stream_stream_rpc_method_handler(watch, None, write)
@@ -95,14 +110,14 @@ class Calls(grpc.ServerInterceptor):
                         response = handler.unary_unary(request, context)
                 finally:
                     self._activity.end()
+            del request
+            answer = _written(response, handler, context)
         except BaseException:
             limits.messages.give_back(taken)
             raise
-
-        size = response.ByteSize()
-        if taken or size > _SOON_READ:
-            self._wait_for_reader(context, size, taken)
-        return response
+        if taken or len(answer) > _SOON_READ:
+            self._wait_for_reader(context, len(answer), taken)
+        return answer
 
     def _wait_for_reader(self, context: grpc.ServicerContext, size: int, taken: int) -> None:
         def sent() -> None:
@@ -137,6 +152,79 @@ class Calls(grpc.ServerInterceptor):
             self._half_sent.remove(context)
 
 
+class Workers(futures.Executor):
+    """The threads of a gRPC server: as many as work at once, and one more for each slow client.
+
+    A call has a thread from its beginning on, and its message mostly comes in a moment. So only
+    those are replaced that wait for longer: a thread for each call that is under way would cost
+    a third of what all the calls do.
+
+    Parameters
+    ----------
+    working : int
+        Threads, while no client is slow.
+
+    Attributes
+    ----------
+    crowded : Event
+        Set when a call finds no thread.
+    """
+
+    def __init__(self, working: int) -> None:
+        self.crowded = threading.Event()
+        self._working = self._most = working
+        self._threads = 0
+        self._free = 0  # threads without a call; less than 0 are calls without a thread
+        self._calls = queue.SimpleQueue[Any]()
+        self._lock = threading.Lock()
+
+    def submit(self, function: Callable, /, *arguments: Any, **named: Any) -> futures.Future:
+        """Run a call; see `concurrent.futures`."""
+        future: futures.Future = futures.Future()
+        with self._lock:
+            self._free -= 1
+            crowded = self._free < 0
+            if crowded and self._threads < self._most:
+                self._start()
+                crowded = False
+        self._calls.put((future, functools.partial(function, *arguments, **named)))
+        if crowded:
+            self.crowded.set()
+        return future
+
+    def add(self, slow: int) -> None:
+        """Let threads take the place of those whose clients are slow."""
+        with self._lock:
+            self._most = self._working + 2 * slow  # who waits for a thread may be slow as well
+            for _ in range(min(self._most - self._threads, -self._free)):
+                self._start()
+            if self._free < 0:
+                self.crowded.set()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the threads that have nothing to do; see `concurrent.futures`."""
+        with self._lock:
+            for _ in range(self._threads):
+                self._calls.put(None)
+
+    def _start(self) -> None:
+        self._threads += 1
+        self._free += 1
+        threading.Thread(target=self._work, name="call", daemon=True).start()
+
+    def _work(self) -> None:
+        while call := self._calls.get():
+            future, run = call
+            run()  # whatever goes wrong in there, gRPC has dealt with
+            future.set_result(None)
+            del call, future, run  # or the last message would stay in memory
+            with self._lock:
+                if self._threads > self._most:
+                    self._threads -= 1
+                    return
+                self._free += 1
+
+
 class _Waiting:
     """The calls that wait for their client, the oldest first.
 
@@ -167,6 +255,19 @@ class _Waiting:
             _, size = self._waiting.pop(context, (0.0, 0))
             self._total -= size
 
+    def count(self, seconds: float) -> int:
+        """Return how many have waited for longer than that."""
+        return len(self._since(time.monotonic() - seconds))
+
+    def cut_off(self) -> None:
+        """Cut off who has taken too long."""
+        for context in self._since(time.monotonic() - limits.PATIENCE):
+            context.cancel()
+
+    def _since(self, latest: float) -> list[grpc.ServicerContext]:
+        with self._lock:
+            return [context for context, (since, _) in self._waiting.items() if since < latest]
+
     def _too_many(self) -> list[grpc.ServicerContext]:
         *older, _ = self._waiting.items()
         excess = self._total - self._most
@@ -177,14 +278,6 @@ class _Waiting:
             ended.append(context)
             excess -= size
         return ended
-
-    def cut_off(self) -> None:
-        """Cut off who has taken too long."""
-        latest = time.monotonic() - limits.PATIENCE
-        with self._lock:
-            late = [context for context, (since, _) in self._waiting.items() if since < latest]
-        for context in late:
-            context.cancel()
 
 
 def _opened(content: bytes, context: grpc.ServicerContext) -> tuple[bytes, int]:
@@ -237,3 +330,12 @@ def _parsed(content: bytes, handler: Any, context: grpc.ServicerContext) -> Any:
         return handler.request_deserializer(content)
     except DecodeError:
         return context.abort(grpc.StatusCode.INTERNAL, "")
+
+
+def _written(response: Any, handler: Any, context: grpc.ServicerContext) -> bytes:
+    if not handler.response_serializer:
+        return response
+    try:
+        return handler.response_serializer(response)
+    except EncodeError:  # more than protobuf has room for
+        return context.abort(grpc.StatusCode.INTERNAL, "Failed to serialize response!")

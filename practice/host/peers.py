@@ -156,13 +156,16 @@ class Guard(grpc.ServerInterceptor):
         self._peers = peers
         self._own = own
         self._students = students
+        self._handler = functools.lru_cache(self._make_handler)  # a call does not wait for it
 
     def intercept_service(self, continuation: Callable, handler_call_details: Any) -> Any:
-        handler = continuation(handler_call_details)
+        return self._handler(continuation(handler_call_details), handler_call_details.method)
+
+    def _make_handler(self, handler: Any, name: str) -> Any:
         for method in _METHODS:
             if behavior := getattr(handler, method, None):
                 make = getattr(grpc, f"{method}_rpc_method_handler")
-                guarded = self._guarded(behavior, handler_call_details.method)
+                guarded = self._guarded(behavior, name)
                 return make(guarded, handler.request_deserializer, handler.response_serializer)
         return handler
 

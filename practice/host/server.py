@@ -161,7 +161,7 @@ class GrpcServer:
             guards.append(source)
         self._ended = threading.Event()
         self.grpc = grpc.server(
-            futures.ThreadPoolExecutor(max_workers=threads + calls.HALF_SENT),
+            self._calls.workers,
             interceptors=[*guards, *interceptors],
             options=[
                 *options,  # gRPC takes the first of two
@@ -173,16 +173,14 @@ class GrpcServer:
     def start(self) -> None:
         """Begin to answer."""
         self.grpc.start()
-        threading.Thread(target=self._watch, name="slow calls", daemon=True).start()
+        watch = self._calls.watch
+        threading.Thread(target=watch, args=[self._ended], name="slow calls", daemon=True).start()
 
     def stop(self) -> None:
         """Finish what is being answered, for two seconds at most."""
         self._ended.set()
         self.grpc.stop(grace=2).wait()
-
-    def _watch(self) -> None:
-        while not self._ended.wait(1.0):
-            self._calls.cut_off()
+        self._calls.workers.shutdown()
 
 
 def main(flags: argparse.Namespace, open_servers: Callable[[Activity], Sequence[Server]]) -> int:
