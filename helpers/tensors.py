@@ -64,17 +64,22 @@ def to_tensor_proto(array: ArrayLike, dtype: DTypeLike | None = None) -> Any:
     >>> proto.dtype, len(proto.tensor_content)
     (1, 12)
     """
-    values = as_array(array, dtype)
-    proto = tensor_pb2.TensorProto(dtype=to_data_type(values.dtype))
+    proto = tensor_pb2.TensorProto()
+    fill(proto, as_array(array, dtype))
+    return proto
+
+
+def fill(proto: Any, values: NDArray) -> None:
+    """Fill an empty TensorProto, which may be a part of another message; see `to_tensor_proto`."""
+    proto.dtype = to_data_type(values.dtype)
     for size in values.shape:
         proto.tensor_shape.dim.add(size=size)
     if values.dtype.kind in "OSU":
-        proto.string_val.extend(as_bytes(value) for value in values.ravel().tolist())
+        proto.string_val.extend(_all_bytes(values.ravel().tolist()))
     else:
         if values.dtype.byteorder == ">":
             values = values.astype(values.dtype.newbyteorder(_LITTLE_ENDIAN))
         proto.tensor_content = values.tobytes()
-    return proto
 
 
 def to_ndarray(proto: Any, most_repeated: int = MOST_REPEATED) -> NDArray:
@@ -243,6 +248,16 @@ def as_bytes(value: Any) -> bytes:
         f"TensorFlow has no type for {type(value).__name__} objects. "
         "Use numbers, booleans, text or bytes."
     )
+
+
+def _all_bytes(values: list[Any]) -> list[bytes]:
+    """Return `as_bytes` of all, which is asked for each only where they are not of one kind."""
+    kinds = set(map(type, values))
+    if kinds == {bytes}:
+        return values
+    if kinds == {str}:
+        return list(map(str.encode, values))
+    return list(map(as_bytes, values))
 
 
 def _from_content(content: bytes, dtype: np.dtype) -> NDArray:

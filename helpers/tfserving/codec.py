@@ -21,10 +21,11 @@ from helpers.serving_api import model_pb2, predict_pb2, tensor_pb2, types_pb2
 from helpers.tensors import (
     MOST_REPEATED,
     as_array,
+    fill,
     to_data_type,
     to_dtype,
     to_ndarray,
-    to_tensor_proto,
+    typed_field,
     varint,
 )
 
@@ -39,10 +40,13 @@ _MODEL_SPEC = 2 << 3 | LEN
 _CONTENT = 4 << 3 | LEN  # of a TensorProto
 # Its fields that hold the values just as NumPy's memory does, and of which type.
 _PAYLOADS = {_CONTENT: None, 5 << 3 | LEN: types_pb2.DT_FLOAT, 6 << 3 | LEN: types_pb2.DT_DOUBLE}
+# Its fields that hold a varint for each value.
+_VARINTS = {7 << 3 | LEN: "int_val", 10 << 3 | LEN: "int64_val", 11 << 3 | LEN: "bool_val"}
 _SMALL_FIELDS = {1 << 3 | VARINT, 2 << 3 | LEN, 3 << 3 | VARINT}  # dtype, shape, version number
 _LARGEST_MESSAGE = 2**31 - 1  # protobuf's own limit, bytes
-_MOST_FIELDS = 100  # of one message; what has more is read by protobuf's classes
+_MOST_FIELDS = 4096  # of one message; what has more is read by protobuf's classes
 _SMALL = 1000  # bytes of a tensor that are not its payload, or of a ModelSpec
+_KEPT = 4096  # descriptions of tensors: a model may have hundreds, and each call asks for all
 
 
 def encode_predict(
@@ -88,7 +92,8 @@ def encode_predict(
     for name, value in inputs.items():
         array = as_array(value)
         if array.dtype.kind in "OSU":
-            alone = predict_pb2.PredictRequest(inputs={name: to_tensor_proto(array)})
+            alone = predict_pb2.PredictRequest()
+            fill(alone.inputs[name], array)
             parts.append(alone.SerializeToString())  # messages joined are messages merged
         else:
             header, dtype = _header(name, array.dtype, array.shape)
@@ -119,6 +124,7 @@ def decode_predict(data: bytes, copy: bool = True) -> dict[str, NDArray]:
 
     Examples
     --------
+    >>> from helpers.tensors import to_tensor_proto
     >>> response = predict_pb2.PredictResponse(outputs={"y": to_tensor_proto([1.5, 2.5])})
     >>> decode_predict(response.SerializeToString())
     {'y': array([1.5, 2.5])}
@@ -134,7 +140,10 @@ def decode_answer(data: bytes, copy: bool = True) -> tuple[int | None, dict[str,
         except _Unusual:
             response = predict_pb2.PredictResponse.FromString(data)
             unpacker = _Unpacker(copy)
-            outputs = {name: unpacker.array(proto) for name, proto in response.outputs.items()}
+            outputs = {
+                name: unpacker.array(proto, proto.ByteSize())
+                for name, proto in response.outputs.items()
+            }
             return response.model_spec.version.value or None, outputs
     except (DecodeError, BadInput, ValueError) as error:  # ValueError: a name that is no text
         raise ServiceFailed(f"The service's answer cannot be read: {error}") from error
@@ -156,7 +165,7 @@ def _head(model: str, signature_name: str, version: int | None, version_label: s
     return predict_pb2.PredictRequest(model_spec=spec).SerializeToString()
 
 
-@functools.lru_cache
+@functools.lru_cache(_KEPT)
 def _header(name: str, dtype: np.dtype, shape: tuple[int, ...]) -> tuple[bytes, np.dtype]:
     """Return an input's bytes up to where the array's own begin, and the dtype of those."""
     proto = tensor_pb2.TensorProto(dtype=to_data_type(dtype))
@@ -203,17 +212,23 @@ def _answer(data: bytes, copy: bool) -> tuple[int | None, dict[str, NDArray]]:
 
 def _array(data: bytes, at: int, end: int, unpacker: "_Unpacker") -> NDArray:
     try:
-        view = _view(data, at, end)
+        array = _view(data, at, end)
     except _Unusual:
-        return unpacker.array(tensor_pb2.TensorProto.FromString(data[at:end]))
-    return view.copy() if unpacker.copy else view
+        return unpacker.array(tensor_pb2.TensorProto.FromString(data[at:end]), end - at)
+    if unpacker.copy:
+        return array if array.flags.writeable else array.copy()
+    array.flags.writeable = False
+    return array
 
 
 def _view(data: bytes, at: int, end: int) -> NDArray:
-    """Take the payload out of a TensorProto; what is left says how to see it."""
+    """Take the payload out of a TensorProto; what is left says how to see it.
+
+    Small whole numbers do not lie there as in NumPy's memory, but are converted all at once.
+    """
     payload = None
     for field in _fields(data, at, end):
-        if field[0] in _PAYLOADS and payload is None:
+        if (field[0] in _PAYLOADS or field[0] in _VARINTS) and payload is None:
             payload = field
         elif field[0] not in _SMALL_FIELDS:
             raise _Unusual
@@ -223,6 +238,13 @@ def _view(data: bytes, at: int, end: int) -> NDArray:
     if start == stop or begin - at + end - stop > _SMALL:
         raise _Unusual
     data_type, dtype, shape = _description(data[at:begin] + data[stop:end])
+    if tag in _VARINTS:
+        if dtype.kind not in "iub" or typed_field(dtype) != _VARINTS[tag]:
+            raise _Unusual
+        numbers = _short_varints(np.ndarray(stop - start, np.uint8, data, start))
+        if numbers.size != math.prod(shape):
+            raise _Unusual
+        return numbers.astype(dtype).reshape(shape)
     if math.prod(shape) * dtype.itemsize != stop - start:
         raise _Unusual
     if _PAYLOADS[tag] not in (None, data_type):
@@ -233,7 +255,21 @@ def _view(data: bytes, at: int, end: int) -> NDArray:
     return view
 
 
-@functools.lru_cache
+def _short_varints(data: NDArray[np.uint8]) -> NDArray:
+    """Read varints of one byte or two; protobuf's classes are as quick with longer ones."""
+    if data.max() < 0x80:
+        return data
+    more = data > 0x7F
+    if more[-1] or (more[1:] & more[:-1]).any():
+        raise _Unusual
+    numbers = (data & 0x7F).astype(np.uint16)
+    numbers[:-1] |= (numbers[1:] << 7) * more[:-1]
+    begins = np.ones(len(data), bool)
+    begins[1:] = ~more[:-1]
+    return numbers[np.flatnonzero(begins)]  # four times as fast as by the booleans
+
+
+@functools.lru_cache(_KEPT)
 def _description(rest: bytes) -> tuple[int, np.dtype, tuple[int, ...]]:
     """Read dtype and shape; answers of one model mostly have the same."""
     proto = tensor_pb2.TensorProto.FromString(rest)
@@ -256,9 +292,10 @@ class _Unpacker:
         self.copy = copy
         self._room = MOST_REPEATED
 
-    def array(self, proto: Any) -> NDArray:
+    def array(self, proto: Any, size: int) -> NDArray:
+        """Make an array of a tensor that came as so many bytes."""
         array = to_ndarray(proto, self._room)
-        self._room -= max(0, array.nbytes - proto.ByteSize())
+        self._room -= max(0, array.nbytes - size)
         array.flags.writeable = self.copy
         return array
 

@@ -4,7 +4,7 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from concurrent import futures
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 import numpy as np
@@ -207,6 +207,39 @@ def test_a_copy_is_of_its_own(form: str, name: str) -> None:
     assert found.flags.writeable
     assert found.flags.owndata
     assert found.flags.aligned
+
+
+@pytest.fixture
+def without_protobuf(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> NoReturn:
+        raise AssertionError("read by protobuf's classes")
+
+    monkeypatch.setattr(codec, "to_ndarray", refuse)
+
+
+@pytest.mark.usefixtures("without_protobuf")
+@pytest.mark.parametrize(
+    ("dtype", "most"), [("u1", 255), ("i4", 2**14 - 1), ("i8", 127), ("i8", 2**14 - 1), ("?", 1)]
+)
+def test_small_whole_numbers_are_read_past_protobuf(dtype: str, most: int) -> None:
+    sent = np.random.default_rng(1).integers(0, most, 1000, endpoint=True).astype(dtype)
+    data = response_of({"y": sent}, as_content=False).SerializeToString()
+    for copy in (True, False):
+        read = codec.decode_predict(data, copy=copy)["y"]
+        assert read.dtype == sent.dtype
+        assert read.tolist() == sent.tolist()
+        assert read.flags.writeable == copy
+
+
+@pytest.mark.usefixtures("without_protobuf")
+def test_many_tensors_cost_no_more_than_few() -> None:
+    tensors = {f"t{number}": np.full((1, 2), number, "f4") for number in range(500)}
+    data = response_of(tensors, as_content=False).SerializeToString()
+    for _ in range(2):
+        before = codec._header.cache_info().misses
+        codec.encode_predict("m", tensors)
+        assert codec.decode_predict(data)["t499"].tolist() == [[499, 499]]
+    assert codec._header.cache_info().misses == before
 
 
 @pytest.mark.parametrize("as_content", [True, False])
