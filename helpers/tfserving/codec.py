@@ -1,52 +1,31 @@
 """A predict call as bytes: PredictRequest written and PredictResponse read around NumPy's memory.
 
-What protobuf's classes do well, all the small fields, is left to them. Only the payload, the
-one field that can be large, goes past them: it is copied once or not at all. An answer that is
-not laid out as expected (`_Unusual`) is read by protobuf's classes as a whole.
-
-See protobuf.dev/programming-guides/encoding.
+An answer that is not laid out as expected (`Unusual`) is read by protobuf's classes as a whole.
 """
 
 import functools
-import math
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import ArrayLike, NDArray
 
-from helpers.errors import BadInput, ServiceFailed, TooLarge
-from helpers.serving_api import model_pb2, predict_pb2, tensor_pb2, types_pb2
-from helpers.tensors import (
-    MOST_REPEATED,
-    as_array,
-    fill,
-    to_data_type,
-    to_dtype,
-    to_ndarray,
-    typed_field,
-    varint,
+from helpers.errors import BadInput, ServiceFailed
+from helpers.serving_api import model_pb2, predict_pb2, tensor_pb2
+from helpers.tensor_bytes import (
+    KEY,
+    LEN,
+    OUTPUTS,
+    VALUE,
+    Unusual,
+    fields,
+    tensor_header,
+    tensor_view,
 )
+from helpers.tensors import MOST_REPEATED, as_array, fill, to_ndarray
 
-# A tag is the field's number, shifted by three bits, and how its value is written.
-VARINT: Final = 0
-LEN: Final = 2  # a length follows, then so many bytes
-_KEY = 1 << 3 | LEN  # of a map's entry
-_VALUE = 2 << 3 | LEN
-_INPUTS = 2 << 3 | LEN  # of a PredictRequest
-_OUTPUTS = 1 << 3 | LEN  # of a PredictResponse
-_MODEL_SPEC = 2 << 3 | LEN
-_CONTENT = 4 << 3 | LEN  # of a TensorProto
-# Its fields that hold the values just as NumPy's memory does, and of which type.
-_PAYLOADS = {_CONTENT: None, 5 << 3 | LEN: types_pb2.DT_FLOAT, 6 << 3 | LEN: types_pb2.DT_DOUBLE}
-# Its fields that hold a varint for each value.
-_VARINTS = {7 << 3 | LEN: "int_val", 10 << 3 | LEN: "int64_val", 11 << 3 | LEN: "bool_val"}
-_SMALL_FIELDS = {1 << 3 | VARINT, 2 << 3 | LEN, 3 << 3 | VARINT}  # dtype, shape, version number
-_LARGEST_MESSAGE = 2**31 - 1  # protobuf's own limit, bytes
-_MOST_FIELDS = 4096  # of one message; what has more is read by protobuf's classes
-_SMALL = 1000  # bytes of a tensor that are not its payload, or of a ModelSpec
-_KEPT = 4096  # descriptions of tensors: a model may have hundreds, and each call asks for all
+_MODEL_SPEC = 2 << 3 | LEN  # of a PredictResponse
+_LARGEST_SPEC = 1000  # bytes
 
 
 def encode_predict(
@@ -85,6 +64,7 @@ def encode_predict(
 
     Examples
     --------
+    >>> import numpy as np
     >>> encode_predict("m", {"x": np.zeros(2, "float32")}).hex(" ", -4)
     '0a030a01 6d12170a 01781212 08011204 12020802 22080000 00000000 0000'
     """
@@ -96,7 +76,7 @@ def encode_predict(
             fill(alone.inputs[name], array)
             parts.append(alone.SerializeToString())  # messages joined are messages merged
         else:
-            header, dtype = _header(name, array.dtype, array.shape)
+            header, dtype = tensor_header(name, array.dtype, array.shape)
             parts += header, array.astype(dtype, "C", copy=False)
     return b"".join(parts)
 
@@ -137,7 +117,7 @@ def decode_answer(data: bytes, copy: bool = True) -> tuple[int | None, dict[str,
     try:
         try:
             return _answer(data, copy)
-        except _Unusual:
+        except Unusual:
             response = predict_pb2.PredictResponse.FromString(data)
             unpacker = _Unpacker(copy)
             outputs = {
@@ -165,45 +145,23 @@ def _head(model: str, signature_name: str, version: int | None, version_label: s
     return predict_pb2.PredictRequest(model_spec=spec).SerializeToString()
 
 
-@functools.lru_cache(_KEPT)
-def _header(name: str, dtype: np.dtype, shape: tuple[int, ...]) -> tuple[bytes, np.dtype]:
-    """Return an input's bytes up to where the array's own begin, and the dtype of those."""
-    proto = tensor_pb2.TensorProto(dtype=to_data_type(dtype))
-    for size in shape:
-        proto.tensor_shape.dim.add(size=size)
-    after = math.prod(shape) * dtype.itemsize
-    if after > _LARGEST_MESSAGE:
-        raise TooLarge(f"Input {name!r} has {after:,} bytes; a message holds {_LARGEST_MESSAGE:,}.")
-    header = proto.SerializeToString()
-    if after:
-        header += varint(_CONTENT) + varint(after)
-    header = varint(_VALUE) + varint(len(header) + after) + header
-    key = name.encode()
-    header = varint(_KEY) + varint(len(key)) + key + header
-    return varint(_INPUTS) + varint(len(header) + after) + header, dtype.newbyteorder("<")
-
-
-class _Unusual(Exception):
-    """Raised for bytes that protobuf's own classes are to read; it may refuse them, too."""
-
-
 def _answer(data: bytes, copy: bool) -> tuple[int | None, dict[str, NDArray]]:
     version = 0
     tensors = {}
-    for tag, _, start, end in _fields(data, 0, len(data)):
-        if tag == _OUTPUTS:
-            entry = _fields(data, start, end)
-            if [field[0] for field in entry] != [_KEY, _VALUE]:
-                raise _Unusual
+    for tag, _, start, end in fields(data, 0, len(data)):
+        if tag == OUTPUTS:
+            entry = fields(data, start, end)
+            if [field[0] for field in entry] != [KEY, VALUE]:
+                raise Unusual
             (_, _, key, key_end), (_, _, value, value_end) = entry
             name = data[key:key_end]
             if name in tensors:
-                raise _Unusual
+                raise Unusual
             tensors[name] = value, value_end
-        elif tag == _MODEL_SPEC and not version and end - start < _SMALL:
+        elif tag == _MODEL_SPEC and not version and end - start < _LARGEST_SPEC:
             version = _version(data[start:end])
         else:
-            raise _Unusual
+            raise Unusual
     unpacker = _Unpacker(copy)
     return version or None, {
         name.decode(): _array(data, start, end, unpacker) for name, (start, end) in tensors.items()
@@ -212,72 +170,13 @@ def _answer(data: bytes, copy: bool) -> tuple[int | None, dict[str, NDArray]]:
 
 def _array(data: bytes, at: int, end: int, unpacker: "_Unpacker") -> NDArray:
     try:
-        array = _view(data, at, end)
-    except _Unusual:
+        _, array = tensor_view(data, at, end)
+    except Unusual:
         return unpacker.array(tensor_pb2.TensorProto.FromString(data[at:end]), end - at)
     if unpacker.copy:
         return array if array.flags.writeable else array.copy()
     array.flags.writeable = False
     return array
-
-
-def _view(data: bytes, at: int, end: int) -> NDArray:
-    """Take the payload out of a TensorProto; what is left says how to see it.
-
-    Small whole numbers do not lie there as in NumPy's memory, but are converted all at once.
-    """
-    payload = None
-    for field in _fields(data, at, end):
-        if (field[0] in _PAYLOADS or field[0] in _VARINTS) and payload is None:
-            payload = field
-        elif field[0] not in _SMALL_FIELDS:
-            raise _Unusual
-    if payload is None:
-        raise _Unusual
-    tag, begin, start, stop = payload
-    if start == stop or begin - at + end - stop > _SMALL:
-        raise _Unusual
-    data_type, dtype, shape = _description(data[at:begin] + data[stop:end])
-    if tag in _VARINTS:
-        if dtype.kind not in "iub" or typed_field(dtype) != _VARINTS[tag]:
-            raise _Unusual
-        numbers = _short_varints(np.ndarray(stop - start, np.uint8, data, start))
-        if numbers.size != math.prod(shape):
-            raise _Unusual
-        return numbers.astype(dtype).reshape(shape)
-    if math.prod(shape) * dtype.itemsize != stop - start:
-        raise _Unusual
-    if _PAYLOADS[tag] not in (None, data_type):
-        raise _Unusual
-    view = np.ndarray(shape, dtype, data, start)
-    if dtype.kind == "b" and view.view(np.uint8).max() > 1:
-        raise _Unusual  # NumPy's own have 0 and 1 only
-    return view
-
-
-def _short_varints(data: NDArray[np.uint8]) -> NDArray:
-    """Read varints of one byte or two; protobuf's classes are as quick with longer ones."""
-    if data.max() < 0x80:
-        return data
-    more = data > 0x7F
-    if more[-1] or (more[1:] & more[:-1]).any():
-        raise _Unusual
-    numbers = (data & 0x7F).astype(np.uint16)
-    numbers[:-1] |= (numbers[1:] << 7) * more[:-1]
-    begins = np.ones(len(data), bool)
-    begins[1:] = ~more[:-1]
-    return numbers[np.flatnonzero(begins)]  # four times as fast as by the booleans
-
-
-@functools.lru_cache(_KEPT)
-def _description(rest: bytes) -> tuple[int, np.dtype, tuple[int, ...]]:
-    """Read dtype and shape; answers of one model mostly have the same."""
-    proto = tensor_pb2.TensorProto.FromString(rest)
-    dtype = to_dtype(proto.dtype)
-    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
-    if dtype.kind == "O" or proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
-        raise _Unusual
-    return proto.dtype, dtype.newbyteorder("<"), shape
 
 
 @functools.lru_cache
@@ -298,28 +197,3 @@ class _Unpacker:
         self._room -= max(0, array.nbytes - size)
         array.flags.writeable = self.copy
         return array
-
-
-def _fields(data: bytes, at: int, end: int) -> list[tuple[int, int, int, int]]:
-    """Return each field's tag, where it begins, and where its content begins and ends.
-
-    Right for tags of one byte that say VARINT or LEN; whoever asks looks for these only.
-    """
-    fields: list[tuple[int, int, int, int]] = []
-    while at < end - 1 and len(fields) < _MOST_FIELDS:
-        begin = at
-        tag = data[at]
-        size = data[at + 1]
-        start = at + 2
-        shift = 7
-        while size >> shift:  # a byte's highest bit says that another one follows
-            if start == end or shift > 28:
-                raise _Unusual
-            size += (data[start] - 1) << shift  # 1: that bit, which the byte before left in size
-            start += 1
-            shift += 7
-        at = start + size if tag & 7 == LEN else start
-        fields.append((tag, begin, start, at))
-    if at != end:
-        raise _Unusual
-    return fields

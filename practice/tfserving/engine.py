@@ -6,6 +6,8 @@ from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
+from helpers.tensors import to_ndarray
+
 DEFAULT_SIGNATURE = "serving_default"
 PREDICT_METHOD = "tensorflow/serving/predict"
 CLASSIFY_METHOD = "tensorflow/serving/classify"
@@ -20,7 +22,7 @@ class Task(NamedTuple):
 
 
 class TensorNames:
-    """Which tensors of the graph a signature's inputs and outputs stand for.
+    """Which tensors of the graph a signature's inputs and outputs stand for, and their types.
 
     Looking into the message at each call takes longer.
     """
@@ -28,6 +30,9 @@ class TensorNames:
     def __init__(self, signature: Any) -> None:
         self.inputs = {alias: info.name for alias, info in signature.inputs.items()}
         self.outputs = {alias: info.name for alias, info in signature.outputs.items()}
+        self.data_types = {alias: info.dtype for alias, info in signature.inputs.items()}
+        self.all_outputs = tuple(self.outputs)
+        self.defaults = {alias: to_ndarray(proto) for alias, proto in signature.defaults.items()}
 
 
 class Model(Protocol):
@@ -36,6 +41,10 @@ class Model(Protocol):
     @property
     def signatures(self) -> Mapping[str, Any]:
         """The SignatureDefs by name."""
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether a small call takes about a millisecond, so that no thread is worth its while."""
 
     def run(
         self, tasks: Sequence[Task], inputs: Mapping[str, NDArray], deadline: float
@@ -75,3 +84,9 @@ class Servable:
     version: int
     model: Model
     checks_methods: bool = False  # --enable_signature_method_name_check
+    tensors: Mapping[str, TensorNames] = dataclasses.field(init=False)  # by the signatures' names
+
+    def __post_init__(self) -> None:
+        signatures = self.model.signatures.items()
+        tensors = {name: TensorNames(signature) for name, signature in signatures}
+        object.__setattr__(self, "tensors", tensors)

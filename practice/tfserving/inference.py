@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.serving_api import types_pb2
-from helpers.tensors import to_data_type, to_ndarray
+from helpers.tensors import to_data_type
 from practice.tfserving.engine import (
     CLASSIFY_METHOD,
     DEFAULT_SIGNATURE,
@@ -62,10 +62,9 @@ def predict(
     Failure
         Whatever the engine finds wrong.
     """
-    signature = servable.model.signatures[signature_name]
-    unset = {name: to_ndarray(signature.defaults[name]) for name in signature.defaults}
-    task = Task(signature_name, outputs)
-    return servable.model.run([task], unset | dict(inputs), deadline)[0]
+    if defaults := servable.tensors[signature_name].defaults:
+        inputs = defaults | dict(inputs)
+    return servable.model.run([Task(signature_name, outputs)], inputs, deadline)[0]
 
 
 def classify(
@@ -152,7 +151,7 @@ def check_method(servable: Servable, signature: Any) -> None:
 
 
 def output_names(signature: Any, output_filter: Sequence[str]) -> tuple[str, ...]:
-    """Return the outputs that a filter names, or all; Failure for a filter that does not fit."""
+    """Return the outputs that a filter names; Failure for a filter that does not fit."""
     for index, alias in enumerate(output_filter):
         if alias not in signature.outputs:
             raise invalid(
@@ -161,7 +160,7 @@ def output_names(signature: Any, output_filter: Sequence[str]) -> tuple[str, ...
             )
         if alias in output_filter[:index]:
             raise invalid(f"duplicate output tensor alias: {alias}")
-    return tuple(output_filter) or tuple(signature.outputs)
+    return tuple(output_filter)
 
 
 def check_names(signature: Any, names: Iterable[str]) -> None:

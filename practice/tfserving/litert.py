@@ -20,6 +20,8 @@ from practice.tfserving import operations
 from practice.tfserving.engine import DEFAULT_SIGNATURE, PREDICT_METHOD, Task
 from practice.tfserving.failures import Failure, invalid
 
+_QUICK = 0.001  # seconds of CPU
+_SMALL = 64 * 1024  # bytes of inputs
 _LARGEST_KEPT = 1024 * 1024  # bytes of inputs, after which an interpreter is kept
 _METADATA = b"signature_defs_metadata"  # the buffer's name
 _CUSTOM_CODE = 1  # the field's number; empty in what is no custom operation
@@ -57,8 +59,14 @@ class LiteRTModel:
         self._free = queue.SimpleQueue[None]()
         for _ in range(interpreters or os.cpu_count() or 1):
             self._free.put(None)
+        self._seconds = _QUICK  # of the last call with small inputs
         self.signatures, self._from_table = signatures(self._content, first.interpreter)
         self._plans = {name: _Plan(signature) for name, signature in self.signatures.items()}
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether the last small call was, and the next one would not wait; see `engine.Model`."""
+        return self._seconds < _QUICK and not self._free.empty()
 
     def run(
         self, tasks: Sequence[Task], inputs: Mapping[str, NDArray], deadline: float
@@ -74,12 +82,14 @@ class LiteRTModel:
     ) -> dict[str, NDArray]:
         plan = self._plans[task.signature_name]
         fits = plan.fits(inputs)
-        if any(array.size == 0 for array in inputs.values()):
+        sizes = [array.nbytes for array in inputs.values()]
+        if 0 in sizes:
             return _answer_empty(self.signatures[task.signature_name], task, fits)
         idle = self._take(deadline)
         # One of its own for what would spoil it: it never gives back what a large batch took.
-        keeps = fits and sum(array.nbytes for array in inputs.values()) <= _LARGEST_KEPT
+        keeps = fits and sum(sizes) <= _LARGEST_KEPT
         back = None if keeps else idle
+        began = time.thread_time()
         try:
             runner = idle if keeps and idle else _Runner(self._content)
             if self._from_table:
@@ -89,6 +99,8 @@ class LiteRTModel:
                 outputs = runner.run(plan, task.outputs, inputs)
             if keeps:
                 back = runner
+            if sum(sizes) <= _SMALL:
+                self._seconds = time.thread_time() - began
             return outputs
         except (RuntimeError, ValueError) as error:
             raise invalid(str(error)) from error
@@ -116,14 +128,19 @@ class _Plan:
         self.inputs = {alias: _bare(info.name) for alias, info in signature.inputs.items()}
         self.outputs = {alias: _bare(info.name) for alias, info in signature.outputs.items()}
         self._shapes = {alias: _shape(info) for alias, info in signature.inputs.items()}
+        self._fitting: dict[str, tuple[int, ...]] = {}  # the last shapes that did
 
     def fits(self, inputs: Mapping[str, NDArray]) -> bool:
         """Whether the inputs have the shapes that the signature says."""
-        return all(
-            len(self._shapes[alias]) == array.ndim
-            and all(map(_fits, self._shapes[alias], array.shape))
-            for alias, array in inputs.items()
-        )
+        shapes = {alias: array.shape for alias, array in inputs.items()}
+        if shapes == self._fitting:
+            return True
+        for alias, shape in shapes.items():
+            expected = self._shapes[alias]
+            if len(expected) != len(shape) or not all(map(_fits, expected, shape)):
+                return False
+        self._fitting = shapes
+        return True
 
 
 class _Runner:
@@ -131,26 +148,28 @@ class _Runner:
 
     def __init__(self, content: bytes) -> None:
         self.interpreter = Interpreter(model_content=content, num_threads=1)
-        self._inputs = _by_name(self.interpreter.get_input_details())
-        self._outputs = _by_name(self.interpreter.get_output_details())
+        self._inputs = _indexes(self.interpreter.get_input_details())
+        self._outputs = _indexes(self.interpreter.get_output_details())
         self._shapes: dict[int, tuple[int, ...]] = {}
 
     def run(
         self, plan: _Plan, outputs: Sequence[str], inputs: Mapping[str, NDArray]
     ) -> dict[str, NDArray]:
         """Feed inputs, run, and return the outputs that are wanted."""
-        fed = {self._inputs[plan.inputs[alias]]["index"]: array for alias, array in inputs.items()}
+        interpreter = self.interpreter
+        fed = {self._inputs[plan.inputs[alias]]: array for alias, array in inputs.items()}
         shapes = {index: array.shape for index, array in fed.items()}
         if shapes != self._shapes:
             for index, shape in shapes.items():
-                self.interpreter.resize_tensor_input(index, shape)
-            self.interpreter.allocate_tensors()
+                interpreter.resize_tensor_input(index, shape)
+            interpreter.allocate_tensors()
             self._shapes = shapes
         for index, array in fed.items():
-            self.interpreter.set_tensor(index, array)
-        self.interpreter.invoke()
-        indexes = {alias: self._outputs[plan.outputs[alias]]["index"] for alias in outputs}
-        return {alias: self.interpreter.get_tensor(index) for alias, index in indexes.items()}
+            interpreter.set_tensor(index, array)
+        interpreter.invoke()
+        return {
+            alias: interpreter.get_tensor(self._outputs[plan.outputs[alias]]) for alias in outputs
+        }
 
 
 def signatures(content: bytes, interpreter: Interpreter) -> tuple[dict[str, Any], bool]:
@@ -281,6 +300,10 @@ def _signature(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Any:
 
 def _by_name(details: Sequence[Any]) -> dict[str, Any]:
     return {_bare(detail["name"]): detail for detail in details}
+
+
+def _indexes(details: Sequence[Any]) -> dict[str, int]:
+    return {name: detail["index"] for name, detail in _by_name(details).items()}
 
 
 def _bare(name: str) -> str:

@@ -14,7 +14,7 @@ from helpers import serving_api
 from helpers.serving_api import model_service_pb2_grpc, prediction_service_pb2_grpc
 from practice.host import server
 from practice.host.reflection import OnDemand, reflection
-from practice.tfserving import monitoring, textproto
+from practice.tfserving import messages, monitoring, textproto
 from practice.tfserving.failures import Failure, invalid
 from practice.tfserving.models import Models
 from practice.tfserving.service import ModelService, PredictionService
@@ -35,14 +35,18 @@ def open_all(
         metrics = monitoring.Monitoring() if page else metrics
     ports: list[server.Server] = []
     if flags.port or flags.grpc_socket_path:
+        as_content = flags.enable_serialization_as_tensor_content
+        prediction = PredictionService(models, metrics, as_content=as_content)
         opened = server.GrpcServer(
             activity,
             trouble,
             flags.port,
+            messages.Predicting(prediction.Predict),
             threads=flags.grpc_max_threads,
             options=_channel_arguments(flags.grpc_channel_arguments),
         )
-        _add_services(opened.grpc, flags, models, metrics)
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, opened.grpc)
+        _add_services(opened.grpc, flags, models)
         _bind(opened.grpc, flags)
         ports.append(opened)
     if flags.rest_api_port and flags.rest_api_port == flags.port:
@@ -68,15 +72,7 @@ def open_all(
     return ports
 
 
-def _add_services(
-    grpc_server: grpc.Server,
-    flags: argparse.Namespace,
-    models: Models,
-    metrics: monitoring.Unmonitored,
-) -> None:
-    as_content = flags.enable_serialization_as_tensor_content
-    prediction = PredictionService(models, metrics, as_content=as_content)
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, grpc_server)
+def _add_services(grpc_server: grpc.Server, flags: argparse.Namespace, models: Models) -> None:
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models), grpc_server)
     health = flags.enable_grpc_healthcheck_service
     on_demand = [reflection(functools.partial(_modules, health=health))]

@@ -3,7 +3,7 @@
 import functools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
@@ -17,13 +17,12 @@ from helpers.serving_api import (
     inference_pb2,
     model_management_pb2,
     model_service_pb2_grpc,
-    predict_pb2,
     prediction_service_pb2_grpc,
     regression_pb2,
 )
 from helpers.tensors import to_ndarray
 from practice.host import students
-from practice.tfserving import inference, tensorproto
+from practice.tfserving import inference, messages, tensorproto
 from practice.tfserving.engine import CLASSIFY_METHOD, DEFAULT_SIGNATURE, Servable
 from practice.tfserving.failures import Failure, as_failure, invalid
 from practice.tfserving.models import Models
@@ -86,24 +85,29 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         self._as_content = as_content
 
     @_answers(counted=True)
-    def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:
-        servable = _servable(self._models, request)
-        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+    def Predict(self, request: messages.PredictRequest, context: grpc.ServicerContext) -> bytes:
+        message = request.message
+        servable = _servable(self._models, message)
+        name = message.model_spec.signature_name or DEFAULT_SIGNATURE
         signature = servable.model.signatures.get(name)
         if signature is None:
             raise Failure("FAILED_PRECONDITION", f'Serving signature key "{name}" not found.')
+        tensors = servable.tensors[name]
         inference.check_method(servable, signature)
-        inputs = _inputs(request, signature)
-        names = inference.output_names(signature, request.output_filter)
-        _check_types(request, signature)
+        sent = dict(message.inputs.items())
+        if sent.keys() != tensors.inputs.keys():
+            inference.check_names(signature, sent)
+        inputs = _inputs(sent, request.arrays)
+        names = tensors.all_outputs
+        if message.output_filter:
+            names = inference.output_names(signature, message.output_filter)
+        if any(proto.dtype != tensors.data_types[alias] for alias, proto in sent.items()):
+            _check_types(sent, signature)
         deadline = _deadline(context)
         with self.metrics.runtime(servable.name, "Predict"):
             outputs = inference.predict(servable, name, inputs, names, deadline)
-        response = predict_pb2.PredictResponse()
-        _fill_spec(response.model_spec, servable, name)
-        for alias, array in outputs.items():
-            tensorproto.fill(response.outputs[alias], array, as_content=self._as_content)
-        return response
+        version = servable.version
+        return messages.write(servable.name, version, name, outputs, as_content=self._as_content)
 
     @_answers(counted=True)
     def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -228,28 +232,27 @@ def _deadline(context: grpc.ServicerContext) -> float:
     return inference.NEVER if endless else time.monotonic() + remaining
 
 
-def _inputs(request: Any, signature: Any) -> dict[str, NDArray]:
-    inference.check_names(signature, request.inputs)
-    tensorproto.check_claims(request.inputs)
+def _inputs(sent: Mapping[str, Any], read: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """Return the arrays of a request's tensors, some of which have been read already."""
+    tensorproto.check_claims(sent, read)
     arrays = {}
-    for alias in sorted(request.inputs):
+    for alias in sorted(sent):
         try:
-            arrays[alias] = to_ndarray(request.inputs[alias])
+            arrays[alias] = read[alias] if alias in read else to_ndarray(sent[alias])
         except BadInput as error:
             raise invalid(f"tensor parsing error: {alias}") from error
     return arrays
 
 
-def _check_types(request: Any, signature: Any) -> None:
+def _check_types(sent: Mapping[str, Any], signature: Any) -> None:
     """Raise Failure for a wrong dtype; TensorFlow counts by the names of the graph's tensors."""
-    aliases = sorted(request.inputs, key=lambda alias: signature.inputs[alias].name)
+    aliases = sorted(sent, key=lambda alias: signature.inputs[alias].name)
     for position, alias in enumerate(aliases):
         expected = signature.inputs[alias].dtype
-        sent = request.inputs[alias].dtype
-        if sent != expected:
+        if sent[alias].dtype != expected:
             raise invalid(
                 f"Expects arg[{position}] to be {inference.type_name(expected)} "
-                f"but {inference.type_name(sent)} is provided"
+                f"but {inference.type_name(sent[alias].dtype)} is provided"
             )
 
 

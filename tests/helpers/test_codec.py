@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from helpers import tfserving
+from helpers import tensor_bytes, tfserving
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput, ServiceFailed, TooLarge, explain
 from helpers.serving_api import predict_pb2, tensor_pb2, types_pb2
@@ -236,10 +236,10 @@ def test_many_tensors_cost_no_more_than_few() -> None:
     tensors = {f"t{number}": np.full((1, 2), number, "f4") for number in range(500)}
     data = response_of(tensors, as_content=False).SerializeToString()
     for _ in range(2):
-        before = codec._header.cache_info().misses
+        before = tensor_bytes.tensor_header.cache_info().misses
         codec.encode_predict("m", tensors)
         assert codec.decode_predict(data)["t499"].tolist() == [[499, 499]]
-    assert codec._header.cache_info().misses == before
+    assert tensor_bytes.tensor_header.cache_info().misses == before
 
 
 @pytest.mark.parametrize("as_content", [True, False])
@@ -266,7 +266,7 @@ def tensor(*values: float, shape: tuple[int, ...], **fields: Any) -> bytes:
 
 
 def field(number: int, content: bytes) -> bytes:
-    return varint(number << 3 | codec.LEN) + varint(len(content)) + content
+    return varint(number << 3 | tensor_bytes.LEN) + varint(len(content)) + content
 
 
 def entry(name: bytes, proto: bytes) -> bytes:
