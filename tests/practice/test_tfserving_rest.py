@@ -69,6 +69,8 @@ CODES = {
 class Echo:
     """An engine whose signatures answer with what they are given, or as their names tell."""
 
+    is_quick = False
+
     def __init__(self, ends: threading.Event) -> None:
         self._ends = ends
         self.signatures = {
@@ -234,7 +236,7 @@ def service(models: Models) -> Iterator[Running]:
         ("DELETE", PREDICT),
         ("PATCH", PREDICT),
         ("TRACE", PREDICT),
-        ("BREW", "/v1/models/echo"),
+        ("PROPFIND", "/v1/models/echo"),
         ("GET", PREDICT),
         ("POST", "/v1/models/echo/metadata"),
         ("POST", "/v1/models/echo"),
