@@ -14,7 +14,7 @@ from tests import tables
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-DOCS = sorted((ROOT / "docs").glob("**/*.md"))
+DOCS = sorted({*(ROOT / "docs").rglob("*.md")} - {*(ROOT / "docs" / "site").iterdir()})
 MORE = ["CONTRIBUTING.md", "CHANGELOG.md", "CODE_OF_CONDUCT.md"]
 FOLDERS = ["data/README.md", "data/postman/README.md", "protos/README.md"]
 PAGES = [README, *(ROOT / name for name in MORE + FOLDERS), *DOCS]

@@ -52,6 +52,7 @@ def signed(date: str = "20200101T120000Z", altered: bytes = b"3") -> requests.Re
     headers = {"X-Sdk-Date": date} if date else {}
     request = requests.Request("POST", endpoint.rest, json={"a": 3}, headers=headers).prepare()
     modelarts.sign(request, endpoint.user, endpoint.password)
+    assert isinstance(request.body, bytes)
     request.body = request.body.replace(b"3", altered)
     with requests.Session() as session:
         return session.send(request, verify=endpoint.ca_file, timeout=10)
