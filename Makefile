@@ -24,7 +24,7 @@ OR_SAY := $(if $(WHEELS),|| { echo "The packages cannot be installed from the fo
     "($$($(PYTHON) --version)): make wheelhouse WHEELS=folder"; exit 1; })
 
 .DEFAULT_GOAL := help
-.PHONY: help lab student test test-all tensorflow test-tensorflow test-browser pythons fuzz nightly newman hub site wheelhouse notebooks protos lint bench bench-check chaos soak quality lock clean
+.PHONY: help lab student test test-all tensorflow test-tensorflow test-browser pythons fuzz nightly newman scale test-ray hub site wheelhouse notebooks protos lint bench bench-check chaos soak quality lock clean
 
 help:  ## list these targets
 	@$(PYTHON) -c "import re; [print(f'  make {m[1]:<12} {m[2]}') for m in re.finditer(r'^([a-z-]+):.*?## (.*)$$', open('Makefile', encoding='utf-8').read(), re.M)]"
@@ -56,8 +56,13 @@ test-all: $(WITH)test  ## every test, also of the services, the explorer and the
 
 tensorflow: $(WITH)tensorflow  ## add TensorFlow to the environment: for SavedModels, and the cells of chapter 03 that name it
 
+scale: $(WITH)scale  ## add Ray Serve to the environment: for chapter 10
+
 test-tensorflow: $(WITH)test $(WITH)tensorflow $(WITH)models  ## the tests that need TensorFlow, which the others leave out
 	$(PYTEST) -m "tensorflow and not nightly and not browser" notebooks tests $(ARGS)
+
+test-ray: $(WITH)test $(WITH)scale  ## the tests that need Ray, chapter 10 among them
+	$(PYTEST) -m "ray and not nightly and not browser" notebooks tests $(ARGS)
 
 test-browser: $(WITH)test $(WITH)browser  ## drive JupyterLab in Chromium as a person would; says so when there is no Chromium
 	$(PY) -m pytest -m browser -rs tests/browser $(ARGS)
