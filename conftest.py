@@ -37,25 +37,27 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what needs TensorFlow, where that is not installed, and expect it of notebooks."""
-    absent = pytest.mark.skip(reason="TensorFlow is not installed: make test-tensorflow")
+    """Leave out what needs TensorFlow or Ray, where that is missing, and expect it of notebooks."""
     for item in items:
         if item.path.suffix == ".ipynb":
-            _expect_without_tensorflow(item)
+            _expect_what_is_left_out(item)
             continue
         if "needs_tensorflow" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.tensorflow)
-        if item.get_closest_marker("tensorflow") and not official.has_tensorflow():
-            item.add_marker(absent)
+        for need in needs.NEEDS:
+            if item.get_closest_marker(need) and not needs.is_installed(need):
+                item.add_marker(pytest.mark.skip(reason=f"not installed: make test-{need}"))
 
 
-def _expect_without_tensorflow(item: pytest.Item) -> None:
-    if "%%needs tensorflow" not in item.path.read_text(encoding="utf-8"):
-        return
-    item.add_marker(pytest.mark.tensorflow)  # all cells: they stand on each other
+def _expect_what_is_left_out(item: pytest.Item) -> None:
+    text = item.path.read_text(encoding="utf-8")
     cell = item.cell  # type: ignore[attr-defined]  # nbval's
-    if cell.source.startswith("%%needs tensorflow") and not official.has_tensorflow():
-        cell.outputs = [new_output("stream", name="stdout", text=f"{needs.left_out()}\n")]
+    for need in needs.NEEDS:
+        if f"%%needs {need}" not in text:
+            continue
+        item.add_marker(need)  # all cells: they stand on each other
+        if cell.source.startswith(f"%%needs {need}") and not needs.is_installed(need):
+            cell.outputs = [new_output("stream", name="stdout", text=f"{needs.left_out(need)}\n")]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

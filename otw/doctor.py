@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import functools
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -152,11 +153,12 @@ def packages() -> Iterator[Line]:
 
 
 def _locks() -> list[Path]:
-    chapters, tensorflow = (
-        Path(_ROOT, "requirements.txt"),
-        Path(_ROOT, "requirements/tensorflow.txt"),
-    )
-    return [chapters, tensorflow] if official.has_tensorflow() else [chapters]
+    locks = [Path(_ROOT, "requirements.txt")]
+    if official.has_tensorflow():
+        locks.append(Path(_ROOT, "requirements/tensorflow.txt"))
+    if importlib.util.find_spec("ray"):
+        locks.append(Path(_ROOT, "requirements/scale.txt"))
+    return locks
 
 
 def _installed() -> dict[str, str]:
@@ -222,7 +224,7 @@ def services() -> Iterator[Line]:
                 yield Line(what, "green", _("listens on 127.0.0.1:{port}", port=port))
             else:
                 yield Line(what, "amber", problem or _("does not answer"), advice)
-        elif name == "tfserving-tf":
+        elif name in ("tfserving-tf", "rayserve"):
             yield Line(what, "green", _("does not run; who needs it starts it"))
         else:
             yield Line(what, "amber", _("does not run"), advice)

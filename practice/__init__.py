@@ -37,7 +37,7 @@ def __getattr__(name: str) -> Any:
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """Let a cell say what it needs: `%load_ext practice`, then `%%needs tensorflow`."""
+    """Let a cell say what it needs: `%load_ext practice`, then `%%needs tensorflow` or `ray`."""
     from practice import needs  # IPython: for notebooks only
 
     shell.input_transformers_cleanup.append(needs.transform)

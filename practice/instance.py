@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
 
+from helpers import progress as bars
 from helpers.endpoints import Endpoint
 from helpers.language import _
 from practice import launch, manager, processes, services, state
@@ -131,7 +132,8 @@ def private(
             shutil.copytree(MODELS, models)
         own = launch.Launch(service, folder, Path(models), private=True, flags=flags)
         stack.callback(own.end)
-        launch.bring_up([own])
+        with bars.waiting(f"Starting {name}", launch.LIMIT) as tick:
+            launch.bring_up([own], tick=tick)
         manager.bypass_proxy()
         if service.name == "proxy":
             account = state.read_secrets("proxy", folder) if "--authenticate" in flags else {}

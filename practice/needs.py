@@ -1,10 +1,12 @@
-"""`%%needs tensorflow`: a cell that says why it is left out where TensorFlow is not installed."""
+"""`%%needs tensorflow`: a cell that says why it is left out where that is not installed."""
 
 from IPython.core.error import UsageError
 
+from practice.rayserve import launching as ray
 from protos import official
 
 _MAGIC = "%%needs"
+NEEDS = ("tensorflow", "ray")
 
 
 def transform(lines: list[str]) -> list[str]:
@@ -18,12 +20,12 @@ def transform(lines: list[str]) -> list[str]:
     Returns
     -------
     list of str
-        The cell without that line; where TensorFlow is missing, one that prints how to add it.
+        The cell without that line; where what it names is missing, one that prints how to add it.
 
     Raises
     ------
     UsageError
-        When anything else than TensorFlow is named.
+        When anything else than one of `NEEDS` is named.
 
     Examples
     --------
@@ -33,11 +35,18 @@ def transform(lines: list[str]) -> list[str]:
     words = lines[0].split() if lines else []
     if not words or words[0] != _MAGIC:
         return lines
-    if words[1:] != ["tensorflow"]:
-        raise UsageError(f"{_MAGIC} takes one word, tensorflow; here is {lines[0].strip()!r}.")
-    return lines[1:] if official.has_tensorflow() else [f"print({left_out()!r})\n"]
+    if len(words) != 2 or words[1] not in NEEDS:
+        raise UsageError(
+            f"{_MAGIC} takes one word, {' or '.join(NEEDS)}; here is {lines[0].strip()!r}."
+        )
+    return lines[1:] if is_installed(words[1]) else [f"print({left_out(words[1])!r})\n"]
 
 
-def left_out() -> str:
+def is_installed(need: str) -> bool:
+    """Whether one of `NEEDS` is installed; it is not imported."""
+    return ray.has_ray() if need == "ray" else official.has_tensorflow()
+
+
+def left_out(need: str) -> str:
     """Return what a cell prints that is left out."""
-    return f"This cell is left out. {official.ABSENT}"
+    return f"This cell is left out. {ray.absent() if need == 'ray' else official.ABSENT}"

@@ -8,4 +8,5 @@ DEFAULT = {
     "ccai": {"rest": 8080, "grpc": 8081, "secure_rest": 8443, "secure_grpc": 8444},
     "modelarts": {"iam": 9443},
     "proxy": {"http": 3128},
+    "rayserve": {"grpc": 8520, "api": 8521},
 }

@@ -7,9 +7,10 @@ from practice.ccai.launching import CCAI
 from practice.launch import Service
 from practice.modelarts.launching import MODELARTS
 from practice.proxy.launching import PROXY
+from practice.rayserve.launching import RAYSERVE
 from practice.tfserving.launching import LIGHT, WHOLE
 
-SERVICES = {service.name: service for service in (LIGHT, WHOLE, CCAI, MODELARTS, PROXY)}
+SERVICES = {service.name: service for service in (LIGHT, WHOLE, CCAI, MODELARTS, PROXY, RAYSERVE)}
 
 
 class UnknownService(state.PracticeError):

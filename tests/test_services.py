@@ -9,7 +9,6 @@ import requests
 import practice
 from helpers import ccai, endpoints, modelarts, tfserving
 from practice import manager, services, state
-from tests.tfserving import on_tensorflow
 
 FLOWER = [5.1, 3.5, 1.4, 0.2]  # a setosa, the first of three kinds
 
@@ -20,6 +19,12 @@ def call_tfserving(profile: str) -> None:
     for protocol in ("grpc", "rest"):
         answer = tfserving.predict(endpoint, inputs, protocol=protocol)
         assert answer["probabilities"].argmax() == 0
+
+
+def call_rayserve() -> None:
+    endpoint = endpoints.load("tfserving", "practice-ray").replace(model="iris")
+    answer = tfserving.predict(endpoint, {"features": np.array([FLOWER], np.float32)})
+    assert answer["probabilities"].argmax() == 0
 
 
 def call_ccai() -> None:
@@ -52,16 +57,17 @@ CALLS: dict[str, Callable[[], None]] = {
     "ccai": call_ccai,
     "modelarts": call_modelarts,
     "proxy": call_proxy,
+    "rayserve": call_rayserve,
 }
+
+NEEDS = {"tfserving-tf": pytest.mark.tensorflow, "rayserve": pytest.mark.ray}
 
 
 def test_there_is_a_call_for_each_service() -> None:
     assert CALLS.keys() == services.SERVICES.keys()
 
 
-@pytest.mark.parametrize(
-    "name", [on_tensorflow(name) if name == "tfserving-tf" else name for name in CALLS]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=NEEDS.get(name, ())) for name in CALLS])
 def test_it_starts_and_answers(name: str) -> None:
     manager.up(name, *(["tfserving"] if name == "proxy" else []))
     CALLS[name]()

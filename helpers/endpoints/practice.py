@@ -36,6 +36,7 @@ PROFILES: dict[str, dict[str, dict[str, str]]] = {
             "headers": "OTW_TFSERVING_HEADERS",
         },
         "practice-tf": {"grpc": "OTW_TFSERVING_TF_GRPC", "rest": "OTW_TFSERVING_TF_REST"},
+        "practice-ray": {"grpc": "OTW_RAYSERVE_GRPC"},
     },
     "ccai": {
         "practice": {"rest": "OTW_CCAI_REST", "grpc": "OTW_CCAI_GRPC"},
@@ -67,6 +68,7 @@ PROFILES: dict[str, dict[str, dict[str, str]]] = {
         },
     },
 }
+_SERVICES = {"practice-tf": "tfserving-tf", "practice-ray": "rayserve"}  # others: as their kind
 AUTH = {"practice-signature": "signature", "practice-appcode": "appcode"}
 
 
@@ -101,7 +103,7 @@ def variable(endpoint: Endpoint, field: str) -> str:
 
 def service_of(kind: str, profile: str) -> str:
     """Return which practice service is behind a profile."""
-    return "tfserving-tf" if profile == "practice-tf" else kind
+    return _SERVICES.get(profile, kind)
 
 
 def named(service: str) -> dict[str, str]:

@@ -85,7 +85,7 @@ class WebServer:
             finally:
                 activity.end()
 
-        self._socket = _bind(port)
+        self._socket = bind(port)
         files: dict[str, Any] = {}
         if certificate:
             files = {"ssl_certfile": certificate.chain, "ssl_keyfile": certificate.key}
@@ -419,7 +419,8 @@ class _Quiet:
             server.log.warning("A connection cannot be accepted: %s", error)
 
 
-def _bind(port: int) -> socket.socket:
+def bind(port: int) -> socket.socket:
+    """Bind a loopback port for asyncio; OSError when it is taken."""
     # Named as TCP, or asyncio would leave Nagle's algorithm on: 40 ms for each answer.
     own = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if sys.platform == "win32":

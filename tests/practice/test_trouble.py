@@ -167,7 +167,7 @@ def test_a_shared_service_takes_no_trouble() -> None:
     assert launch.TROUBLE not in " ".join(process.cmdline())
 
 
-@pytest.mark.parametrize("name", [name for name in services.SERVICES if name != "proxy"])
+@pytest.mark.parametrize("name", [own.name for own in services.SERVICES.values() if own.troubled])
 def test_a_service_without_an_owner_refuses_the_flag(name: str, tmp_path: Path) -> None:
     iris = [f"--model_base_path={MODELS / 'iris'}", "--prefer_tflite_model=true"]
     service = services.SERVICES[name]

@@ -158,7 +158,7 @@ def test_a_broken_file_is_told_and_good_profiles_still_work(
 ) -> None:
     profile_file.write_text('[bad\n[good]\ngrpc = "127.0.0.1:1"\n[odd]\nport = 1\n')
     panel = EndpointPanel("tfserving", profile="good")
-    assert panel.profile.options == ("practice", "practice-tf", "good")
+    assert panel.profile.options == ("practice", "practice-tf", "practice-ray", "good")
     assert "line 1" in panel.saved.value
     assert "odd" in panel.saved.value
 
