@@ -103,7 +103,7 @@ hub: $(WITH)test  ## install JupyterHub and its proxy into build, for the test o
 	$(INSTALL) --target build/hub jupyterhub==6.1.1
 	npm install --prefix build/hub --no-save --no-fund --no-audit configurable-http-proxy@5.3.0
 
-notebooks: $(WITH)test $(WITH)tensorflow  ## run the notebooks in place: outputs and widget state are kept, execution times are not
+notebooks: $(WITH)test $(WITH)tensorflow $(WITH)scale  ## run the notebooks in place: outputs and widget state are kept, execution times are not
 	$(PY) -m tests.run_notebooks $(ARGS)
 
 protos: $(WITH)test  ## generate the message classes, and CCAI's stubs, from the .proto files

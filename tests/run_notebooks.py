@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from tqdm import tqdm
 
-from practice import manager, services
+from practice import manager
 
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
@@ -27,7 +27,7 @@ def main() -> int:
         os.environ["OTW_STATE_DIR"] = folder
         os.environ["TQDM_DISABLE"] = "1"  # a bar is no output to be stored
         try:
-            manager.up(*services.SERVICES)
+            manager.up()  # a chapter that needs another one starts it
             for path in tqdm(paths, unit="notebook"):
                 run_in_place(path)
         except CellExecutionError as error:

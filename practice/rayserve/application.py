@@ -4,16 +4,21 @@
 one more process that has it.
 """
 
+import asyncio
 import threading
 from pathlib import Path
 from typing import Any, NoReturn
 
 import grpc
+import numpy as np
 from ray import serve
 
-from helpers.serving_api import model_server_config_pb2
-from practice.tfserving import flags, monitoring
+from helpers.errors import BadInput
+from helpers.serving_api import model_server_config_pb2, predict_pb2
+from helpers.tensors import to_ndarray, to_tensor_proto
+from practice.tfserving import flags, monitoring, tensorproto
 from practice.tfserving.config import PLATFORM
+from practice.tfserving.failures import Failure
 from practice.tfserving.loader import Loader
 from practice.tfserving.models import Models, Policy
 from practice.tfserving.service import ModelService, PredictionService
@@ -92,10 +97,80 @@ class TensorFlowServing:
         return _Context(grpc_context)
 
 
+class Batching(TensorFlowServing):
+    """The same with Ray Serve's dynamic batching: calls that come together are one to the model."""
+
+    async def Predict(self, request: Any, grpc_context: Any) -> Any:  # type: ignore[override]
+        answer = await self._together(request, self._context(grpc_context))
+        if isinstance(answer, _Refused):
+            raise answer
+        return answer
+
+    @serve.batch(max_batch_size=16, batch_wait_timeout_s=0.005)
+    async def _together(self, requests: list[Any], contexts: list[Any]) -> list[Any]:
+        whole, counts = _stacked(requests)
+        if whole is not None:
+            answer = await asyncio.to_thread(self._answer, whole, contexts[0])
+            if not isinstance(answer, _Refused):
+                return _split(answer, counts)
+        # One by one, so that an error is that of its own call.
+        threads = map(asyncio.to_thread, [self._answer] * len(requests), requests, contexts)
+        return await asyncio.gather(*threads)
+
+    def _answer(self, request: Any, context: Any) -> Any:
+        """Answer a request; what is raised is returned, for the call that it is about."""
+        try:
+            return self._prediction.Predict(request, context)
+        except _Refused as error:
+            return error
+
+
 def build(arguments: dict[str, Any]) -> serve.Application:
-    """Make the application from the `args` of a configuration: those of `TensorFlowServing`."""
-    deployment = serve.deployment(TensorFlowServing)
+    """Make the application from the `args` of a configuration.
+
+    Parameters
+    ----------
+    arguments : dict
+        Those of `TensorFlowServing`; with `batching: true`, of `Batching`.
+    """
+    kind = Batching if arguments.get("batching") else TensorFlowServing
+    deployment = serve.deployment(kind, name=TensorFlowServing.__name__)
     return deployment.bind(arguments["models"], arguments.get("versions", {}))
+
+
+def _stacked(requests: list[Any]) -> tuple[Any, list[int]]:
+    """Return one request for all and how many examples each has; None when they do not fit."""
+    first = requests[0]
+    if len(requests) == 1 or any(_frame(request) != _frame(first) for request in requests):
+        return None, []
+    whole = predict_pb2.PredictRequest(model_spec=first.model_spec)
+    whole.output_filter.extend(first.output_filter)
+    counts: list[int] = []
+    try:
+        for request in requests:
+            tensorproto.check_claims(request.inputs)
+        for name in first.inputs:
+            arrays = [to_ndarray(request.inputs[name]) for request in requests]
+            whole.inputs[name].CopyFrom(to_tensor_proto(np.concatenate(arrays)))
+            counts = [len(array) for array in arrays]
+    except (BadInput, Failure, ValueError):
+        return None, []
+    return (whole, counts) if counts else (None, [])
+
+
+def _frame(request: Any) -> tuple[Any, ...]:
+    """What has to be equal in requests that are put together."""
+    names = [(name, request.inputs[name].dtype) for name in sorted(request.inputs)]
+    return request.model_spec, list(request.output_filter), names
+
+
+def _split(answer: Any, counts: list[int]) -> list[Any]:
+    answers = [predict_pb2.PredictResponse(model_spec=answer.model_spec) for _count in counts]
+    for name, tensor in answer.outputs.items():
+        parts = np.split(to_ndarray(tensor), np.cumsum(counts)[:-1])
+        for own, part in zip(answers, parts, strict=True):
+            own.outputs[name].CopyFrom(to_tensor_proto(part))
+    return answers
 
 
 def _config(folder: Path, versions: dict[str, int]) -> Any:

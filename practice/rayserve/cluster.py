@@ -1,15 +1,17 @@
 """Ray Serve's REST API, as a notebook uses it: what runs, and what is to run from now on."""
 
+import contextlib
 import copy
 import os
 import signal
 import time
 from typing import Any, NamedTuple
 
+import psutil
 import requests
 import yaml
 
-from practice import state
+from practice import processes, state
 from practice.instance import PrivateEndpoint
 from practice.rayserve.command import CONFIG
 from practice.rayserve.launching import token_file
@@ -60,7 +62,11 @@ class Cluster:
         self._config["applications"][0]["args"]["models"] = str(own.models.absolute())
 
     def config(
-        self, *, versions: dict[str, int] | None = None, **deployment: Any
+        self,
+        *,
+        versions: dict[str, int] | None = None,
+        batching: bool | None = None,
+        **deployment: Any,
     ) -> dict[str, Any]:
         """Return the configuration that was deployed last, with changes.
 
@@ -68,12 +74,16 @@ class Cluster:
         ----------
         versions : dict of str to int, optional
             Which version of a model is served.
+        batching : bool, optional
+            Whether calls that come together are one to the model.
         **deployment
             Options of the deployment, such as `num_replicas=2`.
         """
         config = copy.deepcopy(self._config)
         (application,) = config["applications"]
         application["args"]["versions"] |= versions or {}
+        if batching is not None:
+            application["args"]["batching"] = batching
         application["deployments"][0] |= deployment
         return config
 
@@ -118,7 +128,7 @@ class Cluster:
             Replica(one["replica_id"], one["pid"], one["node_id"], one["state"])
             for deployment in deployments.values()
             for one in sorted(deployment["replicas"], key=lambda one: one["start_time_s"])
-            if one.get("pid")  # it may still look for a node
+            if one.get("pid") and _runs(one["pid"])  # Ray hears of an end a moment later
         ]
 
     def add_node(self) -> None:
@@ -145,3 +155,9 @@ class Cluster:
         if not answer.ok:
             raise state.PracticeError(f"Ray Serve refused it: {answer.text}")
         return answer
+
+
+def _runs(pid: int) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return processes.alive(psutil.Process(pid))
+    return False

@@ -92,12 +92,12 @@ def end_all() -> None:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         with contextlib.suppress(ChildProcessError):
-            while hasattr(os, "waitpid") and os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+            while hasattr(os, "WNOHANG") and os.waitpid(-1, os.WNOHANG)[0]:
+                pass  # on Unix, what has ended stays until it is asked for
         time.sleep(0.02)
 
 
 def _process(pid: int) -> psutil.Process | None:
     with contextlib.suppress(psutil.NoSuchProcess):
         return psutil.Process(pid) if pid else None
-    raise SystemExit(0)
+    raise SystemExit(0)  # it has ended already

@@ -1,6 +1,7 @@
 """The service's inner process: Ray in a network of its own, the door to it, and the REST API."""
 
 import argparse
+import hmac
 import json
 import os
 import shutil
@@ -14,19 +15,19 @@ from typing import Any, NoReturn
 import yaml
 
 from helpers.language import _
+from practice import processes
 from practice.host import server
-from practice.host.web import WebServer
+from practice.host.web import WebServer, in_thread, read_body
 from practice.rayserve import command
 from practice.rayserve.door import Door
 
-_ADDRESS = f"{server.LOOPBACK}:6379"
 _RAY_START = (
     *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block"),
     f"--node-ip-address={server.LOOPBACK}",
     "--object-store-memory=80000000",  # bytes; Ray refuses less than 78,643,200
     "--include-log-monitor=false",
 )
-_HEAD = ("--head", "--port=6379", "--include-dashboard=false", "--no-monitor")
+_HEAD = ("--head", "--include-dashboard=false", "--no-monitor")
 # Given beforehand: on a busy machine its agents are not up within the 15 s in which raylet waits to
 # hear which ports they took.
 _AGENTS = (
@@ -35,7 +36,6 @@ _AGENTS = (
     "--dashboard-agent-grpc-port",
     "--dashboard-agent-listen-port",
 )
-_AGENT_PORT = 7000  # the first node's first; each node has ten
 _TRIES = 3  # Ray gives a node up that is not there after 30 s, as on a busy machine
 ALLOWED = "OTW_RAY_ON_ALL_ADDRESSES"
 
@@ -89,6 +89,7 @@ class Api:
     def __init__(self, flags: argparse.Namespace) -> None:
         self._flags = flags
         self._token = flags.token_file.read_text("utf-8").strip()
+        self._address = ""
         self._client: Any = None
         self._nodes: list[subprocess.Popen[bytes]] = []
 
@@ -101,7 +102,8 @@ class Api:
 
         def checked(handler: Any) -> Any:
             async def handle(request: Request) -> Response:
-                if request.headers.get("authorization") != f"Bearer {self._token}":
+                given = request.headers.get("authorization", "").encode()
+                if not hmac.compare_digest(given, f"Bearer {self._token}".encode()):
                     return PlainTextResponse("The token is missing, or is another one.", 401)
                 return await handler(request)
 
@@ -119,10 +121,8 @@ class Api:
             return PlainTextResponse("")
 
         async def add_node(request: Request) -> Response:
-            up = await in_thread(request, self._start_node, f"--address={_ADDRESS}")
+            up = await in_thread(request, self._start_node, f"--address={self._address}")
             return PlainTextResponse("" if up else "It did not come up.", 200 if up else 503)
-
-        from practice.host.web import in_thread, read_body
 
         path = "/api/serve/applications/"
         return Starlette(
@@ -139,7 +139,9 @@ class Api:
             del os.environ[name]  # there is nothing to go to
         os.environ.update(_environment(self._flags))
         for _try in range(_TRIES):
-            if self._start_node(*_HEAD, f"--temp-dir={self._flags.ray_folder}/ray"):
+            port = processes.choose_port()
+            folder = f"{self._flags.ray_folder}/ray"  # which Ray opens to everybody
+            if self._start_node(*_HEAD, f"--port={port}", f"--temp-dir={folder}"):
                 break
             command.end_all()
         else:
@@ -148,7 +150,8 @@ class Api:
         from ray import serve
         from ray.serve.context import _get_global_client
 
-        ray.init(_ADDRESS, log_to_driver=False)
+        self._address = f"{server.LOOPBACK}:{port}"
+        ray.init(self._address, log_to_driver=False)
         serve.start(proxy_location=config["proxy_location"], grpc_options=config["grpc_options"])
         self._client = _get_global_client()
         self._deploy(config)
@@ -176,8 +179,7 @@ class Api:
 
     def _start_node(self, *words: str) -> bool:
         """Start a node as on a machine of its own, and tell whether it came up."""
-        first = _AGENT_PORT + 10 * len(self._nodes)
-        ports = [f"{name}={first + number}" for number, name in enumerate(_AGENTS)]
+        ports = [f"{name}={processes.choose_port()}" for name in _AGENTS]
         cpus = f"--num-cpus={self._flags.num_cpus}"
         node = subprocess.Popen(
             [*_RAY_START, *words, *ports, cpus],
@@ -222,7 +224,7 @@ def _environment(flags: argparse.Namespace) -> dict[str, str]:
     """What Ray's processes read, all of them, from their first import on."""
     folder = flags.ray_folder
     proxy = {}  # HAProxy's sockets: with a node's name the path may have 97 characters
-    if sys.platform == "linux":  # the only one with a package of HAProxy
+    if _has_own_network():  # else its fixed ports could be others' already
         proxy = {
             "RAY_SERVE_ENABLE_HA_PROXY": "1",
             "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",

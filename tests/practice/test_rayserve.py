@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 import practice
 from helpers import endpoints, tfserving
 from helpers.endpoints import Endpoint
+from helpers.errors import CallError
 from helpers.serving_api import (
     model_management_pb2,
     model_service_pb2_grpc,
@@ -199,6 +200,28 @@ def test_a_rolling_update_fails_no_call(
         assert predict(request, timeout=60).model_spec.version.value == 2
     assert set(versions) <= {1, 2}
     assert 1 in versions
+
+
+def test_batching_changes_no_answer_and_an_error_is_that_of_its_call(
+    service: PrivateEndpoint, cluster: Cluster, digits: NDArray
+) -> None:
+    endpoint = service.replace(model="digits")
+    batches = [{"images": digits[:size]} for size in range(1, 41)]
+    alone = [tfserving.predict(endpoint, batch) for batch in batches]
+    cluster.deploy(cluster.config(batching=True))
+    cluster.wait()
+    together = tfserving.predict_many(endpoint, batches, progress=False)
+    for before, after in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(before["classes"], after["classes"])
+        np.testing.assert_allclose(before["probabilities"], after["probabilities"], rtol=1e-5)
+    wrong = [*batches[:5], {"pictures": digits[:1]}, *batches[5:9]]
+    results = list(
+        tfserving.predict_many(endpoint, wrong, check=False, collect_errors=True, progress=False)
+    )
+    failed = [number for number, one in enumerate(results) if isinstance(one, CallError)]
+    assert failed == [5]
+    cluster.deploy(cluster.config(batching=False))
+    cluster.wait()
 
 
 def test_a_second_node_takes_what_the_first_has_no_room_for(
