@@ -30,8 +30,10 @@ from helpers.tensors import to_tensor_proto
 from practice import manager, processes
 from practice.instance import PrivateEndpoint
 from practice.rayserve.cluster import Cluster
+from practice.rayserve.head import ALLOWED
 from tests.practice.test_other_users import OTHER, PROGRAM, as_root
 from tests.tfserving import eventually
+from workbench.explorer import Explorer
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 only_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has namespaces")
@@ -138,6 +140,13 @@ def test_otw_describes_and_predicts_against_it(service: PrivateEndpoint) -> None
     assert "features" in otw("describe", service.grpc, "iris")
     row = "features=[[5.1, 3.5, 1.4, 0.2]]"
     assert "probabilities" in otw("predict", service.grpc, "iris", row)
+
+
+def test_the_explorer_shows_and_calls_its_models(service: PrivateEndpoint) -> None:
+    explorer = Explorer(service)
+    explorer.choose("iris")
+    explorer.fill(features=[[5.1, 3.5, 1.4, 0.2]])
+    assert explorer.send("grpc")["probabilities"].argmax() == 0
 
 
 def test_two_replicas_share_the_calls_and_say_which_answered(
@@ -312,6 +321,40 @@ def test_without_the_token_nothing_is_submitted_from_inside_either(
     )
     assert done.returncode != 0
     assert "Unauthenticated" in done.stderr or "token" in done.stderr
+
+
+@only_linux
+@pytest.mark.skipif(not shutil.which("unshare"), reason="no unshare")
+def test_where_no_network_can_be_had_it_is_not_started_without_being_asked(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.touch()
+    forbid = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
+    module = [sys.executable, "-m", "practice.rayserve", f"--token_file={token}"]
+    ports = [f"--{name}={processes.choose_port()}" for name in ("port", "api_port")]
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "sh", "-c", forbid, "sh", *module, *ports],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Ray listens on all addresses" in done.stderr
+    assert f"{ALLOWED}=1" in done.stderr
+
+
+def test_a_kernel_that_is_killed_while_it_starts_one_leaves_no_process() -> None:
+    code = "import practice\nwith practice.private('rayserve'): pass"
+    kernel = subprocess.Popen([sys.executable, "-c", code])
+    family: list[psutil.Process] = []
+
+    def ray_is_coming_up() -> bool:
+        family[:] = psutil.Process(kernel.pid).children(recursive=True)
+        return len(family) >= 3
+
+    eventually(ray_is_coming_up)
+    kernel.kill()
+    kernel.wait()
+    eventually(lambda: not any(map(processes.alive, family)))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9")
