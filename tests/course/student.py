@@ -27,11 +27,11 @@ PARTS = [
     *("Makefile", "pyproject.toml", "requirements.txt", "environment.yml", ".gitignore"),
     *("LICENSE", "LICENSE-prose", "CITATION.cff"),
 ]
-TARGETS = ["help", "lab", "tensorflow", "newman", "clean"]  # of the Makefile
+TARGETS = ["help", "lab", "tensorflow", "scale", "newman", "clean"]  # of the Makefile
 CHECKS = PurePosixPath("practice/exercises")
 HANDED_OUT = ".handed-out.json"  # what the folder was when it was last written
 _LEFT_OUT = re.compile(
-    r"docs/(teaching|site)/|requirements/(?!tensorflow\.txt)|notebooks/(?!\d\d-[^/]*\.ipynb$)"
+    r"docs/(teaching|site)/|requirements/(?!(tensorflow|scale)\.txt)|notebooks/(?!\d\d-[^/]*\.ipynb$)"
     r"|(.*/)?(__pycache__|\.ipynb_checkpoints|\.DS_Store)(/|$)"
 )
 _LINK = re.compile(r"!?\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
