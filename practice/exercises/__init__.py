@@ -5,7 +5,7 @@ A check says whether an answer is right, or what is still wrong with it; never w
 
 import importlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,19 +15,34 @@ from helpers.language import _
 # A student's copy has the modules packed in there: nobody shall read an answer by accident.
 __path__.append(str(Path(__file__).with_name("checks.zip")))
 
-Check = Callable[[Any], None]  # raises Wrong
+# Raises Wrong; returns the calls that a reader's client has made for it, if there were any.
+Check = Callable[[Any], Iterable[Any] | None]
 
 
 class Wrong(Exception):
     """An answer is not right; the text says in what, for the reader who gave it."""
 
+    calls: tuple[Any, ...] = ()
+
 
 class Verdict(NamedTuple):
-    """What a check found."""
+    """What a check found.
+
+    Parameters
+    ----------
+    exercise : str
+    solved : bool
+    comment : str
+        For the reader.
+    calls : tuple of Call
+        For whoever grades: what a reader's client sent while it was checked. They say which
+        method, path and fields, not what was in them.
+    """
 
     exercise: str
     solved: bool
     comment: str
+    calls: tuple[Any, ...] = ()
 
     def __repr__(self) -> str:
         sign = "✓" if self.solved else "·"
@@ -63,10 +78,10 @@ def check(exercise: str, answer: Any) -> Verdict:
     if answer is ...:
         return Verdict(exercise, False, _("not solved yet."))
     try:
-        judge(answer)
+        calls = judge(answer) or ()
     except Wrong as error:
-        return Verdict(exercise, False, str(error))
-    return Verdict(exercise, True, _("solved."))
+        return Verdict(exercise, False, str(error), error.calls)
+    return Verdict(exercise, True, _("solved."), tuple(calls))
 
 
 def run(function: Any, *arguments: Any) -> Any:

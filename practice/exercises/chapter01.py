@@ -1,8 +1,10 @@
 """Chapter 01: speech, text and faces over REST."""
 
+import base64
 import csv
 import hashlib
 import tempfile
+import urllib.parse
 import wave
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +16,8 @@ from helpers import ccai, endpoints
 from helpers.ccai.answers import Tag
 from helpers.ccai.speech import Speech
 from helpers.language import _
-from practice.exercises import Check, Wrong, expect, run
+from practice.exercises import Check, Wrong, expect, recorder, run
+from practice.exercises.recorder import Call
 from practice.launch import DATA
 
 _FIELDS = {"app_id": 1000001, "nonce_str": "abc", "text": "hello world", "time_stamp": 1700000000}
@@ -90,22 +93,43 @@ def _tag(tag_name: Any) -> None:
     )
 
 
-def _client(listen: Any) -> None:
-    address = endpoints.load("ccai").rest
+def _client(listen: Any) -> tuple[Call, ...]:
+    endpoint = endpoints.load("ccai")
     with (DATA / "audio" / "transcripts.csv").open(newline="", encoding="utf-8") as file:
         names = [row["file"] for row in csv.DictReader(file)]
-    for name in (names[0], names[2]):
-        path = DATA / "audio" / name
-        wanted = ccai.speech_to_text(endpoints.load("ccai"), Speech.read(path))
-        returned = run(listen, address, str(path))
-        expect(
-            isinstance(returned, str) and returned.strip() == wanted,
-            _(
-                "for {name} it returned {returned!r}; the service hears something else.",
-                name=name,
-                returned=str(returned)[:100],
-            ),
-        )
+    with recorder.recorded(endpoint, "rest") as (address, calls):
+        for name in (names[0], names[2]):
+            path = DATA / "audio" / name
+            wanted = ccai.speech_to_text(endpoint, Speech.read(path))
+            returned = run(listen, address, str(path))
+            expect(
+                isinstance(returned, str) and returned.strip() == wanted,
+                _(
+                    "for {name} it returned {returned!r}; the service hears something else.",
+                    name=name,
+                    returned=str(returned)[:100],
+                ),
+            )
+            expect(
+                any(_has_speech(call, path) for call in calls),
+                _(
+                    "for {name} it returned the right words, but did not send the samples to the "
+                    "service at the address that it was given.",
+                    name=name,
+                ),
+            )
+        _refuses_silence(listen, address)
+    return tuple(calls)
+
+
+def _has_speech(call: Call, path: Path) -> bool:
+    """Whether a call sent the samples of a recording to be heard."""
+    samples = base64.b64encode(Speech.read(path).pcm())
+    form = urllib.parse.unquote_to_bytes(call.body).translate(None, b"\r\n")
+    return "asr" in call.path and samples in form
+
+
+def _refuses_silence(listen: Any, address: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         silent = Path(folder) / "empty.wav"
         with wave.open(str(silent), "wb") as file:

@@ -6,11 +6,12 @@ from typing import Any
 import grpc
 import numpy as np
 
-from helpers import endpoints
+from helpers.errors import BadInput
 from helpers.language import _
 from helpers.serving_api import predict_pb2
 from helpers.tensors import to_ndarray
 from practice.exercises import Check, detector, expect
+from practice.exercises.recorder import Call
 
 
 def _only_scores(response: Any) -> None:
@@ -82,9 +83,20 @@ def _lowest(name: str) -> float:
     return float(scores[scores > detector.SURE].min(initial=1))
 
 
-def _client(function: Any) -> None:
+def _client(function: Any) -> tuple[Call, ...]:
     names = ("digits-04.png", "digits-10.png", "digits-03.png")
-    detector.check_client(function, endpoints.load("tfserving").grpc, names)
+    return detector.check_client(function, "grpc", names, _sent)
+
+
+def _sent(call: Call) -> np.ndarray:
+    request = call.predict_request
+    spec = request.model_spec
+    if (spec.name, spec.signature_name) != ("digits_detector", "detected_model"):
+        return np.empty(0)
+    try:
+        return to_ndarray(request.inputs["images"])
+    except BadInput:  # a service refuses it too
+        return np.empty(0)
 
 
 CHECKS: dict[int, Check] = {

@@ -2,7 +2,7 @@
 
 import csv
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,13 @@ from PIL import Image
 
 from helpers import endpoints, tfserving
 from helpers.language import _
-from practice.exercises import Wrong, expect, run
+from practice.exercises import Wrong, expect, recorder, run
+from practice.exercises.recorder import Call
 from practice.launch import DATA
 
 IMAGES = DATA / "images"
 SURE = 0.5  # the score above which the chapters take a candidate for a digit
+_SAME = 0.06  # between grey values of one picture, which a client may round
 
 
 def truth(name: str) -> list[int]:
@@ -53,37 +55,76 @@ def whole_numbers(values: Any) -> list[int]:
         ) from error
 
 
-def check_client(function: Any, address: str, names: Sequence[str]) -> None:
+def check_client(
+    function: Any, protocol: str, names: Sequence[str], sent: Callable[[Call], np.ndarray]
+) -> tuple[Call, ...]:
     """Let a reader's client look at pictures; Wrong unless it returns their digits in order.
 
-    And unless it fails at an address where nothing listens: it may have one of its own.
+    And unless it sends them to the address that it is given, and fails at one where nothing
+    listens: it may have one of its own.
+
+    Parameters
+    ----------
+    function : callable
+        The client.
+    protocol : str
+        `grpc` or `rest`.
+    names : sequence of str
+        The pictures.
+    sent : callable
+        Returns the numbers that a call asks the detector about; none of another call.
     """
-    for name in names:
-        returned = run(function, address, str(IMAGES / name))
-        wanted = truth(name)
-        given = whole_numbers(returned)
-        expect(
-            sorted(given) == sorted(wanted),
-            _(
-                "for {name} it returned {given}; there are {count} digits in the picture.",
-                name=name,
-                given=given,
-                count=len(wanted),
-            ),
-        )
-        expect(
-            given == wanted,
-            _("for {name} the digits are right, but not from left to right.", name=name),
-        )
+    with recorder.recorded(endpoints.load("tfserving"), protocol) as (address, calls):
+        for name in names:
+            _look(function, address, name)
+            expect(
+                any(_is_picture(sent(call), name) for call in calls),
+                _(
+                    "for {name} it returned the right digits, but did not send the picture to "
+                    "`digits_detector` at the address that it was given.",
+                    name=name,
+                ),
+            )
+    _look_elsewhere(function, address, names[0])
+    return tuple(calls)
+
+
+def _look(function: Any, address: str, name: str) -> None:
+    returned = run(function, address, str(IMAGES / name))
+    wanted = truth(name)
+    given = whole_numbers(returned)
+    expect(
+        sorted(given) == sorted(wanted),
+        _(
+            "for {name} it returned {given}; there are {count} digits in the picture.",
+            name=name,
+            given=given,
+            count=len(wanted),
+        ),
+    )
+    expect(
+        given == wanted,
+        _("for {name} the digits are right, but not from left to right.", name=name),
+    )
+
+
+def _is_picture(numbers: np.ndarray, name: str) -> bool:
+    wanted = pixels(name)
+    if numbers.size != wanted.size:
+        return False
+    return bool(np.abs(numbers.reshape(wanted.shape) - wanted).max() < _SAME)
+
+
+def _look_elsewhere(function: Any, address: str, name: str) -> None:
     with socket.socket() as silent:  # bound, so that nobody else begins to listen there
         silent.bind(("127.0.0.1", 0))
         host, _colon, _port = address.rpartition(":")
         elsewhere = f"{host}:{silent.getsockname()[1]}"
         try:
-            given = whole_numbers(function(elsewhere, str(IMAGES / names[0])))
+            given = whole_numbers(function(elsewhere, str(IMAGES / name)))
         except Exception:  # whatever it raises, it has used the address
             return
     expect(
-        given != truth(names[0]),
+        given != truth(name),
         _("it found the digits without a service at its address. Does it use `address`?"),
     )

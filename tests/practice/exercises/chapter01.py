@@ -60,6 +60,15 @@ def with_the_helper(address: str, path: str) -> str:
     return ccai.speech_to_text(endpoints.Endpoint("ccai", rest=address), Speech.read(path))
 
 
+def elsewhere(_address: str, path: str) -> str:
+    return with_the_helper(endpoints.load("ccai").rest, path)
+
+
+def after_another_recording(address: str, path: str) -> str:
+    with_the_helper(address, str(DATA / "audio" / "sense-0920.wav"))
+    return with_the_helper(endpoints.load("ccai").rest, path)
+
+
 def without_a_look_at_ret(address: str, path: str) -> str:
     with wave.open(path) as file:
         samples = Speech.read(path).pcm() if file.getnframes() else b""
@@ -109,6 +118,8 @@ WRONG = {
     ],
     4: [lambda: tag("1"), lambda: 3, lambda: ["three"]],
     5: [
+        lambda: elsewhere,
+        lambda: after_another_recording,
         lambda: without_a_look_at_ret,
         lambda: with_the_whole_file,
         lambda: "go forward ten meters",

@@ -1,5 +1,6 @@
 """Answers to the exercises of chapter 04."""
 
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -9,6 +10,7 @@ from PIL import Image
 from helpers import endpoints, tfserving
 from helpers.serving_api import predict_pb2, prediction_service_pb2_grpc
 from helpers.tensors import to_tensor_proto
+from practice.exercises import detector
 from practice.launch import ROOT
 
 SERVICES = ("tfserving",)
@@ -48,6 +50,20 @@ def elsewhere(_address: str, path: str) -> list[int]:
     return detect_with_the_helper(endpoints.load("tfserving").grpc, path)
 
 
+def from_a_table(_address: str, path: str) -> list[int]:
+    return detector.truth(Path(path).name)
+
+
+def from_a_table_after_a_call(address: str, path: str) -> list[int]:
+    tfserving.status(endpoints.Endpoint("tfserving", grpc=address, model="digits_detector"))
+    return detector.truth(Path(path).name)
+
+
+def with_another_picture(address: str, path: str) -> list[int]:
+    detect_with_the_helper(address, str(IMAGES / "digits-01.png"))
+    return detector.truth(Path(path).name)
+
+
 def unsorted(address: str, path: str) -> list[int]:
     return sorted(detect_with_the_helper(address, path))
 
@@ -79,6 +95,9 @@ WRONG = {
     4: [lambda: "digits-05.png", lambda: "digits-10.png", lambda: 9],
     5: [
         lambda: elsewhere,
+        lambda: from_a_table,
+        lambda: from_a_table_after_a_call,
+        lambda: with_another_picture,
         lambda: unsorted,
         lambda: with_a_wrong_name,
         lambda: [6, 4, 0],
