@@ -95,7 +95,7 @@ def _is_watched() -> bool:
 
 
 def _in_notebook() -> bool:
-    if "IPython" not in sys.modules:
+    if not sys.modules.get("IPython"):
         return False
     from IPython import get_ipython  # a notebook has it; elsewhere it may be missing
 

@@ -230,9 +230,12 @@ def test_retries_survive_connections_that_are_cut(own: tuple[Any, Endpoint]) -> 
 
 
 def test_the_bar_has_a_rate_and_leaves_nothing(
-    own: tuple[Any, Endpoint], capfd: pytest.CaptureFixture[str]
+    own: tuple[Any, Endpoint],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     service, iris = own
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     tfserving.signatures(iris)
     service.trouble(delay=0.5)
     list(predict_many(iris, batches(7), in_flight=1))
