@@ -156,8 +156,7 @@ class Workers(futures.Executor):
     """The threads of a gRPC server: as many as work at once, and one more for each slow client.
 
     A call has a thread from its beginning on, and its message mostly comes in a moment. So only
-    those are replaced that wait for longer: a thread for each call that is under way would cost
-    a third of what all the calls do.
+    those are replaced that wait for longer.
 
     Parameters
     ----------

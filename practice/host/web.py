@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import functools
+import re
 import socket
 import sys
 import threading
@@ -271,6 +272,9 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
+_METHOD = re.compile(rb"([A-Za-z]{1,30}) ")
+
+
 class _TooLong(Exception):
     """Raised for a request's line and headers above the limit."""
 
@@ -290,6 +294,7 @@ class _Punctual(HttpToolsProtocol):
     _head = 0  # bytes since the last request's end, until headers are complete
     _head_is_here = False
     _request_is_here = False
+    _method = ""  # of the next request, where it is none of HTTP's
 
     def __init__(self, headers_limit: int, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -309,12 +314,24 @@ class _Punctual(HttpToolsProtocol):
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._stay(data[upgrade.args[0] :])
+        except httptools.HttpParserInvalidMethodError:
+            self._take_method(data)
         except httptools.HttpParserError:
             self._refuse()
         else:
             if self._head > self._headers_limit and not self._head_is_here:
                 self._refuse()
         self._watch()
+
+    def _take_method(self, data: bytes) -> None:
+        """Let the application refuse a method that the parser has never heard of."""
+        method = _METHOD.match(data)
+        if method is None or self._method:
+            self._refuse()
+            return
+        self._method = method[1].decode()
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(b"PUT" + data[method.end(1) :])
 
     def _refuse(self) -> None:
         self.send_400_response("Invalid HTTP request received.")
@@ -347,6 +364,9 @@ class _Punctual(HttpToolsProtocol):
                 raise _TooLong
         self._head_is_here = True
         super().on_headers_complete()
+        if self._method:  # the application's task has not begun
+            self.scope["method"] = self._method
+            self._method = ""
 
     def on_message_complete(self) -> None:
         self._head = 0

@@ -236,7 +236,7 @@ def service(models: Models) -> Iterator[Running]:
         ("DELETE", PREDICT),
         ("PATCH", PREDICT),
         ("TRACE", PREDICT),
-        ("PROPFIND", "/v1/models/echo"),
+        ("BREW", "/v1/models/echo"),
         ("GET", PREDICT),
         ("POST", "/v1/models/echo/metadata"),
         ("POST", "/v1/models/echo"),
