@@ -54,7 +54,7 @@ def with_all_candidates(address: str, path: str) -> list[int]:
 
 def detect_by_rows(address: str, path: str) -> list[int]:
     rows = [{"images": detector.pixels(path).round(2).reshape(96, 96, 1).tolist()}]
-    body = {"signature_name": "detected_model", "instances": rows}
+    body: dict[str, Any] = {"signature_name": "detected_model", "instances": rows}
     url = f"{address}/v1/models/digits_detector/versions/1:predict"
     row = requests.post(url, json=body).json()["predictions"][0]
     columns = (row["detection_boxes"], row["detection_classes"], row["detection_scores"])
