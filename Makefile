@@ -24,7 +24,7 @@ OR_SAY := $(if $(WHEELS),|| { echo "The packages cannot be installed from the fo
     "($$($(PYTHON) --version)): make wheelhouse WHEELS=folder"; exit 1; })
 
 .DEFAULT_GOAL := help
-.PHONY: help lab student test test-all tensorflow test-tensorflow test-browser pythons fuzz nightly newman scale test-ray hub site wheelhouse notebooks protos lint bench bench-check chaos soak quality lock clean
+.PHONY: help lab student course test test-all tensorflow test-tensorflow test-course test-browser pythons fuzz nightly newman scale test-ray hub site wheelhouse notebooks protos lint bench bench-check chaos soak quality lock clean
 
 help:  ## list these targets
 	@$(PYTHON) -c "import re; [print(f'  make {m[1]:<12} {m[2]}') for m in re.finditer(r'^([a-z-]+):.*?## (.*)$$', open('Makefile', encoding='utf-8').read(), re.M)]"
@@ -48,6 +48,9 @@ lab: $(STAMP)  ## install if needed, start the practice services, open JupyterLa
 student: $(STAMP)  ## write build/student, or DIR=folder: what students get, without solutions; in a folder where one has worked, their answers stay
 	$(PY) -m tests.course.student $(if $(DIR),"$(DIR)")
 
+course: $(WITH)course  ## write build/course, or DIR=folder: the chapters as an nbgrader course, with solutions, hidden tests and points; installs nbgrader
+	$(PY) -m tests.course.grading $(if $(DIR),"$(DIR)")
+
 test: $(WITH)test  ## see that all works here: every notebook, the calls, each service once; 3 minutes
 	$(PYTEST) $(ARGS)
 
@@ -64,6 +67,9 @@ test-tensorflow: $(WITH)test $(WITH)tensorflow $(WITH)models  ## the tests that 
 test-ray: $(WITH)test $(WITH)scale  ## the tests that need Ray, chapter 10 among them
 	$(PYTEST) -m "ray and not nightly and not browser" notebooks tests $(ARGS)
 
+test-course: $(WITH)test $(WITH)course  ## the students' folder, and two chapters graded by nbgrader; without it, that is left out
+	$(PYTEST) tests/course $(ARGS)
+
 test-browser: $(WITH)test $(WITH)browser  ## drive JupyterLab in Chromium as a person would; says so when there is no Chromium
 	$(PY) -m pytest -m browser -rs tests/browser $(ARGS)
 
@@ -75,9 +81,10 @@ pythons:  ## the chapters and a call of each service on other Pythons: PYTHONS="
 fuzz: $(WITH)test  ## look for inputs that nobody thought of, for as long as a coffee takes
 	$(PYTEST) -m "hypothesis or fuzz" --hypothesis-profile=fuzz tests $(ARGS)
 
-nightly: $(WITH)test  ## what takes too long for each change: chaos, soak, fuzz, all forgeries, chapters again and again
+nightly: $(WITH)test  ## what takes too long for each change: chaos, soak, fuzz, all forgeries, chapters again and again, all of them graded
 	$(MAKE) chaos ARGS=
 	$(MAKE) soak ARGS=
+	$(MAKE) test-course VENV=build/nbgrader ARGS='-m ""'
 	$(PYTEST) -m "hypothesis or nightly" --hypothesis-profile=fuzz tests $(ARGS)
 
 newman:  ## install newman into build: it runs Postman's collections without Postman; needs Node.js with npm, and network

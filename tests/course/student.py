@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -46,19 +46,30 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make student", description=__doc__)
     parser.add_argument("folder", nargs="?", default="build/student", help="(DIR=...)")
     folder = Path(parser.parse_args().folder).expanduser()
+    advice = (
+        "It has no solutions, no tests and no page for teachers: give it to your students as it is."
+    )
+    return make("student", folder, contents, HANDED_OUT, advice)
+
+
+def make(
+    target: str, folder: Path, contents: Callable[[], dict[str, bytes]], record: str, advice: str
+) -> int:
+    """Write what a target of make writes, and say how that went; returns the exit status."""
     if folder.exists() and not folder.is_dir():
-        print(f"{folder} is a file. Name a folder: make student DIR=folder", file=sys.stderr)
+        print(f"{folder} is a file. Name a folder: make {target} DIR=folder", file=sys.stderr)
         return 1
-    if folder.exists() and any(folder.iterdir()) and not (folder / HANDED_OUT).exists():
+    if folder.exists() and any(folder.iterdir()) and not (folder / record).exists():
         print(
-            f"{folder} is neither empty nor a student's folder, which has the file {HANDED_OUT}. "
-            "Nothing was written. Name another folder: make student DIR=folder",
+            f"{folder} is neither empty nor written by make {target}, which leaves the file "
+            f"{record}. Nothing was written. Name another folder: make {target} DIR=folder",
             file=sys.stderr,
         )
         return 1
     try:
-        for line in write(folder, contents()):
+        for line in write(folder, contents(), record):
             print(line)
+        print(advice)
     except OSError as error:
         print(f"Not all was written: {error}. Run it again: nothing is lost.", file=sys.stderr)
         return 1
@@ -68,10 +79,10 @@ def main() -> int:
     return 0
 
 
-def write(folder: Path, files: Mapping[str, bytes]) -> Iterator[str]:
+def write(folder: Path, files: Mapping[str, bytes], record: str = HANDED_OUT) -> Iterator[str]:
     """Write the folder, or bring it up to date, and yield what a teacher should know of it."""
-    record = folder / HANDED_OUT
-    before = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    path = folder / record
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     now: dict[str, Any] = {}
     written = 0
     for name, content in files.items():
@@ -93,11 +104,8 @@ def write(folder: Path, files: Mapping[str, bytes]) -> Iterator[str]:
         yield from (f"{name}: {note}" for note in notes)
     for name in before.keys() - files.keys():
         _remove(folder / name, before[name])
-    _replace(record, (json.dumps(now, indent=1, sort_keys=True) + "\n").encode())
-    yield (
-        f"{folder} is ready: {len(files)} files, {written} of them written now. It has no "
-        "solutions, no tests and no page for teachers: give it to your students as it is."
-    )
+    _replace(folder / record, (json.dumps(now, indent=1, sort_keys=True) + "\n").encode())
+    yield f"{folder} is ready: {len(files)} files, {written} of them written now."
 
 
 def contents() -> dict[str, bytes]:
@@ -118,7 +126,7 @@ def contents() -> dict[str, bytes]:
             for cell in notebook.cells:
                 if cell.cell_type == "markdown":
                     cell.source = _text(cell.source, name, present)
-            files[name] = _bytes(notebook)
+            files[name] = packed(notebook)
     return files
 
 
@@ -208,7 +216,7 @@ def _chapter(
     notes += [
         f"exercise {number} is another one now; the answer stays" for number in merged.changed
     ]
-    return path.read_bytes() if merged.notebook == theirs else _bytes(merged.notebook)
+    return path.read_bytes() if merged.notebook == theirs else packed(merged.notebook)
 
 
 def _read(path: Path) -> Any:
@@ -243,7 +251,8 @@ def _remove(path: Path, handed_out: Any) -> None:
         path.unlink()
 
 
-def _bytes(notebook: Any) -> bytes:
+def packed(notebook: Any) -> bytes:
+    """Return a notebook as a file has it."""
     return (nbformat.writes(notebook).rstrip("\n") + "\n").encode()
 
 
