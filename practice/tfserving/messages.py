@@ -80,7 +80,7 @@ def write(
     as_content: bool,
 ) -> bytes:
     """Write a response, by typed fields, the product's default, or by `tensor_content`."""
-    parts: list[Any] = [_head(name, version, signature_name)]
+    parts: list[Any] = []
     for alias, array in outputs.items():
         field = tensor_bytes.CONTENT if as_content else _FLOATS.get(array.dtype)
         if field is None or array.dtype.kind == "O" or not array.ndim:
@@ -92,11 +92,12 @@ def write(
                 alias, array.dtype, array.shape, tensor_bytes.OUTPUTS, field
             )
             parts += header, array.astype(dtype, "C", copy=False)
+    parts.append(_model_spec(name, version, signature_name))  # behind `outputs`, as its number says
     return b"".join(parts)
 
 
 @functools.lru_cache
-def _head(name: str, version: int, signature_name: str) -> bytes:
+def _model_spec(name: str, version: int, signature_name: str) -> bytes:
     response = predict_pb2.PredictResponse()
     response.model_spec.name = name
     response.model_spec.version.value = version

@@ -21,6 +21,14 @@ CHAPTERS = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
 QUICK = ("00", "04")
 
 
+def marks(name: str) -> list[pytest.MarkDecorator]:
+    text = (NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8")
+    return [
+        *([] if name[:2] in QUICK else [pytest.mark.nightly]),
+        *([pytest.mark.ray] if "%%needs ray" in text else []),
+    ]
+
+
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("graded") / "course"
@@ -87,10 +95,7 @@ def test_the_released_cells_are_those_of_the_chapter_and_have_no_line_of_a_solut
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, id=name, marks=[] if name[:2] in QUICK else pytest.mark.nightly)
-        for name in CHAPTERS
-    ],
+    [pytest.param(name, id=name, marks=marks(name)) for name in CHAPTERS],
 )
 def test_a_submission_gets_the_points_that_it_earns(course: Path, name: str) -> None:
     answers = solutions(nbformat.read(NOTEBOOKS / "solutions" / f"{name}.ipynb", as_version=4))

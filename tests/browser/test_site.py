@@ -1,0 +1,117 @@
+"""The book of `make site`: its links, and how its pages look without network."""
+
+import html.parser
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import ROOT
+from tests.browser.pages import serious_faults
+
+SITE = ROOT / "build" / "site"
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not SITE.exists(), reason="not run: there is no book. Make it: make site"),
+]
+PAGES = [
+    "index",
+    "docs/glossary",
+    "docs/site/helpers/tfserving",
+    "notebooks/00-start-here",
+    "notebooks/09-explore-any-model",
+]
+DRAWN = {"notebooks/00-start-here": "Test connection", "notebooks/09-explore-any-model": "Send"}
+PHONE, DESKTOP = 390, 1280
+
+
+class Links(html.parser.HTMLParser):
+    """What a page points to, what it loads, and what one can point to in it."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.targets: list[str] = []
+        self.loaded: list[str] = []
+        self.anchors: set[str] = set()
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.anchors |= {value for value in (values.get("id"), values.get("name")) if value}
+        if tag == "a":
+            self.targets.append(values.get("href") or "")
+        elif tag != "form":
+            self.loaded += filter(None, (values.get("href"), values.get("src")))
+
+
+@pytest.fixture(scope="module")
+def links() -> dict[Path, Links]:
+    pages = (path for path in SITE.rglob("*.html") if "_static" not in path.parts)
+    return {path: Links(path) for path in pages}
+
+
+def test_every_link_leads_somewhere(links: dict[Path, Links]) -> None:
+    assert len(links) > 40
+    for page, its in links.items():
+        for link in its.targets + its.loaded:
+            url = urllib.parse.urlsplit(link)
+            if url.scheme:
+                continue
+            path = (page.parent / urllib.parse.unquote(url.path)).resolve() if url.path else page
+            assert path.is_file(), f"{page}: {link}"
+            anchor = urllib.parse.unquote(url.fragment)
+            assert not anchor or path not in links or anchor in links[path].anchors, (
+                f"{page}: {link}"
+            )
+
+
+def test_no_page_loads_anything_from_elsewhere(links: dict[Path, Links]) -> None:
+    loaded = {urllib.parse.urlsplit(link).scheme for its in links.values() for link in its.loaded}
+    assert loaded <= {"", "data"}
+
+
+def test_every_chapter_and_every_page_of_docs_is_in_it() -> None:
+    for source in [*ROOT.glob("notebooks/**/[0-9]*.ipynb"), *ROOT.glob("docs/*.md")]:
+        if ".ipynb_checkpoints" not in source.parts:
+            assert (SITE / source.relative_to(ROOT).with_suffix(".html")).exists()
+
+
+def test_a_solution_is_folded() -> None:
+    page = (SITE / "notebooks" / "solutions" / "01-rest-ccai.html").read_text(encoding="utf-8")
+    assert page.index("<details") < page.index("hexdigest") < page.index("</details>")
+
+
+@pytest.fixture(params=PAGES)
+def opened(request: pytest.FixtureRequest, page: Page) -> Iterator[Page]:
+    """Open a page and wait until its widgets are drawn; nothing may be missing or be fetched."""
+    faults: list[str] = []
+    page.on("requestfailed", lambda failed: faults.append(failed.url))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on(
+        "request",
+        lambda asked: faults.append(asked.url) if asked.url.startswith("http") else None,
+    )
+    page.goto((SITE / f"{request.param}.html").as_uri())
+    if label := DRAWN.get(request.param):
+        expect(page.get_by_role("button", name=label, exact=True).first).to_be_visible()
+    yield page
+    assert not faults
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [PHONE, DESKTOP])
+def test_a_page_is_as_wide_as_its_window_and_axe_finds_no_serious_fault(
+    opened: Page, width: int, scheme: str
+) -> None:
+    opened.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    opened.set_viewport_size({"width": width, "height": 800})
+    assert opened.evaluate("document.documentElement.scrollWidth") == width
+    assert serious_faults(opened, "html") == []
+
+
+def test_printed_code_is_not_cut_off(opened: Page) -> None:
+    opened.emulate_media(media="print")
+    widths = "codes => codes.filter(code => code.scrollWidth > code.clientWidth).length"
+    assert opened.locator("pre:visible").evaluate_all(widths) == 0
