@@ -47,6 +47,10 @@ def detect_with_the_helper(address: str, path: str) -> list[str]:
     return [str(int(digit)) for digit in outputs["detection_classes"][0][sure][order]]
 
 
+def elsewhere(_address: str, path: str) -> list[str]:
+    return detect_with_the_helper(endpoints.load("tfserving").rest, path)
+
+
 def with_all_candidates(address: str, path: str) -> list[int]:
     row = ask(path).json()["predictions"][0]
     return row["detection_classes"]
@@ -61,10 +65,6 @@ def detect_by_rows(address: str, path: str) -> list[int]:
     candidates = zip(*columns, strict=True)
     sure = sorted((box[1], digit) for box, digit, score in candidates if score > 0.5)
     return [int(digit) for _, digit in sure]
-
-
-def elsewhere(_address: str, path: str) -> list[str]:
-    return detect_with_the_helper(endpoints.load("tfserving").rest, path)
 
 
 def from_a_table_after_a_call(address: str, path: str) -> list[int]:
