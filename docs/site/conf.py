@@ -33,11 +33,14 @@ locale_dirs = ["locales"]
 gettext_compact = False
 
 nb_execution_mode = "off"
+nb_code_prompt_show = "Show the solution"  # nothing else is folded
+nb_code_prompt_hide = "Hide the solution"
 myst_heading_anchors = 4
 highlight_language = "none"  # indented code in docs is for a terminal, mostly
 default_role = "literal"  # docstrings write code in single backticks
 autodoc_default_options = {"members": True, "ignore-module-all": True}
 autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # docstrings have them in words; NumPy's own fill three lines
 napoleon_use_param = False  # types are words here, such as "array-like, any shape": no links
 napoleon_use_rtype = False
 
@@ -88,6 +91,8 @@ def _folded(text: str) -> str:
 
 def _end_sections(_app, _what, _name, _object, _options, lines: list[str]) -> None:
     """Let a paragraph behind a section be one: napoleon ends a section at two empty lines."""
+    if lines[0].startswith("Alias for field number"):  # said by every field of a named tuple
+        lines.clear()
     for number in range(len(lines) - 1, 0, -1):
         underline = lines[number + 1] if number + 1 < len(lines) else ""
         if lines[number][:1].strip() and not lines[number - 1] and not underline.startswith("---"):

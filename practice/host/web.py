@@ -4,20 +4,20 @@ import asyncio
 import contextlib
 import errno
 import functools
-import re
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-import httptools
+import h11
 import uvicorn
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from helpers.endpoints.endpoint import host_of_url
 from practice.credentials import HOSTS, Certificate
@@ -65,8 +65,7 @@ class WebServer:
     ) -> None:
         async def noticed(scope: Any, receive: Any, send: Any) -> None:
             activity.notice()
-            headers = dict(scope["headers"])
-            if activity.peers and _is_foreign(scope, headers, activity.peers):
+            if activity.peers and _is_foreign(scope, activity.peers):
                 refused = PlainTextResponse(
                     activity.peers.refusal, 403, headers={"connection": "close"}
                 )
@@ -80,9 +79,9 @@ class WebServer:
             try:
                 with contextlib.suppress(ClientDisconnect, asyncio.CancelledError):
                     if activity.students:
-                        await _counted(app, headers, activity, scope, receive, send)
+                        await _counted(app, activity, scope, receive, send)
                     else:
-                        await _answer(app, headers, scope, receive, send)
+                        await _with_room(app, scope, receive, send)
             finally:
                 activity.end()
 
@@ -93,7 +92,7 @@ class WebServer:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 noticed,
-                http=functools.partial(_Punctual, headers_limit),  # type: ignore[arg-type]
+                http=_Punctual,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -102,6 +101,7 @@ class WebServer:
                 proxy_headers=False,  # or who calls would be whoever the caller says
                 headers=[("server", "practice")],
                 timeout_graceful_shutdown=2,
+                h11_max_incomplete_event_size=headers_limit,
                 backlog=_BACKLOG,
                 **files,
             )
@@ -119,7 +119,7 @@ class WebServer:
         self._thread.join(4)
 
     def _run(self) -> None:
-        loop = _new_event_loop()
+        loop = asyncio.new_event_loop()
         loop.set_exception_handler(_Quiet())
         # asyncio gives a TLS handshake sixty seconds and its end thirty, and uvicorn has no setting
         # for them. A client that keeps its connection open does not answer the end at all.
@@ -147,13 +147,7 @@ async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
     """
     size = 0
     chunks = []
-    more = True
-    while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        chunk = message.get("body", b"")
-        more = message.get("more_body", False)
+    async for chunk in request.stream():
         size += len(chunk)
         if size <= limit:
             chunks.append(chunk)
@@ -184,23 +178,22 @@ async def in_thread(request: Request, function: Callable, *arguments: Any) -> An
         listening.cancel()
 
 
-def _is_foreign(scope: Any, headers: Mapping[bytes, bytes], peers: Peers) -> bool:
+def _is_foreign(scope: Any, peers: Peers) -> bool:
     """Whether another user calls, or a page from elsewhere in this user's own browser."""
     if not peers.admits(scope["client"], scope["server"]):
         return True
-    if not _is_of_here(headers.get(b"origin", b"")):
+    headers = Headers(scope=scope)
+    urls = [headers.get("origin", "")]
+    if scope["scheme"] == "http":  # a certificate names only HOSTS
+        urls.append(f"//{headers.get('host', '')}")
+    try:
+        return any(host_of_url(url) not in HOSTS for url in urls if url.strip("/"))
+    except ValueError:  # it is no URL
         return True
-    # A certificate names only HOSTS.
-    return scope["scheme"] == "http" and not _is_of_here(b"//" + headers.get(b"host", b""))
 
 
 async def _counted(
-    app: Callable,
-    headers: Mapping[bytes, bytes],
-    activity: server.Activity,
-    scope: Any,
-    receive: Any,
-    send: Any,
+    app: Callable, activity: server.Activity, scope: Any, receive: Any, send: Any
 ) -> None:
     """Answer, and count the call as that of the student whose it is."""
     statuses = []
@@ -214,33 +207,15 @@ async def _counted(
     peers: Any = activity.peers
     uid = peers.uid(scope["client"], scope["server"])
     with students.calling(uid, f"{scope['method']} {scope['path']}") as call:
-        await _answer(app, headers, scope, receive, noted)
+        await _with_room(app, scope, receive, noted)
         call.failed = not statuses or statuses[0] >= 400
 
 
-@functools.lru_cache
-def _is_of_here(url: bytes) -> bool:
-    try:
-        return not url.strip(b"/") or host_of_url(url.decode("latin-1")) in HOSTS
-    except ValueError:  # it is no URL
-        return False
-
-
-async def _answer(
-    app: Callable, headers: Mapping[bytes, bytes], scope: Any, receive: Any, send: Any
-) -> None:
-    """Answer: a small request at once, a larger one when there is room for it."""
-    if b"transfer-encoding" in headers:
-        await _with_room(BODY_LIMIT, app, scope, receive, send)
-    elif (size := int(headers.get(b"content-length", 0))) > limits.SMALL:
-        await _with_room(size, app, scope, receive, send)
-    else:
-        await app(scope, receive, send)
-
-
-async def _with_room(size: int, app: Callable, scope: Any, receive: Any, send: Any) -> None:
+async def _with_room(app: Callable, scope: Any, receive: Any, send: Any) -> None:
     """Answer once there is room for the request's body; it is held until the answer is read."""
-    taken = await _take(size)
+    headers = dict(scope["headers"])
+    unsaid = BODY_LIMIT if b"transfer-encoding" in headers else 0
+    taken = await _take(int(headers.get(b"content-length", unsaid)))
 
     async def sent(message: Any) -> None:
         if taken and message["type"] == "http.response.body" and not message.get("more_body"):
@@ -264,41 +239,12 @@ async def _take(size: int) -> int:
     raise ClientDisconnect  # cut off: it took too long to send what nobody read
 
 
-def _new_event_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:  # there is none for Windows
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
-
-
-_METHOD = re.compile(rb"([A-Za-z]{1,30}) ")
-
-
-class _TooLong(Exception):
-    """Raised for a request's line and headers above the limit."""
-
-
-class _Punctual(HttpToolsProtocol):
-    """Cuts off a client who does not send its request, or read its answer, in time.
-
-    Parameters
-    ----------
-    headers_limit : int
-        Bytes of a request's line and headers.
-    """
+class _Punctual(H11Protocol):
+    """Cuts off a client who does not send its request, or read its answer, in time."""
 
     _limit: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
     _last_heard = 0.0
-    _head = 0  # bytes since the last request's end, until headers are complete
-    _head_is_here = False
-    _request_is_here = False
-    _method = ""  # of the next request, where it is none of HTTP's
-
-    def __init__(self, headers_limit: int, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self._headers_limit = headers_limit
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -308,73 +254,8 @@ class _Punctual(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._last_heard = self.loop.time()
-        self._head += len(data)
-        self._unset_keepalive_if_required()
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._stay(data[upgrade.args[0] :])
-        except httptools.HttpParserInvalidMethodError:
-            self._take_method(data)
-        except httptools.HttpParserError:
-            self._refuse()
-        else:
-            if self._head > self._headers_limit and not self._head_is_here:
-                self._refuse()
+        super().data_received(data)
         self._watch()
-
-    def _take_method(self, data: bytes) -> None:
-        """Let the application refuse a method that the parser has never heard of."""
-        method = _METHOD.match(data)
-        if method is None or self._method:
-            self._refuse()
-            return
-        self._method = method[1].decode()
-        self.parser = httptools.HttpRequestParser(self)
-        self.data_received(b"PUT" + data[method.end(1) :])
-
-    def _refuse(self) -> None:
-        self.send_400_response("Invalid HTTP request received.")
-
-    def _stay(self, body: bytes) -> None:
-        """Answer a request that may be answered in another protocol, such as HTTP/2, in this one.
-
-        Java's clients and `curl --http2` offer that. The parser takes what follows for the other
-        protocol, so it is given the request once more, without the offer.
-        """
-        method = self.parser.get_method()
-        if method == b"CONNECT":
-            self._refuse()
-            return
-        kept = [(name, value) for name, value in self.headers if name != b"upgrade"]
-        lines = [b"%b %b HTTP/1.1" % (method, self.url), *(b"%b: %b" % pair for pair in kept)]
-        self.parser = httptools.HttpRequestParser(self)
-        self.data_received(b"\r\n".join([*lines, b"", body]))
-
-    def on_message_begin(self) -> None:
-        self._request_is_here = False
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        if self.parser.should_upgrade():
-            return
-        if self._head > self._headers_limit:  # much of it may be the body
-            head = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-            if head > self._headers_limit:
-                raise _TooLong
-        self._head_is_here = True
-        super().on_headers_complete()
-        if self._method:  # the application's task has not begun
-            self.scope["method"] = self._method
-            self._method = ""
-
-    def on_message_complete(self) -> None:
-        self._head = 0
-        if self.parser.should_upgrade():
-            return
-        self._head_is_here = False
-        self._request_is_here = True
-        super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._let_go()
@@ -389,12 +270,8 @@ class _Punctual(HttpToolsProtocol):
         self._was_read()
         super().resume_writing()
 
-    def _is_idle(self) -> bool:
-        """Whether nothing is asked that is not answered, not even in part."""
-        return self._head == 0 and (self.cycle is None or self.cycle.response_complete)
-
     def _watch(self) -> None:
-        if self._request_is_here and not self.cycle.response_complete:
+        if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
             self._let_go()  # all of it is here; the answer takes as long as it takes
         elif self._limit is None:
             self._limit = self.loop.call_later(PATIENCE, self._cut_off, "send its request")
@@ -419,7 +296,7 @@ class _Punctual(HttpToolsProtocol):
             return
         connections: set[Any] = self.connections
         opened = [one for one in connections if not one.transport.is_closing()]
-        idle = [one for one in opened if one._is_idle()]
+        idle = [one for one in opened if one.conn.their_state is h11.IDLE]
         if len(opened) > limits.connections():
             min(idle, key=lambda one: one._last_heard).transport.abort()
 

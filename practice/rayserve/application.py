@@ -16,7 +16,7 @@ from ray import serve
 from helpers.errors import BadInput
 from helpers.serving_api import model_server_config_pb2, predict_pb2
 from helpers.tensors import to_ndarray, to_tensor_proto
-from practice.tfserving import flags, monitoring, tensorproto
+from practice.tfserving import flags, messages, monitoring, tensorproto
 from practice.tfserving.config import PLATFORM
 from practice.tfserving.failures import Failure
 from practice.tfserving.loader import Loader
@@ -68,7 +68,12 @@ class TensorFlowServing:
         self._name = serve.get_replica_context().replica_id.unique_id
 
     def Predict(self, request: Any, grpc_context: Any) -> Any:
-        return self._prediction.Predict(request, self._context(grpc_context))
+        return self._predicted(request, self._context(grpc_context))
+
+    def _predicted(self, request: Any, context: Any) -> Any:
+        # Ray Serve reads and writes the messages itself.
+        answer = self._prediction.Predict(messages.PredictRequest(request, {}), context)
+        return predict_pb2.PredictResponse.FromString(answer)
 
     def Classify(self, request: Any, grpc_context: Any) -> Any:
         return self._prediction.Classify(request, self._context(grpc_context))
@@ -120,7 +125,7 @@ class Batching(TensorFlowServing):
     def _answer(self, request: Any, context: Any) -> Any:
         """Answer a request; what is raised is returned, for the call that it is about."""
         try:
-            return self._prediction.Predict(request, context)
+            return self._predicted(request, context)
         except _Refused as error:
             return error
 

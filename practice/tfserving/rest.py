@@ -49,7 +49,6 @@ _URLS = {
     "GET": rf"/v1/models(?:/(?P<name>[^/:]+))?{_MODEL}(?:/(?P<verb>metadata))?",
 }
 _PATTERNS = {method: re.compile(url, re.IGNORECASE | re.ASCII) for method, url in _URLS.items()}
-_SMALL = 16 * 1024  # bytes; a longer list of numbers is read faster than its parts
 _MOST_VALUES = 2**23  # of a JSON document
 _VALUE_SIZE = 64  # bytes that a value may come to, once it is read
 _LARGEST_INFLATED = 100 * 1024 * 1024
@@ -104,11 +103,8 @@ def app(
         except web.TooLarge:
             response = Response(status_code=413)
         else:
-            if len(body) <= _SMALL and handler.is_quick(request):
-                response = respond(request, body)
-            else:
-                loop = asyncio.get_running_loop()
-                response = await loop.run_in_executor(pool, respond, request, body)
+            loop = asyncio.get_running_loop()
+            response = await loop.run_in_executor(pool, respond, request, body)
         await response(scope, receive, send)
 
     return application
@@ -134,19 +130,6 @@ class _Handler:
         self._models = models
         self._timeout = timeout_seconds
         self._metrics = metrics
-
-    def is_quick(self, request: Request) -> bool:
-        """Whether to answer takes less than to hand a small request to a thread and back.
-
-        What only tells about models may wait for the disk.
-        """
-        if request.method != "POST" or "content-encoding" in request.headers:
-            return False
-        try:
-            spec = _spec(_call("POST", request.scope["raw_path"].decode()))
-            return self._models.find(spec).model.is_quick
-        except Failure:
-            return True
 
     def respond(self, request: Request, target: str, body: bytes) -> Response:
         started = time.monotonic()
@@ -198,8 +181,7 @@ class _Handler:
         raise invalid(f"Malformed request: {method} {target}")
 
     def _predict(self, spec: Any, body: bytes) -> bytes:
-        numbers = json_numbers.read(body) if len(body) > _SMALL else None
-        document = numbers or json_input.parse(body)
+        document = json_numbers.read(body) or json_input.parse(body)
         asked = json_input.signature_name(document)
         servable = self._models.find(spec)
         name = asked or DEFAULT_SIGNATURE
@@ -208,12 +190,11 @@ class _Handler:
             raise invalid(f'Serving signature name: "{name}" not found in signature def')
         if not signature.inputs:
             raise invalid(f"Failed to get input map for signature: {asked or 'DEFAULT'}")
-        tensors = servable.tensors[name]
-        inputs = json_input.predict_inputs(document, tensors.data_types)
+        data_types = {alias: info.dtype for alias, info in signature.inputs.items()}
+        inputs = json_input.predict_inputs(document, data_types)
         inference.check_method(servable, signature)
-        if inputs.arrays.keys() != tensors.inputs.keys():
-            inference.check_names(signature, inputs.arrays)
-        names = tensors.all_outputs
+        inference.check_names(signature, inputs.arrays)
+        names = tuple(signature.outputs)
         with self._metrics.runtime(servable.name, "Predict"):
             outputs = inference.predict(servable, name, inputs.arrays, names, self._deadline())
         write = json_output.predictions if inputs.by_row else json_output.columns

@@ -69,8 +69,6 @@ CODES = {
 class Echo:
     """An engine whose signatures answer with what they are given, or as their names tell."""
 
-    is_quick = False
-
     def __init__(self, ends: threading.Event) -> None:
         self._ends = ends
         self.signatures = {

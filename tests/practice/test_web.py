@@ -338,25 +338,6 @@ def test_what_is_no_http_is_a_bad_request(
     assert not [record for record in caplog.records if record.exc_info]
 
 
-@pytest.mark.parametrize("body", [b"", b"12345"])
-def test_an_offer_to_speak_http2_is_answered_in_http1(here: Running, body: bytes) -> None:
-    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
-    request = HEADER.replace(b"Content", offer + b"Content") % len(body) + body
-    with here.connect() as client:
-        for _ in range(2):
-            client.sendall(request)
-            answer = client.recv(1000)
-            assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
-            assert answer.endswith(b"\r\n%d" % len(body))
-
-
-def test_headers_that_come_in_one_piece_have_a_limit(here: Running) -> None:
-    for size, status in [(60_000, b"200"), (70_000, b"400")]:
-        with here.connect() as client:
-            client.sendall(HEADER.replace(b"Content", b"X: %b\r\nContent" % (b"y" * size)) % 0)
-            assert client.recv(1000).startswith(b"HTTP/1.1 %b " % status)
-
-
 # Start and end.
 
 

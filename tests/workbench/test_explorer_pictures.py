@@ -369,7 +369,7 @@ def test_a_large_picture_is_made_without_full_copies(scale: str) -> None:
 
 def shown_by(adjusting: PreprocessingFields, array: np.ndarray) -> np.ndarray:
     adjusting.show(array)
-    told = adjusting.children[-1].value
+    told = adjusting.children[0].value
     return np.asarray(PIL.Image.open(io.BytesIO(b64decode(told.split("base64,")[1].split("'")[0]))))
 
 

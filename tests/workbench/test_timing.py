@@ -95,7 +95,10 @@ def test_what_a_contender_raises_is_raised() -> None:
 
 
 @pytest.mark.parametrize("progress", [True, False])
-def test_a_bar_shows_after_two_seconds(progress: bool, capsys: pytest.CaptureFixture) -> None:
+def test_a_bar_shows_after_two_seconds(
+    progress: bool, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     compare({"quick": lambda: work(0.01)}, progress=progress)
     assert capsys.readouterr() == ("", "")
     compare({"slow": lambda: work(0.25)}, rounds=10, progress=progress)
