@@ -42,10 +42,6 @@ class Model(Protocol):
     def signatures(self) -> Mapping[str, Any]:
         """The SignatureDefs by name."""
 
-    @property
-    def is_quick(self) -> bool:
-        """Whether a small call takes about a millisecond, so that no thread is worth its while."""
-
     def run(
         self, tasks: Sequence[Task], inputs: Mapping[str, NDArray], deadline: float
     ) -> list[dict[str, NDArray]]:

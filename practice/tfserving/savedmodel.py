@@ -39,8 +39,6 @@ class SavedModel:
         TensorFlow is not installed.
     """
 
-    is_quick = False
-
     def __init__(
         self,
         folder: str,

@@ -3,7 +3,6 @@
 What students get of it is the release version, which `nbgrader generate_assignment` makes.
 """
 
-import argparse
 import re
 import sys
 from pathlib import Path
@@ -29,14 +28,11 @@ _SIBLING = re.compile(r"\]\((\d\d-[^)]*\.ipynb)")
 
 def main() -> int:
     """Write the course, or bring it up to date; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="make course", description=__doc__)
-    parser.add_argument("folder", nargs="?", default="build/course", help="(DIR=...)")
-    folder = Path(parser.parse_args().folder).expanduser()
     advice = (
         "It has the solutions: keep it to yourself. What students get of a chapter is made there "
         "by: nbgrader generate_assignment chapter-04"
     )
-    return student.make("course", folder, contents, RECORD, advice)
+    return student.make("course", __doc__, contents, RECORD, advice)
 
 
 def contents() -> dict[str, bytes]:

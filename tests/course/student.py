@@ -43,19 +43,23 @@ _SOLUTIONS = re.compile(
 
 def main() -> int:
     """Write the folder, or bring it up to date; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="make student", description=__doc__)
-    parser.add_argument("folder", nargs="?", default="build/student", help="(DIR=...)")
-    folder = Path(parser.parse_args().folder).expanduser()
     advice = (
         "It has no solutions, no tests and no page for teachers: give it to your students as it is."
     )
-    return make("student", folder, contents, HANDED_OUT, advice)
+    return make("student", __doc__, contents, HANDED_OUT, advice)
 
 
 def make(
-    target: str, folder: Path, contents: Callable[[], dict[str, bytes]], record: str, advice: str
+    target: str,
+    description: str | None,
+    contents: Callable[[], dict[str, bytes]],
+    record: str,
+    advice: str,
 ) -> int:
     """Write what a target of make writes, and say how that went; returns the exit status."""
+    parser = argparse.ArgumentParser(prog=f"make {target}", description=description)
+    parser.add_argument("folder", nargs="?", default=f"build/{target}", help="(DIR=...)")
+    folder = Path(parser.parse_args().folder).expanduser()
     if folder.exists() and not folder.is_dir():
         print(f"{folder} is a file. Name a folder: make {target} DIR=folder", file=sys.stderr)
         return 1
