@@ -9,10 +9,18 @@ Explanations of errors stand in a table, errors/meanings.csv, where those tools 
 
 import functools
 import gettext
+import io
+import locale
 import os
+import re
+import sys
 from pathlib import Path
 
-_CATALOGUES = Path(__file__).parent.parent / "otw" / "locales"
+CATALOGUES = Path(__file__).parent.parent / "otw" / "locales"
+# Where gettext looks, in its order, after our own variable.
+_VARIABLES = ("OTW_LANGUAGE", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
+# Simplified: who reads the other script, as in Taiwan and Hong Kong, gets English.
+_CHINESE = re.compile(r"zh([-_.](cn|sg|hans|utf).*)?$", re.I)
 
 
 def _(sentence: str, /, **values: object) -> str:
@@ -46,9 +54,36 @@ def plural(one: str, many: str, count: int, /, **values: object) -> str:
     return _catalogue().ngettext(one, many, count).format(count=count, **values)
 
 
+def chosen() -> str:
+    """Return the reader's language, `en` or `zh_CN`: OTW_LANGUAGE, or else the system's.
+
+    Examples
+    --------
+    >>> os.environ["OTW_LANGUAGE"] = "en"
+    >>> chosen()
+    'en'
+    """
+    asked = next(filter(None, map(os.environ.get, _VARIABLES)), "") or _of_windows()
+    return "zh_CN" if _CHINESE.match(asked) else "en"
+
+
+def _of_windows() -> str:
+    """Return the language of Windows' menus, which sets no variable; elsewhere nothing."""
+    if sys.platform != "win32":
+        return ""
+    import ctypes
+
+    number = ctypes.windll.kernel32.GetUserDefaultUILanguage()
+    return locale.windows_locale.get(number, "")
+
+
 @functools.cache
 def _catalogue() -> gettext.NullTranslations:
-    """Read the catalogue once: of `OTW_LANGUAGE`, or else of what the system speaks."""
-    language = os.environ.get("OTW_LANGUAGE")
-    languages = [language] if language else None
-    return gettext.translation("otw", _CATALOGUES, languages, fallback=True)
+    """Read the catalogue once, when the first sentence is asked for."""
+    file = CATALOGUES / chosen() / "LC_MESSAGES" / "otw.po"
+    if not file.exists():
+        return gettext.NullTranslations()
+    import polib  # English needs none
+
+    # Of the .po itself, in 0.03 s: no compiled file beside it can be an old one.
+    return gettext.GNUTranslations(io.BytesIO(polib.pofile(str(file)).to_binary()))
