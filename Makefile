@@ -24,7 +24,7 @@ OR_SAY := $(if $(WHEELS),|| { echo "The packages cannot be installed from the fo
     "($$($(PYTHON) --version)): make wheelhouse WHEELS=folder"; exit 1; })
 
 .DEFAULT_GOAL := help
-.PHONY: help lab student course test test-all tensorflow test-tensorflow test-course test-browser pythons fuzz nightly newman scale test-ray hub site wheelhouse notebooks protos lint bench bench-check chaos soak quality lock clean
+.PHONY: help lab chinese messages student course test test-all tensorflow test-tensorflow test-course test-browser pythons fuzz nightly newman scale test-ray hub site wheelhouse notebooks protos lint bench bench-check chaos soak quality lock clean
 
 help:  ## list these targets
 	@$(PYTHON) -c "import re; [print(f'  make {m[1]:<12} {m[2]}') for m in re.finditer(r'^([a-z-]+):.*?## (.*)$$', open('Makefile', encoding='utf-8').read(), re.M)]"
@@ -44,6 +44,12 @@ $(WITH)%: requirements/%.txt $(STAMP)
 
 lab: $(STAMP)  ## install if needed, start the practice services, open JupyterLab (ARGS="--no-browser" and the like go to JupyterLab)
 	$(BIN)/otw lab $(ARGS)
+
+chinese: $(WITH)test $(WITH)chinese  ## write the chapters in Chinese into notebooks/zh, and install a font for their pictures; then: otw lab --language zh
+	$(PY) -m tests.language.chinese
+
+messages: $(WITH)test  ## bring the catalogues of translations in otw/locales up to date with the English texts
+	$(PY) -m tests.language.messages
 
 student: $(STAMP)  ## write build/student, or DIR=folder: what students get, without solutions; in a folder where one has worked, their answers stay
 	$(PY) -m tests.course.student $(if $(DIR),"$(DIR)")
@@ -95,6 +101,7 @@ NPM := build/npm/node_modules/.package-lock.json
 site: $(WITH)site $(NPM)  ## write README, docs and notebooks as a book: build/site/index.html; needs Node.js with npm, and network
 	rm -rf build/site
 	$(PY) -m sphinx -W --keep-going --quiet -c docs/site -d build/site-doctrees . build/site
+	$(PY) -m sphinx -W --keep-going --quiet -c docs/site -d build/site-doctrees/zh -D language=zh_CN . build/site/zh
 	@echo "The book is there: build/site/index.html"
 
 # html-manager brings what it needs in its bundle: its dependencies are left out of package-lock.json.

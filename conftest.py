@@ -25,6 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # our children obey Ctrl-C
     for name in [name for name in os.environ if name.startswith("OTW_")]:
         del os.environ[name]
+    os.environ["OTW_LANGUAGE"] = "en"  # whatever the system speaks
     config.stash[_FOLDER] = os.environ["OTW_STATE_DIR"] = tempfile.mkdtemp(prefix="otw-tests-")
 
 

@@ -7,6 +7,7 @@ Explanations of errors stand in a table, errors/meanings.csv, where those tools 
 `helpers.errors.meanings.sentences` yields them, for who makes a catalogue.
 """
 
+import contextlib
 import functools
 import gettext
 import io
@@ -20,6 +21,7 @@ CATALOGUES = Path(__file__).parent.parent / "otw" / "locales"
 # Where gettext looks, in its order, after our own variable.
 _VARIABLES = ("OTW_LANGUAGE", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
 # Simplified: who reads the other script, as in Taiwan and Hong Kong, gets English.
+_CHINESE_FONTS = ("Noto Sans SC", "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei")
 _CHINESE = re.compile(r"zh([-_.](cn|sg|hans|utf).*)?$", re.I)
 
 
@@ -65,6 +67,30 @@ def chosen() -> str:
     """
     asked = next(filter(None, map(os.environ.get, _VARIABLES)), "") or _of_windows()
     return "zh_CN" if _CHINESE.match(asked) else "en"
+
+
+def choose(name: str) -> None:
+    """Take a language, `en` or `zh`, from now on: here, and in the programs that are started."""
+    os.environ["OTW_LANGUAGE"] = name
+    _catalogue.cache_clear()
+
+
+def add_letters() -> None:
+    """Let matplotlib draw the letters of the reader's language, after it was imported.
+
+    Those of Chinese are not in its own font: it takes Noto Sans SC, which `make chinese`
+    installs, or else one of the system's.
+    """
+    if chosen() == "en":
+        return
+    import matplotlib
+    from matplotlib import font_manager
+
+    with contextlib.suppress(ImportError):
+        import zhplot  # noqa: F401  # adds its font
+    fonts = {font.name for font in font_manager.fontManager.ttflist}
+    present = [name for name in _CHINESE_FONTS if name in fonts]
+    matplotlib.rcParams["font.family"] = [*present, "DejaVu Sans"]
 
 
 def _of_windows() -> str:

@@ -1,5 +1,6 @@
 """Tables of text: lines for a terminal, and HTML for a notebook."""
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -19,8 +20,25 @@ def text(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     id      []
     """
     lines = [head, *rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+    widths = [max(map(width, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(_padded, line, widths)).rstrip() for line in lines)
+
+
+def width(text: str) -> int:
+    """Return how many columns of a terminal a text takes: a Chinese letter takes two.
+
+    Examples
+    --------
+    >>> width("gRPC"), width("通道")
+    (4, 4)
+    """
+    if text.isascii():
+        return len(text)
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def _padded(text: str, columns: int) -> str:
+    return text + " " * (columns - width(text))
 
 
 def html(

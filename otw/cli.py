@@ -95,7 +95,7 @@ def _parser() -> tuple[argparse.ArgumentParser, _Commands]:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(metavar="COMMAND", dest="asked", required=True)
-    _add(
+    lab = _add(
         commands,
         "lab",
         ("otw.lab", "run"),
@@ -105,6 +105,11 @@ def _parser() -> tuple[argparse.ArgumentParser, _Commands]:
             "other argument goes to JupyterLab: otw lab --no-browser --port=9999. When JupyterLab "
             "ends, and no other `otw lab` runs, the practice services end too."
         ),
+    )
+    lab.add_argument(
+        "--language",
+        choices=["en", "zh"],
+        help=_("of chapters and messages (default: OTW_LANGUAGE, or else the system's)"),
     )
     doctor = _add(
         commands,

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import importlib.util
 import os
 import signal
 import subprocess
@@ -13,12 +14,12 @@ from pathlib import Path
 
 from jupyter_core.paths import jupyter_runtime_dir
 
-from helpers import endpoints
+from helpers import endpoints, language
 from helpers.language import _
 from practice import manager, state
 from practice.launch import ROOT
 
-START = "notebooks/00-start-here.ipynb"
+START = {"en": "notebooks/00-start-here.ipynb", "zh_CN": "notebooks/zh/00-start-here.ipynb"}
 _PATIENCE = 20.0  # seconds
 
 
@@ -30,7 +31,9 @@ def run(arguments: argparse.Namespace) -> int:
     arguments : Namespace
         Its `rest` is for JupyterLab.
     """
-    if not (ROOT / START).exists():
+    if arguments.language:
+        language.choose(arguments.language)
+    if not (ROOT / START["en"]).exists():
         print(
             "otw:",
             _(
@@ -40,6 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 1
+    if language.chosen() != "en":
+        _write_chapters()
     with _signals_for_jupyter() as processes:
         answers = _first_answer()
         jupyter = subprocess.Popen(
@@ -60,6 +65,26 @@ def run(arguments: argparse.Namespace) -> int:
     return status if status >= 0 else 128 - status  # as a shell tells of a signal
 
 
+def _write_chapters() -> None:
+    """Write the chapters in Chinese that are not there; `make chinese` brings others up to date."""
+    from otw import translation  # 0.1 s, which English does not need
+
+    try:
+        for name, place in translation.chapters().items():
+            if not (ROOT / place).exists():
+                (ROOT / place).parent.mkdir(parents=True, exist_ok=True)
+                (ROOT / place).write_text(translation.made(name, place), encoding="utf-8")
+    except OSError as error:
+        print("otw:", _("The chapters cannot be written: {why}.", why=error), file=sys.stderr)
+    if sys.platform == "linux" and importlib.util.find_spec("zhplot") is None:
+        print(_("For pictures with Chinese words, install a font: make chinese"))
+
+
+def _start() -> str:
+    start = START[language.chosen()]
+    return start if (ROOT / start).exists() else START["en"]
+
+
 def jupyter_command(options: list[str]) -> list[str]:
     """Return the command line of JupyterLab; what the options set is not set once more."""
     command = [sys.executable, "-m", "otw.jupyterlab"]
@@ -67,7 +92,7 @@ def jupyter_command(options: list[str]) -> list[str]:
     if not any("root_dir" in word or word.startswith("--notebook-dir") for word in options):
         command.append(f"--ServerApp.root_dir={ROOT}")
     if not any("default_url" in word for word in options):
-        command.append(f"--LabApp.default_url=/lab/tree/{START}")
+        command.append(f"--LabApp.default_url=/lab/tree/{_start()}")
     # In containers and on classroom images everybody is root, and JupyterLab would refuse.
     if hasattr(os, "geteuid") and os.geteuid() == 0 and "--allow-root" not in options:
         command.append("--allow-root")

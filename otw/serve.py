@@ -74,7 +74,7 @@ def find(path: str) -> ModelFiles:
     if not lite:
         _check_graph(files.loaded)  # TensorFlow would not help a broken one
         raise state.PracticeError(
-            _("{path} is a SavedModel. {absent}", path=files.path, absent=official.ABSENT)
+            _("{path} is a SavedModel. {absent}", path=files.path, absent=_(official.ABSENT))
         )
     print(_("TensorFlow is not installed. The model's TFLite file is served in its place."))
     return lite

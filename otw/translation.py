@@ -1,12 +1,12 @@
 """Chapters and documents in another language: the English file, and a catalogue of its texts.
 
-A catalogue is a file of gettext: `otw/locales/LANGUAGE/notebooks/04-....po` for a chapter. A message
-in it is a paragraph, an item of a list, a heading, or a cell of a table, as Markdown has it: code
-spans and links stand in it. Of code, comments are messages.
+A catalogue is a file of gettext: `otw/locales/zh_CN/notebooks/04-....po` for a chapter. A message
+in it is a paragraph, an item of a list, a heading or a cell of a table, as Markdown has it: code
+spans and links are in it. Of code, comments are messages.
 """
 
-import copy
 import io
+import itertools
 import os
 import re
 import tokenize
@@ -15,10 +15,12 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import nbformat
 import polib
 from markdown_it import MarkdownIt
 
 from helpers import language
+from otw import outputs
 from practice.launch import ROOT
 
 _MARKDOWN = MarkdownIt("commonmark").enable("table")
@@ -50,6 +52,11 @@ def translate(name: str) -> Translate:
     return lambda text: texts.get(text, text)
 
 
+def names(pattern: str) -> list[str]:
+    """Return the documents that a pattern finds, as the repository names them."""
+    return [path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob(pattern))]
+
+
 def messages(name: str) -> Iterator[str]:
     """Yield what is to be translated of a document, in its order, once each."""
     seen: dict[str, None] = {}
@@ -62,8 +69,6 @@ def messages(name: str) -> Iterator[str]:
     if not name.endswith(".ipynb"):
         markdown(text, note)
     else:
-        import nbformat
-
         for cell in nbformat.reads(text, as_version=4).cells:
             _source(cell, note)
     yield from seen
@@ -100,7 +105,8 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
             lines_of_text = map(re.escape, token.content.split("\n"))
             pattern = _LINE_BREAK.pattern.join(lines_of_text).replace(r"\|", r"\\?\|")
             found = re.compile(pattern).search(text, position)
-            assert found, token.content
+            if not found:
+                raise ValueError(f"This Markdown cannot be translated: {token.content!r}")
             position = found.end()
             yield found.span()
 
@@ -124,25 +130,76 @@ def _source(cell: Any, translate: Translate) -> None:
     cell.source = turn(cell.source, translate)
 
 
-def notebook(english: Any, name: str, translate_output: Callable[[Any], Any]) -> Any:
-    """Return a notebook in the other language.
+def notebook(name: str, change: Callable[[str], str] = lambda text: text) -> Any:
+    """Return a chapter in the other language, its outputs too.
 
     Parameters
     ----------
-    english : NotebookNode
     name : str
         As the repository has it.
-    translate_output : callable
-        Takes an output, or the state of the widgets, and returns what it is in that language.
+    change : callable
+        Takes and returns the text of a cell that is Markdown, translated.
     """
-    made = copy.deepcopy(english)
+    made = nbformat.read(ROOT / name, as_version=4)
     for cell in made.cells:
         _source(cell, translate(name))
-        if cell.cell_type == "code":
-            cell.outputs = [translate_output(output) for output in cell.outputs]
+        if cell.cell_type == "markdown":
+            cell.source = change(cell.source)
+        else:
+            cell.outputs = [outputs.translated(output) for output in cell.outputs]
     if "widgets" in made.metadata:
-        made.metadata.widgets = translate_output(made.metadata.widgets)
-    return made
+        made.metadata.widgets = outputs.widgets(made.metadata.widgets)
+    return nbformat.from_dict(made)
+
+
+def made(name: str, place: str) -> str:
+    """Return a document's text in the other language, as its file has it.
+
+    Parameters
+    ----------
+    name, place : str
+        Where the English file stands, and where the translated one does.
+    """
+    # GitHub has the translated documents, and of the chapters the English ones only.
+    places = documents() | (chapters() if name.endswith(".ipynb") else {})
+
+    def change(text: str) -> str:
+        return linked(text, name, place, places)
+
+    if name.endswith(".ipynb"):
+        return nbformat.writes(notebook(name, change)).rstrip("\n") + "\n"
+    return change(markdown((ROOT / name).read_text(encoding="utf-8"), translate(name)))
+
+
+@cache
+def offered() -> list[str]:
+    """Return the documents that are translated to the last text, as the repository names them."""
+    folder = language.CATALOGUES / "zh_CN"
+    stems = [file.relative_to(folder).with_suffix("") for file in sorted(folder.glob("**/*.po"))]
+    named = [name for stem in stems for name in names(f"{stem.as_posix()}.*")]
+    return [name for name in named if set(messages(name)) <= translations(name).keys()]
+
+
+def chapters() -> dict[str, str]:
+    """Return the place in notebooks/zh of each chapter and its solutions, by its name."""
+    return {name: place(name) for name in offered() if name.startswith("notebooks/")}
+
+
+def documents() -> dict[str, str]:
+    """Return the place of each other document that is translated, by its name."""
+    return {name: place(name) for name in offered() if not name.startswith("notebooks/")}
+
+
+def place(name: str) -> str:
+    """Return where the repository has a document in the other language.
+
+    Examples
+    --------
+    >>> place("notebooks/solutions/04-grpc.ipynb"), place("README.md")
+    ('notebooks/zh/solutions/04-grpc.ipynb', 'README.zh-CN.md')
+    """
+    first, _, rest = name.partition("/")
+    return f"{first}/zh/{rest}" if rest else f"{PurePosixPath(name).stem}.zh-CN.md"
 
 
 def linked(text: str, name: str, place: str, places: Mapping[str, str]) -> str:
@@ -179,7 +236,7 @@ def anchors(name: str) -> Mapping[str, str]:
     tokens = _MARKDOWN.parse(text) if name.endswith(".md") else []
     headings = [
         inline.content
-        for heading, inline in zip(tokens, tokens[1:], strict=False)
+        for heading, inline in itertools.pairwise(tokens)
         if heading.type == "heading_open"
     ]
     translated = map(translate(name), headings)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import ipywidgets as w
 import numpy as np
 
+from helpers import language
 from helpers.endpoints import Endpoint
 from helpers.errors import CallError
 from helpers.language import _
@@ -101,6 +102,7 @@ class FaultDial(w.VBox):
         # Not through pyplot: its figure would appear below the cell as well.
         from matplotlib.figure import Figure  # 0.4 s
 
+        language.add_letters()
         figure = Figure(figsize=(8, 3), layout="constrained")
         shares, latencies = figure.subplots(1, 2)
         names = [_("without retries"), _("with retries")]

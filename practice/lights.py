@@ -8,10 +8,11 @@ from typing import Any
 import ipywidgets as w
 
 from helpers import endpoints
+from helpers.language import _
 from practice import manager, state
 
-# A sign and a word beside the colour, for everyone who does not see it.
-_LIGHTS = {True: ("#1a7f37", "●", "on"), False: ("#595959", "○", "off")}
+# A sign beside the colour, for everyone who does not see it.
+_LIGHTS = {True: ("#1a7f37", "●"), False: ("#595959", "○")}
 _LOG_LINES = 20
 
 
@@ -46,9 +47,9 @@ class Lights(w.VBox):
         try:
             if what == "log":
                 lines = state.last_lines(state.log_file(name), _LOG_LINES)
-                self.text.value = f"<pre>{escape(chr(10).join(lines) or 'No log yet.')}</pre>"
+                self.text.value = f"<pre>{escape(chr(10).join(lines) or _('No log yet.'))}</pre>"
                 return
-            row.busy(f"{what} ...")
+            row.busy(_("start ...") if what == "start" else _("stop ..."))
             (manager.up if what == "start" else manager.down)(name)
         except Exception as error:  # the reader should see it here, not in a log
             self.text.value = f"<pre>{escape(str(error))}</pre>"
@@ -59,15 +60,17 @@ class _Row:
     def __init__(self, name: str, do: Callable[[str, str], None]) -> None:
         self.name = name
         self.light = w.HTML(layout=w.Layout(min_width="18em"))
+        words = {
+            "start": (_("Start {name}", name=name),) * 2,
+            "stop": (_("Stop {name}", name=name),) * 2,
+            "log": (_("Log {name}", name=name), _("Last lines of {name}", name=name)),
+        }
         self.buttons = {
-            what: w.Button(
-                description=f"{what.capitalize()} {name}",
-                tooltip=f"{what.capitalize()} {name}" if what != "log" else f"Last lines of {name}",
-            )
-            for what in ("start", "stop", "log")
+            what: w.Button(description=description, tooltip=tooltip)
+            for what, (description, tooltip) in words.items()
         }
         for what, button in self.buttons.items():
-            button.on_click(lambda _, what=what: do(name, what))
+            button.on_click(lambda _button, what=what: do(name, what))
         wrap = w.Layout(flex_flow="row wrap", align_items="center")
         self.box = w.HBox([self.light, *self.buttons.values()], layout=wrap)
 
@@ -81,11 +84,13 @@ class _Row:
         on = bool(status["healthy"])
         addresses = (status.get(key) for key in ("rest", "grpc", "iam", "http"))
         listed = ", ".join(filter(None, addresses)) if on else ""
-        colour, sign, word = _LIGHTS[on]
-        why = f": {status['problem']}" if not on and status["pid"] else ""
+        colour, sign = _LIGHTS[on]
+        sentence = _("{name} is on", name=self.name) if on else _("{name} is off", name=self.name)
+        if not on and status["pid"]:
+            sentence += f": {status['problem']}"
         self.light.value = (
             f"<span role='status'><span style='color:{colour}'>{sign}</span> "
-            f"{escape(f'{self.name} is {word}{why}')} {escape(listed)}</span>"
+            f"{escape(sentence)} {escape(listed)}</span>"
         )
         self.buttons["start"].disabled = on
         self.buttons["stop"].disabled = not on

@@ -10,7 +10,7 @@ import psutil
 
 from helpers import endpoints
 from helpers import progress as bars
-from helpers.language import _
+from helpers.language import _, plural
 from practice import launch, processes, services, state
 from practice.launch import MODELS, Service
 
@@ -52,14 +52,17 @@ def ready(*names: str, progress: bool = True) -> None:
     wanted = [name for name in asked if not elsewhere[name]]
     sentences = []
     if wanted:
-        listed = " and ".join(filter(None, [", ".join(wanted[:-1]), wanted[-1]]))
-        with bars.waiting(f"Starting {listed}", launch.LIMIT, shown=progress) as tick:
+        listed = _(" and ").join(filter(None, [", ".join(wanted[:-1]), wanted[-1]]))
+        starting = _("Starting {names}", names=listed)
+        with bars.waiting(starting, launch.LIMIT, shown=progress) as tick:
             repaired = up(*wanted, tick=tick)
         print("".join(f"{sentence}\n" for sentence in repaired), end="")
-        sentences.append(f"{listed} {'is' if len(wanted) == 1 else 'are'} ready.")
+        sentences.append(
+            plural("{names} is ready.", "{names} are ready.", len(wanted), names=listed)
+        )
     sentences += [place(name) for name in asked if elsewhere[name]]
     bypass_proxy()
-    print(*sentences, "Loopback is in no_proxy.")
+    print(*sentences, _("Loopback is in no_proxy."))
 
 
 def place(name: str) -> str:
@@ -117,7 +120,9 @@ def up(
             if not problem:
                 continue
             if problem != SILENT:
-                repaired.append(f"{service.name} was started again: {problem}.")
+                repaired.append(
+                    _("{name} was started again: {problem}.", name=service.name, problem=problem)
+                )
             old = entries.pop(service.name, {})
             notes = _while(tick, _remove_remains, service, old, problem)
             state.begin_log(state.log_file(service.name), *filter(None, [broken]), *notes)

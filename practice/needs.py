@@ -2,6 +2,7 @@
 
 from IPython.core.error import UsageError
 
+from helpers.language import _
 from practice.rayserve import launching as ray
 from protos import official
 
@@ -37,7 +38,12 @@ def transform(lines: list[str]) -> list[str]:
         return lines
     if len(words) != 2 or words[1] not in NEEDS:
         raise UsageError(
-            f"{_MAGIC} takes one word, {' or '.join(NEEDS)}; here is {lines[0].strip()!r}."
+            _(
+                "{magic} takes one word, {needs}; here is {line!r}.",
+                magic=_MAGIC,
+                needs=_(" or ").join(NEEDS),
+                line=lines[0].strip(),
+            )
         )
     return lines[1:] if is_installed(words[1]) else [f"print({left_out(words[1])!r})\n"]
 
@@ -49,4 +55,5 @@ def is_installed(need: str) -> bool:
 
 def left_out(need: str) -> str:
     """Return what a cell prints that is left out."""
-    return f"This cell is left out. {ray.absent() if need == 'ray' else official.ABSENT}"
+    absent = ray.absent() if need == "ray" else _(official.ABSENT)
+    return _("This cell is left out. {why}", why=absent)

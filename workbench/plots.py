@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from helpers import language
 from helpers.language import _
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def draw_waveform(speech: "Speech", *, title: str = "") -> Any:
     axes = _shown(7, 2)
     seconds = np.arange(len(speech.samples)) / speech.rate
     axes.plot(seconds, speech.samples, color="black", lw=0.5)
-    axes.set(xlabel="time (seconds)", ylabel="sample", title=title, ylim=(-1, 1))
+    axes.set(xlabel=_("time (seconds)"), ylabel=_("sample"), title=title, ylim=(-1, 1))
     length = f"{len(speech.samples) / speech.rate:.1f}"
     _describe(axes, _("the waveform of a sound of {labels} seconds"), labels=[length])
     return axes
@@ -188,7 +189,8 @@ def draw_ratios(
     low, median, high = np.array([np.percentile(own, [25, 50, 75]) for own in quotients]).T
     wide = median.max() > _WIDE * median.min()
     axes = _bars(list(figures), title)
-    axes.set(xlabel=f"{quantity} (times {first})", xscale="log" if wide else "linear")
+    label = _("{quantity} (times {first})", quantity=quantity, first=first)
+    axes.set(xlabel=label, xscale="log" if wide else "linear")
     several = max(map(len, quotients)) > 1
     whiskers = {"xerr": [median - low, high - median], "capsize": 4} if several else {}
     start = float(wide)
@@ -225,7 +227,7 @@ def draw_timeline(timelines: Mapping[str, "Timeline"], *, title: str = "") -> An
         look = {"label": part, "color": colour, "hatch": hatch, "edgecolor": "black"}
         bars = axes.barh(range(len(whole)), share, height=0.6, left=start, **look)
     axes.bar_label(bars, [f"{_short(1000 * total)} ms" for total in whole], padding=4)
-    axes.set(xlabel="share of the call (%)", xlim=(0, 100))
+    axes.set(xlabel=_("share of the call (%)"), xlim=(0, 100))
     axes.figure.legend(loc="outside lower center", ncols=len(_PARTS))
     what = _("a bar for each of these calls, with the share of each part: {labels}")
     _describe(axes, what, labels=list(timelines))
@@ -293,8 +295,8 @@ def lines(rows: Iterable[NDArray]) -> Any:
     """Draw numbers over their index, a line for each row."""
     axes = _axes(6.4, 2.6)
     for number, (row, style) in enumerate(zip(rows, itertools.cycle(_STYLES), strict=False)):
-        axes.plot(*_thinned(row), style, lw=1, label=f"example {number}")
-    axes.set(xlabel="index", ylabel="value")
+        axes.plot(*_thinned(row), style, lw=1, label=_("example {number}", number=number))
+    axes.set(xlabel=_("index"), ylabel=_("value"))
     if len(axes.lines) > 1:
         axes.legend()
     return axes.figure
@@ -335,6 +337,7 @@ def enlargement(pixels: NDArray[np.uint8]) -> int:
 def _axes(width: float, height: float) -> Any:
     from matplotlib.figure import Figure  # 0.3 s; a call needs no picture
 
+    language.add_letters()
     return Figure(figsize=(width, height), layout="constrained").subplots()
 
 
@@ -368,7 +371,7 @@ def _image(image: ArrayLike, title: str) -> Any:
     height, width = pixels.shape[:2]
     axes = _shown(5, 5 * height / width + 0.6)
     axes.imshow(pixels, cmap="gray")
-    axes.set(xlabel="x (pixels)", ylabel="y (pixels)", title=title)
+    axes.set(xlabel=_("x (pixels)"), ylabel=_("y (pixels)"), title=title)
     return axes
 
 
@@ -376,6 +379,7 @@ def _bare(pixels: NDArray[np.uint8]) -> Any:
     """Return axes that are a picture, without a frame."""
     from matplotlib.figure import Figure  # as above
 
+    language.add_letters()
     image = reduced(pixels)
     inches = enlargement(pixels) / _DPI
     figure = Figure(figsize=(image.width * inches, image.height * inches), dpi=_DPI)

@@ -28,9 +28,10 @@ exclude_patterns = [
     "tests",
     "**/.ipynb_checkpoints",
     "docs/site/contents.md",
+    "README.zh-CN.md",
+    "docs/zh",
+    "notebooks/zh",
 ]
-locale_dirs = ["locales"]
-gettext_compact = False
 
 nb_execution_mode = "off"
 nb_code_prompt_show = "Show the solution"  # nothing else is folded

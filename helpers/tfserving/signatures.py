@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from helpers import tables
 from helpers.errors import BadInput, UnknownSignature
+from helpers.language import _
 from helpers.tables import printable
 from helpers.tensors import as_array, to_dtype
 
 DEFAULT_SIGNATURE = "serving_default"  # what TensorFlow Serving takes when none is named
-_COLUMNS = ("signature", "", "name", "dtype and shape")
 
 
 class TensorSpec(NamedTuple):
@@ -27,7 +27,7 @@ class TensorSpec(NamedTuple):
 
     def __str__(self) -> str:
         dtype = "string" if self.dtype.kind == "O" else str(self.dtype)
-        return f"{dtype} {'of any shape' if self.shape is None else list(self.shape)}"
+        return f"{dtype} {_('of any shape') if self.shape is None else list(self.shape)}"
 
     def takes(self, shape: tuple[int, ...]) -> bool:
         """Whether an array of this shape fits as it is.
@@ -75,22 +75,27 @@ class Signatures(dict[str, Signature]):
         self.uncallable = dict(uncallable or {})
 
     def _rows(self) -> list[tuple[str, str, str, str]]:
+        taken, given = _("input"), _("output")
         return [
             (name, direction, tensor, str(spec))
             for name, signature in self.items()
-            for direction, specs in (("input", signature.inputs), ("output", signature.outputs))
+            for direction, specs in ((taken, signature.inputs), (given, signature.outputs))
             for tensor, spec in specs.items()
         ] + [(name, "", "", reason) for name, reason in self.uncallable.items()]
 
     def __repr__(self) -> str:
         rows = [[printable(cell) for cell in row] for row in self._rows()]
-        return f"{self._caption()}\n{tables.text(_COLUMNS, rows)}"
+        return f"{self._caption()}\n{tables.text(_columns(), rows)}"
 
     def _repr_html_(self) -> str:
-        return tables.html(_COLUMNS, self._rows(), caption=self._caption())
+        return tables.html(_columns(), self._rows(), caption=self._caption())
 
     def _caption(self) -> str:
-        return f"{self.model}, version {self.version}"
+        return _("{model}, version {version}", model=self.model, version=self.version)
+
+
+def _columns() -> tuple[str, str, str, str]:
+    return _("signature"), "", _("name"), _("dtype and shape")
 
 
 class SignatureCache:

@@ -103,12 +103,12 @@ def write(folder: Path, files: Mapping[str, bytes], record: str = HANDED_OUT) ->
                 continue  # only they have changed it
             notes.append(_set_aside(path))
         if not path.exists() or path.read_bytes() != content:
-            _replace(path, content)
+            replace(path, content)
             written += 1
         yield from (f"{name}: {note}" for note in notes)
     for name in before.keys() - files.keys():
         _remove(folder / name, before[name])
-    _replace(folder / record, (json.dumps(now, indent=1, sort_keys=True) + "\n").encode())
+    replace(folder / record, (json.dumps(now, indent=1, sort_keys=True) + "\n").encode())
     yield f"{folder} is ready: {len(files)} files, {written} of them written now."
 
 
@@ -238,7 +238,7 @@ def _set_aside(path: Path) -> str:
     while kept.exists() and kept.read_bytes() != path.read_bytes():
         number += 1
         kept = path.with_name(f"{path.stem}.yours-{number}{path.suffix}")
-    _replace(kept, path.read_bytes())
+    replace(kept, path.read_bytes())
     return f"changed here and in the course; what stood here is in {kept.name}"
 
 
@@ -264,7 +264,7 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace(path: Path, content: bytes) -> None:
     """Write a file as a whole, or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")

@@ -1,8 +1,8 @@
 """`make messages`: bring the catalogues in otw/locales up to date with the English texts.
 
 What was translated stays. What is new is empty, and what has changed is marked as fuzzy, beside the
-translation of what stood there before: look at it, mend it, and take the mark away. Test by test
-in test_catalogues.py says what is left to do.
+translation of what stood there before: look at it, mend it, and take the mark away.
+test_catalogues.py says what is left to do.
 """
 
 import re
@@ -18,6 +18,7 @@ from helpers import language
 from helpers.errors import meanings
 from otw import translation
 from practice.launch import ROOT
+from protos.official import ABSENT
 
 ROOMS = ("helpers", "workbench", "practice", "otw")
 OTW = language.CATALOGUES / "zh_CN" / "LC_MESSAGES" / "otw.po"
@@ -54,9 +55,14 @@ def of_code() -> Iterator[polib.POEntry]:
                 entry = seen.setdefault(one, polib.POEntry(msgid=one, **plural))
                 if (place, "") not in entry.occurrences:
                     entry.occurrences.append((place, ""))
-    for sentence in meanings.sentences():
-        place = ("helpers/errors/meanings.csv", "")
-        seen.setdefault(sentence, polib.POEntry(msgid=sentence, occurrences=[place]))
+    elsewhere = {
+        "helpers/errors/meanings.csv": meanings.sentences(),
+        "protos/official.py": [ABSENT],
+    }
+    for place, sentences in elsewhere.items():
+        for sentence in sentences:
+            entry = polib.POEntry(msgid=sentence, occurrences=[(place, "")])
+            seen.setdefault(sentence, entry)
     yield from seen.values()
 
 
@@ -77,9 +83,11 @@ def faults(entry: polib.POEntry) -> Iterator[str]:
         if Counter(pattern.findall(old)) != Counter(pattern.findall(new)):
             yield f"another {kind}: {pattern.findall(old)} became {pattern.findall(new)}"
     old_words, new_words = (_TARGET.sub("", _VALUE.sub("", _CODE.sub("", t))) for t in (old, new))
-    if lost := Counter(_NUMBER.findall(old_words)) - Counter(_NUMBER.findall(new_words)):
-        yield f"numbers are lost: {', '.join(lost)}"
-    if lost := [name for name in names() if _has(old_words, name) and not _has(new_words, name)]:
+    numbers = Counter(_NUMBER.findall(old_words)) - Counter(_NUMBER.findall(new_words))
+    if numbers:
+        yield f"numbers are lost: {', '.join(numbers)}"
+    lost = [name for name in names() if _has(old_words, name) and not _has(new_words, name)]
+    if lost:
         yield f"names are lost: {', '.join(lost)}"
     if len(re.findall(r"\b[a-z]{2,}\b", old_words)) > 2 and not _CHINESE.search(new):
         yield "it is not in Chinese"

@@ -23,8 +23,6 @@ _FIRST = 16  # bytes of a content that is folded
 _LAST = 8
 # Black reads well on each of them, and they differ in lightness too.
 _COLOURS = ("#fff2b3", "#a8d5ff", "#ffd0b8", "#b5e0b5", "#eadcff", "#d0d0d0")
-_COLUMNS = ("at", "field", "number", "type", "length", "value", "bytes: tag and length | content")
-_LEGEND = "A field's name and its bytes have one colour; tag and length are underlined."
 
 
 def show(message: Any) -> "View":
@@ -74,6 +72,11 @@ def show(message: Any) -> "View":
     return View(title, data, tuple(rows))
 
 
+def _columns() -> list[str]:
+    names = [_("at"), _("field"), _("number"), _("type"), _("length"), _("value")]
+    return [*names, _("bytes: tag and length | content")]
+
+
 @dataclasses.dataclass(frozen=True)
 class View:
     """A message as its bytes, secrets in it or not, and as rows that leave no byte out.
@@ -90,19 +93,20 @@ class View:
     rows: tuple[Row, ...]
 
     def __repr__(self) -> str:
-        return f"{self._caption()}\n{tables.text(_COLUMNS, map(self._text, self.rows))}"
+        return f"{self._caption()}\n{tables.text(_columns(), map(self._text, self.rows))}"
 
     def _repr_html_(self) -> str:
         names = dict.fromkeys(row.name for row in self.rows)
         colours = dict(zip(names, itertools.cycle(_COLOURS), strict=False))
         cells = [self._html(row, colours[row.name]) for row in self.rows]
-        caption = tables.Html(f"{escape(self._caption())}. {_LEGEND}")
-        return tables.html(_COLUMNS, cells, caption=caption, css="otw-wire")
+        legend = _("A field's name and its bytes have one colour; tag and length are underlined.")
+        caption = tables.Html(f"{escape(self._caption())}. {escape(legend, quote=False)}")
+        return tables.html(_columns(), cells, caption=caption, css="otw-wire")
 
     def _caption(self) -> str:
-        caption = f"{self.title}, {len(self.data):,} bytes"
+        caption = _("{title}, {size:,} bytes", title=self.title, size=len(self.data))
         if b"***" in self.data or any(row.instead == MASK for row in self.rows):
-            return f"{caption}; *** stands for a secret"
+            return _("{caption}; *** stands for a secret", caption=caption)
         return caption
 
     def _text(self, row: Row) -> list[str]:
