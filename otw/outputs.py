@@ -20,8 +20,11 @@ _SHOWN = {"value", "description", "tooltip", "placeholder", "titles", "_options_
 _MARKUP = re.compile(r'(<[^>]*?\b(?:alt|title|aria-label)="|"[^"<>]*>|<[^>]*>)')
 _TAGS = re.compile(r"<[a-z!/]")
 _VALUE = re.compile(r"\{(\w+)(?:![rsa])?(?::[^{}]*)?\}")
-_COLUMNS = re.compile(r"(\n| {2,})")
-_SHORTEST = 10  # letters of a sentence that may stand within a text; a shorter one is all of it
+_COLUMN = re.compile(r"( {2,})")
+_ROW = re.compile("(?=<tr>)")
+_LIST = re.compile(r"(\S+(?:, \S+)*)( and | or )(\S+)")
+_SHORT = 10  # letters
+_LONG = 25
 _DONE = re.compile("\ue000(\\d+)\ue001")  # where a translation stands, for no other to look into
 
 
@@ -35,11 +38,14 @@ class _Sentence(NamedTuple):
     pattern : Pattern
         Its values are groups.
     translation : str
+    stands_alone : bool
+        Whether it is a sentence that may stand among others.
     """
 
     words: str
     pattern: re.Pattern[str]
     translation: str
+    stands_alone: bool
 
 
 def translated(output: Mapping[str, Any]) -> Any:
@@ -74,31 +80,41 @@ def _shown(value: Any) -> Any:
 
 def text(english: str) -> str:
     """Return a text of an output in the other language."""
-    if sentence := _whole(english):
-        return sentence
-    if _TAGS.search(english):
-        parts = _MARKUP.split(english)
-        parts[::2] = [html.escape(_lines(html.unescape(part)), quote=False) for part in parts[::2]]
-        return "".join(parts)
-    return _lines(english)
+    if not _TAGS.search(english):
+        return "\n".join(map(_row, english.split("\n")))
+    return "".join(_html_row(row) for row in _ROW.split(english))
 
 
-def _lines(english: str) -> str:
-    """Translate what stands in each line, and in each column of a table, which keeps its place."""
-    parts = _COLUMNS.split(english)
-    for number in range(0, len(parts), 2):
-        old, new = parts[number], _within(parts[number])
-        parts[number] = new
-        if new != old and number + 1 < len(parts) and parts[number + 1] != "\n":
-            room = tables.width(old) + len(parts[number + 1]) - tables.width(new)
-            parts[number + 1] = " " * max(2, room)
+def _html_row(english: str) -> str:
+    parts = _MARKUP.split(english)
+    cells = _cells([html.unescape(part) for part in parts[::2]])
+    for number, cell in zip(range(0, len(parts), 2), cells, strict=True):
+        if cell != html.unescape(parts[number]):
+            parts[number] = html.escape(cell)
     return "".join(parts)
 
 
+def _row(english: str) -> str:
+    """Translate a line; the columns of a table keep their places."""
+    parts = _COLUMN.split(english)
+    for number, cell in zip(range(0, len(parts), 2), _cells(parts[::2]), strict=True):
+        if number + 1 < len(parts) and cell != parts[number]:
+            width = tables.width(parts[number]) + len(parts[number + 1])
+            parts[number + 1] = " " * max(2, width - tables.width(cell))
+        parts[number] = cell
+    return "".join(parts)
+
+
+def _cells(english: list[str]) -> list[str]:
+    """Translate the cells of a row: single words only where all cells are such, as in a head."""
+    words = [cell for cell in english if re.search("[A-Za-z]", cell)]
+    if all(cell in _exact() for cell in words):
+        return [_exact().get(cell, cell) for cell in english]
+    return [_within(cell) if " " in cell else cell for cell in english]
+
+
 def _within(english: str) -> str:
-    """Translate the sentences that stand in a text, the longest first."""
-    if not re.search("[A-Za-z]", english):
-        return english
+    """Translate a text, or the sentences that stand in it, the longest first."""
     if sentence := _whole(english):
         return sentence
     done: list[str] = []
@@ -108,7 +124,7 @@ def _within(english: str) -> str:
         return f"\ue000{len(done) - 1}\ue001"
 
     for candidate in _sentences():
-        if len(candidate.words) >= _SHORTEST and candidate.words in english:
+        if candidate.stands_alone and candidate.words in english:
             pattern = rf"(?<!\w){candidate.pattern.pattern}(?!\w)"
             english = re.sub(pattern, functools.partial(keep, sentence=candidate), english)
     while _DONE.search(english):
@@ -128,7 +144,13 @@ def _whole(english: str) -> str:
 
 def _filled(match: re.Match[str], sentence: _Sentence) -> str:
     values = {"count": "1"} | match.groupdict()  # the singular may have the number as a word
-    return _VALUE.sub(lambda value: _within(values[value[1]]), sentence.translation)
+    return _VALUE.sub(lambda value: _of_value(values[value[1]]), sentence.translation)
+
+
+def _of_value(english: str) -> str:
+    if names := _LIST.fullmatch(english):
+        return f"{names[1]}{_exact().get(names[2], names[2])}{names[3]}"
+    return _within(english)
 
 
 @functools.cache
@@ -138,28 +160,27 @@ def _exact() -> dict[str, str]:
 
 @functools.cache
 def _sentences() -> list[_Sentence]:
-    made = [_sentence(old, new) for old, new in _catalogue()]
-    letters = {sentence: len(_VALUE.sub("", sentence.pattern.pattern)) for sentence in made}
-    return sorted(
-        (sentence for sentence in made if re.search("[A-Za-z]{2}", sentence.words)),
-        key=lambda sentence: -letters[sentence],
-    )
+    longest_first = sorted(_catalogue(), key=lambda pair: -len(_VALUE.sub("", pair[0])))
+    made = (_sentence(old, new) for old, new in longest_first)
+    return [sentence for sentence in made if re.search("[A-Za-z]{2}", sentence.words)]
 
 
 def _sentence(old: str, new: str) -> _Sentence:
-    pattern = ""
-    seen = set()
     parts = _VALUE.split(old)
+    letters = len("".join(parts[::2]))
+    # Between few words, such as `{first} to {last}`, only a word is taken for a value.
+    letter = "." if letters >= _SHORT else r"\S"
+    pattern = ""
     for number, part in enumerate(parts):
         if number % 2 == 0:
             pattern += re.escape(part)
-        elif part in seen:
+        elif part in parts[1:number:2]:
             pattern += rf"(?P={part})"
         else:
-            seen.add(part)
-            last = number == len(parts) - 2 and not parts[-1]
-            pattern += rf"(?P<{part}>.+)" if last else rf"(?P<{part}>.+?)"
-    return _Sentence(max(parts[::2], key=len), re.compile(pattern), new)
+            greedy = number == len(parts) - 2 and not parts[-1]  # nothing says where it ends
+            pattern += rf"(?P<{part}>(?=.*\w){letter}+{'' if greedy else '?'})"
+    stands_alone = old[-1:] in ".:?!" or letters >= _LONG
+    return _Sentence(max(parts[::2], key=len), re.compile(pattern), new, stands_alone)
 
 
 def _catalogue() -> Iterator[tuple[str, str]]:

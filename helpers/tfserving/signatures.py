@@ -75,11 +75,10 @@ class Signatures(dict[str, Signature]):
         self.uncallable = dict(uncallable or {})
 
     def _rows(self) -> list[tuple[str, str, str, str]]:
-        taken, given = _("input"), _("output")
         return [
             (name, direction, tensor, str(spec))
             for name, signature in self.items()
-            for direction, specs in ((taken, signature.inputs), (given, signature.outputs))
+            for direction, specs in (("input", signature.inputs), ("output", signature.outputs))
             for tensor, spec in specs.items()
         ] + [(name, "", "", reason) for name, reason in self.uncallable.items()]
 

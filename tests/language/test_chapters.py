@@ -19,9 +19,7 @@ SPACES = "\n[columns]\nregex: [ ]{2,}\nreplace: SPACES\n"
 def marked(name: str) -> object:
     marks = [] if name in EARLY else [pytest.mark.nightly]
     text = (ROOT / name).read_text(encoding="utf-8")
-    marks += [
-        getattr(pytest.mark, need) for need in ("tensorflow", "ray") if f"%%needs {need}" in text
-    ]
+    marks += [getattr(pytest.mark, need) for need in needs.NEEDS if f"%%needs {need}" in text]
     return pytest.param(name, marks=marks, id=name)
 
 

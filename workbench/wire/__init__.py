@@ -99,8 +99,11 @@ class View:
         names = dict.fromkeys(row.name for row in self.rows)
         colours = dict(zip(names, itertools.cycle(_COLOURS), strict=False))
         cells = [self._html(row, colours[row.name]) for row in self.rows]
-        legend = _("A field's name and its bytes have one colour; tag and length are underlined.")
-        caption = tables.Html(f"{escape(self._caption())}. {escape(legend, quote=False)}")
+        caption = _(
+            "{caption}. A field's name and its bytes have one colour; tag and length are "
+            "underlined.",
+            caption=self._caption(),
+        )
         return tables.html(_columns(), cells, caption=caption, css="otw-wire")
 
     def _caption(self) -> str:
