@@ -17,14 +17,17 @@ from helpers import language, tables
 
 # Of a widget's state: others are classes, sizes, colours, data.
 _SHOWN = {"value", "description", "tooltip", "placeholder", "titles", "_options_labels"}
-_MARKUP = re.compile(r'(<[^>]*?\b(?:alt|title|aria-label)="|"[^"<>]*>|<[^>]*>)')
+_MARKUP = re.compile(r'(<[^>]*?\b(?:alt|title|aria-label)="|"[^<>]*>|<[^>]*>)')
+_CODE = re.compile(r"<code>([^<]*)</code>")  # which stands between backticks in a sentence
+_BACKTICKS = re.compile(r"`([^`]*)`")
 _TAGS = re.compile(r"<[a-z!/]")
 _VALUE = re.compile(r"\{(\w+)(?:![rsa])?(?::[^{}]*)?\}")
 _COLUMN = re.compile(r"( {2,})")
 _ROW = re.compile("(?=<tr>)")
 _LIST = re.compile(r"(\S+(?:, \S+)*)( and | or )(\S+)")
-_SHORT = 10  # letters
-_LONG = 25
+# What is between values, to be looked for: two words, or one behind a comma.
+_TELLING = re.compile(r"[A-Za-z]+\W+[A-Za-z]+|[,:;] [A-Za-z]{2}|[A-Za-z]{3}[.:?!]")
+_LONG = 25  # letters
 _DONE = re.compile("\ue000(\\d+)\ue001")  # where a translation stands, for no other to look into
 
 
@@ -86,12 +89,12 @@ def text(english: str) -> str:
 
 
 def _html_row(english: str) -> str:
-    parts = _MARKUP.split(english)
-    cells = _cells([html.unescape(part) for part in parts[::2]])
-    for number, cell in zip(range(0, len(parts), 2), cells, strict=True):
-        if cell != html.unescape(parts[number]):
-            parts[number] = html.escape(cell)
-    return "".join(parts)
+    parts = _MARKUP.split(_CODE.sub(r"`\1`", english))
+    old = [html.unescape(part) for part in parts[::2]]
+    for number, (before, after) in enumerate(zip(old, _cells(old), strict=True)):
+        if after != before:
+            parts[2 * number] = html.escape(after)
+    return _BACKTICKS.sub(r"<code>\1</code>", "".join(parts))
 
 
 def _row(english: str) -> str:
@@ -107,16 +110,19 @@ def _row(english: str) -> str:
 
 def _cells(english: list[str]) -> list[str]:
     """Translate the cells of a row: single words only where all cells are such, as in a head."""
-    words = [cell for cell in english if re.search("[A-Za-z]", cell)]
-    if all(cell in _exact() for cell in words):
+    words = {cell for cell in english if re.search("[A-Za-z]", cell)}
+    if len(words) > 1 and words <= _exact().keys():
         return [_exact().get(cell, cell) for cell in english]
-    return [_within(cell) if " " in cell else cell for cell in english]
+    return [_within(cell) if " " in cell.strip() else cell for cell in english]
 
 
 def _within(english: str) -> str:
-    """Translate a text, or the sentences that stand in it, the longest first."""
-    if sentence := _whole(english):
-        return sentence
+    """Translate a text, or the sentences that stand in it."""
+    return _whole(english) or _among(english)
+
+
+def _among(english: str) -> str:
+    """Translate the sentences that stand in a text, the longest first."""
     done: list[str] = []
 
     def keep(match: re.Match[str], sentence: _Sentence) -> str:
@@ -125,8 +131,9 @@ def _within(english: str) -> str:
 
     for candidate in _sentences():
         if candidate.stands_alone and candidate.words in english:
-            pattern = rf"(?<!\w){candidate.pattern.pattern}(?!\w)"
-            english = re.sub(pattern, functools.partial(keep, sentence=candidate), english)
+            for end in ("$", r"(?!\w)"):
+                pattern = rf"(?<!\w){candidate.pattern.pattern}{end}"
+                english = re.sub(pattern, functools.partial(keep, sentence=candidate), english)
     while _DONE.search(english):
         english = _DONE.sub(lambda match: done[int(match[1])], english)
     return english
@@ -134,8 +141,9 @@ def _within(english: str) -> str:
 
 def _whole(english: str) -> str:
     """Return the translation of a text that is a sentence of the code; empty if it is none."""
-    if english in _exact():
-        return _exact()[english]
+    text = english.strip()
+    if text in _exact():
+        return english.replace(text, _exact()[text])
     for sentence in _sentences():
         if sentence.words in english and (match := sentence.pattern.fullmatch(english)):
             return _filled(match, sentence)
@@ -143,14 +151,14 @@ def _whole(english: str) -> str:
 
 
 def _filled(match: re.Match[str], sentence: _Sentence) -> str:
-    values = {"count": "1"} | match.groupdict()  # the singular may have the number as a word
+    values = {"count": "1"} | match.groupdict()
     return _VALUE.sub(lambda value: _of_value(values[value[1]]), sentence.translation)
 
 
 def _of_value(english: str) -> str:
     if names := _LIST.fullmatch(english):
         return f"{names[1]}{_exact().get(names[2], names[2])}{names[3]}"
-    return _within(english)
+    return _exact().get(english) or _among(english)
 
 
 @functools.cache
@@ -162,25 +170,30 @@ def _exact() -> dict[str, str]:
 def _sentences() -> list[_Sentence]:
     longest_first = sorted(_catalogue(), key=lambda pair: -len(_VALUE.sub("", pair[0])))
     made = (_sentence(old, new) for old, new in longest_first)
-    return [sentence for sentence in made if re.search("[A-Za-z]{2}", sentence.words)]
+    return [sentence for sentence in made if _TELLING.search(sentence.words)]
 
 
 def _sentence(old: str, new: str) -> _Sentence:
     parts = _VALUE.split(old)
     letters = len("".join(parts[::2]))
-    # Between few words, such as `{first} to {last}`, only a word is taken for a value.
-    letter = "." if letters >= _SHORT else r"\S"
     pattern = ""
     for number, part in enumerate(parts):
+        behind = "".join(parts[number + 1 :: 2])
         if number % 2 == 0:
             pattern += re.escape(part)
+            if number == 0 and part[:1].islower():  # it may begin a text
+                pattern = f"[{part[0]}{part[0].upper()}]{pattern[1:]}"
         elif part in parts[1:number:2]:
             pattern += rf"(?P={part})"
-        else:
-            greedy = number == len(parts) - 2 and not parts[-1]  # nothing says where it ends
-            pattern += rf"(?P<{part}>(?=.*\w){letter}+{'' if greedy else '?'})"
+        elif not behind:  # nothing says where it ends
+            pattern += rf"(?P<{part}>(?=.*\w).+)"
+        elif not re.search(r"\w", behind):
+            pattern += rf"(?P<{part}>(?=.*\w).+?)"
+        else:  # some words, but no sentence
+            pattern += rf"(?P<{part}>(?=.*\w)(?:(?![.:?!] ).)+?)"
+    words = max((part[number == 0 :] for number, part in enumerate(parts[::2])), key=len)
     stands_alone = old[-1:] in ".:?!" or letters >= _LONG
-    return _Sentence(max(parts[::2], key=len), re.compile(pattern), new, stands_alone)
+    return _Sentence(words, re.compile(pattern), new, stands_alone)
 
 
 def _catalogue() -> Iterator[tuple[str, str]]:
@@ -189,5 +202,7 @@ def _catalogue() -> Iterator[tuple[str, str]]:
         if not entry.translated():
             continue
         new = entry.msgstr_plural[0] if entry.msgid_plural else entry.msgstr
+        values = set(_VALUE.findall(new)) - {"count"}  # the singular may have it as a word
         for old in filter(None, (entry.msgid, entry.msgid_plural)):
-            yield old, new
+            if values <= set(_VALUE.findall(old)):
+                yield old, new

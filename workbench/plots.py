@@ -80,7 +80,7 @@ def draw_boxes(
         texts = [f"{text}: {score:.2f}" for text, score in zip(texts, sure, strict=True)]
     corners = np.asarray(boxes, float).reshape(-1, 4)[:, [1, 0, 3, 2]]
     _boxes(axes, corners * [width, height, width, height], texts)
-    _describe(axes, _("a picture with boxes around: {labels}"), labels=np.asarray(labels).tolist())
+    _describe(axes, _("a picture with boxes around: {labels}."), labels=np.asarray(labels).tolist())
     return axes
 
 
@@ -104,7 +104,7 @@ def draw_text(image: ArrayLike, items: Sequence["TextItem"], *, title: str = "")
     corners = [(x, y, x + width, y + height) for x, y, width, height in (i.box for i in items)]
     _boxes(axes, corners, map(str, range(len(items))))
     texts = [item.text for item in items]
-    _describe(axes, _("a picture with numbered boxes around: {labels}"), labels=texts)
+    _describe(axes, _("a picture with numbered boxes around: {labels}."), labels=texts)
     return axes
 
 
@@ -137,7 +137,7 @@ def draw_faces(
     if landmarks is not None:
         _points(axes, landmarks)
     squares = [f"{face[2] - face[0]} x {face[3] - face[1]}" for face in faces]
-    _describe(axes, _("a picture with squares around faces, in pixels: {labels}"), labels=squares)
+    _describe(axes, _("a picture with squares around faces, in pixels: {labels}."), labels=squares)
     return axes
 
 
@@ -160,7 +160,7 @@ def draw_waveform(speech: "Speech", *, title: str = "") -> Any:
     axes.plot(seconds, speech.samples, color="black", lw=0.5)
     axes.set(xlabel=_("time (seconds)"), ylabel=_("sample"), title=title, ylim=(-1, 1))
     length = f"{len(speech.samples) / speech.rate:.1f}"
-    _describe(axes, _("the waveform of a sound of {labels} seconds"), labels=[length])
+    _describe(axes, _("the waveform of a sound of {labels} seconds."), labels=[length])
     return axes
 
 
@@ -199,7 +199,7 @@ def draw_ratios(
     axes.bar_label(bars, [f"{_short(value)}x" for value in median], padding=6)
     axes.axvline(1, color="black", lw=0.8, ls=":")
     axes.margins(x=0.2)  # room for the labels
-    what = _("a bar for each of these, {quantity} as times of the first: {labels}")
+    what = _("a bar for each of these, {quantity} as times of the first: {labels}.")
     _describe(axes, what, quantity=quantity, labels=list(figures))
     return axes
 
@@ -229,7 +229,7 @@ def draw_timeline(timelines: Mapping[str, "Timeline"], *, title: str = "") -> An
     axes.bar_label(bars, [f"{_short(1000 * total)} ms" for total in whole], padding=4)
     axes.set(xlabel=_("share of the call (%)"), xlim=(0, 100))
     axes.figure.legend(loc="outside lower center", ncols=len(_PARTS))
-    what = _("a bar for each of these calls, with the share of each part: {labels}")
+    what = _("a bar for each of these calls, with the share of each part: {labels}.")
     _describe(axes, what, labels=list(timelines))
     return axes
 
@@ -363,7 +363,7 @@ def _describe(axes: Any, what: str, *, labels: list, **values: str) -> None:
     listed = ", ".join(map(str, labels)) or _("nothing")
     text = what.format(labels=listed, **values)
     title = axes.get_title()
-    axes.figure.set_label(f"{title}: {text}." if title else f"{text[0].upper()}{text[1:]}.")
+    axes.figure.set_label(f"{title}: {text}" if title else f"{text[0].upper()}{text[1:]}")
 
 
 def _image(image: ArrayLike, title: str) -> Any:

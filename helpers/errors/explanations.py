@@ -123,7 +123,7 @@ def _is_ours(error: Any) -> bool:
 def _text(error: Any) -> str:
     parts = [str(error)]
     if _is_ours(error):
-        parts.append(error.details)
+        parts += [error.details, getattr(error, "sentence", "")]
     elif callable(getattr(error, "code", None)) and hasattr(error, "details"):  # gRPC's
         parts = [f"{error.code().name}: {error.details()}"]
         if not error.details() and hasattr(error, "debug_error_string"):

@@ -115,4 +115,6 @@ def call_error(
             endpoint=address,
             names=", ".join(dict(endpoint.headers)),
         )
-    return getattr(errors, row.error)(sentence.format(**about), **about)
+    made = getattr(errors, row.error)(sentence.format(**about), **about)
+    made.sentence = row.sentence
+    return made

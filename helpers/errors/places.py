@@ -55,7 +55,8 @@ _FIELDS = {
 _WORDS: dict[str, dict[str, str]] = {PYTHON: {}, FORM: _FIELDS, TERMINAL: _FLAGS}
 _TEXT = r"'[^']*'|\{[^}]*\}|[^,()'{]+"
 _GIVE = re.compile(
-    rf"(?:verify='ca\.pem', or )?endpoint\.replace\((\w+=(?:{_TEXT})(?:, \w+=(?:{_TEXT}))*)\)"
+    r"(?:verify='ca\.pem'(?:, or | 或 ))?"
+    rf"endpoint\.replace\((\w+=(?:{_TEXT})(?:, \w+=(?:{_TEXT}))*)\)"
     r"|\b(timeout=)(?:\.\.\.|[\d.]*\d)"
 )
 _ARGUMENT = re.compile(rf"(\w+)=(?:{_TEXT})")
@@ -76,6 +77,6 @@ def worded(text: str, place: str = "") -> str:
     def give(match: re.Match[str]) -> str:
         arguments = _ARGUMENT.finditer(match[1] or "timeout=.")
         given = [words.get(one[0], words.get(one[1])) for one in arguments]
-        return match[0] if None in given else ", ".join(filter(None, given))
+        return match[0] if None in given else _(", ").join(filter(None, given))
 
     return _GIVE.sub(give, text)

@@ -5,6 +5,7 @@ translation of what stood there before: look at it, mend it, and take the mark a
 test_catalogues.py says what is left to do.
 """
 
+import difflib
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -119,6 +120,12 @@ def _update(file: Path, entries: list[polib.POEntry]) -> None:
         "Plural-Forms": "nplurals=1; plural=0;",
     }
     catalogue.merge(template)
+    gone = {entry.msgid: entry for entry in catalogue.obsolete_entries() if entry.msgstr}
+    for entry in catalogue.untranslated_entries():
+        for near in difflib.get_close_matches(entry.msgid, gone, n=1, cutoff=0.8):
+            entry.msgstr = gone[near].msgstr
+            entry.previous_msgid = near
+            entry.flags.append("fuzzy")
     for entry in catalogue.obsolete_entries():
         catalogue.remove(entry)
     order = {entry.msgid: number for number, entry in enumerate(entries)}

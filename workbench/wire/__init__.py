@@ -107,7 +107,7 @@ class View:
         return tables.html(_columns(), cells, caption=caption, css="otw-wire")
 
     def _caption(self) -> str:
-        caption = _("{title}, {size:,} bytes", title=self.title, size=len(self.data))
+        caption = f"{self.title}, {len(self.data):,} bytes"
         if b"***" in self.data or any(row.instead == MASK for row in self.rows):
             return _("{caption}; *** stands for a secret", caption=caption)
         return caption
