@@ -46,8 +46,8 @@ class Lights(w.VBox):
         self.text.value = ""
         try:
             if what == "log":
-                lines = state.last_lines(state.log_file(name), _LOG_LINES)
-                self.text.value = f"<pre>{escape(chr(10).join(lines) or _('No log yet.'))}</pre>"
+                lines = state.last_lines(state.log_file(name), _LOG_LINES) or [_("No log yet.")]
+                self.text.value = f"<pre>{escape(chr(10).join(lines))}</pre>"
                 return
             row.busy(_("start ...") if what == "start" else _("stop ..."))
             (manager.up if what == "start" else manager.down)(name)

@@ -164,9 +164,7 @@ def draw_waveform(speech: "Speech", *, title: str = "") -> Any:
     return axes
 
 
-def draw_ratios(
-    figures: Mapping[str, ArrayLike], *, title: str = "", quantity: str = "time"
-) -> Any:
+def draw_ratios(figures: Mapping[str, ArrayLike], *, title: str = "", quantity: str = "") -> Any:
     """Draw a bar for each contender: how many times the first one's figure its own is.
 
     Parameters
@@ -176,8 +174,8 @@ def draw_ratios(
         quotients is drawn, round by round, and a line from their lower to their upper quartile.
     title : str, optional
         Above the picture.
-    quantity : str
-        What the figures are, for the axis.
+    quantity : str, optional
+        What the figures are, for the axis; without it they are times.
 
     Returns
     -------
@@ -189,6 +187,7 @@ def draw_ratios(
     low, median, high = np.array([np.percentile(own, [25, 50, 75]) for own in quotients]).T
     wide = median.max() > _WIDE * median.min()
     axes = _bars(list(figures), title)
+    quantity = quantity or _("time")
     label = _("{quantity} (times {first})", quantity=quantity, first=first)
     axes.set(xlabel=label, xscale="log" if wide else "linear")
     several = max(map(len, quotients)) > 1

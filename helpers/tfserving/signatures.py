@@ -27,7 +27,8 @@ class TensorSpec(NamedTuple):
 
     def __str__(self) -> str:
         dtype = "string" if self.dtype.kind == "O" else str(self.dtype)
-        return f"{dtype} {_('of any shape') if self.shape is None else list(self.shape)}"
+        shape = _("of any shape") if self.shape is None else list(self.shape)
+        return f"{dtype} {shape}"
 
     def takes(self, shape: tuple[int, ...]) -> bool:
         """Whether an array of this shape fits as it is.

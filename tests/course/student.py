@@ -1,6 +1,7 @@
 """`make student`: the folder that students get, and its update, which keeps what they wrote.
 
-It has what the chapters need to run, and neither solutions nor tests nor the teacher's pages.
+It has what the chapters need to run, and neither solutions nor tests nor the teacher's pages. With
+OTW_LANGUAGE=zh the chapters are in it in Chinese, too.
 """
 
 import argparse
@@ -17,6 +18,8 @@ from typing import Any
 
 import nbformat
 
+from helpers import language
+from otw import translation
 from tests.course.merge import digests, merge
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +34,8 @@ TARGETS = ["help", "lab", "tensorflow", "scale", "newman", "clean"]  # of the Ma
 CHECKS = PurePosixPath("practice/exercises")
 HANDED_OUT = ".handed-out.json"  # what the folder was when it was last written
 _LEFT_OUT = re.compile(
-    r"docs/(teaching|site)/|requirements/(?!(tensorflow|scale)\.txt)|notebooks/(?!\d\d-[^/]*\.ipynb$)"
+    r"docs/(zh/)?(teaching|site)/|otw/locales/\w+/(?!LC_MESSAGES/)"
+    r"|requirements/(?!(tensorflow|scale)\.txt)|notebooks/(?!\d\d-[^/]*\.ipynb$)"
     r"|(.*/)?(__pycache__|\.ipynb_checkpoints|\.DS_Store)(/|$)"
 )
 _LINK = re.compile(r"!?\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
@@ -116,8 +120,12 @@ def contents() -> dict[str, bytes]:
     """Return the files that a student gets, by their names in the folder."""
     names = [name for name in _names() if not name.startswith(f"{CHECKS}/")]
     own = [f"{CHECKS}/__init__.py", f"{CHECKS}/checks.zip", "README.md"]
-    present = {*names, *own}
     files = {name: (ROOT / name).read_bytes() for name in [*names, own[0]]}
+    translated = translation.chapters() if language.chosen() != "en" else {}
+    for name in translated.keys() & files.keys():
+        names.append(translated[name])
+        files[translated[name]] = translation.made(name, translated[name]).encode()
+    present = {*names, *own}
     files[own[1]] = _packed_checks()
     readme = _moved_links((ROOT / README).read_text(encoding="utf-8"))
     files["README.md"] = _text(readme, "README.md", present).encode()

@@ -1,26 +1,17 @@
-"""The language of sentences: OTW_LANGUAGE chooses the catalogue from which they come."""
+"""The language of sentences: the environment chooses it, and the catalogue has it."""
 
 import os
-import struct
 import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
-# A catalogue of nobody's language, for a sentence of the explorer, one of a count, and one of otw.
-SENTENCES = {
-    "": "Content-Type: text/plain; charset=UTF-8\nPlural-Forms: nplurals=2; plural=(n != 1);\n",
-    "Fill in the form first.": "Fülle erst das Formular aus.",
-    "{count} tf.Example: {features}\0{count} tf.Examples: {features}": "eins\0{count}: {features}",
-    "The machine answers and nobody listens on this port.": "Niemand hört zu.",
-    "Over the Wire: calling AI inference services.": "Über den Draht.",
-}
-CODE = """
-import sys
-from pathlib import Path
+import pytest
+
 from helpers import language
+
+ROOT = Path(__file__).parent.parent.parent
+CODE = """
 from helpers.errors import explain
-language._CATALOGUES = Path(sys.argv[1])
 from otw.cli import main
 from workbench.explorer.panes import PreviewPane
 from workbench.fields import Fields
@@ -33,38 +24,53 @@ print(examples.described([{"a": 1}, {"a": 2}]))
 print(explain(ConnectionRefusedError(111, "Connection refused")).means)
 main(["--help"])
 """
+ENGLISH = [
+    "Fill in the form first.",
+    "2 tf.Examples: a int64",
+    "The machine answers and nobody listens on this port.",
+    "calling AI inference services",
+]
+CHINESE = ["请先填写表单。", "tf.Example", "这台机器", "推理服务"]
 
 
-def compiled(sentences: dict[str, str]) -> bytes:
-    """Write a catalogue as msgfmt compiles it: a head, two tables of length and place, texts."""
-    pairs = sorted(sentences.items())
-    texts = [text.encode() for column in zip(*pairs, strict=True) for text in column]
-    at = 28 + 8 * len(texts)
-    places = []
-    for text in texts:
-        places += [len(text), at]
-        at += len(text) + 1
-    head = (0x950412DE, 0, len(pairs), 28, 28 + 8 * len(pairs), 0, 0)
-    table = struct.pack(f"<{7 + len(places)}I", *head, *places)
-    return table + b"".join(text + b"\0" for text in texts)
-
-
-def printed(catalogues: Path, language: str) -> str:
-    environment = {**os.environ, "OTW_LANGUAGE": language, "PYTHONIOENCODING": "utf-8"}
-    command = [sys.executable, "-c", CODE, str(catalogues)]
+def printed(chosen: str) -> str:
+    environment = {**os.environ, "OTW_LANGUAGE": chosen, "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", check=True
+        [sys.executable, "-c", CODE],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
     )
     return done.stdout
 
 
-def test_the_explorer_and_otw_speak_the_language_of_the_environment(tmp_path: Path) -> None:
-    folder = tmp_path / "xx" / "LC_MESSAGES"
-    folder.mkdir(parents=True)
-    (folder / "otw.mo").write_bytes(compiled(SENTENCES))
-    translated = printed(tmp_path, "xx")
-    assert translated.startswith("Fülle erst das Formular aus.\n2: a int64\n")
-    assert "Über den Draht." in translated
-    english = printed(tmp_path, "en")
-    assert english.startswith("Fill in the form first.\n2 tf.Examples: a int64\n")
-    assert "calling AI inference services" in english
+def test_explorer_explanations_and_otw_speak_the_language_of_the_environment() -> None:
+    english, chinese = printed("en"), printed("zh")
+    assert [sentence for sentence in ENGLISH if sentence not in english] == []
+    assert [sentence for sentence in CHINESE if sentence not in chinese] == []
+    assert [sentence for sentence in ENGLISH if sentence in chinese] == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "chosen"),
+    [
+        ({"OTW_LANGUAGE": "zh"}, "zh_CN"),
+        ({"OTW_LANGUAGE": "zh-CN"}, "zh_CN"),
+        ({"OTW_LANGUAGE": "en", "LANG": "zh_CN.UTF-8"}, "en"),
+        ({"LANG": "zh_CN.UTF-8"}, "zh_CN"),
+        ({"LANG": "zh_Hans_SG.UTF-8"}, "zh_CN"),
+        ({"LANG": "zh_TW.UTF-8"}, "en"),
+        ({"LC_ALL": "C", "LANG": "zh_CN.UTF-8"}, "en"),
+        ({"LANG": "de_DE.UTF-8"}, "en"),
+    ],
+)
+def test_the_language_is_that_of_the_first_variable(
+    variables: dict[str, str], chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OTW_LANGUAGE", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert language.chosen() == chosen

@@ -72,7 +72,7 @@ _TARGET = re.compile(r"\]\(([^)]*)\)")
 _VALUE = re.compile(r"\{[^{}]*\}")
 _TAG = re.compile(r"</?[a-z][^>]*>")
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
-_CHINESE = re.compile(r"[\u4e00-\u9fff]")
+_CHINESE = re.compile(r"[\u3000-\u9fff\uff00-\uffef]")  # letters, and signs such as 、
 
 
 def faults(entry: polib.POEntry) -> Iterator[str]:
@@ -92,7 +92,10 @@ def faults(entry: polib.POEntry) -> Iterator[str]:
         yield f"names are lost: {', '.join(lost)}"
     if len(re.findall(r"\b[a-z]{2,}\b", old_words)) > 2 and not _CHINESE.search(new):
         yield "it is not in Chinese"
-    if [old[:1].isspace(), old[-1:].isspace()] != [new[:1].isspace(), new[-1:].isspace()]:
+    if old_words.strip(" ,") and [old[:1].isspace(), old[-1:].isspace()] != [
+        new[:1].isspace(),
+        new[-1:].isspace(),
+    ]:
         yield "space at its beginning or end is another"
 
 

@@ -104,6 +104,7 @@ class View:
             "underlined.",
             caption=self._caption(),
         )
+        caption = tables.Html(escape(caption, quote=False))
         return tables.html(_columns(), cells, caption=caption, css="otw-wire")
 
     def _caption(self) -> str:
