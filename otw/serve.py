@@ -262,7 +262,7 @@ def _describe(own: launch.Launch, files: ModelFiles) -> None:
                 path=files.path,
             )
         )
-    print(_("Ctrl-C stops it."), flush=True)
+    print(_("Ctrl-C stops it."), flush=True)  # chapter 09 waits for a line that begins so
 
 
 def _explore_with(endpoint: Endpoint, files: ModelFiles) -> str:
