@@ -3,20 +3,21 @@
 import argparse
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 from helpers import progress
 from helpers.language import _, plural
 from helpers.tables import printable
 from otw import practice
-from practice import classroom, launch
+from practice import classroom, credentials, launch
 
 
 def up(arguments: argparse.Namespace) -> int:
     """Start the services of a class, and tell where the students' files are."""
     wanted = classroom.students(arguments.students) if arguments.students else []
     with progress.waiting(_("Starting the services of the class"), launch.LIMIT) as tick:
-        files = classroom.up(wanted, tick)
+        files = classroom.up(wanted, tick, arguments.bind)
     report = classroom.status()
     practice.print_table(report["services"])
     count = len(list(files.glob("*.json")))
@@ -28,6 +29,16 @@ def up(arguments: argparse.Namespace) -> int:
             files=files / "NAME.json",
         )
     )
+    if report["bind"]:
+        print(_open(report["bind"]))
+        print(
+            _(
+                "Give each of them {files}, so that nobody else can read it. For {days} days it "
+                "has the variables, a certificate with its key, and the class's authority.",
+                files=files / "NAME.zip",
+                days=credentials.LIFETIME,
+            )
+        )
     for sentence in classroom.warnings():
         print(sentence)
     return 0
@@ -51,6 +62,8 @@ def status(arguments: argparse.Namespace) -> int:
         print(_("There is no class yet. Start one: otw class up --students 30."))
         return 0
     practice.print_table(report["services"])
+    if report["bind"]:
+        print(_open(report["bind"]))
     rows = [row for one in report["students"] for row in _rows(one)]
     heading = [_("student"), _("service"), _("method"), _("calls"), _("errors"), _("last call")]
     widths = [max(map(len, column)) for column in zip(heading, *rows, strict=True)]
@@ -59,6 +72,20 @@ def status(arguments: argparse.Namespace) -> int:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         print("  ".join(cells).rstrip())
     return 0
+
+
+def environment(arguments: argparse.Namespace) -> int:
+    """Print a student's variables, for a shell to read."""
+    practice.print_variables(classroom.environment(Path(arguments.file)), arguments.shell)
+    return 0
+
+
+def _open(bind: str) -> str:
+    return _(
+        "The services are open to the network at {bind}, over TLS: to the students of the list, "
+        "with a certificate of this class.",
+        bind=bind,
+    )
 
 
 def _rows(student: dict[str, Any]) -> list[list[str]]:

@@ -469,6 +469,10 @@ def _add_practice(commands: _Commands) -> None:
         ),
     )
     env.add_argument("name", metavar="NAME", help=_("a service"))
+    _add_shell(env)
+
+
+def _add_shell(env: argparse.ArgumentParser) -> None:
     env.add_argument(
         "--shell",
         choices=["sh", "powershell"],
@@ -499,6 +503,27 @@ def _add_class(commands: _Commands) -> None:
             "line; default: those of the last time"
         ),
     )
+    up.add_argument(
+        "--bind",
+        metavar="HOST",
+        default="",
+        help=_(
+            "let students on other machines call, at this IPv4 address of this machine or a name "
+            "that leads to it: over TLS, with a certificate for each (default: nobody from outside)"
+        ),
+    )
+    env = _add(
+        commands,
+        "env",
+        ("otw.classroom", "environment"),
+        _("print the variables of a student, on that student's machine"),
+        _(
+            'For the file that comes with the class: eval "$(otw class env ada/ada.json)", or in '
+            "PowerShell otw class env ada/ada.json | Invoke-Expression. Then otw lab."
+        ),
+    )
+    env.add_argument("file", metavar="FILE", help=_("NAME.json, with the other files beside it"))
+    _add_shell(env)
     status = _add(
         commands, "status", ("otw.classroom", "status"), _("tell who has called what; no content")
     )

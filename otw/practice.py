@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 
 from helpers import progress
 from helpers.language import _
@@ -65,16 +66,21 @@ def logs(arguments: argparse.Namespace) -> int:
 
 def env(arguments: argparse.Namespace) -> int:
     """Print where a service is, for a shell to read."""
-    from workbench.code.curl import quoted  # 130 ms
-
     name = services.get(arguments.name).name
     if not manager.status(name)[name]["healthy"]:
         return _fail(_("{name} is not running.", name=name), name)
-    for variable, value in manager.variables(name).items():
-        text = quoted([value], arguments.shell)
-        begin, equals = ("export ", "=") if arguments.shell == "sh" else ("$env:", " = ")
-        print(f"{begin}{variable}{equals}{text}")
+    print_variables(manager.variables(name), arguments.shell)
     return 0
+
+
+def print_variables(variables: Mapping[str, str], shell: str) -> None:
+    """Print variables of the environment as `sh` or `powershell` reads them."""
+    from workbench.code.curl import quoted  # 130 ms
+
+    for variable, value in variables.items():
+        text = quoted([value], shell)
+        begin, equals = ("export ", "=") if shell == "sh" else ("$env:", " = ")
+        print(f"{begin}{variable}{equals}{text}")
 
 
 def _fail(problem: str, name: str) -> int:

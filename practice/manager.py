@@ -10,6 +10,7 @@ import psutil
 
 from helpers import endpoints
 from helpers import progress as bars
+from helpers.endpoints.practice import CLASS
 from helpers.language import _, plural
 from practice import launch, processes, services, state
 from practice.launch import MODELS, Service
@@ -39,7 +40,8 @@ def ready(*names: str, progress: bool = True) -> None:
     Raises
     ------
     PracticeError
-        When a service cannot be started; the text has the last lines of its log.
+        When a service cannot be started; the text has the last lines of its log. When a class's
+        on another machine does not admit its student.
 
     Examples
     --------
@@ -60,6 +62,12 @@ def ready(*names: str, progress: bool = True) -> None:
         sentences.append(
             plural("{names} is ready.", "{names} are ready.", len(wanted), names=listed)
         )
+    if os.environ.get(CLASS["host"]):
+        from practice import tunnel  # 30 ms, and few have a class on another machine
+
+        for name in asked:
+            if elsewhere[name]:
+                tunnel.lead(name)
     sentences += [place(name) for name in asked if elsewhere[name]]
     bypass_proxy()
     print(*sentences, _("Loopback is in no_proxy."))
@@ -69,6 +77,17 @@ def place(name: str) -> str:
     """Say where the environment has a service's server, and that none is started."""
     variable, address = next(iter(endpoints.named(name).items()))
     address = address.rpartition("//")[2].partition("/")[0]
+    if os.environ.get(CLASS["host"]):
+        from practice import tunnel  # as in `ready`
+
+        if there := tunnel.remote(address):
+            return _(
+                "{name} is the class's at {address}, where you are {student}: none is started "
+                "here.",
+                name=name,
+                address=there,
+                student=os.environ.get(CLASS["student"], ""),
+            )
     return _(
         "{name} is the one at {address}, as {variable} says: none is started here.",
         name=name,

@@ -68,6 +68,13 @@ PROFILES: dict[str, dict[str, dict[str, str]]] = {
         },
     },
 }
+# Of a class on another machine: its address, who this student is there, and what proves both.
+CLASS = {
+    "host": "OTW_CLASS_HOST",
+    "student": "OTW_CLASS_STUDENT",
+    "ca_file": "OTW_CLASS_CA",
+    "cert_file": "OTW_CLASS_CERT",
+}
 _SERVICES = {"practice-tf": "tfserving-tf", "practice-ray": "rayserve"}  # others: as their kind
 AUTH = {"practice-signature": "signature", "practice-appcode": "appcode"}
 
@@ -84,7 +91,17 @@ def environment(kind: str, profile: str = "practice") -> dict[str, Any]:
         from helpers.endpoints import headers  # optional: most endpoints have none
 
         fields["headers"] = headers.from_lines(fields["headers"].splitlines())
+    if is_of_class(fields.get("grpc") or fields.get("rest", "")):
+        files = {field: os.environ.get(CLASS[field], "") for field in ("ca_file", "cert_file")}
+        fields = {**files, **fields}
     return fields
+
+
+def is_of_class(address: str) -> bool:
+    """Whether an address, host:port or a URL, is of the class that the environment names."""
+    host = os.environ.get(CLASS["host"])
+    own = address.rpartition("://")[2].partition("/")[0].rpartition(":")[0]
+    return bool(host) and own == host
 
 
 def variables(endpoint: Endpoint, profile: str) -> dict[str, str]:

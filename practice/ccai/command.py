@@ -55,6 +55,7 @@ def _open(flags: argparse.Namespace, activity: server.Activity) -> list[server.S
             opened.grpc.add_generic_rpc_handlers([reflection(lambda: [inference_service_pb2])])
             address = f"{server.LOOPBACK}:{grpc_port}"
             if files:
+                opened.tls = True
                 pair = (files.key.read_bytes(), files.chain.read_bytes())
                 opened.grpc.add_secure_port(address, grpc.ssl_server_credentials([pair]))
             else:

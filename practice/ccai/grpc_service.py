@@ -1,5 +1,6 @@
 """CCAI's gRPC service: raw files in, text that is almost JSON out."""
 
+import functools
 import json
 import logging
 import threading
@@ -121,22 +122,32 @@ class Authentication(grpc.ServerInterceptor):
         self._user = user
         # Not all threads at once wait for those who guess.
         self._delays = threading.BoundedSemaphore(2)
+        self._handler = functools.lru_cache(self._make_handler)  # a call does not wait for it
 
     def intercept_service(self, continuation: Callable, handler_call_details: Any) -> Any:
         handler = continuation(handler_call_details)
-        header = dict(handler_call_details.invocation_metadata).get("authorization", "")
-        admitted = self._user.said(header if isinstance(header, str) else "")
-        if admitted or handler is None:
-            return handler
-        refuse = self._unauthenticated if admitted is None else self._denied
-        return grpc.unary_unary_rpc_method_handler(
-            refuse, handler.request_deserializer, handler.response_serializer
-        )
+        return handler and self._handler(handler)
 
-    def _unauthenticated(self, request: Any, context: grpc.ServicerContext) -> None:
+    def _make_handler(self, handler: Any) -> Any:
+        # Within the call, where it is clear whose connection it has.
+        if handler.unary_unary:
+            make, behavior = grpc.unary_unary_rpc_method_handler, handler.unary_unary
+        else:  # reflection's
+            make, behavior = grpc.stream_stream_rpc_method_handler, handler.stream_stream
+        guarded = functools.partial(self._guarded, behavior)
+        return make(guarded, handler.request_deserializer, handler.response_serializer)
+
+    def _guarded(self, behavior: Callable, request: Any, context: grpc.ServicerContext) -> Any:
+        header = dict(context.invocation_metadata()).get("authorization", "")
+        admitted = self._user.said(header if isinstance(header, str) else "")
+        if not admitted:
+            (self._unauthenticated if admitted is None else self._denied)(context)
+        return behavior(request, context)
+
+    def _unauthenticated(self, context: grpc.ServicerContext) -> None:
         context.abort(grpc.StatusCode.UNAUTHENTICATED, "Authenticate failed")
 
-    def _denied(self, request: Any, context: grpc.ServicerContext) -> None:
+    def _denied(self, context: grpc.ServicerContext) -> None:
         log.warning("gRPC: wrong user or password.")
         if self._delays.acquire(blocking=False):
             time.sleep(FAILURE_DELAY)

@@ -51,8 +51,7 @@ class User:
 
     def _is_student(self, pair: bytes) -> bool:
         student = self._students.with_password(pair) if self._students else ""
-        sign_in(student)
-        return bool(student)
+        return bool(student) and sign_in(student)
 
 
 def application(backend: Backend, user: User | None = None) -> Callable:

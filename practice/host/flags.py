@@ -38,6 +38,12 @@ def add_lifetime(parser: argparse._ActionsContainer) -> None:
         "--class_file", type=Path, help="answer the students in this file: otw class up writes it"
     )
     parser.add_argument("--calls_file", type=Path, help="count in this file what they call")
+    parser.add_argument(
+        "--bind",
+        default="",
+        metavar="HOST",
+        help="let them in from the network, too, at this address: otw class up --bind",
+    )
 
 
 def add_trouble(parser: argparse._ActionsContainer) -> None:

@@ -54,10 +54,24 @@ class Peers:
         Their numbers.
     refusal : str
         What everybody else is answered.
+    students : Students, optional
+        Those of a class, some of whom may come through its door.
+
+    Attributes
+    ----------
+    hosts : tuple of str
+        What that door is called, beside this machine's own names.
     """
 
-    def __init__(self, uids: Container[int], refusal: str = REFUSAL) -> None:
+    def __init__(
+        self,
+        uids: Container[int],
+        refusal: str = REFUSAL,
+        students: "Students | None" = None,
+    ) -> None:
         self.refusal = refusal
+        self.hosts: tuple[str, ...] = ()
+        self._students = students
         self._uids = uids
         # When, and who, of those admitted.
         self._asked: dict[tuple[Address, Address], tuple[float, int]] = {}
@@ -76,10 +90,22 @@ class Peers:
         peer, own : tuple of str and int
             The IPv4 addresses and ports of its two ends.
         """
+        student = self.remote(peer)
+        if student is not None:
+            return bool(student)
         if self._kernel is None:
             return True
         uid = self.uid(peer, own)
         return uid is not None and self._is_one(uid)
+
+    def remote(self, peer: Address) -> str | None:
+        """Return the student behind a connection of a class's door; see `Students.behind`."""
+        return self._students.behind(peer) if self._students else None
+
+    def student(self, peer: Address, own: Address) -> str:
+        """Return whose a connection is in a class, see `students.Call`."""
+        assert self._students  # noqa: S101  (for mypy)
+        return self.remote(peer) or self._students.of(self.uid(peer, own))
 
     def uid(self, peer: Address, own: Address) -> int | None:
         """Return the user of a connection's other end; None when it has gone, or nobody tells."""
@@ -182,8 +208,8 @@ class Guard(grpc.ServerInterceptor):
                 context.abort(grpc.StatusCode.PERMISSION_DENIED, self._peers.refusal)
             if students is None:
                 return behavior(request, context, *send)
-            uid = self._peers.uid(*ends) if ends else None
-            with students.calling(uid, name.lstrip("/")) as call:
+            student = self._peers.student(*ends) if ends else students.of(None)
+            with students.calling(student, name.lstrip("/")) as call:
                 response = behavior(request, context, *send)
                 call.failed = False
                 return response

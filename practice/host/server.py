@@ -89,7 +89,7 @@ class Activity(grpc.ServerInterceptor):
             from practice.host import students  # 1 ms, and for a class only
 
             listed = students.Students(flags.class_file, flags.calls_file)
-            return cls(Peers(listed, students.REFUSAL), listed)
+            return cls(Peers(listed, students.REFUSAL, listed), listed)
         return cls(of_this_user() if flags.this_user_only else None)
 
     def notice(self) -> None:
@@ -141,7 +141,14 @@ class GrpcServer:
         Calls that are worked on at once; 0 is as many as TensorFlow Serving's.
     options : sequence of (str, int or str)
         gRPC's own; they go before those of all services.
+
+    Attributes
+    ----------
+    tls : bool
+        Whether the port that was added has TLS.
     """
+
+    protocol = "h2"  # as TLS calls it
 
     def __init__(
         self,
@@ -159,6 +166,8 @@ class GrpcServer:
             guards.append(activity.peers.guard((LOOPBACK, port), activity.students))
         if source is not None:
             guards.append(source)
+        self.port = port
+        self.tls = False
         self._ended = threading.Event()
         self.grpc = grpc.server(
             self._calls.workers,
@@ -198,7 +207,7 @@ def main(flags: argparse.Namespace, open_servers: Callable[[Activity], Sequence[
     activity = Activity.of(flags)
     stop = Stop()
     try:
-        servers = open_servers(activity)
+        servers = with_door(open_servers(activity), activity, flags)
     except (OSError, RuntimeError, ValueError) as error:
         log.error("The service cannot start: %s", error)
         return 1
@@ -210,6 +219,28 @@ def main(flags: argparse.Namespace, open_servers: Callable[[Activity], Sequence[
             log.info("%s: %s:%d", name, LOOPBACK, value)
     run(servers, activity, stop, flags)
     return 0
+
+
+def with_door(
+    servers: Sequence[Server], activity: Activity, flags: argparse.Namespace
+) -> Sequence[Server]:
+    """Add the door through which a class's students on other machines come, if there is one.
+
+    Raises
+    ------
+    OSError
+        When a port is taken there.
+    ValueError
+        Without a class.
+    """
+    if not flags.bind or not servers:
+        return servers
+    if activity.peers is None or activity.students is None:
+        raise ValueError("--bind is for a class: it needs --class_file.")
+    from practice.host.door import Door  # 30 ms, and few classes have one
+
+    activity.peers.hosts = (flags.bind,)
+    return [*servers, Door(flags.bind, flags.class_file.parent, servers, activity.students)]
 
 
 def run(

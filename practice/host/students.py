@@ -1,6 +1,7 @@
 """The students of a class: who of them calls, and a count of what they called, without its content.
 
-On one machine they are told by the user of a connection, elsewhere by what they sign in with.
+On one machine they are told by the user of a connection, on a network by their certificate, and
+where neither says by what they sign in with.
 """
 
 import contextlib
@@ -53,11 +54,20 @@ def caller() -> str:
     return call.student if call else ""
 
 
-def sign_in(student: str) -> None:
-    """Note who the call is by what it was signed in with, where its connection does not say."""
+def sign_in(student: str) -> bool:
+    """Note who the call is by what it was signed in with, where its connection does not say.
+
+    Returns
+    -------
+    bool
+        False for what belongs to another student than the connection: then it is refused.
+    """
     call = _CALL.get()
-    if call and call.student == UNKNOWN and student:
+    if call is None or not student:
+        return True
+    if call.student == UNKNOWN:
         call.student = student
+    return call.student in ("", student)
 
 
 class Students:
@@ -69,6 +79,12 @@ class Students:
         The list: as `classroom` writes it.
     record : Path
         Where the count goes, and what it goes on from.
+
+    Attributes
+    ----------
+    remote : dict
+        The addresses of the connections that come from a class's door, each with the certificate
+        of whoever is behind it: its SHA-256.
     """
 
     def __init__(self, path: Path, record: Path) -> None:
@@ -77,6 +93,8 @@ class Students:
         self._stamp: tuple[int, int] | None = None
         self._listed: list[dict[str, Any]] = []
         self._names: dict[int, str] = {}
+        self._certificates: dict[str, str] = {}
+        self.remote: dict[tuple[str, int], str] = {}
         self._lock = threading.Lock()
         self._counts: dict[str, dict[str, dict[str, Any]]] = read_json(record) or {}
         self._changed = False
@@ -95,6 +113,9 @@ class Students:
                 self._names = {
                     one["uid"]: one["name"] for one in self._listed if one["uid"] is not None
                 }
+                self._certificates = {
+                    one["fingerprint"]: one["name"] for one in self._listed if "fingerprint" in one
+                }
                 self._stamp = stamp
         return self._listed
 
@@ -102,8 +123,18 @@ class Students:
         self.listed()
         return uid in OWNERS or uid in self._names
 
+    def with_certificate(self, fingerprint: str) -> str:
+        """Return the student of a certificate, by its SHA-256; empty for nobody."""
+        self.listed()
+        return self._certificates.get(fingerprint, "")
+
+    def behind(self, peer: tuple[str, int]) -> str | None:
+        """Return whose a connection of the class's door is; empty of nobody, None of no door."""
+        fingerprint = self.remote.get(peer)
+        return None if fingerprint is None else self.with_certificate(fingerprint)
+
     def of(self, uid: int | None) -> str:
-        """Return whose a connection is: see `Call`."""
+        """Return whose a connection of this machine is: see `Call`."""
         if uid in OWNERS:
             return ""
         self.listed()
@@ -118,17 +149,17 @@ class Students:
         return matching
 
     @contextlib.contextmanager
-    def calling(self, uid: int | None, method: str) -> Iterator[Call]:
+    def calling(self, student: str, method: str) -> Iterator[Call]:
         """Count a call, and let `caller` tell whose it is meanwhile; say when it has not failed.
 
         Parameters
         ----------
-        uid : int or None
-            The user of the connection, if the system tells.
+        student : str
+            Whose the connection is: see `Call`.
         method : str
             Of gRPC, or of HTTP with the path.
         """
-        call = Call(self.of(uid))
+        call = Call(student)
         token = _CALL.set(call)
         try:
             yield call

@@ -55,6 +55,8 @@ class WebServer:
         When the port is taken.
     """
 
+    protocol = "http/1.1"  # as TLS calls it
+
     def __init__(
         self,
         app: Callable,
@@ -85,6 +87,8 @@ class WebServer:
             finally:
                 activity.end()
 
+        self.port = port
+        self.tls = certificate is not None
         self._socket = bind(port)
         files: dict[str, Any] = {}
         if certificate:
@@ -182,12 +186,14 @@ def _is_foreign(scope: Any, peers: Peers) -> bool:
     """Whether another user calls, or a page from elsewhere in this user's own browser."""
     if not peers.admits(scope["client"], scope["server"]):
         return True
+    remote = peers.remote(scope["client"]) is not None
+    hosts = (*HOSTS, *peers.hosts) if remote else HOSTS
     headers = Headers(scope=scope)
     urls = [headers.get("origin", "")]
     if scope["scheme"] == "http":  # a certificate names only HOSTS
         urls.append(f"//{headers.get('host', '')}")
     try:
-        return any(host_of_url(url) not in HOSTS for url in urls if url.strip("/"))
+        return any(host_of_url(url) not in hosts for url in urls if url.strip("/"))
     except ValueError:  # it is no URL
         return True
 
@@ -205,8 +211,8 @@ async def _counted(
 
     students: Any = activity.students
     peers: Any = activity.peers
-    uid = peers.uid(scope["client"], scope["server"])
-    with students.calling(uid, f"{scope['method']} {scope['path']}") as call:
+    student = peers.student(scope["client"], scope["server"])
+    with students.calling(student, f"{scope['method']} {scope['path']}") as call:
         await _with_room(app, scope, receive, noted)
         call.failed = not statuses or statuses[0] >= 400
 

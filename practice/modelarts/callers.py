@@ -60,14 +60,13 @@ class Callers:
                 reason = f"token expires, expires_at: {utc(error.expires)}"
                 raise NotKnown("expired", reason) from error
             raise NotKnown("token", "decrypt token fail") from error
-        self._known("user_id", token.user_id)
+        if self._known("user_id", token.user_id) is None:
+            raise NotKnown("token", "decrypt token fail")
         return token
 
     def _known(self, field: str, value: str) -> Mapping[str, Any] | None:
         user = self._account.user(field, value)
-        if user is not None:
-            sign_in(user.get("name", ""))
-        return user
+        return user if user is not None and sign_in(user.get("name", "")) else None
 
     def _signed_by_user(self, request: Request, body: bytes, header: str) -> None:
         signature = signing.parse(header)
@@ -89,7 +88,8 @@ class Callers:
             reason = f"verify aksk signature fail, {error}"
             raise NotKnown("signature", reason) from error
         lock.note(succeeded=True)
-        sign_in(user.get("name", ""))
+        if not sign_in(user.get("name", "")):
+            raise NotKnown("signature", f"AK {signature.access} belongs to another student")
 
     def app(self, request: Request, body: bytes) -> None:
         """Know an app by its AppCode, by its AppKey alone, or by a signature made with both."""
@@ -114,4 +114,5 @@ class Callers:
             raise NotKnown("app", str(error)) from error
         except signing.NotSigned as error:
             raise NotKnown("app", f"verify signature fail, {error}") from error
-        sign_in(user.get("name", ""))
+        if not sign_in(user.get("name", "")):
+            raise NotKnown("app", f"appkey {signature.access} belongs to another student")

@@ -24,7 +24,7 @@ def tokens(account: Account, request: Request, body: bytes) -> Response:
         raise _bad("auth.identity.methods has to be ['password']: this user has no other.")
     user = _part(_part(identity, "password"), "user")
     ours = _ours(account, user)
-    if ours is None:
+    if ours is None or not sign_in(ours.get("name", "")):
         raise iam(401, "Unauthorized", "Unauthorized.")
     scope = auth.get("scope", {})
     if not isinstance(scope, dict):
@@ -34,7 +34,6 @@ def tokens(account: Account, request: Request, body: bytes) -> Response:
         _check_project(account, _part(scope, "project"))
     elif "domain" in scope and not _names(_part(scope, "domain"), account, "domain"):
         raise iam(401, "Unauthorized", "Unauthorized.")
-    sign_in(ours.get("name", ""))
     text, token = account.issue(
         ours["user_id"], project=project, domain="domain" in scope and not project
     )

@@ -39,8 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
         activity.problem = models.problem
         activity.loaded = lambda: models.started and "tensorflow.python" in sys.modules
         activity.unloaded = ["--load_at_first_call"]
-        opened = ports.open_all(flags, models, activity)
-    except (Failure, ValueError) as failure:
+        opened = server.with_door(ports.open_all(flags, models, activity), activity, flags)
+    except (Failure, OSError, ValueError) as failure:
         print(f"Failed to start server. Error: {failure}", flush=True)
         return FAILED
     if stop.is_set():
