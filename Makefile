@@ -101,7 +101,7 @@ NPM := build/npm/node_modules/.package-lock.json
 site: $(WITH)site $(NPM)  ## write README, docs and notebooks as a book: build/site/index.html; needs Node.js with npm, and network
 	rm -rf build/site
 	$(PY) -m sphinx -W --keep-going --quiet -c docs/site -d build/site-doctrees . build/site
-	$(PY) -m sphinx -W --keep-going --quiet -c docs/site -d build/site-doctrees/zh -D language=zh_CN . build/site/zh
+	$(PY) -m sphinx -W --keep-going --quiet -E -c docs/site -d build/site-doctrees/zh -D language=zh_CN . build/site/zh
 	@echo "The book is there: build/site/index.html"
 
 # html-manager brings what it needs in its bundle: its dependencies are left out of package-lock.json.

@@ -152,16 +152,19 @@ def notebook(name: str, change: Callable[[str], str] = lambda text: text) -> Any
     return nbformat.from_dict(made)
 
 
-def made(name: str, place: str) -> str:
+def made(name: str, place: str, places: Mapping[str, str] | None = None) -> str:
     """Return a document's text in the other language, as its file has it.
 
     Parameters
     ----------
     name, place : str
         Where the English file stands, and where the translated one does.
+    places : mapping of str to str, optional
+        The same of all documents to which a link may lead. Without it they are those of a
+        clone: GitHub has the translated documents, and of the chapters the English ones only.
     """
-    # GitHub has the translated documents, and of the chapters the English ones only.
-    places = documents() | (chapters() if name.endswith(".ipynb") else {})
+    if places is None:
+        places = documents() | (chapters() if name.endswith(".ipynb") else {})
 
     def change(text: str) -> str:
         return linked(text, name, place, places)

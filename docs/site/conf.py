@@ -2,6 +2,9 @@
 
 The source folder is the repository's top, so that a link leads to the same file here, on GitHub and
 in JupyterLab. This folder has what only the site needs.
+
+With `-D language=zh_CN` it is the Chinese half: the same files, translated when they are read. What
+has no translation is there in English, for links that lead to it, and is not in the contents.
 """
 
 import json
@@ -10,6 +13,9 @@ import shutil
 from pathlib import Path
 
 from sphinx.application import Sphinx
+from sphinx.config import Config
+
+from otw import translation
 
 project = "Over the Wire"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
@@ -27,9 +33,9 @@ exclude_patterns = [
     "dist",
     "tests",
     "**/.ipynb_checkpoints",
-    "docs/site/contents.md",
+    "docs/site/contents*.md",
     "README.zh-CN.md",
-    "docs/zh",
+    "docs/zh/*",
     "notebooks/zh",
 ]
 
@@ -49,7 +55,12 @@ html_theme = "sphinx_book_theme"
 html_title = project
 html_css_files = ["site.css"]
 html_context = {"default_mode": "auto"}
-html_theme_options = {"navbar_persistent": [], "max_navbar_depth": 1}
+templates_path = ["templates"]
+html_theme_options = {
+    "navbar_persistent": [],
+    "max_navbar_depth": 1,
+    "article_header_end": ["language.html", "article-header-buttons.html"],
+}
 # Widgets are drawn without network: myst-nb would fetch these from a CDN.
 _NPM = Path(__file__).parents[2] / "build" / "npm" / "node_modules"
 _DIST = _NPM / "@jupyter-widgets" / "html-manager" / "dist"
@@ -62,19 +73,57 @@ nb_ipywidgets_js = {"require.js": {}, "widgets.js": {}, "embed-amd.js": {}}
 
 
 def setup(app: Sphinx) -> None:
+    app.connect("config-inited", _choose)
     app.connect("source-read", _read)
+    app.connect("html-page-context", _link_to_the_other_language)
     app.connect("autodoc-process-docstring", _end_sections, priority=400)  # before napoleon
     app.connect("build-finished", _copy_index)
 
 
+def _choose(app: Sphinx, config: Config) -> None:
+    if config.language == "zh_CN":
+        config.exclude_patterns.remove("docs/zh/*")
+        config.exclude_patterns += ["docs/zh/teaching", "docs/zh/glossary.md"]
+        config.suppress_warnings.append("toc.not_included")  # what is not translated
+        config.nb_code_prompt_show = "显示参考答案"
+        config.nb_code_prompt_hide = "隐藏参考答案"
+
+
 def _read(app: Sphinx, docname: str, source: list[str]) -> None:
+    contents = "contents.md"
+    if app.config.language == "zh_CN":
+        contents = "contents.zh.md"
+        source[0] = _translated(str(app.env.doc2path(docname, base=False)), source[0])
     if docname == root_doc:
-        contents = Path(app.confdir, "contents.md").read_text(encoding="utf-8")
         # GitHub shows a folder; the site has a page.
         readme = source[0].replace("(notebooks/solutions)", "(docs/site/solutions.md)")
-        source[0] = readme + contents
+        source[0] = readme + Path(app.confdir, contents).read_text(encoding="utf-8")
     elif docname.startswith("notebooks/solutions/"):
         source[0] = _folded(source[0])
+
+
+def _translated(name: str, english: str) -> str:
+    stays = {document: document for document in translation.offered()}
+    if name in stays:
+        return translation.made(name, name, stays)
+    # Its links lead to headings in Chinese.
+    return translation.linked(english, name, name, stays) if name.endswith(".md") else english
+
+
+def _link_to_the_other_language(
+    app: Sphinx, pagename: str, _template: str, context: dict, _doctree: object
+) -> None:
+    try:
+        name = str(app.env.doc2path(pagename, base=False))
+    except KeyError:  # a page that no file is behind, such as the search
+        return
+    if name in translation.offered():
+        top = "../" * (pagename.count("/") + (app.config.language == "zh_CN"))
+        half = "" if app.config.language == "zh_CN" else "zh/"
+        context["other_language"] = {
+            "address": f"{top}{half}{pagename}.html",
+            **({"name": "中文", "code": "zh-CN"} if half else {"name": "English", "code": "en"}),
+        }
 
 
 def _folded(text: str) -> str:
