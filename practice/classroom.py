@@ -403,7 +403,7 @@ def _moved(endpoint: Endpoint, bind: str) -> Endpoint:
 
 
 def environment(file: Path) -> dict[str, str]:
-    """Read a student's file of variables, on whatever machine it lies.
+    """Read a student's file of variables, on whatever machine it lies, and close it to others.
 
     Parameters
     ----------
@@ -429,6 +429,9 @@ def environment(file: Path) -> dict[str, str]:
             raise state.PracticeError(
                 _("{name} is missing: put it beside {file}.", name=name, file=file)
             )
+    for secret in filter(None, (str(file), values.get(CLASS["cert_file"]))):
+        with contextlib.suppress(OSError):  # not this user's to close
+            os.chmod(secret, 0o600)  # unpacked, it may be open to all
     return values
 
 

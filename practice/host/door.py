@@ -23,7 +23,7 @@ from practice.host.streams import ADMITTED, CHUNK, TUNNEL, carry, close
 from practice.host.students import Students
 
 HANDSHAKES = 64  # at once, of all ports
-_HANDSHAKE = limits.PATIENCE / 3  # seconds
+_HANDSHAKE = limits.PATIENCE / 3  # seconds, and as many for the end of a connection
 _GRACE = 2.5  # seconds in which its service finishes what it is answering
 _LOG_EVERY = 1.0  # seconds between two lines about callers who were not admitted
 _BACKLOG = 128
@@ -48,7 +48,7 @@ class Door:
     Raises
     ------
     OSError
-        When a port is taken.
+        When a port is taken, and when a certificate cannot be read.
     """
 
     def __init__(self, host: str, folder: Path, servers: Sequence[Any], students: Students) -> None:
@@ -56,13 +56,21 @@ class Door:
         self._handshakes = _Places(HANDSHAKES)
         self._open = _Places(limits.connections() // 2)
         self._logged = -_LOG_EVERY
-        self._folder = folder
-        self._ports = [(_listen(host, inner.port), inner) for inner in servers if inner.port]
+        self._ports = [
+            (
+                _listen(host, inner.port),
+                inner,
+                _outer(folder, inner.protocol),
+                _inner(folder, inner),
+            )
+            for inner in servers
+            if inner.port
+        ]
         self._started = threading.Event()
         self._thread = threading.Thread(
             target=lambda: asyncio.run(self._serve()), name="door", daemon=True
         )
-        names = ", ".join(str(inner.port) for _, inner in self._ports)
+        names = ", ".join(str(inner.port) for _, inner, *_ in self._ports)
         log.info(
             "Open to the network at %s, ports %s: for students with a certificate of this class, "
             "over TLS.",
@@ -91,8 +99,13 @@ class Door:
         if self._open.tasks:
             await asyncio.wait(list(self._open.tasks), timeout=_GRACE)
 
-    async def _accept(self, listening: socket.socket, inner: Any) -> None:
-        contexts = _outer(self._folder, inner.protocol), _inner(self._folder, inner)
+    async def _accept(
+        self,
+        listening: socket.socket,
+        inner: Any,
+        outer_tls: ssl.SSLContext,
+        inner_tls: ssl.SSLContext | None,
+    ) -> None:
         with listening:
             while True:
                 try:
@@ -101,7 +114,7 @@ class Door:
                     self._say("A connection cannot be accepted: %s", error)
                     await asyncio.sleep(0.1)
                     continue
-                task = self._loop.create_task(self._admit(connection, inner, *contexts))
+                task = self._loop.create_task(self._admit(connection, inner, outer_tls, inner_tls))
                 self._handshakes.take(task, address[0])
                 await asyncio.sleep(0)  # it begins now; cut off before, it could close nothing
 
@@ -121,7 +134,7 @@ class Door:
                 connection,
                 ssl=outer_tls,
                 ssl_handshake_timeout=_HANDSHAKE,
-                ssl_shutdown_timeout=_GRACE,
+                ssl_shutdown_timeout=_HANDSHAKE,
             )
         except OSError as error:  # ssl.SSLError is one
             connection.close()
