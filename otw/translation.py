@@ -225,7 +225,10 @@ def linked(text: str, name: str, place: str, places: Mapping[str, str]) -> str:
         if target in places and anchor:
             anchor = anchors(target).get(anchor, anchor)
         if path:
-            there = os.path.relpath(places.get(target, target), PurePosixPath(place).parent)
+            leads = places.get(target, target)
+            if target == name and not anchor:  # to itself: that is the link to its English
+                leads = name
+            there = os.path.relpath(leads, PurePosixPath(place).parent)
             path = there.replace(os.sep, "/")
         return f"{path}#{anchor}" if anchor else path
 

@@ -97,7 +97,7 @@ def _read(app: Sphinx, docname: str, source: list[str]) -> None:
     if docname == root_doc:
         # GitHub shows a folder; the site has a page.
         readme = source[0].replace("(notebooks/solutions)", "(docs/site/solutions.md)")
-        readme = re.sub(r"^.*\(README\.zh-CN\.md\)\n\n", "", readme, flags=re.M)
+        readme = re.sub(r"^.*\(README\.zh-CN\.md\).*\n\n", "", readme, flags=re.M)
         source[0] = readme + Path(app.confdir, contents).read_text(encoding="utf-8")
     elif docname.startswith("notebooks/solutions/"):
         source[0] = _folded(source[0])
