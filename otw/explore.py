@@ -104,7 +104,7 @@ def _explore(endpoint: Endpoint, arguments: argparse.Namespace, examples: str) -
     with _listen(arguments.port) as listener, _folder() as folder, Stop() as stop:
         token = secrets.token_hex(24)
         os.environ.update(kernel.environment(endpoint, folder))
-        with kernel.started() as started:
+        with kernel.started(folder) as started:
             url = f"http://{HOST}:{listener.getsockname()[1]}/?token={token}"
             print(_("The explorer of {address} is at", address=address))
             print(f"  {url}")

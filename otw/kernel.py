@@ -2,10 +2,13 @@
 
 import contextlib
 import gc
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_hex
 
 from helpers.endpoints import Endpoint, headers
 from otw.terminal import PASSWORD
@@ -18,8 +21,11 @@ def environment(endpoint: Endpoint, folder: Path) -> dict[str, str]:
 
     What Jupyter and IPython write is kept there.
     """
-    own = {name: str(folder / name) for name in ("JUPYTER_DATA_DIR", "IPYTHONDIR")}
+    kept = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")
+    own = {name: str(folder / name) for name in kept}
     # The kernel works where the command was started, but imports nothing from there.
+    # NumPy's threads for linear algebra spin while they wait, and the explorer has no use for them.
+    own |= {"OPENBLAS_NUM_THREADS": "1"}
     return own | {"PYTHONSAFEPATH": "1"} | secrets(endpoint)
 
 
@@ -33,14 +39,24 @@ def secrets(endpoint: Endpoint) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def started() -> Iterator[subprocess.Popen[bytes]]:
+def started(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Start a kernel, with this process's environment; it ends with the block at the latest.
 
-    It imports what it needs, and becomes a kernel once it reads its connection file's name.
+    Its last argument is the connection file, in this folder.
     """
+    import zmq
+    from jupyter_client.connect import write_connection_file
     from jupyter_client.launcher import launch_kernel  # 0.1 s
 
-    with launch_kernel([sys.executable, "-m", __name__], stdin=subprocess.PIPE) as kernel:
+    public, secret = zmq.curve_keypair()
+    file, _ = write_connection_file(
+        str(folder / "kernel.json"),
+        key=token_hex().encode(),
+        curve_publickey=public,
+        curve_secretkey=secret,
+    )
+    command = [sys.executable, "-m", __name__, "-f", file]
+    with launch_kernel(command, stdin=subprocess.PIPE) as kernel:
         try:
             yield kernel
         finally:
@@ -49,6 +65,7 @@ def started() -> Iterator[subprocess.Popen[bytes]]:
 
 def run() -> None:
     """Be a kernel; not one to debug, nor to remember what it was asked, as the page asks little."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.modules["debugpy"] = None  # type: ignore[assignment]  # 0.1 s
     gc.disable()  # it looks through all that is imported, again and again: 0.1 s
     from ipykernel import kernelapp
@@ -56,8 +73,13 @@ def run() -> None:
     import workbench.explorer.explorer  # noqa: F401
 
     gc.enable()
-    if connection_file := sys.stdin.readline().strip():  # else nobody is there any more
-        kernelapp.launch_new_instance(["-f", connection_file, "--HistoryManager.enabled=False"])
+    kernelapp.launch_new_instance([*sys.argv[1:], "--HistoryManager.enabled=False"])
+
+
+def _end_with_parent() -> None:
+    """Wait until the pipe from `otw explore` is closed: also SIGKILL does that, on every system."""
+    os.read(0, 1)
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,26 @@
 """The page of `otw explore`: what Voila runs, what it may do, and where it keeps its files."""
 
 import asyncio
-import io
+import contextlib
+import json
 import logging
+import math
 import os
+import queue
 import signal
 import socket
 import subprocess
+import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import nbformat
 import tornado.web
+from jupyter_client.asynchronous import AsyncKernelClient
+from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpec, KernelSpecManager
 from jupyter_core.utils import ensure_async
 from jupyter_server.log import log_request
 from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
@@ -36,6 +43,7 @@ IDLE = 600  # seconds without a page until its kernel is ended, and what was don
 _FROM_HERE_ONLY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'"
 )
+_TEMPLATE = Path(__file__).with_name("template")
 
 
 def notebook(
@@ -78,12 +86,14 @@ def voila(
 ) -> Voila:
     """Make a Voila that shows a notebook, in a kernel that `started`, to whoever has the token."""
     _Kernel.started = started
+    os.environ["NBFORMAT_VALIDATOR"] = "jsonschema"  # the other one compiles its schemas first
     path = folder / "explorer.ipynb"
     nbformat.write(notebook, path)
     made = _Voila.instance(config=_config(path, token))
     before = signal.getsignal(signal.SIGTERM)
     made.initialize([])
     signal.signal(signal.SIGTERM, before)  # Voila's own ends a loop that it started
+    made.template_paths.insert(0, str(_TEMPLATE))
     # Each tab that is closed or loaded again asks for the end of its kernel, and is refused.
     logging.getLogger("tornado.general").setLevel(logging.ERROR)
     return made
@@ -125,6 +135,23 @@ class _Page(TornadoVoilaHandler):
         return self.kernel in kernels and await ensure_async(kernels.is_alive(self.kernel))
 
 
+class _Kernels(KernelSpecManager):
+    """The one kind of kernel there is: Jupyter would look for others, and import IPython for it."""
+
+    def find_kernel_specs(self) -> dict[str, str]:
+        """Return its name; it has no folder."""
+        return {NATIVE_KERNEL_NAME: ""}
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        """Return how one is started."""
+        return KernelSpec(
+            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            display_name="Python 3",
+            language="python",
+            metadata={"supported_encryption": ["curve"]},
+        )
+
+
 class _Kernel(ServerKernelManager):
     """A kernel: the first one has been started already."""
 
@@ -136,13 +163,30 @@ class _Kernel(ServerKernelManager):
         if started is None or started.poll() is not None:
             await super()._async_launch_kernel(kernel_cmd, **options)
             return
+        arguments: Any = started.args
+        info = json.loads(Path(arguments[-1]).read_bytes())
+        self._reconcile_connection_info(info | {"key": info["key"].encode()})
         provisioner: Any = self.provisioner
         provisioner.process = started
         provisioner.pid = started.pid
         if hasattr(os, "getpgid"):
             provisioner.pgid = os.getpgid(started.pid)
-        with started.stdin or io.BytesIO() as stdin:
-            stdin.write(f"{self.connection_file}\n".encode())
+
+
+class _Client(AsyncKernelClient):
+    """Knows that a kernel is ready from its answer: Jupyter's waits 0.2 s for no more of them."""
+
+    async def wait_for_ready(self, timeout: float | None = None) -> None:
+        """Wait until the kernel has answered, on both channels that are read."""
+        limit = time.monotonic() + (timeout or math.inf)
+        while True:
+            self.kernel_info()
+            with contextlib.suppress(queue.Empty):
+                await self.get_shell_msg(timeout=1)
+                await self.get_iopub_msg(timeout=0.2)
+                return
+            if not await self.is_alive() or time.monotonic() > limit:
+                raise RuntimeError("The kernel does not answer.")
 
 
 class _Voila(Voila):
@@ -158,6 +202,11 @@ class _Voila(Voila):
 
     def listen(self) -> None:
         """Leave this, and the end, to `serve`: Voila's own leaves a file behind."""
+
+
+def _page_config(config: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Return what the page's script is told: no text here is a formula, so it loads no MathJax."""
+    return config | {"fullMathjaxUrl": ""}
 
 
 def _config(path: Path, token: str) -> Config:
@@ -176,6 +225,11 @@ def _config(path: Path, token: str) -> Config:
             "token": token,
             "tornado_settings": tornado,
         },
+        VoilaConfiguration={
+            "kernel_spec_manager_class": f"{__name__}.{_Kernels.__name__}",
+            "page_config_hook": _page_config,
+            "extension_denylist": ["jupyterlab_pygments"],
+        },
         VoilaExecutor={"allow_errors": True},  # they are shown as cards
         MappingKernelManager={
             "kernel_manager_class": f"{__name__}.{_Kernel.__name__}",
@@ -183,7 +237,11 @@ def _config(path: Path, token: str) -> Config:
             "cull_interval": max(1, IDLE // 4),
         },
         # A kernel that was started again would know of no explorer.
-        KernelManager={"transport_encryption": "auto", "autorestart": False},
+        KernelManager={
+            "transport_encryption": "auto",
+            "autorestart": False,
+            "client_class": f"{__name__}.{_Client.__name__}",
+        },
     )
 
 

@@ -88,12 +88,21 @@ def test_the_models_of_an_address_over_rest_are_found_too(
 
 def test_the_browser_is_told_to_ask_nobody_else(page: Page) -> None:
     answer = page.http.get(page.url, timeout=60)
-    assert "https://" in "".join(re.findall(r"<link[^>]*>", answer.text)), "Voila's page would"
+    assert "https://" not in answer.text, "as Voila's own page does"
     policy, frames = answer.headers["Content-Security-Policy"].split(";")
     assert frames.split() == ["frame-ancestors", "'self'"]
     name, *sources = policy.split()
     assert name == "default-src"
     assert set(sources) == {"'self'", "'unsafe-inline'", "'unsafe-eval'", "data:", "blob:"}
+
+
+def test_the_script_is_on_its_way_before_the_cell_has_run(page: Page) -> None:
+    before, _, after = page.open().partition('<div id="rendered_cells">')
+    assert re.search(r"<script async src=\S+/voila.js", before)
+    assert page.kernel_id(before), "the script reads it when it begins"
+    assert "widget-view+json" in after
+    assert '"fullMathjaxUrl": ""' in before, "else it loads all of MathJax"
+    assert "jupyterlab_pygments" not in before
 
 
 def test_without_the_token_nothing_is_served(page: Page) -> None:
