@@ -7,6 +7,8 @@ import re
 import runpy
 import shlex
 import shutil
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,6 +28,7 @@ from helpers.endpoints import Endpoint
 from helpers.errors import BadInput, CallError
 from helpers.serving_api import example_pb2
 from helpers.tensors import to_ndarray
+from helpers.tfserving import features
 from helpers.tfserving.signatures import DEFAULT_SIGNATURE, Signature, Signatures, TensorSpec
 from practice import manager
 from practice.launch import MODELS
@@ -632,6 +635,65 @@ def test_examples_of_text_and_ints_compile() -> None:
     assert [feature[n].bytes_list.value[0] for n in "acf"] == ["数".encode(), b"\xff", b"x"]
     assert (list(feature["b"].int64_list.value), feature["d"].float_list.value) == ([1, 2], [0.5])
     assert sent_by_requests(found)["examples"][0]["c"] == [{"b64": "/w=="}]
+
+
+TAXIS = [
+    {"miles": [5.1], "company": "Blue Cab", "hour": 9},
+    {"miles": [0.3, 1e-9, float("nan")], "company": ["数", b"\xff\x00"], "hour": [1, 2], "e": []},
+]
+
+
+def serialized(*examples: Mapping[str, Any]) -> np.ndarray:
+    strings = np.empty(len(examples), object)
+    strings[:] = [features.serialized(example) for example in examples]
+    return strings
+
+
+def parsed(serialized: bytes) -> dict[str, Any]:
+    feature = example_pb2.Example.FromString(serialized).features.feature
+    return {name: str(value) for name, value in feature.items() if value.WhichOneof("kind")}
+
+
+def test_examples_that_are_an_input_are_composed_where_a_reader_sees_them() -> None:
+    examples = serialized(*TAXIS)
+    found = shown({"examples": examples, "text": np.array(["x"], object)})
+    wanted = [parsed(example) for example in examples]
+    for title in (GRPC, REQUESTS):
+        assert '"company": ["bytes_list", [b"Blue Cab"]]' in found.code[title]
+        assert '"miles": ["float_list", [5.1]]' in found.code[title]
+    assert [parsed(one) for one in sent_by_grpc(found)["examples"]] == wanted
+    posted = sent_by_requests(found)["inputs"]
+    assert [parsed(base64.b64decode(one["b64"])) for one in posted["examples"]] == wanted
+    assert posted["text"] == ["x"]
+
+
+def test_code_with_examples_runs_where_nothing_of_this_project_is(tmp_path: Path) -> None:
+    examples = serialized(*TAXIS)
+    code, _, _ = shown({"examples": examples}).code[REQUESTS].partition("\nresponse = ")
+    without = "import sys\n\nsys.modules['helpers'] = None\n"
+    (tmp_path / "call.py").write_text(f"{without}{code}\nprint(json.dumps(body))", "utf-8")
+    official = os.environ | {"PYTHONPATH": str(PROTO.parent)}  # TensorFlow's messages are there
+    ran = subprocess.run(
+        [sys.executable, "call.py"], cwd=tmp_path, env=official, capture_output=True, check=True
+    )
+    posted = json.loads(ran.stdout)["inputs"]["examples"]
+    assert [parsed(decoded(example)) for example in posted] == list(map(parsed, examples))
+
+
+@pytest.mark.parametrize(
+    "strings",
+    [
+        ["text", "words"],
+        [b""],
+        [features.serialized({"x": 1}) + b"\x12\x00"],  # more than an example has
+        [features.serialized({"x": 1}), b"text"],
+        [features.serialized({"x": [b"\xff" * 9_000]})],  # too long to be read
+    ],
+)
+def test_strings_that_are_no_short_examples_are_written_as_they_are(strings: list) -> None:
+    array = np.array(strings, object)
+    found = shown({"examples": array})
+    assert "example_pb2" not in found.code[GRPC] + found.code[REQUESTS]
 
 
 @pytest.mark.skipif(not SH, reason="there is no curl, or no sh")

@@ -63,7 +63,7 @@ def python(value: Any, name: str = "value", files: Files | None = None) -> str:
             return mapping({key: python(item, str(key), files) for key, item in value.items()})
         case list():
             nested = any(isinstance(item, list | str | bytes | dict) for item in value)
-            return _block([python(item, name, files) for item in value], "[]", alone=nested)
+            return block([python(item, name, files) for item in value], "[]", alone=nested)
         case str():
             return _quoted(value)
         case bytes():
@@ -280,10 +280,10 @@ def _base64(data: bytes) -> str:
 
 def mapping(values: Mapping[Any, str]) -> str:
     """Write a dict whose values are code already."""
-    return _block([f"{python(key)}: {code}" for key, code in values.items()], "{}", alone=True)
+    return block([f"{python(key)}: {code}" for key, code in values.items()], "{}", alone=True)
 
 
-def _block(parts: list[str], brackets: str, alone: bool) -> str:
+def block(parts: list[str], brackets: str, alone: bool) -> str:
     """Join parts in brackets: on one line if they fit, else each alone on a line, or many."""
     line = f"{brackets[0]}{', '.join(parts)}{brackets[1]}"
     if len(line) <= _WIDTH and "\n" not in line:

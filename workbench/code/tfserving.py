@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
+from helpers import serving_api
 from helpers.errors import BadInput
 from helpers.language import _
 from helpers.tfserving.features import features_of
@@ -23,6 +25,9 @@ _SHOWN = 200_000  # characters of JSON; more are only saved
 _INTEGERS = {"int8", "int16", "int32", "int64", "uint8", "uint32", "uint64"}
 _IN_JSON = {"bool", "float32", "float64", "object", *_INTEGERS}
 _KINDS = {int: "int64_list", float: "float_list", bytes: "bytes_list"}
+_FEW = 8_000  # characters of examples; of more, their bytes are written
+_EXAMPLE = "from tensorflow.core.example import example_pb2"
+_OWN_EXAMPLE = "from helpers.serving_api import example_pb2"
 _WITHOUT_TENSORFLOW = "in Over the Wire without TensorFlow"
 _IMAGE = re.compile(r"image|img|jpe?g|png", re.IGNORECASE)
 _PIXEL = base64.b64decode(
@@ -87,18 +92,22 @@ class TfServingWriter(Writer):
         url = self._url()
         if self.call == "predict":
             answer = "outputs"
-            values = self._literal_inputs(literals.python_for_json)
+            values = self._literal_inputs(literals.python_for_json, "{}")
         else:
             answer = "results"
             values = literals.python(self._json_values())
         named = {"signature_name": literals.python(self.signature_name)}
         body = {**(named if self.signature_name else {}), self._key: self._key}
+        encoded = '{"b64": base64.b64encode(example.SerializeToString()).decode()}'
+        imports = either([_EXAMPLE], [_OWN_EXAMPLE], _WITHOUT_TENSORFLOW)
         return self.script(
+            self._serializing(encoded),
             [f"url = {literals.python(url)}", f"{self._key} = {values}"],
             [f"body = {literals.mapping(body)}"],
             # Not json=body: requests refuses NaN and Infinity, which TensorFlow Serving reads.
             self.requests_call(["url", "data=json.dumps(body)"]),
             [f'outputs = response.json()["{answer}"]', "print(outputs)"],
+            imports=imports if self._composed else [],
         )
 
     def curl(self) -> str:
@@ -143,9 +152,32 @@ class TfServingWriter(Writer):
     def _key(self) -> str:
         return "inputs" if self.call == "predict" else "examples"
 
-    def _literal_inputs(self, write: Callable[[NDArray, str, literals.Files], str]) -> str:
+    @functools.cached_property
+    def _composed(self) -> dict[str, str]:
+        """Code for the serialized examples of those inputs that have few of them."""
+        return {name: code for name, array in self.inputs.items() if (code := _composed(array))}
+
+    def _serializing(self, returned: str) -> list[str]:
+        """Write the function that the examples' code calls, if there are any."""
+        if not self._composed:
+            return []
+        return [
+            "def serialized(features):",
+            "    example = example_pb2.Example()  # tf.train.Example, which the model parses",
+            "    for name, (kind, values) in features.items():",
+            "        getattr(example.features.feature[name], kind).value.extend(values)",
+            f"    return {returned}",
+        ]
+
+    def _literal_inputs(
+        self, write: Callable[[NDArray, str, literals.Files], str], listing: str
+    ) -> str:
+        """Write the inputs by name; lists of examples go into the braces of `listing`."""
         arrays = self.inputs.items()
-        return literals.mapping({name: write(array, name, self.files) for name, array in arrays})
+        written = {name: listing.format(code) for name, code in self._composed.items()}
+        return literals.mapping(
+            {name: written.get(name) or write(array, name, self.files) for name, array in arrays}
+        )
 
     def _json_values(self) -> Any:
         if self.call == "predict":
@@ -169,7 +201,8 @@ class TfServingWriter(Writer):
 
     def _predict(self) -> str:
         return self.script(
-            [f"inputs = {self._literal_inputs(literals.python)}"],
+            self._serializing("example.SerializeToString()"),
+            [f"inputs = {self._literal_inputs(literals.python, 'np.array({}, object)')}"],
             [
                 "request = predict_pb2.PredictRequest()",
                 *self._model_spec(),
@@ -186,9 +219,11 @@ class TfServingWriter(Writer):
             imports=either(
                 [
                     "from tensorflow import make_ndarray, make_tensor_proto",
+                    *([_EXAMPLE] if self._composed else []),
                     "from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc",
                 ],
                 [
+                    *([_OWN_EXAMPLE] if self._composed else []),
                     "from helpers.serving_api import predict_pb2, prediction_service_pb2_grpc",
                     "from helpers.tensors import to_ndarray as make_ndarray",
                     "from helpers.tensors import to_tensor_proto as make_tensor_proto",
@@ -248,6 +283,45 @@ class TfServingWriter(Writer):
             for field, value in fields.items()
             if value != ""
         ]
+
+
+def _composed(array: NDArray) -> str:
+    """Write a list of examples that are serialized; nothing of strings that are something else."""
+    if array.dtype.kind != "O" or array.ndim != 1:
+        return ""
+    calls = []
+    length = 0
+    for value in array:
+        features = length < _FEW and isinstance(value, bytes) and _features(value)
+        if not features:
+            return ""
+        calls.append(f"serialized({literals.python(features)})")
+        length += len(calls[-1])
+    return "" if length > _FEW or not calls else literals.block(calls, "[]", alone=True)
+
+
+def _features(serialized: bytes) -> dict[str, list]:
+    """Return an example's features, as `_typed` does; none of bytes that are something else."""
+    example = serving_api.example_pb2.Example()
+    try:
+        example.ParseFromString(serialized)
+    except DecodeError:
+        return {}
+    features = {}
+    example.DiscardUnknownFields()
+    if example.ByteSize() == len(serialized):  # else there was more than an example has
+        for name, feature in sorted(example.features.feature.items()):
+            kind = feature.WhichOneof("kind")
+            if kind:
+                features[name] = [kind, _shortest(getattr(feature, kind).value)]
+    return features
+
+
+def _shortest(values: Sequence[Any]) -> list:
+    """Return a feature's values, floats with as few digits as tell them from others."""
+    if values and isinstance(values[0], float):
+        return np.array(values, np.float32).astype(str).astype(float).tolist()
+    return list(values)
 
 
 def _typed(example: Mapping[str, Any]) -> dict[str, list]:
