@@ -17,8 +17,7 @@ from helpers.tfserving.signatures import Signatures, from_signature_defs
 from otw import modelfiles
 from otw.modelfiles import ModelFiles
 from practice.state import PracticeError
-from practice.tfserving import litert, operations, savedmodel
-from practice.tfserving.failures import Failure
+from practice.tfserving import litert, operations
 from workbench.answers import listings
 from workbench.values import modelcards, warmup
 
@@ -103,15 +102,13 @@ def read(files: ModelFiles) -> Contents:
             problem = files.problem()
             graphs = [
                 _graph(meta_graph, name, version or 0, problem)
-                for meta_graph in savedmodel.parse(path).meta_graphs
+                for meta_graph in modelfiles.graphs(path)
             ]
         documents = [path.name for path in modelcards.paths(files.folder)]
     except OSError as error:
         raise PracticeError(
             _("{path} cannot be read: {why}.", path=path, why=error.strerror or error)
         ) from error
-    except Failure as error:
-        raise PracticeError(_("{path} cannot be read: {why}", path=path, why=error.text)) from error
     return Contents(files, version, sizes, graphs, _examples(files.folder), documents)
 
 

@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -164,19 +164,52 @@ def find(name: str) -> ModelFiles:
     """
     path = Path(os.path.abspath(os.path.expanduser(name)))
     try:
-        if path.is_dir():
-            return _in_folder(path)
-        if path.name in _SAVED and path.is_file():
-            return _in_folder(path.parent)
-        if path.suffix.lower() == ".tflite" and path.is_file():
-            return ModelFiles(path, None, light=True)
-        if path.exists():
-            raise _unfit(_("{path} is no folder.", path=path), [path.name])
+        files = _at(path)
+        if files.light and files.loaded.stat().st_size == 0:
+            raise PracticeError(_("{path} is empty. Copy the model again.", path=files.loaded))
     except OSError as error:
         raise PracticeError(
             _("{path} cannot be read: {why}.", path=path, why=error.strerror or error)
         ) from error
+    return files
+
+
+def _at(path: Path) -> ModelFiles:
+    if path.is_dir():
+        return _in_folder(path)
+    if path.name in _SAVED and path.is_file():
+        return _in_folder(path.parent)
+    if path.suffix.lower() == ".tflite" and path.is_file():
+        return ModelFiles(path, None, light=True)
+    if path.exists():
+        raise _unfit(_("{path} is no folder.", path=path), [path.name])
     raise _unfit(_("There is no {path}.", path=path), [])
+
+
+def graphs(folder: Path) -> Sequence[Any]:
+    """Return a SavedModel's graphs, each a MetaGraphDef, one or more.
+
+    Raises
+    ------
+    PracticeError
+        When its file cannot be read or holds none: it says what is wrong, and what to do.
+    """
+    try:
+        there = savedmodel.parse(folder).meta_graphs
+    except Failure as error:
+        words = _("{path} cannot be read: {why}", path=folder, why=error.text)
+        whole = f"{words}. {damaged()}" if error.code == "DATA_LOSS" else words
+        raise PracticeError(whole) from error
+    if not there:
+        raise PracticeError(
+            _("{path} has no graph in its saved_model.pb. Copy the model again.", path=folder)
+        )
+    return there
+
+
+def damaged() -> str:
+    """Say of files that they are not what was exported."""
+    return _("Its files are damaged, or were not copied whole. Copy the model again.")
 
 
 def _in_folder(folder: Path) -> ModelFiles:

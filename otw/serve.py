@@ -22,8 +22,6 @@ from otw import features, modelfiles
 from otw.modelfiles import ModelFiles
 from practice import instance, launch, processes, services, state
 from practice.launch import Service
-from practice.tfserving import savedmodel
-from practice.tfserving.failures import Failure
 from protos import official
 from workbench.code import curl
 from workbench.code.previews import CURL, GRPC, JSON, REQUESTS, Preview
@@ -72,25 +70,12 @@ def find(path: str) -> ModelFiles:
         return files
     lite = files.for_litert()
     if not lite:
-        _check_graph(files.loaded)  # TensorFlow would not help a broken one
+        modelfiles.graphs(files.loaded)  # TensorFlow would not help a broken one
         raise state.PracticeError(
             _("{path} is a SavedModel. {absent}", path=files.path, absent=_(official.ABSENT))
         )
     print(_("TensorFlow is not installed. The model's TFLite file is served in its place."))
     return lite
-
-
-def _check_graph(folder: Path) -> None:
-    try:
-        graphs = savedmodel.parse(folder).meta_graphs
-    except Failure as error:
-        raise state.PracticeError(
-            _("{path} cannot be read: {why}", path=folder, why=error.text)
-        ) from error
-    if not graphs:
-        raise state.PracticeError(
-            _("{path} has no graph in its saved_model.pb. Copy the model again.", path=folder)
-        )
 
 
 @contextlib.contextmanager
@@ -225,8 +210,7 @@ def _reason(log: str) -> str:
     lines = rest.partition(_FAILED)[2].splitlines()[:10]
     reason = "\n".join(printable(line) for line in lines if not line.startswith("\t [["))
     if reason.startswith(("DATA_LOSS", "OUT_OF_RANGE")):
-        damaged = _("Its files are damaged, or were not copied whole. Copy the model again.")
-        return f"{reason}\n{damaged}"
+        return f"{reason}\n{modelfiles.damaged()}"
     return reason
 
 

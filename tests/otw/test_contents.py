@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -150,9 +151,16 @@ def test_warm_up_requests_that_cannot_be_read_hide_nothing_else(
     assert "is no file of warm-up requests" in told
 
 
-def cut(folder: Path) -> None:
-    content = (MODELS / "iris" / "1" / "saved_model.pb").read_bytes()
-    (folder / "saved_model.pb").write_bytes(content[:-100])
+def with_file(content: bytes, name: str = "saved_model.pb") -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+GRAPH = (MODELS / "iris" / "1" / "saved_model.pb").read_bytes()
+LITE = (MODELS / "iris" / "1" / "model.tflite").read_bytes()
+
+
+def a_folder_for_a_file(folder: Path) -> None:
+    (folder / "saved_model.pb").mkdir()
 
 
 def too_large(folder: Path) -> None:
@@ -165,18 +173,36 @@ def nested(folder: Path) -> None:
     (folder / "saved_model.pbtxt").write_text(text, encoding="utf-8")
 
 
-def no_flatbuffer(folder: Path) -> None:
-    (folder / "model.tflite").write_bytes(b"\0" * 100)
+DAMAGED = ". Its files are damaged, or were not copied whole. Copy the model again."
+BROKEN = [
+    (lambda folder: None, "holds no model to serve. Found there: nothing"),
+    (a_folder_for_a_file, "holds no model to serve. Found there: saved_model.pb"),
+    (with_file(b""), "has no graph in its saved_model.pb. Copy the model again."),
+    (with_file(b"", "saved_model.pbtxt"), "has no graph in its saved_model.pb"),
+    (with_file(GRAPH[:-100]), f"as binary proto{DAMAGED}"),
+    (with_file(GRAPH[: len(GRAPH) // 2]), f"as binary proto{DAMAGED}"),
+    (with_file(b"version https://git-lfs.github.com/spec/v1\n"), f"as binary proto{DAMAGED}"),
+    (with_file(b"<!DOCTYPE html>"), f"as binary proto{DAMAGED}"),
+    (with_file(b"PK\x03\x04" + bytes(500)), f"as binary proto{DAMAGED}"),
+    (with_file(b"\xff\xfe", "saved_model.pbtxt"), f"as text proto{DAMAGED}"),
+    (nested, f"as text proto{DAMAGED}"),
+    (with_file(b"", "model.tflite"), "model.tflite is empty. Copy the model again."),
+]
 
 
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda folder: None, "holds no model to serve. Found there: nothing"),
-        (cut, "as binary proto"),
+        *BROKEN,
         (too_large, "has 1,099,511,627,776 bytes; up to 1,073,741,824 are read here"),
-        (nested, "as text proto"),
-        (no_flatbuffer, "model.tflite is no TFLite model that LiteRT reads"),
+        (
+            with_file(bytes(100), "model.tflite"),
+            "is no TFLite model that LiteRT reads",
+        ),
+        (
+            with_file(LITE[:-500], "model.tflite"),
+            "is no TFLite model that LiteRT reads",
+        ),
     ],
 )
 def test_a_broken_folder_is_a_sentence(
@@ -188,6 +214,27 @@ def test_a_broken_folder_is_a_sentence(
     assert words in told.err
     assert "Traceback" not in told.err
     assert told.out == ""
+
+
+@pytest.mark.parametrize(("make", "words"), BROKEN)
+def test_a_broken_folder_is_refused_before_anything_is_started(
+    make: Any, words: str, tmp_path: Path, capsys: Capture
+) -> None:
+    make(tmp_path)
+    assert cli.main(["explore", str(tmp_path), "--no-browser"]) == 1
+    told = capsys.readouterr()
+    assert words in told.err
+    assert "Traceback" not in told.err
+    assert told.out == ""
+
+
+def test_missing_variables_are_told_with_what_can_be_read(tmp_path: Path, capsys: Capture) -> None:
+    with_file(GRAPH)(tmp_path)
+    (tmp_path / "variables").write_bytes(b"a file, not a folder")
+    assert cli.main(["describe", str(tmp_path)]) == 0
+    told = capsys.readouterr().out
+    assert "probabilities  float32 [-1, 3]" in told
+    assert "has no variables/variables.index: calls that need the model's variables fail" in told
 
 
 def test_a_missing_model_is_asked_for_with_the_names_that_profiles_have(
