@@ -14,7 +14,6 @@ from typing import Any
 import h11
 import uvicorn
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -79,11 +78,12 @@ class WebServer:
             # Nobody is left to answer: the client went, or this server is ending.
             activity.begin()
             try:
-                with contextlib.suppress(ClientDisconnect, asyncio.CancelledError):
-                    if activity.students:
-                        await _counted(app, activity, scope, receive, send)
-                    else:
-                        await _with_room(app, scope, receive, send)
+                if activity.students:
+                    await _counted(app, activity, scope, receive, send)
+                else:
+                    await _answer(app, scope, receive, send)
+            except (ClientDisconnect, asyncio.CancelledError):
+                pass
             finally:
                 activity.end()
 
@@ -151,7 +151,13 @@ async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
     """
     size = 0
     chunks = []
-    async for chunk in request.stream():
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk = message["body"]
+        more = message["more_body"]
         size += len(chunk)
         if size <= limit:
             chunks.append(chunk)
@@ -188,14 +194,21 @@ def _is_foreign(scope: Any, peers: Peers) -> bool:
         return True
     remote = peers.remote(scope["client"]) is not None
     hosts = (*HOSTS, *peers.hosts) if remote else HOSTS
-    headers = Headers(scope=scope)
-    urls = [headers.get("origin", "")]
-    if scope["scheme"] == "http":  # a certificate names only HOSTS
-        urls.append(f"//{headers.get('host', '')}")
+    for name, value in scope["headers"]:
+        if name == b"origin" and not _is_of(hosts, value):
+            return True
+        # A certificate names only these hosts.
+        if name == b"host" and scope["scheme"] == "http" and not _is_of(hosts, b"//" + value):
+            return True
+    return False
+
+
+@functools.lru_cache  # most callers send the same
+def _is_of(hosts: tuple[str, ...], url: bytes) -> bool:
     try:
-        return any(host_of_url(url) not in hosts for url in urls if url.strip("/"))
+        return not url.strip(b"/") or host_of_url(url.decode("latin-1")) in hosts
     except ValueError:  # it is no URL
-        return True
+        return False
 
 
 async def _counted(
@@ -213,18 +226,22 @@ async def _counted(
     peers: Any = activity.peers
     student = peers.student(scope["client"], scope["server"])
     with students.calling(student, f"{scope['method']} {scope['path']}") as call:
-        await _with_room(app, scope, receive, noted)
+        await _answer(app, scope, receive, noted)
         call.failed = not statuses or statuses[0] >= 400
 
 
-async def _with_room(app: Callable, scope: Any, receive: Any, send: Any) -> None:
+async def _answer(app: Callable, scope: Any, receive: Any, send: Any) -> None:
     """Answer once there is room for the request's body; it is held until the answer is read."""
     headers = dict(scope["headers"])
     unsaid = BODY_LIMIT if b"transfer-encoding" in headers else 0
-    taken = await _take(int(headers.get(b"content-length", unsaid)))
+    size = int(headers.get(b"content-length", unsaid))
+    if size <= limits.SMALL:
+        await app(scope, receive, send)
+        return
+    taken = await _take(size)
 
     async def sent(message: Any) -> None:
-        if taken and message["type"] == "http.response.body" and not message.get("more_body"):
+        if message["type"] == "http.response.body" and not message.get("more_body"):
             # The web server waits for the client before it sends anything more.
             await send({**message, "more_body": True})
             message = {"type": "http.response.body"}

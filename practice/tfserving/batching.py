@@ -95,6 +95,8 @@ class Batched:
     and runs it for the others. So a caller who is alone waits for nobody.
     """
 
+    is_quick = False
+
     def __init__(self, model: Model, parameters: Parameters) -> None:
         self.signatures = model.signatures
         self._model = model

@@ -42,6 +42,10 @@ class Model(Protocol):
     def signatures(self) -> Mapping[str, Any]:
         """The SignatureDefs by name."""
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether a small call takes less than a millisecond, and would not wait for others."""
+
     def run(
         self, tasks: Sequence[Task], inputs: Mapping[str, NDArray], deadline: float
     ) -> list[dict[str, NDArray]]:

@@ -6,6 +6,7 @@ tensorflow_serving/servables/tensorflow: predict_util.cc, classifier.cc, regress
 multi_inference.cc.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -189,6 +190,7 @@ def check_names(signature: Any, names: Iterable[str]) -> None:
         )
 
 
+@functools.cache
 def type_name(data_type: int) -> str:
     """Return what error texts call one of TensorFlow's types: `float`, not `DT_FLOAT`."""
     return types_pb2.DataType.Name(data_type).removeprefix("DT_").lower()

@@ -15,7 +15,8 @@ from helpers.tensors import to_data_type
 from practice.tfserving.failures import invalid
 from practice.tfserving.inference import Classes, type_name
 
-_WRITTEN = set("float32 float64 bool int8 int16 int32 int64 uint8 uint16 uint32 uint64".split())
+_NAMES = "float32 float64 bool int8 int16 int32 int64 uint8 uint16 uint32 uint64"
+_WRITTEN = set(map(np.dtype, _NAMES.split()))
 
 
 def predictions(outputs: Mapping[str, NDArray]) -> bytes:
@@ -119,7 +120,7 @@ def _value(name: str, array: NDArray) -> Any:
         return _fragment(array.tolist(), _base64 if name.endswith("_bytes") else _text)
     if not array.size:
         return _fragment(array.tolist())
-    if array.dtype.name not in _WRITTEN:
+    if array.dtype not in _WRITTEN:
         name = type_name(to_data_type(array.dtype))
         raise invalid(f"Failed to write JSON value for tensor type: {name}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():

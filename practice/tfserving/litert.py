@@ -20,6 +20,8 @@ from practice.tfserving import operations
 from practice.tfserving.engine import DEFAULT_SIGNATURE, PREDICT_METHOD, Task
 from practice.tfserving.failures import Failure, invalid
 
+_QUICK = 0.001  # seconds
+_SMALL = 64 * 1024  # bytes of inputs
 _LARGEST_KEPT = 1024 * 1024  # bytes of inputs, after which an interpreter is kept
 _METADATA = b"signature_defs_metadata"  # the buffer's name
 _CUSTOM_CODE = 1  # the field's number; empty in what is no custom operation
@@ -57,8 +59,14 @@ class LiteRTModel:
         self._free = queue.SimpleQueue[None]()
         for _ in range(interpreters or os.cpu_count() or 1):
             self._free.put(None)
+        self._seconds = _QUICK  # that calls with small inputs took lately, on average
         self.signatures, self._from_table = signatures(self._content, first.interpreter)
         self._plans = {name: _Plan(signature) for name, signature in self.signatures.items()}
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether small calls are, and the next one would not wait; see `engine.Model`."""
+        return self._seconds < _QUICK and bool(self._idle)
 
     def run(
         self, tasks: Sequence[Task], inputs: Mapping[str, NDArray], deadline: float
@@ -81,6 +89,7 @@ class LiteRTModel:
         # One of its own for what would spoil it: it never gives back what a large batch took.
         keeps = fits and sum(sizes) <= _LARGEST_KEPT
         back = None if keeps else idle
+        began = time.monotonic()
         try:
             runner = idle if keeps and idle else _Runner(self._content)
             if self._from_table:
@@ -90,6 +99,8 @@ class LiteRTModel:
                 outputs = runner.run(plan, task.outputs, inputs)
             if keeps:
                 back = runner
+            if sum(sizes) <= _SMALL:
+                self._seconds += (time.monotonic() - began - self._seconds) / 16
             return outputs
         except (RuntimeError, ValueError) as error:
             raise invalid(str(error)) from error

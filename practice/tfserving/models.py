@@ -146,7 +146,7 @@ class Models:
     @property
     def started(self) -> bool:
         """Whether models were loaded."""
-        return self._thread.ident is not None
+        return self._late is None and self._thread.ident is not None
 
     def problem(self) -> str:
         """Tell whether other models are wanted than at the start."""

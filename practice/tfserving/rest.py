@@ -13,7 +13,7 @@ import time
 import zlib
 from collections.abc import Callable
 from concurrent import futures
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote
 
 from starlette.requests import Request
@@ -35,6 +35,7 @@ _CORS = {
     "access-control-allow-methods": "POST, GET",
     "access-control-allow-headers": "Content-Type",
 }
+_JSON = {"content-type": "application/json"}
 # libevent's own page, which the product leaves to it
 _NOT_FOUND = """\
 <HTML><HEAD>
@@ -49,6 +50,7 @@ _URLS = {
     "GET": rf"/v1/models(?:/(?P<name>[^/:]+))?{_MODEL}(?:/(?P<verb>metadata))?",
 }
 _PATTERNS = {method: re.compile(url, re.IGNORECASE | re.ASCII) for method, url in _URLS.items()}
+_SMALL = 16 * 1024  # bytes; a longer list of numbers is read faster than its parts
 _MOST_VALUES = 2**23  # of a JSON document
 _VALUE_SIZE = 64  # bytes that a value may come to, once it is read
 _LARGEST_INFLATED = 100 * 1024 * 1024
@@ -83,40 +85,54 @@ def app(
     timeout = timeout_seconds if timeout_seconds > 0 else inference.NEVER
     handler = _Handler(models, timeout, metrics)
 
-    def respond(request: Request, body: bytes) -> Response:
-        path = request.scope["raw_path"].decode()
-        query = request.scope["query_string"].decode()
-        target = f"{path}?{query}" if query else path
-        if isinstance(metrics, Monitoring) and path == prometheus_path:
-            return _page(metrics, target, path)
-        if not target.lower().startswith("/v1/"):
+    def respond(call: _Call, body: bytes) -> Response:
+        if isinstance(metrics, Monitoring) and call.path == prometheus_path:
+            return _page(metrics, call.target, call.path)
+        if not call.target.lower().startswith("/v1/"):
             headers = {"content-type": "text/html; charset=ISO-8859-1", "connection": "close"}
             return Response(_NOT_FOUND, 404, headers)
-        response = handler.respond(request, target, body)
-        response.headers.update(_CORS if cors else {})
+        response = handler.respond(call, body)
+        if cors:
+            response.headers.update(_CORS)
         return response
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
-        request = Request(scope, receive)
         try:
-            body = await web.read_body(request, limits.LARGEST)
+            body = await web.read_body(Request(scope, receive), limits.LARGEST)
         except web.TooLarge:
             response = Response(status_code=413)
         else:
-            loop = asyncio.get_running_loop()
-            response = await loop.run_in_executor(pool, respond, request, body)
+            call = _Call(scope)
+            if len(body) <= _SMALL and handler.is_quick(call):
+                response = respond(call, body)
+            else:
+                loop = asyncio.get_running_loop()
+                response = await loop.run_in_executor(pool, respond, call, body)
         await response(scope, receive, send)
 
     return application
 
 
-class _Call(NamedTuple):
-    """A request, as far as its URL tells."""
+class _Call:
+    """A request, as far as its first line and its headers tell."""
 
-    name: str = ""
-    version: str = ""
-    label: str = ""
-    verb: str = ""
+    def __init__(self, scope: Any) -> None:
+        self._headers = scope["headers"]
+        self.method = scope["method"]
+        self.path = scope["raw_path"].decode()
+        query = scope["query_string"].decode()
+        self.target = f"{self.path}?{query}" if query else self.path
+        pattern = _PATTERNS.get(self.method)
+        match = pattern and pattern.fullmatch(self.target)
+        self.is_malformed = match is None
+        groups = match.groupdict("") if match else {}
+        self.name = unquote(groups.get("name", ""))
+        self.version = groups.get("version", "")
+        self.label = unquote(groups.get("label", ""))
+        self.verb = groups.get("verb", "")
+
+    def header(self, name: bytes) -> bytes:
+        return next((value for key, value in self._headers if key == name), b"")
 
 
 class _Unsaid(Failure):
@@ -124,50 +140,57 @@ class _Unsaid(Failure):
 
 
 class _Handler:
-    """Answers one request after the other, each in a thread of its own."""
+    """Answers requests, of several threads at once."""
 
     def __init__(self, models: Models, timeout_seconds: float, metrics: Unmonitored) -> None:
         self._models = models
         self._timeout = timeout_seconds
         self._metrics = metrics
 
-    def respond(self, request: Request, target: str, body: bytes) -> Response:
+    def is_quick(self, call: _Call) -> bool:
+        """Whether a small request is answered sooner than it is handed to a thread and back."""
+        # What tells about models may wait for the disk; the first call of all, for them to load.
+        if call.method != "POST" or call.verb != "predict" or not self._models.started:
+            return False
+        try:
+            return self._models.find(_spec(call)).model.is_quick
+        except Failure:
+            return True  # to say so takes no time
+
+    def respond(self, call: _Call, body: bytes) -> Response:
         started = time.monotonic()
-        call = _call(request.method, target)
-        headers = {"content-type": "application/json"}
-        if request.method == "OPTIONS":
-            allowed = re.match("https?://", request.headers.get("origin", ""))
+        if call.method == "OPTIONS":
+            allowed = re.match(b"https?://", call.header(b"origin"))
             code = "OK" if allowed else "FAILED_PRECONDITION"
-            content = b""
-            headers = {}
+            response = Response(b"", STATUSES.get(code, 200))
         else:
-            gzipped = "gzip" in request.headers.get("content-encoding", "")
-            code, content = self._outcome(request.method, target, call, body, gzipped)
+            code, content = self._outcome(call, body)
+            response = Response(content, STATUSES.get(code, 200), _JSON)
         self._metrics.request(call.name, code)
         if code == "OK":
-            verb = call.verb if request.method == "POST" else ""
+            verb = call.verb if call.method == "POST" else ""
             self._metrics.latency(call.name, verb, "REST", time.monotonic() - started)
-        return Response(content, STATUSES.get(code, 200), headers)
+        return response
 
-    def _outcome(
-        self, method: str, target: str, call: _Call, body: bytes, gzipped: bool
-    ) -> tuple[str, bytes]:
+    def _outcome(self, call: _Call, body: bytes) -> tuple[str, bytes]:
+        gzipped = b"gzip" in call.header(b"content-encoding")
         try:
+            if len(body) <= limits.SMALL and not gzipped:
+                return "OK", self._content(call, body)
             with contextlib.ExitStack() as stack:
-                content = _opened(body, gzipped, stack)
-                return "OK", self._content(method, target, call, content)
+                return "OK", self._content(call, _opened(body, gzipped, stack))
         except limits.Full as error:
             return "RESOURCE_EXHAUSTED", json_output.error(str(error))
         except _Unsaid as unsaid:
-            log.info("%s %s: %s", method, target, unsaid)
+            log.info("%s %s: %s", call.method, call.target, unsaid)
             return unsaid.code, b""
         except Exception as error:
-            failure = as_failure(error, f"{method} {target}")
+            failure = as_failure(error, f"{call.method} {call.target}")
             return failure.code, json_output.error(failure.text)
 
-    def _content(self, method: str, target: str, call: _Call, body: bytes) -> bytes:
+    def _content(self, call: _Call, body: bytes) -> bytes:
         spec = _spec(call)
-        match method, call.verb:
+        match call.method, call.verb:
             case "POST", "predict":
                 return self._predict(spec, body)
             case "POST", "classify":
@@ -176,12 +199,13 @@ class _Handler:
             case "POST", "regress":
                 values = self._on_examples(spec, body, "Regress", inference.regress)
                 return json_output.regressions(values)
-            case "GET", _ if _PATTERNS["GET"].fullmatch(target):
-                return self._about(spec, call.verb)
-        raise invalid(f"Malformed request: {method} {target}")
+            case "GET", verb if not call.is_malformed:
+                return self._about(spec, verb)
+        raise invalid(f"Malformed request: {call.method} {call.target}")
 
     def _predict(self, spec: Any, body: bytes) -> bytes:
-        document = json_numbers.read(body) or json_input.parse(body)
+        numbers = json_numbers.read(body) if len(body) > _SMALL else None
+        document = numbers or json_input.parse(body)
         asked = json_input.signature_name(document)
         servable = self._models.find(spec)
         name = asked or DEFAULT_SIGNATURE
@@ -190,11 +214,12 @@ class _Handler:
             raise invalid(f'Serving signature name: "{name}" not found in signature def')
         if not signature.inputs:
             raise invalid(f"Failed to get input map for signature: {asked or 'DEFAULT'}")
-        data_types = {alias: info.dtype for alias, info in signature.inputs.items()}
-        inputs = json_input.predict_inputs(document, data_types)
+        tensors = servable.tensors[name]
+        inputs = json_input.predict_inputs(document, tensors.data_types)
         inference.check_method(servable, signature)
-        inference.check_names(signature, inputs.arrays)
-        names = tuple(signature.outputs)
+        if inputs.arrays.keys() != tensors.inputs.keys():
+            inference.check_names(signature, inputs.arrays)
+        names = tensors.all_outputs
         with self._metrics.runtime(servable.name, "Predict"):
             outputs = inference.predict(servable, name, inputs.arrays, names, self._deadline())
         write = json_output.predictions if inputs.by_row else json_output.columns
@@ -219,14 +244,6 @@ class _Handler:
         if verb == "metadata":
             return json_output.metadata(service.metadata(self._models, spec))
         return json_output.status(service.status(self._models, spec))
-
-
-def _call(method: str, target: str) -> _Call:
-    match = _PATTERNS[method].fullmatch(target) if method in _PATTERNS else None
-    if match is None:
-        return _Call()
-    name, version, label, verb = match.group("name", "version", "label", "verb")
-    return _Call(unquote(name or ""), version or "", unquote(label or ""), verb or "")
 
 
 def _spec(call: _Call) -> Any:

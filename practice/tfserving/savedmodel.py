@@ -39,6 +39,8 @@ class SavedModel:
         TensorFlow is not installed.
     """
 
+    is_quick = False
+
     def __init__(
         self,
         folder: str,

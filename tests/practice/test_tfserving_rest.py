@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import http.client
 import json
+import math
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,12 +18,13 @@ import pytest
 from helpers.serving_api import (
     example_pb2,
     meta_graph_pb2,
+    model_pb2,
     model_server_config_pb2,
     types_pb2,
 )
 from practice import processes
 from practice.host import server, web
-from practice.tfserving import monitoring, rest
+from practice.tfserving import litert, monitoring, rest
 from practice.tfserving.engine import CLASSIFY_METHOD, PREDICT_METHOD, REGRESS_METHOD, Task
 from practice.tfserving.failures import Failure
 from practice.tfserving.litert import LiteRTModel
@@ -68,6 +70,8 @@ CODES = {
 
 class Echo:
     """An engine whose signatures answer with what they are given, or as their names tell."""
+
+    is_quick = False
 
     def __init__(self, ends: threading.Event) -> None:
         self._ends = ends
@@ -828,6 +832,36 @@ def test_callers_do_not_wait_for_each_other(models: Models) -> None:
             assert {each.result().status for each in slow} == {504}
     finally:
         running.stop()
+
+
+@pytest.mark.parametrize(("quick", "thread"), [(math.inf, "port"), (0, "rest")])
+def test_only_a_quick_model_is_run_in_the_thread_that_all_callers_share(
+    service: Running, monkeypatch: pytest.MonkeyPatch, quick: float, thread: str
+) -> None:
+    threads = []
+    run = LiteRTModel.run
+
+    def noted(*arguments: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return run(*arguments)
+
+    monkeypatch.setattr(LiteRTModel, "run", noted)
+    monkeypatch.setattr(litert, "_QUICK", quick)
+    for row in ([[5, 3, 1, 0]], [[5, 3, 1, 0]] * 5000):  # a large body is read in another thread
+        assert service.post({"instances": row}, "/v1/models/iris:predict").status == 200
+    small, large = threads
+    assert small.startswith(thread)
+    assert large.startswith("rest")
+
+
+def test_a_model_whose_interpreters_are_taken_is_not_quick(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(litert, "_QUICK", math.inf)
+    model = models.find(model_pb2.ModelSpec(name="iris")).model
+    assert model.is_quick
+    monkeypatch.setattr(model, "_idle", [])
+    assert not model.is_quick
 
 
 def test_many_callers_get_their_own_answers(service: Running) -> None:
