@@ -93,13 +93,13 @@ class _Adapter(HTTPAdapter):
         stream = resp.stream
 
         def limited(amt: int, decode_content: bool) -> Iterator[bytes]:
-            size = 0
+            content = io.BytesIO()
             for part in stream(_BUFFER, decode_content):
-                size += len(part)
-                if size > self._limit:
+                content.write(part)
+                if content.tell() > self._limit:
                     resp.close()
                     raise requests.RequestException(f"an answer of more than {self._limit:,} bytes")
-                yield part
+            yield content.getvalue()  # one part, which `requests` does not copy to join it
 
         resp.stream = limited
         return super().build_response(req, resp)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import functools
+import io
 import socket
 import sys
 import threading
@@ -150,7 +151,7 @@ async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
         When the client goes before the body is complete.
     """
     size = 0
-    chunks = []
+    body = io.BytesIO()
     more = True
     while more:
         message = await request.receive()
@@ -160,12 +161,14 @@ async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
         more = message["more_body"]
         size += len(chunk)
         if size <= limit:
-            chunks.append(chunk)
+            body.write(chunk)
         else:
-            chunks.clear()  # read on all the same: a client that is still sending hears nothing
+            body = (
+                io.BytesIO()
+            )  # read on all the same: a client that is still sending hears nothing
     if size > limit:
         raise TooLarge
-    return b"".join(chunks)
+    return body.getvalue()  # not a copy, as joining chunks would be
 
 
 async def in_thread(request: Request, function: Callable, *arguments: Any) -> Any:

@@ -18,14 +18,18 @@ import rapidjson
 from numpy.typing import NDArray
 
 from helpers.errors import BadInput
+from helpers.json_numbers import MOST_DIMENSIONS, Numbers
 from helpers.serving_api import example_pb2, types_pb2
 from helpers.tensors import to_dtype
 from practice.tfserving.failures import Failure, invalid
 from practice.tfserving.inference import type_name
-from practice.tfserving.json_numbers import MOST_DIMENSIONS, Numbers
 
 _QUOTED = 256  # characters of a value that an error text quotes
-_QUOTES = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=Numbers.nested)
+_QUOTES = json.JSONEncoder(
+    separators=(",", ":"),
+    ensure_ascii=False,
+    default=lambda _: None,  # `Numbers`: whoever gave them asks again, with lists
+)
 _PLACE = re.compile(r"Parse error at offset (\d+): (.*)")  # as the parser's library words it
 _TYPE_NAMES = {type(None): "Null", dict: "Object", list: "Array", str: "String"}
 _INTEGERS = ("int8", "uint8", "int16", "int32", "uint32", "int64", "uint64")
@@ -102,7 +106,10 @@ def predict_inputs(document: Mapping[str, Any], data_types: Mapping[str, int]) -
     Raises
     ------
     Failure
-        For what does not fit the signature, with the place of the first row that does not.
+        For what does not fit the signature, with the place of the first row that does not; a
+        document of `json_numbers` may be told of without its place.
+    ValueError
+        For such a document that is no JSON after all.
     """
     if "instances" not in document:
         if "inputs" not in document:
@@ -168,8 +175,8 @@ def _rows(instances: list[Any] | Numbers, data_types: Mapping[str, int]) -> dict
     try:
         return _rows_at_once(instances, data_types)
     except Failure:
-        rows = instances.nested() if isinstance(instances, Numbers) else instances
-        _check_row(_misfit_row(rows, data_types), rows, data_types)
+        if isinstance(instances, list):
+            _check_row(_misfit_row(instances, data_types), instances, data_types)
         raise
 
 
@@ -248,10 +255,7 @@ def _is_named(value: Any) -> bool:
 def _tensor(value: Any, data_type: int) -> NDArray:
     """Make an array of a nested list of JSON values, all of which have to fit the type."""
     if type(value) is Numbers:
-        # To look at the type of each of a picture's numbers takes as long as to convert them.
-        is_float = data_type in (types_pb2.DT_FLOAT, types_pb2.DT_DOUBLE)
-        kinds: set[type] = {float} if is_float else set(map(type, value.flat))
-        return _array(value.flat, data_type, kinds).reshape(value.shape)
+        return _tensor_of_numbers(value, data_type)
     shape = _shape(value)
     leaves = [value]
     for level, size in enumerate(shape):
@@ -275,6 +279,16 @@ def _tensor(value: Any, data_type: int) -> NDArray:
     return _array(leaves, data_type, types).reshape(shape)
 
 
+def _tensor_of_numbers(numbers: Numbers, data_type: int) -> NDArray:
+    # To look at the type of each of a picture's numbers takes as long as to convert them.
+    is_float = data_type in (types_pb2.DT_FLOAT, types_pb2.DT_DOUBLE)
+
+    def convert(values: list[Any]) -> NDArray:
+        return _array(values, data_type, {float} if is_float else set(map(type, values)))
+
+    return numbers.array(_dtype(data_type), convert)
+
+
 def _shape(value: Any) -> tuple[int, ...]:
     """Return the shape that the first value of a nested list stands for."""
     shape: list[int] = []
@@ -287,10 +301,7 @@ def _shape(value: Any) -> tuple[int, ...]:
 
 
 def _array(flat: list[Any], data_type: int, types: set[type]) -> NDArray:
-    try:
-        dtype = to_dtype(data_type)
-    except BadInput as error:
-        raise invalid(str(error)) from error
+    dtype = _dtype(data_type)
     if not flat:
         return np.empty(0, dtype)
     name = type_name(data_type)
@@ -315,6 +326,13 @@ def _array(flat: list[Any], data_type: int, types: set[type]) -> NDArray:
             fitting = range(np.iinfo(carrier).min, np.iinfo(carrier).max + 1)
         misfit = next(v for v in flat if type(v) is int and v not in fitting)
         raise _misfit(misfit, name) from None
+
+
+def _dtype(data_type: int) -> np.dtype:
+    try:
+        return to_dtype(data_type)
+    except BadInput as error:
+        raise invalid(str(error)) from error
 
 
 def _misfit(value: Any, type_name: str) -> Failure:

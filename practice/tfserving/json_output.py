@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from helpers.tensors import to_data_type
 from practice.tfserving.failures import invalid
 from practice.tfserving.inference import Classes, type_name
 
+_PIECE = 1024 * 1024  # bytes of an array that are written at once
 _NAMES = "float32 float64 bool int8 int16 int32 int64 uint8 uint16 uint32 uint64"
 _WRITTEN = set(map(np.dtype, _NAMES.split()))
 
@@ -30,9 +31,9 @@ def predictions(outputs: Mapping[str, NDArray]) -> bytes:
     names = sorted(outputs)
     _check_batch(outputs)
     if len(names) == 1:
-        return _answer("predictions", _value(names[0], outputs[names[0]]))
+        return _answer("predictions", _pieces(names[0], outputs[names[0]]))
     rows = zip(*(_rows(name, outputs[name]) for name in names), strict=True)
-    return _answer("predictions", [dict(zip(names, row, strict=True)) for row in rows])
+    return _answer("predictions", [_text([dict(zip(names, row, strict=True)) for row in rows])])
 
 
 def columns(outputs: Mapping[str, NDArray]) -> bytes:
@@ -44,8 +45,13 @@ def columns(outputs: Mapping[str, NDArray]) -> bytes:
         For an output of a type that JSON does not carry.
     """
     _check(outputs)
-    values = {name: _value(name, outputs[name]) for name in sorted(outputs)}
-    return _answer("outputs", values if len(values) > 1 else next(iter(values.values())))
+    names = sorted(outputs)
+    if len(names) == 1:
+        return _answer("outputs", _pieces(names[0], outputs[names[0]]))
+    pieces: list[bytes] = []
+    for name in names:
+        pieces += b"," if pieces else b"{", orjson.dumps(name), b":", *_pieces(name, outputs[name])
+    return _answer("outputs", [*pieces, b"}"])
 
 
 def classifications(results: Classes) -> bytes:
@@ -53,12 +59,12 @@ def classifications(results: Classes) -> bytes:
     flat = [entry.score for row in results for entry in row]
     scores = iter(_shortest(np.array(flat, np.float32)))
     rows = [[[entry.label, next(scores)] for entry in row] for row in results]
-    return _answer("results", _fragment(rows, _text))
+    return _answer("results", [_text(_fragment(rows, _decoded))])
 
 
 def regressions(values: Sequence[float]) -> bytes:
     """Write the answer to regress: for each example its value."""
-    return _answer("results", _value("", np.array(values, np.float32)))
+    return _answer("results", _pieces("", np.array(values, np.float32)))
 
 
 def status(response: Any) -> bytes:
@@ -83,9 +89,29 @@ def error(text: str) -> bytes:
     return document.encode(errors="surrogateescape")
 
 
-def _answer(key: str, value: Any) -> bytes:
-    content = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
-    return b'{\n    "%b": %b\n}' % (key.encode(), content)
+def _answer(key: str, pieces: Iterable[bytes]) -> bytes:
+    return b"".join([b'{\n    "%b": ' % key.encode(), *pieces, b"\n}"])
+
+
+def _text(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _pieces(name: str, array: NDArray) -> Iterator[bytes]:
+    """Write an array, a large one by so many rows that their text takes little memory."""
+    if array.nbytes <= _PIECE or array.dtype.kind == "O":
+        yield _text(_value(name, array))
+        return
+    rows = _PIECE * len(array) // array.nbytes
+    separator = b"["
+    for start in range(0, len(array), max(rows, 1)):
+        yield separator
+        if rows:
+            yield _text(_value(name, array[start : start + rows]))[1:-1]
+        else:
+            yield from _pieces(name, array[start])
+        separator = b","
+    yield b"]"
 
 
 def _check(outputs: Mapping[str, NDArray]) -> None:
@@ -117,7 +143,7 @@ def _rows(name: str, array: NDArray) -> list[Any]:
 def _value(name: str, array: NDArray) -> Any:
     """Return what orjson writes as this array."""
     if array.dtype.kind == "O":
-        return _fragment(array.tolist(), _base64 if name.endswith("_bytes") else _text)
+        return _fragment(array.tolist(), _base64 if name.endswith("_bytes") else _decoded)
     if not array.size:
         return _fragment(array.tolist())
     if array.dtype not in _WRITTEN:
@@ -139,7 +165,7 @@ def _shortest(array: NDArray) -> Any:
     return array.astype(str).astype(np.float64).tolist()
 
 
-def _text(value: bytes) -> str:
+def _decoded(value: bytes) -> str:
     return value.decode(errors="surrogateescape")
 
 

@@ -19,11 +19,12 @@ from urllib.parse import unquote
 from starlette.requests import Request
 from starlette.responses import Response
 
+from helpers import json_numbers
 from helpers.serving_api import model_pb2
 from practice.host import limits, web
 from practice.host.statuses import STATUSES
-from practice.tfserving import inference, json_input, json_numbers, json_output, service
-from practice.tfserving.engine import DEFAULT_SIGNATURE
+from practice.tfserving import inference, json_input, json_output, service
+from practice.tfserving.engine import DEFAULT_SIGNATURE, Servable
 from practice.tfserving.failures import Failure, as_failure, invalid
 from practice.tfserving.models import Models
 from practice.tfserving.monitoring import Monitoring, Unmonitored
@@ -50,7 +51,7 @@ _URLS = {
     "GET": rf"/v1/models(?:/(?P<name>[^/:]+))?{_MODEL}(?:/(?P<verb>metadata))?",
 }
 _PATTERNS = {method: re.compile(url, re.IGNORECASE | re.ASCII) for method, url in _URLS.items()}
-_SMALL = 16 * 1024  # bytes; a longer list of numbers is read faster than its parts
+_SMALL = 16 * 1024  # bytes
 _MOST_VALUES = 2**23  # of a JSON document
 _VALUE_SIZE = 64  # bytes that a value may come to, once it is read
 _LARGEST_INFLATED = 100 * 1024 * 1024
@@ -85,38 +86,38 @@ def app(
     timeout = timeout_seconds if timeout_seconds > 0 else inference.NEVER
     handler = _Handler(models, timeout, metrics)
 
-    def respond(call: _Call, body: bytes) -> Response:
+    def respond(call: _Call) -> Response:
         if isinstance(metrics, Monitoring) and call.path == prometheus_path:
             return _page(metrics, call.target, call.path)
         if not call.target.lower().startswith("/v1/"):
             headers = {"content-type": "text/html; charset=ISO-8859-1", "connection": "close"}
             return Response(_NOT_FOUND, 404, headers)
-        response = handler.respond(call, body)
+        response = handler.respond(call)
         if cors:
             response.headers.update(_CORS)
         return response
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         try:
-            body = await web.read_body(Request(scope, receive), limits.LARGEST)
+            call = _Call(scope, await web.read_body(Request(scope, receive), limits.LARGEST))
         except web.TooLarge:
             response = Response(status_code=413)
         else:
-            call = _Call(scope)
-            if len(body) <= _SMALL and handler.is_quick(call):
-                response = respond(call, body)
+            if handler.is_quick(call):
+                response = respond(call)
             else:
                 loop = asyncio.get_running_loop()
-                response = await loop.run_in_executor(pool, respond, call, body)
+                response = await loop.run_in_executor(pool, respond, call)
         await response(scope, receive, send)
 
     return application
 
 
 class _Call:
-    """A request, as far as its first line and its headers tell."""
+    """A request: what it asks for, its headers, and its body until that has been read."""
 
-    def __init__(self, scope: Any) -> None:
+    def __init__(self, scope: Any, body: bytes) -> None:
+        self.body = body
         self._headers = scope["headers"]
         self.method = scope["method"]
         self.path = scope["raw_path"].decode()
@@ -148,7 +149,9 @@ class _Handler:
         self._metrics = metrics
 
     def is_quick(self, call: _Call) -> bool:
-        """Whether a small request is answered sooner than it is handed to a thread and back."""
+        """Whether a request is answered sooner than it is handed to a thread and back."""
+        if len(call.body) > _SMALL:
+            return False
         # What tells about models may wait for the disk; the first call of all, for them to load.
         if call.method != "POST" or call.verb != "predict" or not self._models.started:
             return False
@@ -157,14 +160,14 @@ class _Handler:
         except Failure:
             return True  # to say so takes no time
 
-    def respond(self, call: _Call, body: bytes) -> Response:
+    def respond(self, call: _Call) -> Response:
         started = time.monotonic()
         if call.method == "OPTIONS":
             allowed = re.match(b"https?://", call.header(b"origin"))
             code = "OK" if allowed else "FAILED_PRECONDITION"
             response = Response(b"", STATUSES.get(code, 200))
         else:
-            code, content = self._outcome(call, body)
+            code, content = self._outcome(call)
             response = Response(content, STATUSES.get(code, 200), _JSON)
         self._metrics.request(call.name, code)
         if code == "OK":
@@ -172,13 +175,14 @@ class _Handler:
             self._metrics.latency(call.name, verb, "REST", time.monotonic() - started)
         return response
 
-    def _outcome(self, call: _Call, body: bytes) -> tuple[str, bytes]:
+    def _outcome(self, call: _Call) -> tuple[str, bytes]:
         gzipped = b"gzip" in call.header(b"content-encoding")
         try:
-            if len(body) <= limits.SMALL and not gzipped:
-                return "OK", self._content(call, body)
+            if len(call.body) <= limits.SMALL and not gzipped:
+                return "OK", self._content(call)
             with contextlib.ExitStack() as stack:
-                return "OK", self._content(call, _opened(body, gzipped, stack))
+                call.body = _opened(call.body, gzipped, stack)
+                return "OK", self._content(call)
         except limits.Full as error:
             return "RESOURCE_EXHAUSTED", json_output.error(str(error))
         except _Unsaid as unsaid:
@@ -188,24 +192,39 @@ class _Handler:
             failure = as_failure(error, f"{call.method} {call.target}")
             return failure.code, json_output.error(failure.text)
 
-    def _content(self, call: _Call, body: bytes) -> bytes:
+    def _content(self, call: _Call) -> bytes:
         spec = _spec(call)
         match call.method, call.verb:
             case "POST", "predict":
-                return self._predict(spec, body)
+                return self._predict(spec, call)
             case "POST", "classify":
-                classes = self._on_examples(spec, body, "Classify", inference.classify)
+                classes = self._on_examples(spec, call.body, "Classify", inference.classify)
                 return json_output.classifications(classes)
             case "POST", "regress":
-                values = self._on_examples(spec, body, "Regress", inference.regress)
+                values = self._on_examples(spec, call.body, "Regress", inference.regress)
                 return json_output.regressions(values)
             case "GET", verb if not call.is_malformed:
                 return self._about(spec, verb)
         raise invalid(f"Malformed request: {call.method} {call.target}")
 
-    def _predict(self, spec: Any, body: bytes) -> bytes:
-        numbers = json_numbers.read(body) if len(body) > _SMALL else None
-        document = numbers or json_input.parse(body)
+    def _predict(self, spec: Any, call: _Call) -> bytes:
+        servable, name, inputs = self._asked(spec, call.body)
+        call.body = b""
+        names = servable.tensors[name].all_outputs
+        write = json_output.predictions if inputs.by_row else json_output.columns
+        with self._metrics.runtime(servable.name, "Predict"):
+            outputs = inference.predict(servable, name, inputs.arrays, names, self._deadline())
+        del inputs  # of a large answer, the text takes three times as much again
+        return write(outputs)
+
+    def _asked(self, spec: Any, body: bytes) -> tuple[Servable, str, json_input.Inputs]:
+        if len(body) > json_numbers.LONG and (document := json_numbers.read(body)):
+            # What is wrong, and where, the lists tell.
+            with contextlib.suppress(Failure, ValueError):
+                return self._inputs(spec, document)
+        return self._inputs(spec, json_input.parse(body))
+
+    def _inputs(self, spec: Any, document: Any) -> tuple[Servable, str, json_input.Inputs]:
         asked = json_input.signature_name(document)
         servable = self._models.find(spec)
         name = asked or DEFAULT_SIGNATURE
@@ -219,11 +238,7 @@ class _Handler:
         inference.check_method(servable, signature)
         if inputs.arrays.keys() != tensors.inputs.keys():
             inference.check_names(signature, inputs.arrays)
-        names = tensors.all_outputs
-        with self._metrics.runtime(servable.name, "Predict"):
-            outputs = inference.predict(servable, name, inputs.arrays, names, self._deadline())
-        write = json_output.predictions if inputs.by_row else json_output.columns
-        return write(outputs)
+        return servable, name, inputs
 
     def _on_examples(self, spec: Any, body: bytes, api: str, infer: Callable) -> Any:
         document = json_input.parse(body)

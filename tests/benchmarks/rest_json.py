@@ -8,8 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import orjson
 
+from helpers import json_numbers
 from helpers.serving_api import types_pb2
-from practice.tfserving import json_input, json_numbers, json_output
+from practice.tfserving import json_input, json_output
 from tests.benchmarks.measure import Row, at_least, at_most, interleaved, ratio, timed
 
 _ROUNDS = 25

@@ -19,7 +19,7 @@ from helpers.serving_api import (
     types_pb2,
 )
 from helpers.tensors import to_ndarray, to_tensor_proto
-from helpers.tfserving import codec
+from helpers.tfserving import codec, rest
 from helpers.tfserving.signatures import (
     Signature,
     Signatures,
@@ -268,6 +268,29 @@ def test_a_service_that_was_started_meanwhile_answers_though_the_old_channel_is_
     server.stop(None)
     assert caught.value.code == "UNIMPLEMENTED"
     assert channels.channel(iris) is not kept
+
+
+def test_a_long_answer_over_rest_is_that_over_grpc(
+    iris: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rest, "_LARGE", 10_000)
+    rows = np.random.default_rng(8).random((5000, 4), np.float32)
+    of_grpc, of_rest = (
+        tfserving.predict(iris, {"features": rows}, protocol=protocol)["probabilities"]
+        for protocol in ("grpc", "rest")
+    )
+    assert of_rest.dtype == of_grpc.dtype
+    np.testing.assert_array_equal(of_rest, of_grpc)
+
+
+@pytest.mark.parametrize("text", ["1e999", "NaN", "-Infinity", "2.5", "7"])
+def test_a_long_answer_may_have_any_number(text: str) -> None:
+    spec = TensorSpec(np.dtype(np.float32), (-1,))
+    signature = Signature({}, {"y": spec})
+    content = b'{"outputs": [%b%b]}' % (b"1.5, " * 1_000_000, text.encode())
+    outputs = rest._outputs(content, Endpoint("tfserving", rest="http://127.0.0.1:1"), signature)
+    expected = np.append(np.full(1_000_000, 1.5, np.float32), np.float32(text))
+    np.testing.assert_array_equal(outputs["y"], expected)
 
 
 @pytest.fixture
