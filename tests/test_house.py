@@ -13,6 +13,7 @@ ROOMS = ["otw", "workbench", "practice", "helpers", "protos"]
 # Everything that may stand at the top of the repository, and why.
 TOP = {
     "README.md": "what it is, on one page",
+    "README.zh-CN.md": "the same in Chinese",
     "LICENSE": "what one may do with the code",
     "LICENSE-prose": "what one may do with the texts",
     "CONTRIBUTING.md": "how to take part; GitHub looks for it here",
