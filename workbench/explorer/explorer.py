@@ -61,6 +61,7 @@ class Explorer(w.VBox):
         self._idle = threading.Condition()
         self._open = 0  # what was asked and is not done yet
         self._changes = 0  # of the form
+        self._written = 0  # so many of them are in the code that is shown
         self._notified = 0.0  # when the progress was shown last
         self.sending: Sending | None = None  # the calls under way
         self._asked = False  # for a call that has not begun yet
@@ -261,6 +262,9 @@ class Explorer(w.VBox):
             return
         fits = self.form.check()
         self.send_button.disabled = not fits or bool(self.sending)
+        if changes == self._written:
+            return
+        self._written = changes
         count = 1
         try:
             requests = self.form.requests()

@@ -3,7 +3,7 @@
 import dataclasses
 import datetime
 import functools
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -344,6 +344,7 @@ class HistoryPane(w.VBox):
     ) -> None:
         self.records: list[Record] = []
         self._sizes: list[int] = []
+        self._listed: deque[tuple[str, int]] = deque(maxlen=_LISTED)  # the last one first
         self.calls = fields(w.Dropdown, _("Calls"), _("The calls so far, the last one first"))
         self.show = button(
             _("Show"),
@@ -368,6 +369,8 @@ class HistoryPane(w.VBox):
         self.records += records
         for record in records:
             self._sizes.append(size_of(record.request.payload) + size_of(record.answer))
+            number = len(self._sizes)
+            self._listed.appendleft((_line(number, record), number))
         last = len(self.records)
         kept = self._sizes[-1]
         for place in range(last - 2, -1, -1):
@@ -375,10 +378,7 @@ class HistoryPane(w.VBox):
             if kept > KEPT:
                 self.records[place] = self.records[place].without_arrays()
                 self._sizes[place] = 0
-        listed = range(last, max(last - _LISTED, 0), -1)
-        self.calls.options = [
-            (_line(number, self.records[number - 1]), number) for number in listed
-        ]
+        self.calls.options = list(self._listed)
         self.calls.value = last
 
     def _with_chosen(self, do: Callable[[Record], None]) -> None:

@@ -12,6 +12,7 @@ from helpers import tfserving
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput
 from helpers.language import _
+from helpers.tfserving.signatures import TensorSpec
 from workbench import timing
 from workbench.code.tfserving import TfServingWriter, method, not_in_json
 from workbench.explorer.calls import Request
@@ -46,7 +47,7 @@ class PredictForm(SignatureForm):
         """Make the editors of the first page; the others are made when shown, or filled."""
         super().make()
         self.editors = _Editors(self._editor)
-        self._untouched: dict[str, NDArray | None] = {}
+        self._untouched: dict[tuple[TensorSpec, bool, str], NDArray | None] = {}
         self._editors: list[Editor] = []  # that are shown
         self._children: tuple = ()
         self.per_call = self.field(
@@ -151,12 +152,14 @@ class PredictForm(SignatureForm):
     def _read(self, name: str) -> NDArray | None:
         if name in self.editors:
             return self.editors[name].read()
-        if name not in self._untouched:
-            optional = name in self.signature.optional
-            spec = self.signature.inputs[name]
+        optional = name in self.signature.optional
+        spec = self.signature.inputs[name]
+        # Many inputs are often of few kinds. Of strings, the name tells whether they are examples.
+        kind = (spec, optional, name if spec.dtype.kind == "O" else "")
+        if kind not in self._untouched:
             value = untouched(name, spec, optional=optional, seed=self.seed.value)
-            self._untouched[name] = value
-        return self._untouched[name]
+            self._untouched[kind] = value
+        return self._untouched[kind]
 
     def _split(self, inputs: dict[str, NDArray]) -> list[dict[str, NDArray]]:
         size = self.per_call.number
