@@ -34,6 +34,8 @@ _VARINTS = {7 << 3 | LEN: "int_val", 10 << 3 | LEN: "int64_val", 11 << 3 | LEN: 
 _SMALL_FIELDS = {1 << 3 | VARINT, 2 << 3 | LEN, 3 << 3 | VARINT}  # dtype, shape, version number
 _LARGEST_MESSAGE = 2**31 - 1  # protobuf's own limit, bytes
 _MOST_FIELDS = 4096  # of one message; what has more is read by protobuf's classes
+_MOST_OF_TENSOR = 8  # fields; texts are one each
+_SAMPLE = 100  # bytes of varints that tell what the others are like
 _SMALL = 1000  # bytes of a tensor that are not its payload
 _KEPT = 4096  # descriptions of tensors: a model may have hundreds, and each call asks for all
 
@@ -109,7 +111,7 @@ def tensor_view(data: bytes, at: int, end: int) -> tuple[int, NDArray]:
 def _payload(data: bytes, at: int, end: int) -> tuple[int, int, int, int]:
     """Return the one field of a TensorProto that has its values, as `fields` does."""
     payload = None
-    for field in fields(data, at, end):
+    for field in fields(data, at, end, _MOST_OF_TENSOR):
         if (field[0] in _PAYLOADS or field[0] in _VARINTS) and payload is None:
             payload = field
         elif field[0] not in _SMALL_FIELDS:
@@ -123,17 +125,23 @@ def _payload(data: bytes, at: int, end: int) -> tuple[int, int, int, int]:
 
 
 def _short_varints(data: NDArray[np.uint8]) -> NDArray:
-    """Read varints of one byte or two; protobuf's classes are as quick with longer ones."""
+    """Read varints of one byte or two; protobuf's classes are quicker with longer ones."""
+    if _has_longer(data[:_SAMPLE] > 0x7F):
+        raise Unusual
     if data.max() < 0x80:
         return data
     more = data > 0x7F
-    if more[-1] or (more[1:] & more[:-1]).any():
+    if more[-1] or _has_longer(more):
         raise Unusual
     numbers = (data & 0x7F).astype(np.uint16)
     numbers[:-1] |= (numbers[1:] << 7) * more[:-1]
     begins = np.ones(len(data), bool)
     begins[1:] = ~more[:-1]
     return numbers[np.flatnonzero(begins)]  # four times as fast as by the booleans
+
+
+def _has_longer(more: NDArray[np.bool_]) -> bool:
+    return bool((more[1:] & more[:-1]).any())
 
 
 @functools.lru_cache(_KEPT)
@@ -147,13 +155,15 @@ def _description(rest: bytes) -> tuple[int, np.dtype, tuple[int, ...]]:
     return proto.dtype, dtype.newbyteorder("<"), shape
 
 
-def fields(data: bytes, at: int, end: int) -> list[tuple[int, int, int, int]]:
+def fields(
+    data: bytes, at: int, end: int, most: int = _MOST_FIELDS
+) -> list[tuple[int, int, int, int]]:
     """Return each field's tag, where it begins, and where its content begins and ends.
 
     Right for tags of one byte that say VARINT or LEN; whoever asks looks for these only.
     """
     fields: list[tuple[int, int, int, int]] = []
-    while at < end - 1 and len(fields) < _MOST_FIELDS:
+    while at < end - 1 and len(fields) < most:
         begin = at
         tag = data[at]
         size = data[at + 1]

@@ -208,7 +208,7 @@ def typed_field(dtype: np.dtype) -> str:
 def as_array(array: ArrayLike, dtype: DTypeLike | None = None) -> NDArray:
     """Make an array of anything that can be one, or raise BadInput with the reason."""
     try:
-        values = np.asarray(array)
+        values = np.asarray(array, dtype=object if _is_of_texts(array) else None)
     except ValueError as error:
         raise BadInput("The rows of a tensor must all have the same length.") from error
     except TypeError as error:
@@ -223,6 +223,16 @@ def as_array(array: ArrayLike, dtype: DTypeLike | None = None) -> NDArray:
         return np.asarray(array, dtype=_named(dtype))  # unlike astype, refuses 300 for uint8
     except (ValueError, TypeError, OverflowError) as error:
         raise BadInput(f"{values.dtype} cannot be cast to {np.dtype(_named(dtype))}.") from error
+
+
+def _is_of_texts(array: ArrayLike) -> bool:
+    """Whether it is a plain list of texts, of which NumPy would first find the longest."""
+    return (
+        isinstance(array, list)
+        and bool(array)
+        and isinstance(array[0], str | bytes)
+        and {str, bytes}.issuperset(map(type, array))
+    )
 
 
 def _named(dtype: DTypeLike) -> DTypeLike:
@@ -310,9 +320,7 @@ def _stored(dtype: np.dtype) -> np.dtype:
 
 def _from_typed_field(field: Any, dtype: np.dtype) -> NDArray:
     if dtype.kind == "O":
-        values = np.empty(len(field), dtype=object)
-        values[:] = list(field)
-        return values
+        return np.array(field, dtype=object)
     if isinstance(field, bytes):  # float8_val
         return np.frombuffer(field, dtype).copy()
     numbers = np.array(field)
@@ -320,7 +328,7 @@ def _from_typed_field(field: Any, dtype: np.dtype) -> NDArray:
         return numbers.astype(np.uint16).view(dtype)
     if dtype.kind == "c":
         return numbers[: len(numbers) // 2 * 2].view(dtype)  # real and imaginary parts take turns
-    return numbers.astype(dtype)
+    return numbers.astype(dtype, copy=False)
 
 
 def _of_count(count: int, values: NDArray, shape: tuple[int, ...], most: int) -> NDArray:
