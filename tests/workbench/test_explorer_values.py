@@ -23,6 +23,7 @@ from workbench.explorer.catalog import Entry
 from workbench.explorer.forms.tfserving import ExamplesForm
 from workbench.fields import Fields
 from workbench.values import reading as values
+from workbench.values import tables
 from workbench.values.arrays import fit
 from workbench.values.pictures import Preprocessing
 
@@ -547,3 +548,41 @@ def test_a_quoted_heading_may_have_two_lines() -> None:
         "x", "table.csv", table.encode(), TensorSpec(np.dtype("float32"), (-1, 2))
     )
     assert array.tolist() == [[1, 2], [3, 4]]
+
+
+CELLS = [
+    "1",
+    "-2.5e3",
+    "nan",
+    "-inf",
+    "1e400",
+    "1_000",
+    "0x10",
+    "1d5",
+    "٣",
+    "",
+    "a",
+    '"1"',
+    '"1',
+    "#",
+]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(CELLS), min_size=1, max_size=3), min_size=1, max_size=3),
+    st.sampled_from([",", ", ", ";", "\t", " "]),
+)
+def test_a_table_of_numbers_is_read_as_cell_by_cell(rows: list[list[str]], mark: str) -> None:
+    text = "\n".join(mark.join(row) for row in rows)
+    if not text.strip():
+        return
+    outcomes = []
+    readers: list[Any] = [tables._numbers, lambda *_: []]
+    for quickly in readers:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tables, "_numbers", quickly)
+            try:
+                outcomes.append(repr(tables.parse("x", text, takes("float64", -1, -1))))
+            except BadInput as error:
+                outcomes.append(str(error))
+    assert outcomes[0] == outcomes[1]

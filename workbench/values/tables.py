@@ -59,13 +59,55 @@ def parse(
     # Each line keeps its end: without it, a quoted cell of two lines, 1 and 2, would be read as 12.
     lines = [f"{line}\n" for line in text.splitlines() if line.strip()]
     delimiter = next((mark for mark in "\t;," if mark in lines[-1]), " ")
-    rows = _rows(name, lines, delimiter)
-    if len(rows) > 1 and _is_heading(rows[0], delimiter, spec.dtype):
-        note(_("below the heading {first!r}", first=", ".join(rows[0])[:40]))
-        rows = rows[1:]
-        lines = lines[-len(rows) :]  # a heading's cells may have several
+    values = _numbers(lines, delimiter, spec.dtype)
+    if not values:
+        rows = _rows(name, lines, delimiter)
+        if len(rows) > 1 and _is_heading(rows[0], delimiter, spec.dtype):
+            note(_("below the heading {first!r}", first=", ".join(rows[0])[:40]))
+            rows = rows[1:]
+            lines = lines[-len(rows) :]  # a heading's cells may have several
+        values = _values(name, rows, spec)
     if delimiter == "," and kind(spec.dtype) in "fc" and all(map(_PAIR.fullmatch, lines)):
         _refuse_two_readings(name, lines, spec)
+    return _with_axes(values, spec)
+
+
+def texts(name: str, text: str, delimiter: str = "") -> list[list[str]]:
+    """Read a table of texts; its cells stay as they are, and blank rows are left out.
+
+    Parameters
+    ----------
+    name : str
+        The input's, for sentences.
+    text : str
+    delimiter : str, optional
+        Without it, tab, semicolon or comma: whichever the first line has first in this order.
+
+    Raises
+    ------
+    BadInput
+        For quotes that stay open.
+    """
+    first = text.strip().partition("\n")[0]
+    delimiter = delimiter or next((mark for mark in "\t;," if mark in first), ",")
+    rows = _csv(name, io.StringIO(text, newline=""), delimiter)
+    return [row for row in rows if any(cell.strip() for cell in row)]
+
+
+def _numbers(lines: list[str], delimiter: str, dtype: np.dtype) -> list[list[Any]]:
+    """Read floats, and nothing but floats: of a table that has something else, nothing."""
+    if kind(dtype) != "f":
+        return []
+    mark = None if delimiter == " " else delimiter
+    try:
+        numbers = np.loadtxt(lines, delimiter=mark, comments=None, ndmin=2)
+    except ValueError:
+        return []
+    return [] if np.isinf(numbers).any() else numbers.tolist()  # some do not say that they are
+
+
+def _values(name: str, rows: list[list[str]], spec: TensorSpec) -> list[list[Any]]:
+    """Read cell by cell, and say of the first one that is no value where it is."""
     values = []
     read = _reader(spec.dtype)
     for number, row in enumerate(rows, start=1):
@@ -91,29 +133,7 @@ def parse(
                     column=column,
                 )
                 _value(cell, spec, read, place)
-    return _with_axes(values, spec)
-
-
-def texts(name: str, text: str, delimiter: str = "") -> list[list[str]]:
-    """Read a table of texts; its cells stay as they are, and blank rows are left out.
-
-    Parameters
-    ----------
-    name : str
-        The input's, for sentences.
-    text : str
-    delimiter : str, optional
-        Without it, tab, semicolon or comma: whichever the first line has first in this order.
-
-    Raises
-    ------
-    BadInput
-        For quotes that stay open.
-    """
-    first = text.strip().partition("\n")[0]
-    delimiter = delimiter or next((mark for mark in "\t;," if mark in first), ",")
-    rows = _csv(name, io.StringIO(text, newline=""), delimiter)
-    return [row for row in rows if any(cell.strip() for cell in row)]
+    return values
 
 
 def _rows(name: str, lines: list[str], delimiter: str) -> list[list[str]]:
