@@ -1,6 +1,7 @@
 """The helper against the real practice service: answers, and what each mistake is told."""
 
 import http.client
+import socket
 import traceback
 from collections.abc import Callable
 from io import BytesIO
@@ -9,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import requests
 import trustme
 from PIL import Image
 
 from helpers import ccai, channels, endpoints, errors, images
-from helpers.ccai import answers
+from helpers.ccai import answers, calls
 from helpers.ccai.speech import Speech
 from helpers.endpoints import Endpoint
 from practice import credentials, manager, processes, state
@@ -150,6 +152,29 @@ def test_all_is_well(either: Endpoint) -> None:
     ccai.check(either)
     ccai.check(either.replace(rest=""))
     ccai.check(either.replace(grpc=""))
+
+
+@pytest.mark.parametrize(
+    "form", [{"image": "ab+/c+==", "n": 1}, {"text": "= a+b & 你好/~%2B"}, {"text": "=a"}, {}]
+)
+def test_a_form_is_sent_as_requests_sends_it(tcp_server: Callable, form: dict[str, Any]) -> None:
+    received = []
+
+    def note(connection: socket.socket) -> None:
+        with connection.makefile("rb") as file:
+            assert file.readline() == b"POST /cgi-bin/fcgi_py_tts HTTP/1.1\r\n"
+            headers = http.client.parse_headers(file)
+            body = file.read(int(headers["Content-Length"]))
+        received.append((headers["Content-Type"], body))
+        connection.sendall(http_answer(b"{}"))
+
+    url = f"http://{tcp_server(note)}"
+    calls.send(Endpoint("ccai", rest=url), "fcgi_py_tts", form, 10)
+    with requests.Session() as session:
+        session.trust_env = False
+        session.post(f"{url}/cgi-bin/fcgi_py_tts", data=form, timeout=10)
+    ours, theirs = received
+    assert ours == theirs
 
 
 def test_a_signature_is_that_of_the_sample_clients() -> None:
