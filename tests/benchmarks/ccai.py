@@ -66,7 +66,7 @@ def measure() -> list[Row]:
         ),
         Row(
             "`ccai.classify` against a bare `requests` call that does the same",
-            f"{added:.0f} microseconds more",
+            f"{abs(added):.0f} microseconds {'more' if added > 0 else 'less'}",
             [at_most(added, 100, " more")],
         ),
     ]
