@@ -30,7 +30,6 @@ _sessions: "dict[tuple, requests.Session]" = {}
 _stubs: "weakref.WeakKeyDictionary[grpc.Channel, dict[Any, Any]]" = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 _parents_channels: tuple = ()  # of the process that this one was forked from
-_TLS_ONLY = "User and password are sent over TLS only. Use TLS (https for REST), or leave them out."
 
 
 def channel(endpoint: Endpoint) -> grpc.Channel:
@@ -102,7 +101,7 @@ def session(endpoint: Endpoint) -> "requests.Session":
         another machine, without TLS.
     """
     if not endpoint.rest:
-        raise BadInput("This endpoint has no REST address. Set one: endpoint.replace(rest=...).")
+        raise BadInput(_("This endpoint has no REST address. Set one: endpoint.replace(rest=...)."))
     key = (*_key(endpoint), endpoint.rest, endpoint.verify)
     return _shared(_sessions, key, lambda: _open_session(endpoint))
 
@@ -160,11 +159,13 @@ def _open(endpoint: Endpoint, kind: Any) -> Any:
     """Open a channel of `grpc` or of `grpc.aio`."""
     if _parents_channels:
         raise ConnectionFailed(
-            "This process was forked from one that had called over gRPC, and gRPC does not work "
-            "after that. Start processes anew: multiprocessing.get_context('spawn')."
+            _(
+                "This process was forked from one that had called over gRPC, and gRPC does not "
+                "work after that. Start processes anew: multiprocessing.get_context('spawn')."
+            )
         )
     if not endpoint.grpc:
-        raise BadInput("This endpoint has no gRPC address. Set one: endpoint.replace(grpc=...).")
+        raise BadInput(_("This endpoint has no gRPC address. Set one: endpoint.replace(grpc=...)."))
     options = [
         ("grpc.max_send_message_length", MAX_MESSAGE),
         ("grpc.max_receive_message_length", MAX_MESSAGE),
@@ -180,7 +181,7 @@ def _open(endpoint: Endpoint, kind: Any) -> Any:
     if endpoint.tls:
         opened = functools.partial(kind.secure_channel, endpoint.grpc, _credentials(endpoint))
     elif endpoint.user:
-        raise BadInput(_TLS_ONLY)
+        raise _unencrypted_user()
     elif endpoint.headers and not is_loopback(host):
         raise _unencrypted_headers()
     else:
@@ -235,7 +236,7 @@ def _open_session(endpoint: Endpoint) -> "requests.Session":
     secure = endpoint.rest.startswith("https://")
     local = is_loopback(host_of_url(endpoint.rest))
     if endpoint.user and not secure:
-        raise BadInput(_TLS_ONLY)
+        raise _unencrypted_user()
     if endpoint.headers and not (secure or local):
         raise _unencrypted_headers()
     new = Session(MAX_MESSAGE)
@@ -256,6 +257,12 @@ def _open_session(endpoint: Endpoint) -> "requests.Session":
         new.auth = lambda request: request  # or a .netrc would replace Authorization
     new.headers.update(_headers(endpoint))
     return new
+
+
+def _unencrypted_user() -> BadInput:
+    return BadInput(
+        _("User and password are sent over TLS only. Use TLS (https for REST), or leave them out.")
+    )
 
 
 def _unencrypted_headers() -> BadInput:
@@ -295,7 +302,7 @@ def _read_ca_file(ca_file: str) -> bytes | None:
         return None
     pem = _read(ca_file, _("CA file"))
     if b"-----BEGIN CERTIFICATE-----" not in pem:
-        raise BadInput(f"The CA file {ca_file} holds no certificate in PEM form.")
+        raise BadInput(_("The CA file {path} holds no certificate in PEM form.", path=ca_file))
     return pem
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.errors import BadInput
+from helpers.language import _
 
 Image = str | os.PathLike[str] | bytes | NDArray[np.uint8]
 
@@ -21,7 +22,9 @@ def file_bytes(image: Image) -> bytes:
             with open(image, "rb") as file:
                 return file.read()
         except OSError as error:
-            raise BadInput(f"{image} cannot be read: {error.strerror}.") from error
+            raise BadInput(
+                _("{path} cannot be read: {error}.", path=image, error=error.strerror)
+            ) from error
     return png(image)
 
 
@@ -33,8 +36,12 @@ def png(image: Any) -> bytes:
     is_image = array.ndim in (2, 3) and array.shape[2:] in ((), (3,)) and array.size > 0
     if array.dtype != np.uint8 or not is_image:
         raise BadInput(
-            "An image is a uint8 array of shape (height, width) or (height, width, 3), a path, or "
-            f"the bytes of a file; this is {array.dtype} of shape {array.shape}."
+            _(
+                "An image is a uint8 array of shape (height, width) or (height, width, 3), a path, "
+                "or the bytes of a file; this is {dtype} of shape {shape}.",
+                dtype=array.dtype,
+                shape=array.shape,
+            )
         )
     buffer = io.BytesIO()
     PIL.Image.fromarray(array).save(buffer, format="PNG")

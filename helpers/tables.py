@@ -21,7 +21,7 @@ def text(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """
     lines = [head, *rows]
     widths = [max(map(width, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(map(_padded, line, widths)).rstrip() for line in lines)
+    return "\n".join("  ".join(map(padded, line, widths)).rstrip() for line in lines)
 
 
 def width(text: str) -> int:
@@ -37,7 +37,14 @@ def width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
-def _padded(text: str, columns: int) -> str:
+def padded(text: str, columns: int) -> str:
+    """Return a text with spaces behind it, so that it takes so many columns of a terminal.
+
+    Examples
+    --------
+    >>> padded("通道", 6)
+    '通道  '
+    """
     return text + " " * (columns - width(text))
 
 

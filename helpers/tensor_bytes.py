@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.errors import TooLarge
+from helpers.language import _
 from helpers.serving_api import tensor_pb2, types_pb2
 from helpers.tensors import to_data_type, to_dtype, typed_field, varint
 
@@ -71,7 +72,12 @@ def tensor_header(
     after = math.prod(shape) * dtype.itemsize
     if after > _LARGEST_MESSAGE:
         raise TooLarge(
-            f"Tensor {name!r} has {after:,} bytes; a message holds {_LARGEST_MESSAGE:,}."
+            _(
+                "Tensor {name!r} has {size:,} bytes; a message holds {most:,}.",
+                name=name,
+                size=after,
+                most=_LARGEST_MESSAGE,
+            )
         )
     header = proto.SerializeToString()
     if after:

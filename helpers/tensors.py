@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from helpers.errors import BadInput
+from helpers.language import _
 from helpers.serving_api import tensor_pb2, types_pb2
 
 # TensorFlow's names that are not NumPy's; the others are the same but for the case, and for
@@ -111,15 +112,23 @@ def to_ndarray(proto: Any, most_repeated: int = MOST_REPEATED) -> NDArray:
     """
     if not proto.dtype:
         raise BadInput(
-            "This tensor is empty, without a type. Protobuf gives such a one for a name that a "
-            "message does not have. A response's names: sorted(response.outputs)."
+            _(
+                "This tensor is empty, without a type. Protobuf gives such a one for a name that a "
+                "message does not have. A response's names: sorted(response.outputs)."
+            )
         )
     dtype = to_dtype(proto.dtype)
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
-        raise BadInput("A tensor with values has a complete shape; this one has unknown sizes.")
+        raise BadInput(_("A tensor with values has a complete shape; this one has unknown sizes."))
     if len(shape) > _MOST_DIMENSIONS:
-        raise BadInput(f"A tensor has {len(shape)} dimensions; NumPy holds {_MOST_DIMENSIONS}.")
+        raise BadInput(
+            _(
+                "A tensor has {count} dimensions; NumPy holds {most}.",
+                count=len(shape),
+                most=_MOST_DIMENSIONS,
+            )
+        )
     count = math.prod(shape)
     if not count:
         values = np.empty(0, dtype)  # whatever came
@@ -131,11 +140,18 @@ def to_ndarray(proto: Any, most_repeated: int = MOST_REPEATED) -> NDArray:
     else:
         values = _from_content(proto.tensor_content, dtype)
     if values.size != count:
-        raise BadInput(f"A tensor of shape {list(shape)} has {count} values; {values.size} came.")
+        raise BadInput(
+            _(
+                "A tensor of shape {shape} has {count} values; {size} came.",
+                shape=list(shape),
+                count=count,
+                size=values.size,
+            )
+        )
     try:
         return values.reshape(shape)
     except ValueError as error:  # [0, 2**62]
-        raise BadInput(f"NumPy holds no array of shape {list(shape)}.") from error
+        raise BadInput(_("NumPy holds no array of shape {shape}.", shape=list(shape))) from error
 
 
 def varint(number: int) -> bytes:
@@ -171,7 +187,10 @@ def _data_type(wanted: np.dtype) -> int:
         return types_pb2.DataType.Value(f"DT_{_TENSORFLOW_NAMES.get(name, name.upper())}")
     except ValueError as error:
         raise BadInput(
-            f"TensorFlow has no type for {wanted}. Use numbers, booleans, text or bytes."
+            _(
+                "TensorFlow has no type for {dtype}. Use numbers, booleans, text or bytes.",
+                dtype=wanted,
+            )
         ) from error
 
 
@@ -188,7 +207,9 @@ def to_dtype(data_type: int) -> np.dtype:
         name = types_pb2.DataType.Name(data_type).removeprefix("DT_")
         return np.dtype(_named(_NUMPY_NAMES.get(name, name.lower().removeprefix("q"))))
     except (ValueError, TypeError, AttributeError) as error:
-        raise BadInput(f"NumPy cannot hold values of TensorFlow's type {data_type}.") from error
+        raise BadInput(
+            _("NumPy cannot hold values of TensorFlow's type {type}.", type=data_type)
+        ) from error
 
 
 @functools.cache
@@ -210,9 +231,9 @@ def as_array(array: ArrayLike, dtype: DTypeLike | None = None) -> NDArray:
     try:
         values = np.asarray(array, dtype=object if _is_of_texts(array) else None)
     except ValueError as error:
-        raise BadInput("The rows of a tensor must all have the same length.") from error
+        raise BadInput(_("The rows of a tensor must all have the same length.")) from error
     except TypeError as error:
-        raise BadInput(f"This cannot be made an array: {error}.") from error
+        raise BadInput(_("This cannot be made an array: {error}.", error=error)) from error
     if values.dtype.kind in "SUO" and not isinstance(array, np.ndarray):
         values = np.asarray(array, dtype=object)  # NumPy's own "S" drops NUL bytes at the end
     if dtype is None:
@@ -222,7 +243,13 @@ def as_array(array: ArrayLike, dtype: DTypeLike | None = None) -> NDArray:
             return values.astype(_named(dtype), copy=False)
         return np.asarray(array, dtype=_named(dtype))  # unlike astype, refuses 300 for uint8
     except (ValueError, TypeError, OverflowError) as error:
-        raise BadInput(f"{values.dtype} cannot be cast to {np.dtype(_named(dtype))}.") from error
+        raise BadInput(
+            _(
+                "{given} cannot be cast to {wanted}.",
+                given=values.dtype,
+                wanted=np.dtype(_named(dtype)),
+            )
+        ) from error
 
 
 def _is_of_texts(array: ArrayLike) -> bool:
@@ -255,8 +282,10 @@ def as_bytes(value: Any) -> bytes:
     if isinstance(value, bytes):
         return value
     raise BadInput(
-        f"TensorFlow has no type for {type(value).__name__} objects. "
-        "Use numbers, booleans, text or bytes."
+        _(
+            "TensorFlow has no type for {type} objects. Use numbers, booleans, text or bytes.",
+            type=type(value).__name__,
+        )
     )
 
 
@@ -273,7 +302,11 @@ def _all_bytes(values: list[Any]) -> list[bytes]:
 def _from_content(content: bytes, dtype: np.dtype) -> NDArray:
     if len(content) % dtype.itemsize:
         raise BadInput(
-            f"tensor_content has {len(content)} bytes, not a multiple of {dtype.itemsize}."
+            _(
+                "tensor_content has {size} bytes, not a multiple of {item}.",
+                size=len(content),
+                item=dtype.itemsize,
+            )
         )
     if dtype.kind == "b":
         return np.frombuffer(content, np.uint8) != 0
@@ -282,16 +315,20 @@ def _from_content(content: bytes, dtype: np.dtype) -> NDArray:
 
 def _texts(content: bytes, count: int) -> NDArray:
     """Read texts as TensorFlow writes them into `tensor_content`: their lengths, then the bytes."""
-    unreadable = BadInput(f"tensor_content has {len(content)} bytes, which are not {count} texts.")
-    if count > len(content):  # a shape is only a claim
-        raise unreadable
     lengths = []
     at = 0
-    for _ in range(count):
-        length, at = _read_varint(content, at)
-        lengths.append(length)
-    if at + sum(lengths) != len(content):
-        raise unreadable
+    if count <= len(content):  # a shape is only a claim
+        for _number in range(count):
+            length, at = _read_varint(content, at)
+            lengths.append(length)
+    if len(lengths) != count or at + sum(lengths) != len(content):
+        raise BadInput(
+            _(
+                "tensor_content has {size} bytes, which are not {count} texts.",
+                size=len(content),
+                count=count,
+            )
+        )
     texts = np.empty(count, object)
     for index, length in enumerate(lengths):
         texts[index] = content[at : at + length]
@@ -310,7 +347,7 @@ def _read_varint(content: bytes, at: int) -> tuple[int, int]:
         number |= (byte[0] & 0x7F) << shift
         if byte[0] < 0x80:
             return number, at
-    raise BadInput("The length of a text in tensor_content cannot be read.")
+    raise BadInput(_("The length of a text in tensor_content cannot be read."))
 
 
 @functools.cache
@@ -338,7 +375,9 @@ def _of_count(count: int, values: NDArray, shape: tuple[int, ...], most: int) ->
     if values.size == count:
         return values
     if count * values.itemsize > most:  # a shape is only a claim
-        raise BadInput(f"A tensor of shape {list(shape)} came with far fewer values.")
+        raise BadInput(
+            _("A tensor of shape {shape} came with far fewer values.", shape=list(shape))
+        )
     nothing = b"" if values.dtype.kind == "O" else 0
     repeated = np.full(count, values[-1] if values.size else nothing, values.dtype)
     repeated[: values.size] = values

@@ -6,9 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from helpers import progress
+from helpers import progress, tables
 from helpers.language import _, plural
-from helpers.tables import printable
 from otw import practice
 from practice import classroom, credentials, launch
 
@@ -66,11 +65,7 @@ def status(arguments: argparse.Namespace) -> int:
         print(_open(report["bind"]))
     rows = [row for one in report["students"] for row in _rows(one)]
     heading = [_("student"), _("service"), _("method"), _("calls"), _("errors"), _("last call")]
-    widths = [max(map(len, column)) for column in zip(heading, *rows, strict=True)]
-    print()
-    for row in (heading, *rows):
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        print("  ".join(cells).rstrip())
+    print(f"\n{tables.text(heading, rows)}")
     return 0
 
 
@@ -96,7 +91,7 @@ def _rows(student: dict[str, Any]) -> list[list[str]]:
         [
             name,
             row["service"],
-            printable(row["method"]),
+            tables.printable(row["method"]),
             str(row["calls"]),
             str(row["errors"]),
             time.strftime("%H:%M:%S", time.localtime(row["last"])),

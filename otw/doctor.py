@@ -54,13 +54,14 @@ class Report(list[Line]):
     def __repr__(self) -> str:
         lines = [_("This machine, checked:")]
         for line in self:
-            lines.append(f"{_sign(line.state)} {line.state:<6}{line.name}: {line.meaning}")
+            state = tables.padded(_word(line.state), 6)
+            lines.append(f"{_sign(line.state)} {state}{line.name}: {line.meaning}")
             lines += [f"{'':8}-> {line.advice}"] if line.advice else []
-        return "\n".join([*lines, _("Worst: {state}.", state=self.worst)])
+        return "\n".join([*lines, _("Worst: {state}.", state=_word(self.worst))])
 
     def _repr_html_(self) -> str:
         rows = (
-            (f"{_SIGNS[line.state]} {line.state}", line.name, line.meaning, line.advice)
+            (f"{_SIGNS[line.state]} {_word(line.state)}", line.name, line.meaning, line.advice)
             for line in self
         )
         return tables.html(["", _("what"), _("found"), _("what to do")], rows, css="otw-doctor")
@@ -327,6 +328,10 @@ def _sign(state: str) -> str:
     except UnicodeEncodeError:
         return {"green": "+", "red": "x"}[state]
     return _SIGNS[state]
+
+
+def _word(state: str) -> str:
+    return {"green": _("green"), "amber": _("amber"), "red": _("red")}[state]
 
 
 def _plain(name: str) -> str:

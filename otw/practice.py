@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Mapping
 
-from helpers import progress
+from helpers import progress, tables
 from helpers.language import _
 from practice import launch, manager, services, state
 
@@ -45,7 +45,7 @@ def print_table(report: dict[str, dict]) -> None:
         problem = row.pop("problem")
         addresses = "  ".join(f"{key} {value}" for key, value in row.items() if value)
         condition = _("is ready") if healthy else problem
-        print(f"{name:<13}{condition:<17}{addresses}".rstrip())
+        print(f"{name:<13}{tables.padded(condition, 16)} {addresses}".rstrip())
 
 
 def logs(arguments: argparse.Namespace) -> int:

@@ -58,7 +58,7 @@ class PrivateEndpoint(Endpoint):
             wanted = trouble.Trouble(**faults) if faults else trouble.Trouble(rate=0.0)
         except TypeError as error:
             raise state.PracticeError(
-                f"There are delay, fail, cut, rate and calls: {error}."
+                _("There are delay, fail, cut, rate and calls: {error}.", error=error)
             ) from error
         trouble.write(self._own.folder / launch.TROUBLE, wanted)
 
@@ -132,7 +132,7 @@ def private(
             shutil.copytree(MODELS, models)
         own = launch.Launch(service, folder, Path(models), private=True, flags=flags)
         stack.callback(own.end)
-        with bars.waiting(f"Starting {name}", launch.LIMIT) as tick:
+        with bars.waiting(_("Starting {names}", names=name), launch.LIMIT) as tick:
             launch.bring_up([own], tick=tick)
         manager.bypass_proxy()
         if service.name == "proxy":
@@ -142,7 +142,12 @@ def private(
             profile = profile or next(iter(own.endpoints))
             if profile not in own.endpoints:
                 raise state.PracticeError(
-                    f"{name} has no profile {profile!r}. It has: {', '.join(own.endpoints)}."
+                    _(
+                        "{name} has no profile {profile!r}. It has: {names}.",
+                        name=name,
+                        profile=profile,
+                        names=", ".join(own.endpoints),
+                    )
                 )
             yield PrivateEndpoint.of(own.endpoints[profile], own)
 

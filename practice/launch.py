@@ -18,6 +18,7 @@ import psutil
 
 from helpers.endpoints import Endpoint
 from helpers.interrupts import Interrupts
+from helpers.language import _
 from practice import processes, state
 from practice.files import DATA as DATA  # the manager's and the notebooks', too
 from practice.files import MODELS as MODELS
@@ -186,9 +187,22 @@ class Launch:
             self._begin()
             return False
         if ended:
-            raise self._failure(f"it ended with status {status}")
+            raise self._failure(
+                _(
+                    "The practice service {name} did not start: it ended with status {status}.",
+                    name=self.service.name,
+                    status=status,
+                )
+            )
         if self._is_stuck(self.process.pid):
-            raise self._failure(f"it did nothing for {LIMIT:.0f} s")
+            raise self._failure(
+                _(
+                    "The practice service {name} did not start: it did nothing for {seconds:.0f} "
+                    "s.",
+                    name=self.service.name,
+                    seconds=LIMIT,
+                )
+            )
         # Whoever answers may be somebody else, who took the port a moment before us.
         return problem(self.entry, 2.0) == "" and all(
             processes.listens(self.process.pid, port) for port in self.ports.values()
@@ -221,13 +235,16 @@ class Launch:
         lines = [line for line in state.last_lines(self.log, 50) if not _NOTE.search(line)]
         return "\n".join(f"    {line}" for line in lines[-15:])
 
-    def _failure(self, what: str) -> state.PracticeError:
-        name = self.service.name
-        hint = "" if self.private else f" `otw practice logs {name}` shows the whole of it."
-        return state.PracticeError(
-            f"The practice service {name} did not start: {what}. The last lines of its log:\n"
-            f"{self.last_lines}\nThey name the reason; put it right and ask again.{hint}"
-        )
+    def _failure(self, problem: str) -> state.PracticeError:
+        begin = _("{problem} The last lines of its log:", problem=problem)
+        end = _("They name the reason; put it right and ask again.")
+        if not self.private:
+            end = _(
+                "They name the reason; put it right and ask again. `otw practice logs {name}` "
+                "shows the whole of it.",
+                name=self.service.name,
+            )
+        return state.PracticeError(f"{begin}\n{self.last_lines}\n{end}")
 
 
 def bring_up(

@@ -204,7 +204,7 @@ def status(*names: str) -> dict[str, dict[str, Any]]:
         entry = entries.get(service.name, {})
         runs = processes.find(entry, service.module) is not None
         shown = {key: entry.get(key) if runs else None for key in ("pid", *service.addresses)}
-        words = problem if runs else "is not running"
+        words = _said(problem) if runs else _("is not running")
         report[service.name] = {"healthy": not problem, "problem": words, **shown}
     return report
 
@@ -260,6 +260,10 @@ def _problems(wanted: list[Service], entries: dict[str, state.Record], seconds: 
 
     with concurrent.futures.ThreadPoolExecutor(max(1, len(wanted))) as pool:
         return list(pool.map(problem, wanted))
+
+
+def _said(problem: str) -> str:
+    return _("does not answer") if problem == SILENT else problem
 
 
 def _while(tick: state.Tick, function: Callable[..., _Result], *arguments: Any) -> _Result:

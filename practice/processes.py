@@ -30,7 +30,8 @@ def spawn(command: Sequence[str], log: Path, cwd: Path) -> subprocess.Popen[byte
         options["creationflags"] = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP
     else:
         options["start_new_session"] = True  # Ctrl-C in a terminal is not meant for it
-    environment = os.environ | {"PYTHONIOENCODING": "utf-8"}
+    # A service's answers and its log are in English, as the real one's, whoever started it.
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8", "OTW_LANGUAGE": "en"}
     with state.open_log(log) as output:
         process = subprocess.Popen(
             command,

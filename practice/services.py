@@ -2,6 +2,7 @@
 
 import difflib
 
+from helpers.language import _
 from practice import state
 from practice.ccai.launching import CCAI
 from practice.launch import Service
@@ -22,7 +23,11 @@ def get(name: str) -> Service:
     if name in SERVICES:
         return SERVICES[name]
     near = difflib.get_close_matches(name, SERVICES, n=1)
-    raise UnknownService(
-        f"There is no practice service {name!r}. Known: {', '.join(SERVICES)}."
-        + (f" Did you mean {near[0]!r}?" if near else "")
+    sentence = _(
+        "There is no practice service {name!r}. Known: {names}.",
+        name=name,
+        names=", ".join(SERVICES),
     )
+    if near:
+        sentence = _("{names} Did you mean {near!r}?", names=sentence, near=near[0])
+    raise UnknownService(sentence)

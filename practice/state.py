@@ -16,6 +16,7 @@ from typing import Any
 from helpers.endpoints import read_services as read_services  # state's own, too
 from helpers.endpoints import state_dir
 from helpers.endpoints.practice import read_json
+from helpers.language import _
 from helpers.tables import printable
 
 # What `processes.record` returns; a service's also has its addresses and endpoints.
@@ -105,9 +106,14 @@ def make_folder(path: Path) -> Path:
 def unwritable(path: Path, error: OSError) -> PracticeError:
     """Make the exception for a state folder that cannot be used."""
     return PracticeError(
-        f"The practice services keep their state in {folder()}, and {path} cannot be written: "
-        f"{error.strerror or error}. Make that folder writable, or set the environment variable "
-        "OTW_STATE_DIR to a folder on this machine that is."
+        _(
+            "The practice services keep their state in {folder}, and {path} cannot be written: "
+            "{error}. Make that folder writable, or set the environment variable OTW_STATE_DIR to "
+            "a folder on this machine that is.",
+            folder=folder(),
+            path=path,
+            error=error.strerror or error,
+        )
     )
 
 
@@ -126,9 +132,13 @@ def lock(tick: Tick = lambda: None) -> Iterator[None]:
             tick()
             if time.monotonic() > limit:
                 raise PracticeError(
-                    f"Another program has been starting practice services for {LOCK_LIMIT:.0f} s "
-                    f"and still holds {path}. Look for an `otw` or a notebook that hangs, end it "
-                    "and try again."
+                    _(
+                        "Another program has been starting practice services for {seconds:.0f} s "
+                        "and still holds {path}. Look for an `otw` or a notebook that hangs, end "
+                        "it and try again.",
+                        seconds=LOCK_LIMIT,
+                        path=path,
+                    )
                 ) from None
         except (OSError, NotImplementedError) as error:
             raise unwritable(

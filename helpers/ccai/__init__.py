@@ -16,6 +16,7 @@ from helpers.ccai.speech import Speech
 from helpers.channels import BasicAuthenticationPlugin
 from helpers.endpoints import Endpoint
 from helpers.images import Image, file_bytes
+from helpers.language import _
 
 __all__ = [
     "BasicAuthenticationPlugin",
@@ -236,13 +237,16 @@ def read_text(
 def check(endpoint: Endpoint, *, timeout: float = TIMEOUT) -> None:
     """Ask each address of an endpoint whether the service is well; raise CallError if not."""
     if not endpoint.rest and not endpoint.grpc:
-        raise errors.BadInput("This endpoint has no address. Give a REST or a gRPC address.")
+        raise errors.BadInput(_("This endpoint has no address. Give a REST or a gRPC address."))
     if endpoint.rest:
         text = send(endpoint, "fcgi_py_policy", {"healthcheck": 1}, timeout)
         if text != "healthcheck ok":
             raise errors.NotThisProtocol(
-                f"Something answers at {endpoint.rest}, but it is no CCAI: its health check "
-                f"should be 'healthcheck ok'. Is this another service's address?",
+                _(
+                    "Something answers at {address}, but it is no CCAI: its health check "
+                    "should be 'healthcheck ok'. Is this another service's address?",
+                    address=endpoint.rest,
+                ),
                 service=endpoint.service,
                 endpoint=endpoint.rest,
             )
@@ -252,7 +256,10 @@ def check(endpoint: Endpoint, *, timeout: float = TIMEOUT) -> None:
         status = unary(endpoint, "HealthCheck", messages.Empty(), timeout).status
         if status != messages.HealthStatus.SUCCESS:
             raise errors.DeadlineExceeded(
-                f"{endpoint.grpc} is busy: an inference takes longer than ten seconds.",
+                _(
+                    "{address} is busy: an inference takes longer than ten seconds.",
+                    address=endpoint.grpc,
+                ),
                 service=endpoint.service,
                 endpoint=endpoint.grpc,
             )

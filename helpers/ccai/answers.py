@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from helpers.ccai.speech import Speech
 from helpers.errors import BadInput, ServiceFailed
+from helpers.language import _
 
 LANDMARKS = 35  # points on a face
 
@@ -71,19 +72,28 @@ def data_of(text: str) -> Any:
     if text.startswith("error: "):
         reason = text.removeprefix("error: ").split("\t")[0].rstrip(", \n")
         raise BadInput(
-            f"CCAI answered '{reason}': what was sent is no image that it can read.",
+            _(
+                "CCAI answered '{reason}': what was sent is no image that it can read.",
+                reason=reason,
+            ),
             details=reason,
         )
     envelope = parse(text)
     if not isinstance(envelope, dict) or "ret" not in envelope:
-        raise ServiceFailed(f"This is no answer of CCAI: {text[:80]!r}", details=text[:500])
+        raise ServiceFailed(
+            _("This is no answer of CCAI: {text!r}", text=text[:80]), details=text[:500]
+        )
     if envelope["ret"] == 0:
         return envelope.get("data")
     data = envelope.get("data")
     reason = data.get("text", "") if isinstance(data, dict) else ""
     reason = reason or str(envelope.get("msg", ""))
     raise ServiceFailed(
-        f"CCAI could not do it: {reason} (ret {envelope['ret']}). The service's log has more.",
+        _(
+            "CCAI could not do it: {reason} (ret {code}). The service's log has more.",
+            reason=reason,
+            code=envelope["ret"],
+        ),
         code=envelope["ret"],
         details=reason,
     )
@@ -104,7 +114,9 @@ def parse(text: str) -> Any:
             return json.loads(repaired, strict=False)  # allows line ends inside of a text
         except (ValueError, RecursionError):
             continue
-    raise ServiceFailed(f"This is not JSON, and not nearly: {text[:80]!r}", details=text[:500])
+    raise ServiceFailed(
+        _("This is not JSON, and not nearly: {text!r}", text=text[:80]), details=text[:500]
+    )
 
 
 @contextlib.contextmanager
@@ -115,7 +127,10 @@ def _understood() -> Iterator[None]:
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError, BadInput) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ServiceFailed(
-            f"CCAI's answer is not as it should be ({reason[:200]}). Is it another version?",
+            _(
+                "CCAI's answer is not as it should be ({reason}). Is it another version?",
+                reason=reason[:200],
+            ),
             details=reason,
         ) from error
 
@@ -125,7 +140,7 @@ def speech(data: Any) -> Speech:
     """Make a Speech of the TTS service's data."""
     wav = _from_base64(data["speech"])
     if hashlib.md5(wav, usedforsecurity=False).hexdigest() != data["md5sum"]:
-        raise ServiceFailed("The sound was damaged on its way: its MD5 sum is another one.")
+        raise ServiceFailed(_("The sound was damaged on its way: its MD5 sum is another one."))
     return Speech.read(wav)
 
 
@@ -188,4 +203,6 @@ def _from_base64(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ServiceFailed(f"The sound in CCAI's answer is no base64: {error}.") from error
+        raise ServiceFailed(
+            _("The sound in CCAI's answer is no base64: {error}.", error=error)
+        ) from error

@@ -10,6 +10,7 @@ from helpers.ccai import answers
 from helpers.endpoints import Endpoint
 from helpers.errors import libraries
 from helpers.images import file_bytes
+from helpers.language import _
 
 Protocol = Literal["rest", "grpc"]
 _METHODS = {  # over gRPC, of the services that REST has too
@@ -32,14 +33,18 @@ def infer(
         return call(endpoint, _METHODS[service], content, timeout)
     paths = {"py": f"fcgi_py_{service}", "cpp": f"fcgi_{service}"}
     if dialect not in paths:
-        raise errors.BadInput(f"CCAI has no dialect {dialect!r}. There are 'py' and 'cpp'.")
+        raise errors.BadInput(
+            _("CCAI has no dialect {dialect!r}. There are 'py' and 'cpp'.", dialect=dialect)
+        )
     return post(endpoint, paths[dialect], {"image": answers.base64_text(content)}, timeout)
 
 
 def is_grpc(protocol: str) -> bool:
     """Whether a protocol is gRPC and not REST; BadInput for any other."""
     if protocol not in ("rest", "grpc"):
-        raise errors.BadInput(f"CCAI has no protocol {protocol!r}. There are 'rest' and 'grpc'.")
+        raise errors.BadInput(
+            _("CCAI has no protocol {protocol!r}. There are 'rest' and 'grpc'.", protocol=protocol)
+        )
     return protocol == "grpc"
 
 
@@ -63,8 +68,12 @@ def send(endpoint: Endpoint, path: str, form: Mapping[str, Any], timeout: float)
     if response.status_code == 500:
         # CCAI's services check nothing: whatever they do not understand ends here.
         raise errors.BadInput(
-            f"{endpoint.rest} does not understand the form sent to {path}: a field is missing, or "
-            "is not what it takes, such as bytes that are no image. The service's log has more.",
+            _(
+                "{address} does not understand the form sent to {path}: a field is missing, or is "
+                "not what it takes, such as bytes that are no image. The service's log has more.",
+                address=endpoint.rest,
+                path=path,
+            ),
             service=endpoint.service,
             endpoint=endpoint.rest,
             code=500,
@@ -89,8 +98,12 @@ def call(endpoint: Endpoint, method: str, content: bytes, timeout: float) -> Any
     text = unary(endpoint, method, messages.Input(buffer=content), timeout).json
     if not text and method not in _EMPTY_WITHOUT_FACES:
         raise errors.BadInput(
-            f"{endpoint.grpc} gave an empty answer to {method}: it could not read the file, or "
-            "has no engine for it. Images are JPEG or PNG files; sound is a WAV file.",
+            _(
+                "{address} gave an empty answer to {method}: it could not read the file, or has "
+                "no engine for it. Images are JPEG or PNG files; sound is a WAV file.",
+                address=endpoint.grpc,
+                method=method,
+            ),
             service=endpoint.service,
             endpoint=endpoint.grpc,
         )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.errors import BadInput
+from helpers.language import _
 
 _FORMATS = {(1, 16): ("<i2", 32768), (3, 32): ("<f4", 1)}  # WAV tag and bits: dtype, full scale
 
@@ -43,7 +44,9 @@ class Speech:
             with open(file, "rb") as opened:
                 return cls(*_read_wav(opened.read()))
         except OSError as error:
-            raise BadInput(f"{file} cannot be read: {error.strerror}.") from error
+            raise BadInput(
+                _("{path} cannot be read: {error}.", path=file, error=error.strerror)
+            ) from error
 
     @property
     def seconds(self) -> float:
@@ -98,4 +101,4 @@ def _read_wav(content: bytes) -> tuple[NDArray[np.float32], int]:
             whole = len(chunk) - len(chunk) % np.dtype(dtype).itemsize
             return (np.frombuffer(chunk[:whole], dtype) / np.float32(scale)).astype("f4"), form[2]
         position += 8 + size + size % 2
-    raise BadInput("This is no WAV file of one channel with 16-bit samples or 32-bit floats.")
+    raise BadInput(_("This is no WAV file of one channel with 16-bit samples or 32-bit floats."))

@@ -14,6 +14,7 @@ from helpers.endpoints.practice import (
     variables,
 )
 from helpers.errors import BadInput
+from helpers.language import _
 
 __all__ = [
     "KINDS",
@@ -57,7 +58,9 @@ def load(kind: str, profile: str = "practice") -> Endpoint:
         For an unknown kind or profile, and for values that cannot be an address.
     """
     if kind not in KINDS:
-        raise BadInput(f"Unknown kind {kind!r}. Known: {', '.join(KINDS)}.")
+        raise BadInput(
+            _("Unknown kind {kind!r}. Known: {kinds}.", kind=kind, kinds=", ".join(KINDS))
+        )
     if profile not in PROFILES[kind]:
         from helpers.endpoints import profiles  # 50 ms: few readers have a file of their own
 
@@ -68,5 +71,5 @@ def load(kind: str, profile: str = "practice") -> Endpoint:
     fields = environment(kind, profile)
     if "grpc" in fields or "rest" in fields:
         fixed = {"kind": kind, "tls": profile == "practice-secure", "auth": AUTH.get(profile, "")}
-        return from_mapping({**fixed, **fields}, "The environment")
+        return from_mapping({**fixed, **fields}, _("The environment"))
     return running(kind, profile).replace(**fields)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from helpers.errors import BadInput
+from helpers.language import _
 
 if TYPE_CHECKING:
     from helpers.endpoints.headers import Headers
@@ -13,12 +14,11 @@ SECRETS = ("password", "token")  # fields that are never shown and never written
 KINDS = {"tfserving": "TensorFlow Serving", "ccai": "CCAI", "modelarts": "ModelArts"}
 _OWN_PATHS = {"tfserving": "/v1/models", "ccai": "/cgi-bin"}  # which the calls add themselves
 _OF_MODELARTS = {"x-auth-token", "x-apig-appcode", "x-sdk-date"}  # headers, set by its calls
-_TEXT = (str,), "text"
-_KINDS_OF_VALUES: dict[type, tuple[tuple[type, ...], str]] = {  # by the type of a field's default
-    bool: ((bool,), "true or false"),
-    int: ((int,), "a whole number"),
-    type(None): ((int, type(None)), "a whole number"),
-    tuple: ((tuple,), "a list of names"),
+_TYPES: dict[type, tuple[type, ...]] = {  # of values, by that of a field's default
+    bool: (bool,),
+    int: (int,),
+    type(None): (int, type(None)),
+    tuple: (tuple,),
 }
 
 
@@ -111,9 +111,11 @@ class Endpoint:
     def __post_init__(self) -> None:
         _check_types(vars(self))
         if self.kind not in KINDS:
-            raise BadInput(f"Unknown kind {self.kind!r}. Known: {', '.join(KINDS)}.")
+            raise BadInput(
+                _("Unknown kind {kind!r}. Known: {kinds}.", kind=self.kind, kinds=", ".join(KINDS))
+            )
         if not 0 <= self.retries <= 4:
-            raise BadInput("retries is from 0 to 4: gRPC tries a call five times at most.")
+            raise BadInput(_("retries is from 0 to 4: gRPC tries a call five times at most."))
         if self.rest:
             own_path = _OWN_PATHS.get(self.kind, "")
             _check_url(self.rest, own_path=own_path)
@@ -124,19 +126,17 @@ class Endpoint:
         if self.grpc:
             _check_address(self.grpc)
         if self.version is not None and self.version_label:
-            raise BadInput("Give a version or a version label, not both.")
+            raise BadInput(_("Give a version or a version label, not both."))
         if self.ca_file or self.cert_file:
             object.__setattr__(self, "tls", True)
         self._check_caller()
 
     def _check_caller(self) -> None:
         if self.auth not in ("", "signature", "appcode"):
-            raise BadInput(f"auth is signature, appcode or empty, not {self.auth!r}.")
+            raise BadInput(_("auth is signature, appcode or empty, not {auth!r}.", auth=self.auth))
         if self.headers == () and not (self.key_file or self.token):
             return
-        # Optional: most endpoints have none of these.
-        from helpers.endpoints import headers
-        from helpers.language import _
+        from helpers.endpoints import headers  # optional: most endpoints have none of these
 
         if self.key_file and not self.cert_file:
             raise BadInput(
@@ -192,7 +192,7 @@ class Endpoint:
 
     def replace(self, **changes: Any) -> "Endpoint":
         """Return a copy with some fields changed."""
-        return from_mapping(dataclasses.asdict(self) | changes, "This endpoint")
+        return from_mapping(dataclasses.asdict(self) | changes)
 
     def public(self) -> dict[str, Any]:
         """Return the fields that are not as a new endpoint has them, without a secret."""
@@ -213,25 +213,45 @@ class Endpoint:
         )
 
 
-def from_mapping(values: Mapping[str, Any], what: str) -> Endpoint:
+def from_mapping(values: Mapping[str, Any], what: str = "") -> Endpoint:
     """Make an endpoint of fields by name, or raise BadInput that says what is wrong in `what`."""
     if isinstance(values.get("models"), list):
         values = {**values, "models": tuple(values["models"])}
     names = [field.name for field in dataclasses.fields(Endpoint)]
     for name in values:
         if name not in names:
-            raise BadInput(f"{what} has no field {name!r}. Fields: {', '.join(names)}.")
+            raise BadInput(
+                _(
+                    "{what} has no field {name!r}. Fields: {names}.",
+                    what=what or _("This endpoint"),
+                    name=name,
+                    names=", ".join(names),
+                )
+            )
     return Endpoint(**values)
 
 
 def _check_types(values: Mapping[str, Any]) -> None:
     for field in dataclasses.fields(Endpoint):
         value = values[field.name]
-        types, wanted = _KINDS_OF_VALUES.get(type(field.default), _TEXT)
+        types = _TYPES.get(type(field.default), (str,))
         if field.name == "headers":
-            types, wanted = (dict, tuple), "a value for each name"
+            types = (dict, tuple)
         if type(value) not in types:  # isinstance would take True for a number
-            raise BadInput(f"{field.name!r} is {wanted}, not {type(value).__name__}.")
+            raise _of_another_type(field.name, types[0], type(value).__name__)
+
+
+def _of_another_type(field: str, wanted: type, given: str) -> BadInput:
+    words = {
+        bool: _("true or false"),
+        int: _("a whole number"),
+        tuple: _("a list of names"),
+        dict: _("a value for each name"),
+        str: _("text"),
+    }
+    return BadInput(
+        _("{field!r} is {wanted}, not {given}.", field=field, wanted=words[wanted], given=given)
+    )
 
 
 def is_loopback(host: str) -> bool:
@@ -253,8 +273,12 @@ def _check_address(address: str) -> None:
     plain_ipv6 = address.count(":") > 1 and not host.startswith("[")
     if "/" in address or plain_ipv6 or not (colon and host and valid):
         raise BadInput(
-            f"{address!r} is not a gRPC address. Write host:port, such as 127.0.0.1:8500, "
-            "without http:// and with a port from 1 to 65535. IPv6 goes in brackets: [::1]:8500."
+            _(
+                "{address!r} is not a gRPC address. Write host:port, such as 127.0.0.1:8500, "
+                "without http:// and with a port from 1 to 65535. IPv6 goes in brackets: "
+                "[::1]:8500.",
+                address=address,
+            )
         )
 
 
@@ -270,15 +294,21 @@ def _check_url(url: str, *, path: bool = True, own_path: str = "") -> None:
     else:
         valid = valid and not (own_path and f"{own_path}/" in f"{parts.path}/")
     if not valid or "@" in url or " " in url:
-        what = "This" if "@" in url else repr(url)  # there may be a password in it
-        how = "without a path, a user or a password"
+        problem = _("{address!r} is not a REST address.", address=url)
+        if "@" in url:  # there may be a password in it
+            problem = _("This is not a REST address.")
+        advice = _(
+            "Write http://host:port or https://host:port, without a path, a user or a password."
+        )
         if own_path:
-            how = (
-                "with the path of a gateway if there is one, such as http://host/prefix, "
-                f"without {own_path}, a user or a password"
+            advice = _(
+                "Write http://host:port or https://host:port, with the path of a gateway if there "
+                "is one, such as http://host/prefix, without {path}, a user or a password.",
+                path=own_path,
             )
         elif path:
-            how = "as the service's page gives it, without a user or a password"
-        raise BadInput(
-            f"{what} is not a REST address. Write http://host:port or https://host:port, {how}."
-        )
+            advice = _(
+                "Write http://host:port or https://host:port, as the service's page gives it, "
+                "without a user or a password."
+            )
+        raise BadInput(f"{problem} {advice}")

@@ -6,6 +6,7 @@ from typing import Any
 
 from helpers.endpoints.endpoint import KINDS, Endpoint, from_mapping
 from helpers.errors import BadInput, ConnectionFailed
+from helpers.language import _
 
 _MODELARTS = {
     "ca_file": "OTW_CA",
@@ -159,8 +160,11 @@ def state_dir() -> str:
         return moved or platformdirs.user_state_dir("over-the-wire", appauthor=False)
     except RuntimeError as error:
         raise BadInput(
-            "This user has no home folder, and so no place for what the practice services keep. "
-            "Set the environment variable OTW_STATE_DIR to a folder that only this user can write."
+            _(
+                "This user has no home folder, and so no place for what the practice services "
+                "keep. Set the environment variable OTW_STATE_DIR to a folder that only this user "
+                "can write."
+            )
         ) from error
 
 
@@ -175,8 +179,12 @@ def running(kind: str, profile: str = "practice") -> Endpoint:
         return from_mapping(fields, "services.json")
     except (BadInput, KeyError, TypeError) as error:  # also what an earlier version wrote
         raise ConnectionFailed(
-            f"The practice service {service} is not running. Start it with "
-            f"practice.ready({service!r}) in Python or `otw practice up {service}` in a terminal.",
+            _(
+                "The practice service {service} is not running. Start it with "
+                "practice.ready({service!r}) in Python or `otw practice up {service}` in a "
+                "terminal.",
+                service=service,
+            ),
             service=KINDS[kind],
         ) from error
 
@@ -193,7 +201,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """Return what a JSON file holds; None when it is missing or broken."""
     import json  # optional: an address given by hand needs no file
 
-    for _ in range(20):
+    for _try in range(20):
         try:
             with open(path, encoding="utf-8") as file:
                 return json.load(file)

@@ -10,6 +10,7 @@ from typing import Any
 from helpers.endpoints.endpoint import Endpoint, from_mapping
 from helpers.endpoints.practice import PROFILES, state_dir
 from helpers.errors import BadInput
+from helpers.language import _
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _HEADER = re.compile(r"^\s*\[(?!\[)", re.MULTILINE)
@@ -44,16 +45,18 @@ def read() -> tuple[dict[str, Endpoint], list[str]]:
     except FileNotFoundError:
         return {}, []
     except (OSError, UnicodeDecodeError) as error:
-        return {}, [f"{_file()} cannot be read: {error}."]
+        return {}, [_("{path} cannot be read: {error}.", path=_file(), error=error)]
     tables, problems = _parse(text)
     profiles = {}
     for name, table in tables.items():
         try:
             if not isinstance(table, Mapping):
-                raise BadInput("this belongs to no profile.")
-            profiles[name] = from_mapping({"kind": "tfserving", **table}, "it")
+                raise BadInput(_("this belongs to no profile."))
+            profiles[name] = from_mapping({"kind": "tfserving", **table}, _("it"))
         except BadInput as error:
-            problems.append(f"Profile {name!r} in {_file()}: {error}")
+            problems.append(
+                _("Profile {name!r} in {file}: {error}", name=name, file=_file(), error=error)
+            )
     return profiles, problems
 
 
@@ -63,9 +66,14 @@ def get(kind: str, name: str) -> Endpoint:
     fitting = {key: profile for key, profile in profiles.items() if profile.kind == kind}
     if name in fitting:
         return fitting[name]
-    missing = f"{_file()} has no good profile {name!r} of kind {kind!r}."
-    listed = f"Profiles: {', '.join(fitting) or 'none'}."
-    raise BadInput(" ".join([missing, listed, *problems]))
+    missing = _(
+        "{file} has no good profile {name!r} of kind {kind!r}. Profiles: {names}.",
+        file=_file(),
+        name=name,
+        kind=kind,
+        names=", ".join(fitting) or _("none"),
+    )
+    raise BadInput(" ".join([missing, *problems]))
 
 
 def save(name: str, endpoint: Endpoint, *, instead_of: Iterable[str] = ()) -> None:
@@ -92,8 +100,12 @@ def save(name: str, endpoint: Endpoint, *, instead_of: Iterable[str] = ()) -> No
     ours = {profile for profiles in PROFILES.values() for profile in profiles}
     if not _NAME.fullmatch(name) or name in {*ours, "environment"}:
         raise BadInput(
-            f"{name!r} cannot name a profile. Use letters, digits, - and _; "
-            f"{', '.join(sorted(ours))} and environment are taken."
+            _(
+                "{name!r} cannot name a profile. Use letters, digits, - and _; {taken} and "
+                "environment are taken.",
+                name=name,
+                taken=", ".join(sorted(ours)),
+            )
         )
     try:
         os.makedirs(os.path.dirname(path()) or ".", mode=0o700, exist_ok=True)
@@ -112,7 +124,9 @@ def save(name: str, endpoint: Endpoint, *, instead_of: Iterable[str] = ()) -> No
             document[name] = fields
             _replace(tomlkit.dumps(document))
     except (OSError, ValueError) as error:  # tomlkit's errors are ValueErrors
-        raise BadInput(f"{_file()} was left as it is: {error}.") from error
+        raise BadInput(
+            _("{file} was left as it is: {error}.", file=_file(), error=error)
+        ) from error
 
 
 def _replace(text: str) -> None:
@@ -130,7 +144,7 @@ def _parse(text: str) -> tuple[dict[str, Any], list[str]]:
     try:
         return tomllib.loads(text), []
     except tomllib.TOMLDecodeError as whole:
-        problem = f"{_file()} is broken: {whole}."
+        problem = _("{file} is broken: {error}.", file=_file(), error=whole)
     # One broken profile does not take the others along: read each table by itself.
     tables: dict[str, Any] = {}
     starts = [match.start() for match in _HEADER.finditer(text)]

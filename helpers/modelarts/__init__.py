@@ -166,7 +166,7 @@ def to_json(body: Any) -> str:
     try:
         return json.dumps(body, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise errors.BadInput(f"This cannot be written as JSON: {error}.") from error
+        raise errors.BadInput(_("This cannot be written as JSON: {error}.", error=error)) from error
 
 
 def infer_many(
@@ -263,7 +263,12 @@ def services(
     try:
         addresses = [f"{url}/{service['service_id']}" for service in listed["services"]]
     except (KeyError, TypeError) as error:
-        raise _not_this(endpoint, url, "ModelArts does: there is no list of services") from error
+        problem = _(
+            "Something answers at {address}, but not as ModelArts does: there is no list of "
+            "services.",
+            address=url,
+        )
+        raise _not_this(endpoint, url, problem) from error
     return [get(with_token.replace(rest=asked)) for asked in addresses]
 
 
@@ -301,8 +306,10 @@ def check_caller(endpoint: Endpoint) -> None:
 def _post(endpoint: Endpoint, timeout: float, **content: Any) -> Any:
     if not endpoint.rest.startswith("https://"):
         raise errors.BadInput(
-            "ModelArts speaks HTTPS only. Give the service's whole address as its page shows it: "
-            "endpoint.replace(rest='https://host/v1/infers/...')."
+            _(
+                "ModelArts speaks HTTPS only. Give the service's whole address as its page shows "
+                "it: endpoint.replace(rest='https://host/v1/infers/...')."
+            )
         )
     deadline = time.monotonic() + timeout
     response = _send(endpoint, timeout, **content)
@@ -380,12 +387,12 @@ def _fetch(endpoint: Endpoint, timeout: float) -> Token:
             token.get("project", {}).get("id", ""),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise _not_this(endpoint, endpoint.iam, "IAM does: there is no token") from error
+        problem = _(
+            "Something answers at {address}, but not as IAM does: there is no token.",
+            address=endpoint.iam,
+        )
+        raise _not_this(endpoint, endpoint.iam, problem) from error
 
 
-def _not_this(endpoint: Endpoint, address: str, reason: str) -> errors.NotThisProtocol:
-    return errors.NotThisProtocol(
-        f"Something answers at {address}, but not as {reason}.",
-        service=endpoint.service,
-        endpoint=address,
-    )
+def _not_this(endpoint: Endpoint, address: str, problem: str) -> errors.NotThisProtocol:
+    return errors.NotThisProtocol(problem, service=endpoint.service, endpoint=address)

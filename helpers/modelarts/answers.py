@@ -8,6 +8,7 @@ from typing import Any
 from helpers import errors
 from helpers.endpoints import Endpoint
 from helpers.errors import libraries
+from helpers.language import _
 
 
 def answer(endpoint: Endpoint, response: Any) -> Any:
@@ -26,7 +27,10 @@ def answer(endpoint: Endpoint, response: Any) -> Any:
         if status >= 400:
             raise libraries.from_http(response, endpoint) from error
         raise errors.NotThisProtocol(
-            f"Something answers at {endpoint.rest}, but not with JSON. Is the address right?",
+            _(
+                "Something answers at {address}, but not with JSON. Is the address right?",
+                address=endpoint.rest,
+            ),
             service=endpoint.service,
             endpoint=endpoint.rest,
             code=status,
@@ -73,10 +77,15 @@ class CallsFailed(ExceptionGroup):
             return answers
         for number, error in failures.items():
             if error:
-                error.add_note(f"This was input number {number}, counted from 0.")
-        message = f"{len(failed)} of {len(calls)} calls failed"
+                error.add_note(_("This was input number {number}, counted from 0.", number=number))
+        message = _("{failed} of {count} calls failed", failed=len(failed), count=len(calls))
         if unmade := len(ended) - len(failed):
-            message += f", and after that {unmade} were not made"
+            message = _(
+                "{failed} of {count} calls failed, and after that {unmade} were not made",
+                failed=len(failed),
+                count=len(calls),
+                unmade=unmade,
+            )
         group = cls(message, failed)
         group.answers = answers
         raise group

@@ -23,6 +23,7 @@ from helpers import channels, transport
 from helpers.endpoints import Endpoint
 from helpers.errors import BadInput, CallError, UnknownModel
 from helpers.interrupts import Interrupts
+from helpers.language import _
 from helpers.tfserving import many
 from helpers.tfserving.features import features_of
 from helpers.tfserving.grpc import GRPC, PREDICT, Grpc
@@ -170,7 +171,9 @@ def predict_many(
     ...     print(outputs["probabilities"].argmax(axis=1))
     """
     if not isinstance(in_flight, int) or in_flight < 1:
-        raise BadInput(f"in_flight is a number of calls from 1 on, not {in_flight!r}.")
+        raise BadInput(
+            _("in_flight is a number of calls from 1 on, not {given!r}.", given=in_flight)
+        )
 
     def begin(batch: Inputs, interrupts: Interrupts) -> many.PendingCall:
         call = Call(endpoint, timeout, "grpc", signature_name)
@@ -319,7 +322,9 @@ class Call:
         self, endpoint: Endpoint, timeout: float, protocol: str = "", signature_name: str = ""
     ) -> None:
         if protocol not in ("", "grpc", "rest"):
-            raise BadInput(f"protocol is grpc, rest or empty, not {protocol!r}.")
+            raise BadInput(
+                _("protocol is grpc, rest or empty, not {protocol!r}.", protocol=protocol)
+            )
         self.endpoint = endpoint
         self.deadline = time.monotonic() + timeout
         self.signature_name = signature_name or endpoint.signature_name
@@ -452,23 +457,39 @@ class Call:
             versions = Call(every, timeout, self.protocol.name).status()
         except CallError:
             return self._not_served()
-        states = "; ".join(
-            f"version {number} is {version.state}"
-            + (f" ({version.message})" if version.message else "")
-            for number, version in versions.items()
-        )
+        model = self.endpoint.model
         version = self.endpoint.version
-        subject = "Model" if version is None else f"Version {version} of model"
-        return f"{subject} {self.endpoint.model!r} is not available at {self._address}: {states}."
+        states = "; ".join(_state(number, status) for number, status in versions.items())
+        if version is None:
+            return _(
+                "Model {model!r} is not available at {address}: {states}.",
+                model=model,
+                address=self._address,
+                states=states,
+            )
+        return _(
+            "Version {version} of model {model!r} is not available at {address}: {states}.",
+            version=version,
+            model=model,
+            address=self._address,
+            states=states,
+        )
 
     def _not_served(self) -> str:
-        if not self.endpoint.model:
-            return "No model was named. Name one: endpoint.replace(model=...)."
-        text = f"Model {self.endpoint.model!r} is not served at {self._address}."
-        others = [name for name in self.endpoint.models if name != self.endpoint.model]
+        model = self.endpoint.model
+        if not model:
+            return _("No model was named. Name one: endpoint.replace(model=...).")
+        others = [name for name in self.endpoint.models if name != model]
         if not others:
-            return text
-        return f"{text} {suggest(self.endpoint.model, others, 'Served there')}"
+            return _(
+                "Model {model!r} is not served at {address}.", model=model, address=self._address
+            )
+        return _(
+            "Model {model!r} is not served at {address}. {names}",
+            model=model,
+            address=self._address,
+            names=suggest(model, others, _("Served there")),
+        )
 
     @property
     def _address(self) -> str:
@@ -481,6 +502,17 @@ class Call:
     @property
     def _model(self) -> tuple:
         return self.endpoint.model, self.endpoint.version, self.endpoint.version_label
+
+
+def _state(number: int, status: VersionStatus) -> str:
+    if not status.message:
+        return _("version {number} is {state}", number=number, state=status.state)
+    return _(
+        "version {number} is {state} ({message})",
+        number=number,
+        state=status.state,
+        message=status.message,
+    )
 
 
 def _enum_name(message: Any, field: str) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 
 from helpers import serving_api
 from helpers.errors import BadInput
+from helpers.language import _
 
 _KINDS = {int: "int64_list", float: "float_list", bytes: "bytes_list"}  # fields of a Feature
 Features = Mapping[str, list]
@@ -38,13 +39,15 @@ def features_of(example: Mapping[str, Any]) -> dict[str, list]:
     {'petal_length': [1.4], 'species': [b'setosa'], 'sizes': [1, 2]}
     """
     if not isinstance(example, Mapping):
-        raise BadInput("An example is features by name, as in {'petal_length': 1.4}.")
+        raise BadInput(_("An example is features by name, as in {'petal_length': 1.4}."))
     features = {}
     for name, value in example.items():
         array = np.asarray(value, object).reshape(-1)
         values = [_plain(name, item) for item in array.tolist()]
         if len(set(map(type, values))) > 1:
-            raise BadInput(f"Feature {name!r} mixes kinds; make all ints, floats or text.")
+            raise BadInput(
+                _("Feature {name!r} mixes kinds; make all ints, floats or text.", name=name)
+            )
         features[name] = values
     return features
 
@@ -78,7 +81,9 @@ def serialized(example: Mapping[str, Any]) -> bytes:
     try:
         fill(message, features_of(example))
     except ValueError as error:
-        raise BadInput(f"The example cannot be written as tf.train.Example: {error}.") from error
+        raise BadInput(
+            _("The example cannot be written as tf.train.Example: {error}.", error=error)
+        ) from error
     return message.SerializeToString(deterministic=True)
 
 
@@ -91,6 +96,9 @@ def _plain(name: str, value: Any) -> int | float | bytes:
     if isinstance(value, float | bytes):
         return value
     raise BadInput(
-        f"Feature {name!r} has a {type(value).__name__}; tf.train.Example has ints, floats and "
-        "text or bytes."
+        _(
+            "Feature {name!r} has a {type}; tf.train.Example has ints, floats and text or bytes.",
+            name=name,
+            type=type(value).__name__,
+        )
     )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from helpers import channels, serving_api, transport
 from helpers.endpoints import Endpoint
 from helpers.errors import ServiceFailed
+from helpers.language import _
 from helpers.tfserving import codec
 from helpers.tfserving.features import Examples, Features, fill
 from helpers.tfserving.signatures import Signatures, from_signature_defs
@@ -92,9 +93,11 @@ class Grpc:
         try:
             packed = response.metadata["signature_def"].Unpack(unpacked)
         except DecodeError as error:
-            raise _unreadable(call, f"The signatures cannot be read: {error}") from error
+            raise _unreadable(
+                call, _("The signatures cannot be read: {error}", error=error)
+            ) from error
         if not packed:
-            raise _unreadable(call, "The service's answer has no signatures.")
+            raise _unreadable(call, _("The service's answer has no signatures."))
         version = response.model_spec.version.value
         return from_signature_defs(call.endpoint.model, version, unpacked.signature_def)
 

@@ -139,14 +139,14 @@ def from_signature_defs(model: str, version: int, signature_defs: Mapping[str, A
                 signature.method_name,
             )
         except BadInput as error:
-            uncallable[name] = f"cannot be called here: {error}"
+            uncallable[name] = _("cannot be called here: {error}", error=error)
     return Signatures(model, version, signatures, uncallable)
 
 
 def named(inputs: Mapping[str, ArrayLike]) -> Mapping[str, ArrayLike]:
     """Return inputs that go by name, and refuse others."""
     if not isinstance(inputs, Mapping) or not all(isinstance(name, str) for name in inputs):
-        raise BadInput("Inputs go by name, as in {'images': array}.")
+        raise BadInput(_("Inputs go by name, as in {'images': array}."))
     return inputs
 
 
@@ -173,27 +173,26 @@ def check_inputs(
     UnknownSignature, BadInput
         One sentence says what is wrong and what was expected.
     """
-    wanted = signatures.get(signature_name or DEFAULT_SIGNATURE)
-    if reason := signatures.uncallable.get(signature_name or DEFAULT_SIGNATURE):
-        raise BadInput(f"Signature {signature_name or DEFAULT_SIGNATURE!r} {reason}")
+    asked = signature_name or DEFAULT_SIGNATURE
+    wanted = signatures.get(asked)
+    if reason := signatures.uncallable.get(asked):
+        raise BadInput(_("Signature {signature!r} {reason}", signature=asked, reason=reason))
     if wanted is None:
-        asked = (
-            f"signature {signature_name!r}"
-            if signature_name
-            else (f"signature {DEFAULT_SIGNATURE!r}, the one taken when none is named")
-        )
-        raise UnknownSignature(
-            f"Model {signatures.model!r} has no {asked}. "
-            f"{suggest(signature_name, signatures, 'It has')}"
-        )
+        raise UnknownSignature(_no_signature(signatures, signature_name))
     for name in inputs:
         if name not in wanted.inputs:
             raise BadInput(
-                f"The signature has no input {name!r}. {suggest(name, wanted.inputs, 'It takes')}"
+                _(
+                    "The signature has no input {name!r}. {names}",
+                    name=name,
+                    names=suggest(name, wanted.inputs, _("It takes")),
+                )
             )
     for name, spec in wanted.inputs.items():
         if name not in inputs and name not in wanted.optional:
-            raise BadInput(f"Input {name!r} is missing; the signature takes {spec}.")
+            raise BadInput(
+                _("Input {name!r} is missing; the signature takes {spec}.", name=name, spec=spec)
+            )
     return {name: _fit(name, value, wanted.inputs[name]) for name, value in inputs.items()}
 
 
@@ -207,8 +206,27 @@ def suggest(name: str, choices: Iterable[str], lead: str) -> str:
     """
     names = list(choices)
     near = difflib.get_close_matches(name, names, n=1)
-    listed = f"{lead}: {', '.join(names) or 'none'}."
-    return f"{listed} Did you mean {near[0]!r}?" if near else listed
+    listed = _("{lead}: {names}.", lead=lead, names=", ".join(names) or _("none"))
+    if not near:
+        return listed
+    return _("{names} Did you mean {near!r}?", names=listed, near=near[0])
+
+
+def _no_signature(signatures: Signatures, name: str) -> str:
+    names = suggest(name, signatures, _("It has"))
+    if name:
+        return _(
+            "Model {model!r} has no signature {signature!r}. {names}",
+            model=signatures.model,
+            signature=name,
+            names=names,
+        )
+    return _(
+        "Model {model!r} has no signature {signature!r}, the one taken when none is named. {names}",
+        model=signatures.model,
+        signature=DEFAULT_SIGNATURE,
+        names=names,
+    )
 
 
 def _specs(infos: Mapping[str, Any]) -> dict[str, TensorSpec]:
@@ -219,7 +237,7 @@ def _spec(name: str, info: Any) -> TensorSpec:
     encoding = info.WhichOneof("encoding")
     if encoding in ("composite_tensor", "coo_sparse"):
         kind = info.composite_tensor.type_spec.type_spec_class_name or "sparse"
-        raise BadInput(f"{name!r} is several tensors in one ({kind}).")
+        raise BadInput(_("{name!r} is several tensors in one ({kind}).", name=name, kind=kind))
     shape = info.tensor_shape
     # TensorFlow takes any negative size for an unknown one.
     sizes = None if shape.unknown_rank else tuple(max(dim.size, -1) for dim in shape.dim)
@@ -230,21 +248,42 @@ def _fit(name: str, value: ArrayLike, spec: TensorSpec) -> NDArray:
     try:
         array = as_array(value)
     except BadInput as error:
-        raise BadInput(f"Input {name!r}: {error} Expected {spec}.") from error
+        raise BadInput(
+            _("Input {name!r}: {error} Expected {spec}.", name=name, error=error, spec=spec)
+        ) from error
     text = array.dtype.kind in "SUO"
     if array.size and text != (spec.dtype.kind == "O"):
-        raise BadInput(f"Input {name!r} is {_kind(array)}; expected {spec}.")
+        raise _of_another_kind(name, array, spec)
     if isinstance(value, np.ndarray | np.generic):
         if not text and array.dtype != spec.dtype:
             raise BadInput(
-                f"Input {name!r} is {_kind(array)}; expected {spec}. "
-                f"Convert it with .astype({str(spec.dtype)!r})."
+                _(
+                    "Input {name!r} is {kind}; expected {spec}. Convert it with "
+                    ".astype({dtype!r}).",
+                    name=name,
+                    kind=_kind(array),
+                    spec=spec,
+                    dtype=str(spec.dtype),
+                )
             )
     elif not text and array.size and not _can_be(array.dtype, spec.dtype):
-        raise BadInput(f"Input {name!r} is {_kind(array)}; expected {spec}.")
+        raise _of_another_kind(name, array, spec)
     if not spec.takes(array.shape):
-        raise BadInput(f"Input {name!r} has shape {list(array.shape)}; expected {spec}.")
+        raise BadInput(
+            _(
+                "Input {name!r} has shape {shape}; expected {spec}.",
+                name=name,
+                shape=list(array.shape),
+                spec=spec,
+            )
+        )
     return as_array(value, None if text and array.size else spec.dtype)
+
+
+def _of_another_kind(name: str, array: NDArray, spec: TensorSpec) -> BadInput:
+    return BadInput(
+        _("Input {name!r} is {kind}; expected {spec}.", name=name, kind=_kind(array), spec=spec)
+    )
 
 
 def _can_be(dtype: np.dtype, wanted: np.dtype) -> bool:
@@ -258,4 +297,4 @@ def _kind(array: NDArray) -> str:
         return str(array.dtype)
     first = array.reshape(-1)[:1].tolist()
     texts = all(isinstance(value, str | bytes) for value in first)
-    return "text" if texts else type(first[0]).__name__
+    return _("text") if texts else type(first[0]).__name__

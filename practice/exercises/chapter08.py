@@ -78,7 +78,8 @@ def _ask_all(answer: Any) -> None:
         _("it makes calls in threads of its own. `future` sends a request without one."),
     )
     expect(
-        isinstance(answers, list), _("what it returns is no list, but {type}.", type=type(answers))
+        isinstance(answers, list),
+        _("what it returns is no list, but {type}.", type=type(answers).__name__),
     )
     expect(
         sorted(map(bytes, answers)) == sorted(b"answer to " + content for content in contents),

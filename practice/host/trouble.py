@@ -16,6 +16,7 @@ from typing import Any
 import grpc
 import psutil
 
+from helpers.language import _
 from practice import state
 from practice.host.statuses import STATUSES
 
@@ -49,11 +50,19 @@ class Trouble:
 
     def __post_init__(self) -> None:
         if self.fail and self.fail not in STATUSES:
-            raise state.PracticeError(f"fail is one of {', '.join(STATUSES)}, not {self.fail!r}.")
+            raise state.PracticeError(
+                _(
+                    "fail is one of {statuses}, not {given!r}.",
+                    statuses=", ".join(STATUSES),
+                    given=self.fail,
+                )
+            )
         if not (0 <= self.delay < float("inf") and 0 <= self.rate <= 1):
-            raise state.PracticeError("delay is seconds from 0 on, and rate a share from 0 to 1.")
+            raise state.PracticeError(
+                _("delay is seconds from 0 on, and rate a share from 0 to 1.")
+            )
         if self.calls is not None and self.calls < 0:
-            raise state.PracticeError("calls is a number from 0 on.")
+            raise state.PracticeError(_("calls is a number from 0 on."))
 
 
 class Source(grpc.ServerInterceptor):

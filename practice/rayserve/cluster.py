@@ -11,6 +11,7 @@ import psutil
 import requests
 import yaml
 
+from helpers.language import _
 from practice import processes, state
 from practice.instance import PrivateEndpoint
 from practice.rayserve.command import CONFIG
@@ -118,7 +119,12 @@ class Cluster:
                 return replicas
             time.sleep(0.2)
         raise state.PracticeError(
-            f"After {_PATIENCE:.0f} s the replicas are not {wanted}, all running: {replicas}."
+            _(
+                "After {seconds:.0f} s the replicas are not {count}, all running: {replicas}.",
+                seconds=_PATIENCE,
+                count=wanted,
+                replicas=replicas,
+            )
         )
 
     def replicas(self) -> list[Replica]:
@@ -153,7 +159,7 @@ class Cluster:
                 method, self._url + path, json=body, headers=self._headers, timeout=_PATIENCE
             )
         if not answer.ok:
-            raise state.PracticeError(f"Ray Serve refused it: {answer.text}")
+            raise state.PracticeError(_("Ray Serve refused it: {text}", text=answer.text))
         return answer
 
 

@@ -21,8 +21,11 @@ def _models(folder: Path) -> list[Path]:
                 "data/models."
             )
         raise state.PracticeError(
-            _("There are no models to serve: {folder} is not a folder.", folder=folder)
-            + f" {advice}"
+            _(
+                "There are no models to serve: {folder} is not a folder. {advice}",
+                folder=folder,
+                advice=advice,
+            )
         )
     return sorted(p.absolute() for p in folder.iterdir() if p.is_dir() and p.name[0] not in "._")
 
@@ -63,7 +66,9 @@ def _service(name: str, *, light: bool) -> Service:
 
     def prepare(folder: Path, models: Path) -> None:
         if not light and not official.has_tensorflow():
-            raise state.PracticeError(f"{name} runs on TensorFlow itself. {official.ABSENT}")
+            raise state.PracticeError(
+                _("{name} runs on TensorFlow itself. {why}", name=name, why=_(official.ABSENT))
+            )
         path = folder / config_name
         text = f"model_config_list {{\n{''.join(map(_model_config, served(models)))}}}\n"
         try:

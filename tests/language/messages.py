@@ -5,6 +5,7 @@ translation of what stood there before: look at it, mend it, and take the mark a
 test_catalogues.py says what is left to do.
 """
 
+import ast
 import difflib
 import re
 from collections import Counter
@@ -13,7 +14,6 @@ from functools import cache
 from pathlib import Path
 
 import polib
-from babel.messages import extract
 
 from helpers import language
 from helpers.errors import meanings
@@ -47,15 +47,12 @@ def of_code() -> Iterator[polib.POEntry]:
     """Yield the sentences that go through `_` and `plural`, and those of meanings.csv."""
     seen: dict[str, polib.POEntry] = {}
     for path in (path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))):
-        with path.open("rb") as file:
-            found = extract.extract("python", file, {"_": None, "plural": (1, 2)})
-            for _line, message, _comments, _context in found:
-                one, many = message if isinstance(message, tuple) else (message, "")
-                plural = {"msgid_plural": many, "msgstr_plural": {0: ""}} if many else {}
-                place = path.relative_to(ROOT).as_posix()
-                entry = seen.setdefault(one, polib.POEntry(msgid=one, **plural))
-                if (place, "") not in entry.occurrences:
-                    entry.occurrences.append((place, ""))
+        for one, many in _literals(ast.parse(path.read_bytes())):
+            plural = {"msgid_plural": many, "msgstr_plural": {0: ""}} if many else {}
+            place = path.relative_to(ROOT).as_posix()
+            entry = seen.setdefault(one, polib.POEntry(msgid=one, **plural))
+            if (place, "") not in entry.occurrences:
+                entry.occurrences.append((place, ""))
     elsewhere = {
         "helpers/errors/meanings.csv": meanings.sentences(),
         "protos/official.py": [ABSENT],
@@ -65,6 +62,22 @@ def of_code() -> Iterator[polib.POEntry]:
             entry = polib.POEntry(msgid=sentence, occurrences=[(place, "")])
             seen.setdefault(sentence, entry)
     yield from seen.values()
+
+
+def _literals(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Yield each sentence, and what it is for many, in the file's order: calls may be nested."""
+    calls = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("_", "plural")
+    ]
+    for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
+        literals = call.args[: 2 if call.func.id == "plural" else 1]  # type: ignore[attr-defined]
+        texts = [str(text.value) for text in literals if isinstance(text, ast.Constant)]
+        if texts:  # else a sentence that is looked up, and stands elsewhere
+            yield texts[0], texts[1] if len(texts) > 1 else ""
 
 
 _CODE = re.compile(r"`[^`]+`")

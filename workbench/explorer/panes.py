@@ -124,8 +124,11 @@ class PreviewPane(w.VBox):
             others = [name for name, content in contents.items() if _is_other(name, content)]
             if others and not self._warned:
                 self._warned = True
-                words = _(
-                    "{names} would be replaced. Press again to replace it.", names=", ".join(others)
+                words = plural(
+                    "{names} would be replaced. Press again to replace it.",
+                    "{names} would be replaced. Press again to replace them.",
+                    len(others),
+                    names=", ".join(others),
                 )
                 self.saved.value = status("red", words)
                 return

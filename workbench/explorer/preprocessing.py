@@ -81,14 +81,13 @@ class PreprocessingFields(w.VBox):
         batch = array if array.ndim > len(layout) else array[np.newaxis]
         side = 128 if len(batch) <= _LARGE else 64
         shown = "".join(_img(picture, layout, scale, side) for picture in batch[:_MOST])
-        words = plural(
-            "as it will be sent",
-            "as they will be sent, the first {shown} of {count}"
-            if len(batch) > _MOST
-            else "as they will be sent",
-            len(batch),
-            shown=_MOST,
-        )
+        words = plural("as it will be sent", "as they will be sent", len(batch))
+        if len(batch) > _MOST:
+            words = _(
+                "as they will be sent, the first {shown} of {count}",
+                shown=_MOST,
+                count=len(batch),
+            )
         self.picture.value = (
             f"<figure style='margin:0 0 0 9em'>{shown}<figcaption>{words}</figcaption></figure>"
         )

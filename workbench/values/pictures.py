@@ -279,14 +279,7 @@ def check(content: bytes) -> None:
 
 
 class _TooLarge(BadInput):
-    def __init__(self, what: str) -> None:
-        super().__init__(
-            _(
-                "The picture is too large: {what} has more than {most:,} pixels. Make it smaller.",
-                what=what,
-                most=MAX_PIXELS,
-            )
-        )
+    pass
 
 
 def _read_as(spec: TensorSpec, layout: str) -> Preprocessing | None:
@@ -321,7 +314,12 @@ def _open(content: bytes) -> Image.Image:
         with warnings.catch_warnings(action="ignore"):  # a sentence tells of odd files
             image = Image.open(io.BytesIO(content), formats=_FORMATS)
     except Image.DecompressionBombError as error:
-        raise _TooLarge("it") from error
+        raise _TooLarge(
+            _(
+                "The picture is too large: it has more than {most:,} pixels. Make it smaller.",
+                most=MAX_PIXELS,
+            )
+        ) from error
     except Exception as error:  # Pillow raises whatever a file makes it raise
         raise BadInput(
             _(
@@ -330,7 +328,15 @@ def _open(content: bytes) -> Image.Image:
             )
         ) from error
     if image.width * image.height > MAX_PIXELS:
-        raise _TooLarge(f"{image.width} x {image.height}")
+        raise _TooLarge(
+            _(
+                "The picture is too large: {width} x {height} has more than {most:,} pixels. Make "
+                "it smaller.",
+                width=image.width,
+                height=image.height,
+                most=MAX_PIXELS,
+            )
+        )
     return image
 
 

@@ -185,12 +185,16 @@ def _value(cell: str, spec: TensorSpec, read: Callable[[str], Any], place: str =
         hint = _("The input takes {spec}.", spec=spec)
         if "," in cell or " " in cell:
             hint = _("Write decimals with a point, as in 1.5: a comma separates values.")
-        words = {
-            "b": _("true or false"),
-            "i": _("whole number"),
-            "f": _("number"),
-            "c": _("number"),
-        }
+        if kind(spec.dtype) in "fc":
+            raise BadInput(
+                _(
+                    "{place}: {shown} is no number. {hint}",
+                    place=place,
+                    shown=shown,
+                    hint=hint,
+                )
+            )
+        words = {"b": _("true or false"), "i": _("whole number")}
         word = words.get(kind(spec.dtype), str(spec.dtype))
         raise BadInput(
             _(

@@ -69,7 +69,8 @@ class CcaiForm(Form):
             self.text = self.field(
                 w.Textarea, _("Other fields"), _("What is sent"), placeholder=hint
             )
-        self.upload = Upload(_("the field image") if takes == "form" else takes, self._changed)
+        purposes = {"form": _("the field image"), "image": _("image"), "speech": _("speech")}
+        self.upload = Upload(purposes.get(takes, takes), self._changed)
         fields = {"text": [self.text], "form": [self.upload, self.text]}.get(takes, [self.upload])
         self.children = [*fields, self.status, self.timeout]
 
