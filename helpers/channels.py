@@ -158,12 +158,14 @@ def _shared(opened: dict[tuple, Any], key: tuple, open_new: Callable[[], Any]) -
 def _open(endpoint: Endpoint, kind: Any) -> Any:
     """Open a channel of `grpc` or of `grpc.aio`."""
     if _parents_channels:
-        raise ConnectionFailed(
+        forked = ConnectionFailed(
             _(
                 "This process was forked from one that had called over gRPC, and gRPC does not "
                 "work after that. Start processes anew: multiprocessing.get_context('spawn')."
             )
         )
+        forked.sentence = "forked from one that had called over gRPC"
+        raise forked
     if not endpoint.grpc:
         raise BadInput(_("This endpoint has no gRPC address. Set one: endpoint.replace(grpc=...)."))
     options = [

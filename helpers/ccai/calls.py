@@ -97,7 +97,7 @@ def call(endpoint: Endpoint, method: str, content: bytes, timeout: float) -> Any
 
     text = unary(endpoint, method, messages.Input(buffer=content), timeout).json
     if not text and method not in _EMPTY_WITHOUT_FACES:
-        raise errors.BadInput(
+        unread = errors.BadInput(
             _(
                 "{address} gave an empty answer to {method}: it could not read the file, or has "
                 "no engine for it. Images are JPEG or PNG files; sound is a WAV file.",
@@ -107,6 +107,8 @@ def call(endpoint: Endpoint, method: str, content: bytes, timeout: float) -> Any
             service=endpoint.service,
             endpoint=endpoint.grpc,
         )
+        unread.sentence = "gave an empty answer"
+        raise unread
     return answers.parse(text)
 
 

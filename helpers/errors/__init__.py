@@ -47,7 +47,7 @@ class CallError(Exception):
         self.endpoint = endpoint
         self.code = code
         self.details = details
-        self.sentence = ""  # its row's in `meanings`, in English: `explain` looks for it
+        self.sentence = ""  # that of its row in `meanings`, in English, or the row's match
 
     def _render_traceback_(self) -> list[str]:
         """Show a notebook's reader the sentences; IPython asks for this, `%debug` still works."""

@@ -10,7 +10,7 @@ import grpc
 import numpy as np
 import pytest
 
-from helpers import channels, errors, tfserving
+from helpers import channels, errors, language, tfserving
 from helpers.endpoints import Endpoint
 from helpers.serving_api import (
     meta_graph_pb2,
@@ -354,6 +354,13 @@ def test_after_a_wrong_shape_the_next_caller_gets_a_right_answer(endpoint, model
             tfserving.predict(called, {name: np.ones(shape, "float32")}, check=False)
         again = tfserving.predict(called, {name: right})
         assert all((again[output] == expected[output]).all() for output in expected), shape
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "rest"])
+def test_a_call_that_succeeds_reads_no_catalogue(iris: Endpoint, protocol: str) -> None:
+    language._catalogue.cache_clear()
+    assert tfserving.predict(iris.replace(retries=1), {"features": IRIS}, protocol=protocol)
+    assert language._catalogue.cache_info().misses == 0
 
 
 def test_a_call_without_a_deadline_is_answered(iris: Endpoint) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from otw import cli
+from helpers import tables
+from otw import cli, practice
 from otw.lab import jupyter_command
 from practice import manager, processes, services, state
 
@@ -51,6 +52,17 @@ def test_status_lists_what_does_not_run(folder: Path) -> None:
         },
     }
     assert not folder.exists(), "asking makes nothing"
+
+
+def test_the_table_of_services_stays_one_with_long_and_with_chinese_words(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    problems = ["a reload changed what is served: digits", "没有运行"]
+    rows = {name: {"healthy": False, "problem": name, "rest": "R"} for name in problems}
+    practice.print_table({f"s{number}": row for number, row in enumerate(rows.values())})
+    long, chinese = capsys.readouterr().out.splitlines()
+    assert long.endswith("digits rest R")
+    assert tables.width(chinese.removesuffix("rest R")) == 30
 
 
 def test_up_status_env_logs_and_down_tell_one_story(folder: Path, tmp_path: Path) -> None:
