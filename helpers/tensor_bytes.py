@@ -124,7 +124,7 @@ def _payload(data: bytes, at: int, end: int) -> tuple[int, int, int, int]:
             raise Unusual
     if payload is None:
         raise Unusual
-    _, begin, start, stop = payload
+    _number, begin, start, stop = payload
     if start == stop or begin - at + end - stop > _SMALL:
         raise Unusual
     return payload

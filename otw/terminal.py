@@ -330,7 +330,7 @@ def _inputs(arguments: argparse.Namespace, signatures: "Signatures") -> tuple[li
                 _(
                     "The signature has no input {name!r}. {names}",
                     name=name,
-                    names=suggest(name, wanted.inputs, _("It takes")),
+                    names=suggest(name, wanted.inputs, _("It takes: {names}.")),
                 )
             )
         by_name.setdefault(name, []).append(word[len(name) + 1 :])

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from helpers.errors import BadInput
-from helpers.language import _
 
 if TYPE_CHECKING:
     import requests
@@ -83,5 +82,5 @@ def _payload(body: object, said: str | None) -> str:
     if isinstance(body, str):
         body = body.encode()
     if body is not None and not isinstance(body, bytes):
-        raise BadInput(_("Only a body of bytes or text can be signed. Read the file first."))
+        raise BadInput("Only a body of bytes or text can be signed. Read the file first.")
     return said if said and body else hashlib.sha256(body or b"").hexdigest()

@@ -488,7 +488,7 @@ class Call:
             "Model {model!r} is not served at {address}. {names}",
             model=model,
             address=self._address,
-            names=suggest(model, others, _("Served there")),
+            names=suggest(model, others, _("Served there: {names}.")),
         )
 
     @property

@@ -185,7 +185,7 @@ def check_inputs(
                 _(
                     "The signature has no input {name!r}. {names}",
                     name=name,
-                    names=suggest(name, wanted.inputs, _("It takes")),
+                    names=suggest(name, wanted.inputs, _("It takes: {names}.")),
                 )
             )
     for name, spec in wanted.inputs.items():
@@ -196,24 +196,24 @@ def check_inputs(
     return {name: _fit(name, value, wanted.inputs[name]) for name, value in inputs.items()}
 
 
-def suggest(name: str, choices: Iterable[str], lead: str) -> str:
-    """List what there is, and the name that was probably meant.
+def suggest(name: str, choices: Iterable[str], sentence: str) -> str:
+    """List what there is, in a sentence with `{names}`, and the name that was probably meant.
 
     Examples
     --------
-    >>> suggest("image", ["images"], "It takes")
+    >>> suggest("image", ["images"], "It takes: {names}.")
     "It takes: images. Did you mean 'images'?"
     """
     names = list(choices)
     near = difflib.get_close_matches(name, names, n=1)
-    listed = _("{lead}: {names}.", lead=lead, names=", ".join(names) or _("none"))
+    listed = sentence.format(names=", ".join(names) or _("none"))
     if not near:
         return listed
     return _("{names} Did you mean {near!r}?", names=listed, near=near[0])
 
 
 def _no_signature(signatures: Signatures, name: str) -> str:
-    names = suggest(name, signatures, _("It has"))
+    names = suggest(name, signatures, _("It has: {names}."))
     if name:
         return _(
             "Model {model!r} has no signature {signature!r}. {names}",
