@@ -118,15 +118,18 @@ def _cells(english: list[str]) -> list[str]:
 
 def _within(english: str) -> str:
     """Translate a text, or the sentences that stand in it."""
-    return _whole(english) or _among(english)
-
-
-def _among(english: str) -> str:
-    """Translate the sentences that stand in a text, the longest first."""
     done: list[str] = []
+    text = _whole(english, done) or _among(english, done)
+    while _DONE.search(text):
+        text = _DONE.sub(lambda match: done[int(match[1])], text)
+    return text
+
+
+def _among(english: str, done: list[str]) -> str:
+    """Translate the sentences that stand in a text, the longest first, and leave their numbers."""
 
     def keep(match: re.Match[str], sentence: _Sentence) -> str:
-        done.append(_filled(match, sentence))
+        done.append(_filled(match, sentence, done))
         return f"\ue000{len(done) - 1}\ue001"
 
     for candidate in _sentences():
@@ -134,31 +137,29 @@ def _among(english: str) -> str:
             for end in ("$", r"(?!\w)"):
                 pattern = rf"(?<!\w){candidate.pattern.pattern}{end}"
                 english = re.sub(pattern, functools.partial(keep, sentence=candidate), english)
-    while _DONE.search(english):
-        english = _DONE.sub(lambda match: done[int(match[1])], english)
     return english
 
 
-def _whole(english: str) -> str:
+def _whole(english: str, done: list[str]) -> str:
     """Return the translation of a text that is a sentence of the code; empty if it is none."""
     text = english.strip()
     if text in _exact():
         return english.replace(text, _exact()[text])
     for sentence in _sentences():
         if sentence.words in english and (match := sentence.pattern.fullmatch(english)):
-            return _filled(match, sentence)
+            return _filled(match, sentence, done)
     return ""
 
 
-def _filled(match: re.Match[str], sentence: _Sentence) -> str:
+def _filled(match: re.Match[str], sentence: _Sentence, done: list[str]) -> str:
     values = {"count": "1"} | match.groupdict()
-    return _VALUE.sub(lambda value: _of_value(values[value[1]]), sentence.translation)
+    return _VALUE.sub(lambda value: _of_value(values[value[1]], done), sentence.translation)
 
 
-def _of_value(english: str) -> str:
+def _of_value(english: str, done: list[str]) -> str:
     if names := _LIST.fullmatch(english):
         return f"{names[1]}{_exact().get(names[2], names[2])}{names[3]}"
-    return _exact().get(english) or _among(english)
+    return _exact().get(english) or _among(english, done)
 
 
 @functools.cache
