@@ -38,6 +38,7 @@ from otw.kernel import VARIABLES
 # that it is too large.
 MAX_UPLOAD = 2 * MAX_MESSAGE
 IDLE = 600  # seconds without a page until its kernel is ended, and what was done there is gone
+FIRST_LOOK = 1  # seconds that the page waits for an answer of the service
 # Voila's page names style sheets elsewhere, and widgets may: the browser is to ask for none.
 # And no page from elsewhere is to show this one in a frame, where a click on it is a click here.
 _FROM_HERE_ONLY = (
@@ -50,15 +51,21 @@ def notebook(
     title: str, endpoint: Endpoint, names: Sequence[str], timeout: float, examples: str = ""
 ) -> nbformat.NotebookNode:
     """Make the notebook that shows the explorer; the password stays in the environment."""
+    # A widget that is made just when the page connects is lost there: mostly the form is there by
+    # then. What takes longer to answer has nearly always none that are made in that moment.
     code = f"""%load_ext ipywidgets
 %load_ext workbench
+import contextlib
 import os
 from helpers.endpoints import Endpoint, headers
-from helpers.errors import places
+from helpers.errors import DeadlineExceeded, places
 from workbench.explorer import Explorer
 places.HERE.set(places.TERMINAL)
 os.chdir({os.getcwd()!r})
-{explorer(endpoint, names, timeout, examples)}"""
+explorer = {explorer(endpoint, names, timeout, examples)}
+with contextlib.suppress(DeadlineExceeded):
+    explorer.wait({FIRST_LOOK})
+explorer"""
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     return nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(code)], metadata={"title": title, "kernelspec": kernel}

@@ -35,7 +35,8 @@ exclude_patterns = [
     "**/.ipynb_checkpoints",
     "docs/site/contents*.md",
     "README.zh-CN.md",
-    "docs/zh/*",
+    "docs/zh/glossary.md",
+    "docs/zh/teaching",
     "notebooks/zh",
 ]
 
@@ -82,8 +83,6 @@ def setup(app: Sphinx) -> None:
 
 def _choose(app: Sphinx, config: Config) -> None:
     if config.language == "zh_CN":
-        config.exclude_patterns.remove("docs/zh/*")
-        config.exclude_patterns += ["docs/zh/teaching", "docs/zh/glossary.md"]
         config.suppress_warnings.append("toc.not_included")  # what is not translated
         config.nb_code_prompt_show = "显示参考答案"
         config.nb_code_prompt_hide = "隐藏参考答案"

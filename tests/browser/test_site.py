@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from otw import translation
 from tests.browser.conftest import ROOT
 from tests.browser.pages import serious_faults
 
@@ -73,9 +74,18 @@ def test_no_page_loads_anything_from_elsewhere(links: dict[Path, Links]) -> None
 
 
 def test_every_chapter_and_every_page_of_docs_is_in_it() -> None:
-    for source in [*ROOT.glob("notebooks/**/[0-9]*.ipynb"), *ROOT.glob("docs/*.md")]:
-        if ".ipynb_checkpoints" not in source.parts:
-            assert (SITE / source.relative_to(ROOT).with_suffix(".html")).exists()
+    patterns = ("notebooks/[0-9]*.ipynb", "notebooks/solutions/[0-9]*.ipynb", "docs/*.md")
+    for name in (name for pattern in patterns for name in translation.names(pattern)):
+        assert (SITE / name).with_suffix(".html").exists()
+
+
+def test_the_chinese_half_has_what_is_translated_and_each_half_leads_to_the_other() -> None:
+    for name in translation.offered():
+        english = (SITE / name).with_suffix(".html").read_text(encoding="utf-8")
+        chinese = (SITE / "zh" / name).with_suffix(".html").read_text(encoding="utf-8")
+        assert 'hreflang="zh-CN">中文</a>' in english
+        assert 'hreflang="en">English</a>' in chinese
+        assert '<html lang="zh-CN"' in chinese
 
 
 def test_a_solution_is_folded() -> None:
