@@ -87,7 +87,7 @@ pythons:  ## the chapters and a call of each service on other Pythons: PYTHONS="
 fuzz: $(WITH)test  ## look for inputs that nobody thought of, for as long as a coffee takes
 	$(PYTEST) -m "hypothesis or fuzz" --hypothesis-profile=fuzz tests $(ARGS)
 
-nightly: $(WITH)test  ## what takes too long for each change: chaos, soak, fuzz, all forgeries, chapters again and again, all of them graded
+nightly: $(WITH)test $(WITH)chinese  ## what takes too long for each change: chaos, soak, fuzz, all forgeries, chapters again and again, all of them graded
 	$(MAKE) chaos ARGS=
 	$(MAKE) soak ARGS=
 	$(MAKE) test-course VENV=build/nbgrader ARGS='-m ""'

@@ -23,8 +23,10 @@ def marked(name: str) -> object:
     return pytest.param(name, marks=marks, id=name)
 
 
-@pytest.mark.parametrize("name", map(marked, translation.chapters()))
+@pytest.mark.parametrize("name", [marked(name) for name in translation.chapters()])
 def test_a_chapter_runs_in_chinese(name: str, tmp_path: Path) -> None:
+    # Its pictures have Chinese letters, and without a font matplotlib warns of each.
+    pytest.importorskip("zhplot", reason="not installed: make chinese")
     manager.up()
     chapter = tmp_path / Path(name).name
     chapter.write_text(translation.made(name, translation.place(name)), encoding="utf-8")
