@@ -10,7 +10,6 @@ import hashlib
 import logging
 import socket
 import ssl
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from typing import Any
 
 from practice import credentials
 from practice.host import limits
-from practice.host.streams import ADMITTED, CHUNK, TUNNEL, carry, close
+from practice.host.streams import ADMITTED, CHUNK, TUNNEL, bind, carry, close
 from practice.host.students import Students
 
 HANDSHAKES = 64  # at once, of all ports
@@ -210,18 +209,12 @@ class _Places:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    own = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    if sys.platform == "win32":
-        own.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-    else:
-        own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    own.setblocking(False)
     try:
-        own.bind((host, port))
-        own.listen(_BACKLOG)
+        own = bind(host, port)
     except OSError as error:
-        own.close()
         raise OSError(error.errno, f"cannot bind {host}:{port}: {error.strerror}") from error
+    own.setblocking(False)
+    own.listen(_BACKLOG)
     return own
 
 

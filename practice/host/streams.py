@@ -1,15 +1,36 @@
-"""Bytes carried between two connections, as they are: from a student to a class's service."""
+"""Ports for asyncio, and bytes carried between two connections as they are.
+
+That is how a student's calls come to a class's service.
+"""
 
 import asyncio
 import contextlib
+import socket
+import sys
 
 CHUNK = 2**16  # bytes that are read at once; of a connection that nobody reads from, no more wait
-TUNNEL = (
-    "otw-tunnel"  # in place of h2 or http/1.1: inside is what the loopback port speaks, TLS too
-)
+# In place of h2 or http/1.1: inside is what the loopback port speaks, TLS too.
+TUNNEL = "otw-tunnel"
 ADMITTED = b"+"  # the first byte of a tunnel's answer; without it nobody was let in
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Bind a port for asyncio; OSError when it is taken."""
+    # Named as TCP, or asyncio would leave Nagle's algorithm on: 40 ms for each answer.
+    own = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    if sys.platform == "win32":
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+    else:
+        # Else a port whose service was just stopped would count as taken for a minute.
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        own.bind((host, port))
+    except OSError:
+        own.close()
+        raise
+    return own
 
 
 async def carry(one: Stream, other: Stream) -> None:

@@ -5,8 +5,6 @@ import contextlib
 import errno
 import functools
 import io
-import socket
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -21,7 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from helpers.endpoints.endpoint import host_of_url
 from practice.credentials import HOSTS, Certificate
-from practice.host import limits, server, waiting
+from practice.host import limits, server, streams, waiting
 from practice.host.peers import Peers
 from practice.ports import HEALTH_PATH
 
@@ -90,7 +88,7 @@ class WebServer:
 
         self.port = port
         self.tls = certificate is not None
-        self._socket = bind(port)
+        self._socket = streams.bind(server.LOOPBACK, port)
         files: dict[str, Any] = {}
         if certificate:
             files = {"ssl_certfile": certificate.chain, "ssl_keyfile": certificate.key}
@@ -163,9 +161,8 @@ async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
         if size <= limit:
             body.write(chunk)
         else:
-            body = (
-                io.BytesIO()
-            )  # read on all the same: a client that is still sending hears nothing
+            # Read on all the same: a client that is still sending hears nothing.
+            body = io.BytesIO()
     if size > limit:
         raise TooLarge
     return body.getvalue()  # not a copy, as joining chunks would be
@@ -340,20 +337,3 @@ class _Quiet:
         elif loop.time() - self._logged >= _LOG_EVERY:
             self._logged = loop.time()
             server.log.warning("A connection cannot be accepted: %s", error)
-
-
-def bind(port: int) -> socket.socket:
-    """Bind a loopback port for asyncio; OSError when it is taken."""
-    # Named as TCP, or asyncio would leave Nagle's algorithm on: 40 ms for each answer.
-    own = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    if sys.platform == "win32":
-        own.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-    else:
-        # Else a port whose service was just stopped would count as taken for a minute.
-        own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        own.bind((server.LOOPBACK, port))
-    except OSError:
-        own.close()
-        raise
-    return own

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import threading
 
-from practice.host import limits, server, web
+from practice.host import limits, server, streams
 
 _CHUNK = 2**18  # bytes
 
@@ -31,7 +31,7 @@ class Door:
         self._inside = inside
         self._activity = activity
         self._open: set[asyncio.Task] = set()
-        self._socket = web.bind(port)
+        self._socket = streams.bind(server.LOOPBACK, port)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="door", daemon=True)
 
