@@ -69,6 +69,11 @@ def chosen() -> str:
     return "zh_CN" if _CHINESE.match(asked) else "en"
 
 
+def catalogue(name: str) -> Path:
+    """Return the file with the translations of the code's sentences into a language."""
+    return CATALOGUES / name / "LC_MESSAGES" / "otw.po"
+
+
 def choose(name: str) -> None:
     """Take a language, `en` or `zh`, from now on: here, and in the programs that are started."""
     os.environ["OTW_LANGUAGE"] = name
@@ -106,7 +111,7 @@ def _of_windows() -> str:
 @functools.cache
 def _catalogue() -> gettext.NullTranslations:
     """Read the catalogue once, when the first sentence is asked for."""
-    file = CATALOGUES / chosen() / "LC_MESSAGES" / "otw.po"
+    file = catalogue(chosen())
     if not file.exists():
         return gettext.NullTranslations()
     import polib  # English needs none

@@ -70,10 +70,9 @@ def _write_chapters() -> None:
     from otw import translation  # 0.1 s, which English does not need
 
     try:
-        for name, place in translation.chapters().items():
-            if not (ROOT / place).exists():
-                (ROOT / place).parent.mkdir(parents=True, exist_ok=True)
-                (ROOT / place).write_text(translation.made(name, place), encoding="utf-8")
+        for name, place in translation.missing(ROOT).items():
+            (ROOT / place).parent.mkdir(parents=True, exist_ok=True)
+            (ROOT / place).write_text(translation.made(name, place), encoding="utf-8")
     except OSError as error:
         print("otw:", _("The chapters cannot be written: {why}.", why=error), file=sys.stderr)
     if sys.platform == "linux" and importlib.util.find_spec("zhplot") is None:

@@ -8,7 +8,7 @@ chapters, and sees that these are the outputs.
 import functools
 import html
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import polib
@@ -119,10 +119,10 @@ def _cells(english: list[str]) -> list[str]:
 def _within(english: str) -> str:
     """Translate a text, or the sentences that stand in it."""
     done: list[str] = []
-    text = _whole(english, done) or _among(english, done)
-    while _DONE.search(text):
-        text = _DONE.sub(lambda match: done[int(match[1])], text)
-    return text
+    translation = _whole(english, done) or _among(english, done)
+    while _DONE.search(translation):
+        translation = _DONE.sub(lambda match: done[int(match[1])], translation)
+    return translation
 
 
 def _among(english: str, done: list[str]) -> str:
@@ -142,9 +142,9 @@ def _among(english: str, done: list[str]) -> str:
 
 def _whole(english: str, done: list[str]) -> str:
     """Return the translation of a text that is a sentence of the code; empty if it is none."""
-    text = english.strip()
-    if text in _exact():
-        return english.replace(text, _exact()[text])
+    bare = english.strip()
+    if bare in _exact():
+        return english.replace(bare, _exact()[bare])
     for sentence in _sentences():
         if sentence.words in english and (match := sentence.pattern.fullmatch(english)):
             return _filled(match, sentence, done)
@@ -197,13 +197,16 @@ def _sentence(old: str, new: str) -> _Sentence:
     return _Sentence(words, re.compile(pattern), new, stands_alone)
 
 
-def _catalogue() -> Iterator[tuple[str, str]]:
-    file = language.CATALOGUES / "zh_CN" / "LC_MESSAGES" / "otw.po"
-    for entry in polib.pofile(str(file)):
+@functools.cache
+def _catalogue() -> list[tuple[str, str]]:
+    """Return the sentences that can be looked for, each with its translation."""
+    pairs = []
+    for entry in polib.pofile(str(language.catalogue("zh_CN"))):
         if not entry.translated():
             continue
         new = entry.msgstr_plural[0] if entry.msgid_plural else entry.msgstr
         values = set(_VALUE.findall(new)) - {"count"}  # the singular may have it as a word
         for old in filter(None, (entry.msgid, entry.msgid_plural)):
             if values <= set(_VALUE.findall(old)):
-                yield old, new
+                pairs.append((old, new))
+    return pairs

@@ -29,12 +29,14 @@ _SUMMARY = re.compile(r"<summary>(.*?)</summary>", re.S)
 _LINK = re.compile(r"(?<=\]\()([^)#\s]*)(?:#([^)\s]*))?(?=\))")
 _NOT_TRANSLATED = re.compile(r"`[^`]*`|\]\([^)]*\)|<[^>]*>|[^A-Za-z]")
 
+_CATALOGUES = language.CATALOGUES / "zh_CN"
+
 Translate = Callable[[str], str]
 
 
-def catalogue(name: str, chosen: str = "zh_CN") -> Path:
+def catalogue(name: str) -> Path:
     """Return the file with the translations of a document, named as the repository has it."""
-    return (language.CATALOGUES / chosen / name).with_suffix(".po")
+    return (_CATALOGUES / name).with_suffix(".po")
 
 
 @cache
@@ -130,7 +132,7 @@ def _source(cell: Any, translate: Translate) -> None:
     cell.source = turn(cell.source, translate)
 
 
-def notebook(name: str, change: Callable[[str], str] = lambda text: text) -> Any:
+def notebook(name: str, change: Translate) -> Any:
     """Return a chapter in the other language, its outputs too.
 
     Parameters
@@ -177,10 +179,27 @@ def made(name: str, place: str, places: Mapping[str, str] | None = None) -> str:
 @cache
 def offered() -> list[str]:
     """Return the documents that are translated to the last text, as the repository names them."""
-    folder = language.CATALOGUES / "zh_CN"
-    stems = [file.relative_to(folder).with_suffix("") for file in sorted(folder.glob("**/*.po"))]
-    named = [name for stem in stems for name in names(f"{stem.as_posix()}.*")]
-    return [name for name in named if set(messages(name)) <= translations(name).keys()]
+    return list(filter(_is_offered, _with_catalogue()))
+
+
+def missing(root: Path) -> dict[str, str]:
+    """Return the place of each chapter that is offered and not there, by its name."""
+    chapters = (name for name in _with_catalogue() if name.startswith("notebooks/"))
+    return {
+        name: place(name)
+        for name in chapters
+        if not (root / place(name)).exists() and _is_offered(name)  # which takes longer to see
+    }
+
+
+def _with_catalogue() -> list[str]:
+    files = sorted(_CATALOGUES.glob("**/*.po"))
+    stems = [file.relative_to(_CATALOGUES).with_suffix("").as_posix() for file in files]
+    return [name for stem in stems for name in names(f"{stem}.*")]
+
+
+def _is_offered(name: str) -> bool:
+    return set(messages(name)) <= translations(name).keys()
 
 
 def chapters() -> dict[str, str]:
@@ -221,7 +240,7 @@ def linked(text: str, name: str, place: str, places: Mapping[str, str]) -> str:
         path, anchor = link[1], link[2]
         if "://" in path or path.startswith("mailto:"):
             return link[0]
-        target = _joined(PurePosixPath(name).parent, path) if path else name
+        target = joined(PurePosixPath(name).parent, path) if path else name
         if target in places and anchor:
             anchor = anchors(target).get(anchor, anchor)
         if path:
@@ -261,5 +280,6 @@ def anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", words).lower().replace(" ", "-")
 
 
-def _joined(folder: PurePosixPath, path: str) -> str:
+def joined(folder: PurePosixPath, path: str) -> str:
+    """Return what a link in a document of a folder leads to, as the repository names it."""
     return os.path.normpath(folder / path).replace(os.sep, "/")

@@ -334,10 +334,14 @@ def enlargement(pixels: NDArray[np.uint8]) -> int:
 
 
 def _axes(width: float, height: float) -> Any:
+    return _figure(figsize=(width, height), layout="constrained").subplots()
+
+
+def _figure(**options: Any) -> Any:
     from matplotlib.figure import Figure  # 0.3 s; a call needs no picture
 
     language.add_letters()
-    return Figure(figsize=(width, height), layout="constrained").subplots()
+    return Figure(**options)
 
 
 def _shown(width: float, height: float) -> Any:
@@ -376,12 +380,9 @@ def _image(image: ArrayLike, title: str) -> Any:
 
 def _bare(pixels: NDArray[np.uint8]) -> Any:
     """Return axes that are a picture, without a frame."""
-    from matplotlib.figure import Figure  # as above
-
-    language.add_letters()
     image = reduced(pixels)
     inches = enlargement(pixels) / _DPI
-    figure = Figure(figsize=(image.width * inches, image.height * inches), dpi=_DPI)
+    figure = _figure(figsize=(image.width * inches, image.height * inches), dpi=_DPI)
     axes = figure.add_axes((0, 0, 1, 1), frameon=False)
     height, width = pixels.shape[:2]
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)

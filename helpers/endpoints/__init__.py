@@ -1,6 +1,6 @@
 """Where a service is, and which model is meant there; nothing here touches the network."""
 
-from helpers.endpoints.endpoint import KINDS, Endpoint, from_mapping
+from helpers.endpoints.endpoint import KINDS, Endpoint, check_kind, from_mapping
 from helpers.endpoints.practice import (
     AUTH,
     PROFILES,
@@ -13,7 +13,6 @@ from helpers.endpoints.practice import (
     variable,
     variables,
 )
-from helpers.errors import BadInput
 from helpers.language import _
 
 __all__ = [
@@ -57,10 +56,7 @@ def load(kind: str, profile: str = "practice") -> Endpoint:
     BadInput
         For an unknown kind or profile, and for values that cannot be an address.
     """
-    if kind not in KINDS:
-        raise BadInput(
-            _("Unknown kind {kind!r}. Known: {kinds}.", kind=kind, kinds=", ".join(KINDS))
-        )
+    check_kind(kind)
     if profile not in PROFILES[kind]:
         from helpers.endpoints import profiles  # 50 ms: few readers have a file of their own
 

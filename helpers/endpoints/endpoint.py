@@ -110,10 +110,7 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         _check_types(vars(self))
-        if self.kind not in KINDS:
-            raise BadInput(
-                _("Unknown kind {kind!r}. Known: {kinds}.", kind=self.kind, kinds=", ".join(KINDS))
-            )
+        check_kind(self.kind)
         if not 0 <= self.retries <= 4:
             raise BadInput(_("retries is from 0 to 4: gRPC tries a call five times at most."))
         if self.rest:
@@ -210,6 +207,14 @@ class Endpoint:
     def __repr__(self) -> str:
         return (
             f"Endpoint({', '.join(f'{name}={value!r}' for name, value in self.public().items())})"
+        )
+
+
+def check_kind(kind: str) -> None:
+    """Raise BadInput for a kind of service that there is none of."""
+    if kind not in KINDS:
+        raise BadInput(
+            _("Unknown kind {kind!r}. Known: {kinds}.", kind=kind, kinds=", ".join(KINDS))
         )
 
 

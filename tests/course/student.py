@@ -8,7 +8,6 @@ import argparse
 import hashlib
 import io
 import json
-import os
 import re
 import sys
 import zipfile
@@ -20,6 +19,7 @@ import nbformat
 
 from helpers import language
 from otw import translation
+from otw.translation import joined
 from tests.course.merge import digests, merge
 
 ROOT = Path(__file__).parents[2]
@@ -180,9 +180,7 @@ def _moved_links(text: str) -> str:
     """Return the page for students with links that are right where its README.md stands."""
     folder = PurePosixPath(README).parent
     return _LINK.sub(
-        lambda link: (
-            link[0].replace(link[2], _target(folder, link[2])) if _local(link) else link[0]
-        ),
+        lambda link: link[0].replace(link[2], joined(folder, link[2])) if _local(link) else link[0],
         text,
     )
 
@@ -193,7 +191,7 @@ def _text(text: str, name: str, present: set[str]) -> str:
     text = _SOLUTIONS.sub("Your teacher has the solutions.", text)
 
     def leads(link: re.Match[str]) -> bool:
-        target = _target(folder, link[2])
+        target = joined(folder, link[2])
         return not _local(link) or any(f"{file}/".startswith(f"{target}/") for file in present)
 
     lines = [
@@ -206,10 +204,6 @@ def _text(text: str, name: str, present: set[str]) -> str:
 
 def _local(link: re.Match[str]) -> bool:
     return "://" not in link[2]
-
-
-def _target(folder: PurePosixPath, link: str) -> str:
-    return os.path.normpath(folder / link).replace(os.sep, "/")
 
 
 def _chapter(

@@ -22,7 +22,7 @@ from practice.launch import ROOT
 from protos.official import ABSENT
 
 ROOMS = ("helpers", "workbench", "practice", "otw")
-OTW = language.CATALOGUES / "zh_CN" / "LC_MESSAGES" / "otw.po"
+OTW = language.catalogue("zh_CN")
 DOCUMENTS = [
     "README.md",
     "docs/glossary.md",
