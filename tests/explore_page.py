@@ -90,16 +90,18 @@ class Kernel:
 
     def states(self, wanted: str) -> str:
         """Return the states of all widgets, as soon as this is in them."""
-        comm, limit = uuid.uuid4().hex, time.monotonic() + 30
-        self.tell("comm_open", {"comm_id": comm, "target_name": CONTROL, "data": {}})
-        ask, found = {"comm_id": comm, "data": {"method": "request_states"}}, ""
+        limit, found = time.monotonic() + 30, ""
         while wanted not in found:
             assert time.monotonic() < limit, found
             time.sleep(0.05)  # the pace of asking
-            found = self.states_or_end(self.tell("comm_msg", ask))
+            found = self.states_now()
         return found
 
-    def states_or_end(self, sent: str) -> str:
+    def states_now(self) -> str:
+        """Return the states of all widgets, as a page gets them that connects."""
+        comm = uuid.uuid4().hex
+        self.tell("comm_open", {"comm_id": comm, "target_name": CONTROL, "data": {}})
+        sent = self.tell("comm_msg", {"comm_id": comm, "data": {"method": "request_states"}})
         answer = self.received(lambda each: is_states(each) or is_done(each, sent))
         return json.dumps(answer["content"], ensure_ascii=False)
 

@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -26,7 +27,7 @@ from otw import cli
 from otw import page as explore_page
 from practice import processes
 from practice.launch import ROOT
-from tests.explore_page import Kernel, Page, left_behind, starting
+from tests.explore_page import ALONE, Kernel, Page, left_behind, starting
 from tests.tfserving import eventually, write_config
 from tests.warmup import predict_record, write_records
 
@@ -84,6 +85,19 @@ def test_the_models_of_an_address_over_rest_are_found_too(
         text = page.open()
         assert f"<title>Explorer · {bare}</title>" in text
         assert "serving_default" in page.kernel(text).states("serving_default")
+
+
+def test_the_first_form_is_there_when_the_page_is(service: Any, start: Callable[..., Page]) -> None:
+    patient = f"{ALONE}from otw import page; page.FIRST_LOOK = 30; "
+    page = start(service.grpc, "--model", "iris", first=patient)
+    states = page.kernel(page.open()).states_now()
+    assert "takes float32 [-1, 4]" in states, "what is made while it connects is lost to it"
+
+
+def test_a_service_that_does_not_answer_holds_up_no_page(start: Callable[..., Page]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        page = start(f"127.0.0.1:{silent.getsockname()[1]}", "--model", "iris")
+        assert "asking ..." in page.kernel(page.open()).states_now()
 
 
 def test_the_browser_is_told_to_ask_nobody_else(page: Page) -> None:
